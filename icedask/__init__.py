@@ -1,0 +1,65 @@
+"""Dask-distributed analysis of molecular-dynamics trajectories."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. Modules are imported when a name is first used, so that
+# `import icedask` stays fast.
+_NAMES = {
+    "InputError": "icedask.errors",
+    "StoreError": "icedask.errors",
+    "IcedaskError": "icedask.errors",
+    "connect": "icedask.hpc",
+    "describe": "icedask.descriptors.lazy",
+    "chill_plus": "icedask.descriptors.chill",
+    "coordination": "icedask.descriptors.coordination",
+    "lens": "icedask.descriptors.lens",
+    "soap": "icedask.descriptors.soap",
+    "from_ase": "icedask.io.interop",
+    "from_mdanalysis": "icedask.io.interop",
+    "to_ase": "icedask.io.interop",
+    "ingest": "icedask.io.ingest",
+    "list_runs": "icedask.io.store",
+    "open_run": "icedask.io.store",
+    "open_trajectory": "icedask.io.store",
+    "remove_run": "icedask.io.store",
+    "save": "icedask.io.store",
+    "HDBSCAN": "icedask.learn.hdbscan",
+    "PCA": "icedask.learn.pca",
+    "load_model": "icedask.learn.base",
+    "select": "icedask.model",
+}
+
+__all__ = ["__version__", *sorted(_NAMES)]
+
+if TYPE_CHECKING:
+    from icedask.descriptors.chill import chill_plus
+    from icedask.descriptors.coordination import coordination
+    from icedask.descriptors.lazy import describe
+    from icedask.descriptors.lens import lens
+    from icedask.descriptors.soap import soap
+    from icedask.errors import IcedaskError, InputError, StoreError
+    from icedask.hpc import connect
+    from icedask.io.ingest import ingest
+    from icedask.io.interop import from_ase, from_mdanalysis, to_ase
+    from icedask.io.store import list_runs, open_run, open_trajectory, remove_run, save
+    from icedask.learn.base import load_model
+    from icedask.learn.hdbscan import HDBSCAN
+    from icedask.learn.pca import PCA
+    from icedask.model import select
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'icedask' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_NAMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_NAMES})

@@ -1,0 +1,16 @@
+"""Structural and dynamical descriptors, one file for each family."""
+
+from __future__ import annotations
+
+import importlib
+
+from icedask.descriptors.contract import REGISTRY, Descriptor
+
+_MODULES = ("chill", "coordination", "lens", "soap")
+
+
+def registry() -> dict[str, Descriptor]:
+    """Return every descriptor by name."""
+    for module in _MODULES:
+        importlib.import_module(f"icedask.descriptors.{module}")
+    return dict(sorted(REGISTRY.items()))

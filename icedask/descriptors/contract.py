@@ -1,0 +1,304 @@
+"""What a descriptor is: options declared once, a kernel over numpy arrays, an entry in a registry.
+
+The signature of a descriptor's function is its declaration. Each option is annotated with an
+`Option`: its unit, bounds and help drive validation, the run id, the command line and the
+docstring. The function's body turns options into a `Kernel`; `lazy` turns that into a Dataset.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import update_wrapper
+from typing import Annotated, Any, Concatenate, ParamSpec, get_args, get_origin, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.errors import InputError
+from icedask.neighbors import FloatArray, IntArray, Neighbors, neighbor_list
+
+P = ParamSpec("P")
+
+
+class Frame:
+    """One frame as a kernel sees it: centres and their environment, float64.
+
+    Attributes
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+    cell : (3, 3) array, angstrom
+    pbc : (3,) bool
+    numbers : (n_atoms,) int
+        Atomic numbers.
+    environment : (n_atoms,) bool
+        Atoms that count as neighbours.
+    centers : (n_centers,) int
+        Atoms to describe.
+    """
+
+    def __init__(
+        self,
+        positions: npt.ArrayLike,
+        cell: FloatArray,
+        pbc: npt.NDArray[np.bool_],
+        numbers: npt.NDArray[np.integer],
+        environment: npt.NDArray[np.bool_] | None = None,
+        centers: IntArray | None = None,
+    ) -> None:
+        self.positions: FloatArray = np.asarray(positions, np.float64)
+        self.cell = cell
+        self.pbc = pbc
+        self.numbers = numbers
+        n_atoms = len(self.positions)
+        self.environment = np.ones(n_atoms, bool) if environment is None else environment
+        self.centers = np.arange(n_atoms) if centers is None else centers
+        self._lists: dict[str, tuple[float, Neighbors]] = {}
+
+    def all_neighbors(self, r_cut: float) -> Neighbors:
+        """Return the neighbours of every atom; built once for all descriptors of the frame.
+
+        A shorter cutoff than before filters the longer list.
+        """
+        cached = self._lists.get("all")
+        if cached is None or cached[0] < r_cut:
+            everything = neighbor_list(self.positions, self.cell, self.pbc, r_cut)
+            if not self.environment.all():
+                everything = everything.where(self.environment[everything.indices])
+            self._lists["all"] = cached = (r_cut, everything)
+        longest, everything = cached
+        return everything if longest == r_cut else everything.where(everything.distances < r_cut)
+
+    def share(self, other: Frame) -> None:
+        """Take over the neighbour lists of a frame with the same atoms and environment."""
+        self._lists = other._lists
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A kernel with its options bound, and the shape of what it returns.
+
+    Attributes
+    ----------
+    compute
+        For halo 0: Frame -> array (n_centers, *tail). Otherwise a window kernel:
+        (frames, n_out) -> array (n_out, n_centers, *tail), where frames are the n_out frames of
+        the block and up to `halo` that follow.
+    dtype
+        Of the result.
+    cutoff
+        Of the neighbour list that the kernel asks for, angstrom.
+    tail
+        Name and coordinates of a third dimension.
+    coords
+        More coordinates along it.
+    halo
+        Frames after the block that the kernel needs.
+    species
+        Elements that count as environment; None for all but X.
+    attrs
+        Attributes of the variable.
+    parameters
+        Values that replace options in the record, where the kernel resolved a default.
+    """
+
+    compute: Callable[..., npt.NDArray[Any]]
+    dtype: str
+    cutoff: float
+    tail: tuple[str, int] | None = None
+    coords: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    halo: int = 0
+    species: Sequence[str] | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a descriptor, in the annotation of its parameter."""
+
+    help: str
+    unit: str = ""
+    above: float | None = None
+    at_least: int | None = None
+    at_most: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+Cutoff = Annotated[float, Option("Cutoff radius.", "angstrom", above=0)]
+Centers = Annotated[
+    str | None,
+    Option('Atoms to describe, a selection such as "element O"; all by default.'),
+]
+Species = Annotated[
+    Sequence[str] | None,
+    Option("Elements that count as environment; all but X by default."),
+]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An option with its name, type and default."""
+
+    name: str
+    type: type
+    default: Any
+    option: Option
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is inspect.Parameter.empty
+
+    def check(self, value: Any, owner: str) -> Any:
+        """Return the value in its plain type.
+
+        Raises
+        ------
+        InputError
+            If it is of another type or out of bounds.
+        """
+        option, where = self.option, f"{owner}: {self.name}"
+        if value is None and not self.required and self.default is None:
+            return None
+        unit = f" {option.unit}" if option.unit else ""
+        if self.type in (float, int):
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+                raise InputError(f"{where}: expected a number{unit}, found {value!r}")
+            if self.type is int and value != int(value):
+                raise InputError(f"{where}: expected a whole number, found {value!r}")
+            value = self.type(value)
+            if option.above is not None and not (value > option.above and np.isfinite(value)):
+                raise InputError(
+                    f"{where}: expected a number{unit} above {option.above:g}, found {value:g}"
+                )
+            if option.at_least is not None and value < option.at_least:
+                raise InputError(f"{where}: expected at least {option.at_least}, found {value}")
+            if option.at_most is not None and value > option.at_most:
+                raise InputError(f"{where}: expected at most {option.at_most}, found {value}")
+            return value
+        if self.type is str:
+            if not isinstance(value, str):
+                raise InputError(f"{where}: expected a string, found {value!r}")
+            if option.choices and value not in option.choices:
+                raise InputError(
+                    f"{where}: expected one of {', '.join(option.choices)}, found {value!r}"
+                )
+            return value
+        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            raise InputError(f'{where}: expected a list such as ["O", "H"], found {value!r}')
+        return list(value)
+
+    def documentation(self) -> str:
+        """Return the entry of a numpydoc Parameters section."""
+        names = {float: "float", int: "int", str: "str"}
+        kind = names.get(self.type, "sequence of str")
+        if self.option.choices:
+            kind = "{" + ", ".join(f'"{choice}"' for choice in self.option.choices) + "}"
+        unit = f", {self.option.unit}" if self.option.unit else ""
+        optional = "" if self.required else ", optional"
+        default = "" if self.required or self.default is None else f" Default {self.default!r}."
+        return f"{self.name} : {kind}{unit}{optional}\n    {self.option.help}{default}"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """An entry of the registry.
+
+    Attributes
+    ----------
+    name
+        Of the public function.
+    variable
+        Name of its variable in `icedask.variables`.
+    version
+        Raised when the numbers change.
+    parameters
+        Its options.
+    build
+        The function's body: (trajectory, **options) -> Kernel.
+    function
+        The public function.
+    """
+
+    name: str
+    variable: str
+    version: int
+    parameters: tuple[Parameter, ...]
+    build: Callable[..., Kernel]
+    function: Callable[..., xr.Dataset]
+
+    def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every option, checked, with defaults filled in."""
+        names = [parameter.name for parameter in self.parameters]
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise InputError(
+                f"{self.name}: has no option {unknown[0]!r}; its options are {', '.join(names)}"
+            )
+        options = {}
+        for parameter in self.parameters:
+            if parameter.name not in given and parameter.required:
+                raise InputError(f"{self.name}: {parameter.name} is required: {parameter.option.help}")
+            value = given.get(parameter.name, parameter.default)
+            options[parameter.name] = parameter.check(value, self.name)
+        return options
+
+
+REGISTRY: dict[str, Descriptor] = {}
+
+
+def _plain_type(hint: Any) -> type:
+    arguments = [one for one in get_args(hint) if one is not type(None)]
+    plain = arguments[0] if arguments and get_origin(hint) is not Sequence else hint
+    return plain if plain in (float, int, str) else list
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
+    hints = get_type_hints(function, include_extras=True)
+    found = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        hint, option = get_args(hints[parameter.name])[:2]
+        found.append(Parameter(parameter.name, _plain_type(hint), parameter.default, option))
+    return tuple(found)
+
+
+def descriptor(
+    *, variable: str, version: int
+) -> Callable[[Callable[Concatenate[xr.Dataset, P], Kernel]], Callable[Concatenate[xr.Dataset, P], xr.Dataset]]:
+    """Register a descriptor; see the module's docstring.
+
+    Parameters
+    ----------
+    variable
+        Name of the variable in `icedask.variables`.
+    version
+        Version of the algorithm.
+    """
+
+    def decorate(
+        build: Callable[Concatenate[xr.Dataset, P], Kernel],
+    ) -> Callable[Concatenate[xr.Dataset, P], xr.Dataset]:
+        name = build.__name__
+
+        def function(trj: xr.Dataset, /, *args: P.args, **kwargs: P.kwargs) -> xr.Dataset:
+            from icedask.descriptors.lazy import describe
+
+            return describe(trj, {name: kwargs})[name]
+
+        update_wrapper(function, build)
+        parameters = _parameters(build)
+        signature = inspect.signature(build)
+        function.__signature__ = signature.replace(return_annotation=xr.Dataset)  # type: ignore[attr-defined]
+        text = textwrap.dedent(build.__doc__ or "")
+        entries = "\n".join(
+            ["trj : xarray.Dataset\n    A trajectory.", *(p.documentation() for p in parameters)]
+        )
+        function.__doc__ = text.replace("{parameters}", f"Parameters\n----------\n{entries}")
+        REGISTRY[name] = Descriptor(name, variable, version, parameters, build, function)
+        return function
+
+    return decorate

@@ -1,0 +1,269 @@
+"""From kernels to lazy Datasets: the one file of the descriptors that knows Dask.
+
+Blocks run over frames and, where one frame's output is too large, over centres, with all
+positions of the frame at hand. Descriptors that are asked for together share each frame's
+neighbour list and run in the same task.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.descriptors import registry
+from icedask.descriptors.contract import Descriptor, Frame, Kernel
+from icedask.errors import InputError
+from icedask.io.chunks import Blocks, plan_blocks
+from icedask.io.provenance import Record, fingerprint
+from icedask.model import ATOM_COORDS, check_trajectory, selected_indices
+from icedask.neighbors import check_cutoff
+from icedask.variables import ATOM, FRAME, VARIABLES
+
+
+def describe(
+    trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]
+) -> dict[str, xr.Dataset]:
+    """Compute several descriptors in one pass; lazy.
+
+    Parameters
+    ----------
+    trj : xarray.Dataset
+        A trajectory.
+    requests : mapping
+        Options by descriptor name. All must describe the same centres.
+
+    Returns
+    -------
+    dict of xarray.Dataset
+        One Dataset for each descriptor, as its own function returns it. Computed or saved
+        together, they share one neighbour list for each frame.
+
+    Raises
+    ------
+    InputError
+        If the trajectory, a name or an option is not valid.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> trj = ice.from_ase(bulk("Cu", cubic=True) * (3, 3, 3))
+    >>> both = ice.describe(trj, {"coordination": {"r_cut": 3}, "soap": {"r_cut": 4, "l_max": 2}})
+    >>> sorted(both)
+    ['coordination', 'soap']
+    """
+    check_trajectory(trj, "describe")
+    known = registry()
+    unknown = [name for name in requests if name not in known]
+    if unknown:
+        raise InputError(f"describe: no descriptor {unknown[0]!r}; there are {', '.join(known)}")
+    descriptors = [known[name] for name in requests]
+    options = [d.options(requests[d.name]) for d in descriptors]
+    kernels = [d.build(trj, **given) for d, given in zip(descriptors, options, strict=True)]
+    centers = _centers(trj, [given.get("centers") for given in options])
+    for d, kernel in zip(descriptors, kernels, strict=True):
+        cell = trj["cell"].values[0] if trj.sizes[FRAME] else np.eye(3)
+        check_cutoff(kernel.cutoff, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
+    arrays = _arrays(trj, kernels, centers)
+    trajectory, positions = fingerprint(trj)
+    results = {}
+    for d, given, kernel, array in zip(descriptors, options, kernels, arrays, strict=True):
+        record = Record(
+            "descriptors",
+            d.name,
+            d.version,
+            {**given, **kernel.parameters},
+            trajectory=trajectory,
+            positions=positions,
+        )
+        results[d.name] = _dataset(trj, d, kernel, array, centers, record)
+    return results
+
+
+def _centers(trj: xr.Dataset, expressions: Sequence[str | None]) -> npt.NDArray[np.int64]:
+    chosen = [
+        np.arange(trj.sizes[ATOM]) if expression is None else selected_indices(trj, expression)
+        for expression in expressions
+    ]
+    if any(not np.array_equal(chosen[0], other) for other in chosen[1:]):
+        raise InputError(
+            "describe: expected the same centers for all descriptors, found different atoms for "
+            f"{', '.join(map(repr, expressions))}; ask for them in separate calls"
+        )
+    return chosen[0]
+
+
+def _dataset(
+    trj: xr.Dataset,
+    descriptor: Descriptor,
+    kernel: Kernel,
+    array: da.Array,
+    centers: npt.NDArray[np.int64],
+    record: Record,
+) -> xr.Dataset:
+    spec = VARIABLES[descriptor.variable]
+    coords: dict[str, Any] = {
+        name: (FRAME, trj[name].values) for name in ("time", "step") if name in trj.variables
+    }
+    coords |= {
+        name: (ATOM, trj[name].values[centers]) for name in ATOM_COORDS if name in trj.variables
+    }
+    if kernel.tail is not None:
+        coords |= {name: (kernel.tail[0], values) for name, values in kernel.coords.items()}
+    ds = xr.Dataset(
+        {spec.name: (spec.dims, array, {**spec.attrs, **kernel.attrs})}, coords, record.attrs
+    )
+    for name in ds.coords:
+        if name in VARIABLES:
+            ds[name].attrs = dict(VARIABLES[str(name)].attrs)
+    return ds
+
+
+def _row_bytes(kernel: Kernel) -> int:
+    width = 1 if kernel.tail is None else kernel.tail[1]
+    return np.dtype(kernel.dtype).itemsize * width
+
+
+def _plan(trj: xr.Dataset, kernels: Sequence[Kernel], n_centers: int) -> Blocks:
+    halo = max(kernel.halo for kernel in kernels)
+    row = sum(_row_bytes(kernel) for kernel in kernels)
+    return plan_blocks(trj.sizes[FRAME], n_centers, row, halo=halo)
+
+
+def _arrays(
+    trj: xr.Dataset, kernels: Sequence[Kernel], centers: npt.NDArray[np.int64]
+) -> list[da.Array]:
+    """Return the lazy array of each kernel, all from one task for each block."""
+    from ase.data import atomic_numbers
+
+    n_frames, n_atoms = trj.sizes[FRAME], trj.sizes[ATOM]
+    halo = max(kernel.halo for kernel in kernels)
+    blocks = _plan(trj, kernels, len(centers))
+    symbols, inverse = np.unique(trj["element"].values.astype(str), return_inverse=True)
+    numbers = np.array([atomic_numbers[symbol] for symbol in symbols])[inverse]
+    positions = _windows(trj["positions"].data, blocks.frames, halo)
+    cell = _windows(trj["cell"].values, blocks.frames, halo)
+    function = partial(
+        _compute_block,
+        kernels=tuple(kernels),
+        pbc=np.asarray(trj["pbc"].values, bool),
+        environments=tuple(_environment_numbers(kernel) for kernel in kernels),
+        n_frames=n_frames,
+    )
+    # The core frames come first: they, not the longer windows, decide the blocks of the result.
+    arguments = (
+        *(da.arange(n_frames, chunks=blocks.frames), "f"),
+        *(da.from_array(centers, chunks=blocks.atoms), "a"),
+        *(positions, "fix"),
+        *(cell, "fcx"),
+        *(da.from_array(numbers, chunks=-1), "i"),
+    )
+    common = {"concatenate": True, "align_arrays": False}
+    if len(kernels) == 1:
+        kernel = kernels[0]
+        shape = {} if kernel.tail is None else {"k": kernel.tail[1]}
+        meta = np.empty((0,) * (2 + len(shape)), kernel.dtype)
+        index = "fak" if shape else "fa"
+        return [
+            da.blockwise(
+                partial(_only, function), index, *arguments, new_axes=shape, meta=meta, **common
+            )
+        ]
+    together = da.blockwise(
+        function, "fa", *arguments, meta=np.empty((0, 0), object), **common
+    )
+    arrays = []
+    for number, kernel in enumerate(kernels):
+        shape = {} if kernel.tail is None else {"k": kernel.tail[1]}
+        meta = np.empty((0,) * (2 + len(shape)), kernel.dtype)
+        arrays.append(
+            da.blockwise(
+                operator.getitem,
+                "fak" if shape else "fa",
+                *(together, "fa"),
+                *(number, None),
+                new_axes=shape,
+                meta=meta,
+            )
+        )
+    return arrays
+
+
+def _windows(values: Any, frames: int, halo: int) -> da.Array:
+    """Return `values` in blocks of `frames`, each but the last followed by `halo` more."""
+    tail = values.shape[1:]
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        if isinstance(values, da.Array):
+            array = values.rechunk((frames, *tail))
+        else:
+            array = da.from_array(values, chunks=(frames, *tail))
+    if halo == 0 or array.numblocks[0] == 1:
+        return array
+    return da.overlap.overlap(
+        array, depth={0: (0, halo)}, boundary="none", allow_rechunk=False
+    )
+
+
+def _environment_numbers(kernel: Kernel) -> tuple[int, ...] | None:
+    from ase.data import atomic_numbers
+
+    if kernel.species is None:
+        return None
+    return tuple(atomic_numbers[symbol] for symbol in kernel.species)
+
+
+def _only(function: Any, *arguments: Any) -> npt.NDArray[Any]:
+    return function(*arguments)[0]
+
+
+def _compute_block(
+    core: npt.NDArray[np.int64],
+    centers: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.float32],
+    cell: npt.NDArray[np.float64],
+    numbers: npt.NDArray[np.int64],
+    *,
+    kernels: Sequence[Kernel],
+    pbc: npt.NDArray[np.bool_],
+    environments: Sequence[tuple[int, ...] | None],
+    n_frames: int,
+) -> tuple[npt.NDArray[Any], ...]:
+    """Run every kernel on one block."""
+    masks = [
+        numbers > 0 if environment is None else np.isin(numbers, environment)
+        for environment in environments
+    ]
+    results: list[Any] = []
+    for kernel in kernels:
+        tail = () if kernel.tail is None else (kernel.tail[1],)
+        results.append(np.empty((len(core), len(centers), *tail), kernel.dtype))
+
+    def frame(number: int, kernel: int) -> Frame:
+        return Frame(positions[number], cell[number], pbc, numbers, masks[kernel], centers)
+
+    longest = max((kernel.cutoff for kernel in kernels if kernel.halo == 0), default=0.0)
+    local = [number for number, kernel in enumerate(kernels) if kernel.halo == 0]
+    for row in range(len(core)):
+        shared: dict[bytes, Frame] = {}
+        for number in local:
+            one = frame(row, number)
+            key = masks[number].tobytes()
+            if key in shared:
+                one.share(shared[key])
+            elif len(local) > 1:
+                one.all_neighbors(longest)
+            shared.setdefault(key, one)
+            results[number][row] = kernels[number].compute(one)
+    for number, kernel in enumerate(kernels):
+        if kernel.halo:
+            window = [frame(row, number) for row in range(min(len(core) + kernel.halo, len(positions)))]
+            results[number][:] = kernel.compute(window, len(core))
+    return tuple(results)

@@ -1,0 +1,13 @@
+"""The exceptions that a caller may want to catch."""
+
+
+class IcedaskError(Exception):
+    """Base of every error that icedask raises on purpose."""
+
+
+class InputError(IcedaskError, ValueError):
+    """An argument, a Dataset or a source file is not what was expected."""
+
+
+class StoreError(IcedaskError):
+    """A store cannot be used as asked: it exists, is locked, incomplete, full or of another format."""

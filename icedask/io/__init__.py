@@ -1,0 +1,1 @@
+"""Readers, ingest, chunk planning, stores and provenance."""

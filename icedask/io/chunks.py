@@ -1,0 +1,89 @@
+"""The planner: blocks, shards and inner chunks from the bytes of the output.
+
+One Dask block is one Zarr shard and one write by one task. Blocks depend on the data alone, never
+on the machine, so that an interrupted run resumes anywhere with the same layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+# What one task may return. With the working memory of a kernel, a few such blocks fit into 2 GB.
+BLOCK_BYTES = 32 * 2**20
+# A ceiling on work in one task where the output is small: about a second to a minute of one core.
+BLOCK_ATOM_FRAMES = 2**18
+# A trajectory block holds only coordinates; reading it is cheap.
+TRAJECTORY_ATOM_FRAMES = 2**20
+# What one reader must decompress to get at a single row.
+INNER_BYTES = 2**20
+_ATOM_MULTIPLE = 256
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Sizes of one block along frame and atom."""
+
+    frames: int
+    atoms: int
+
+    def count(self, n_frames: int, n_atoms: int) -> int:
+        """Return the number of blocks of an array of n_frames x n_atoms."""
+        return ceil(n_frames / self.frames) * ceil(n_atoms / self.atoms)
+
+
+def plan_blocks(
+    n_frames: int,
+    n_atoms: int,
+    row_bytes: int,
+    *,
+    halo: int = 0,
+    atom_frames: int = BLOCK_ATOM_FRAMES,
+) -> Blocks:
+    """Choose the block of a (frame, atom, ...) output.
+
+    Parameters
+    ----------
+    n_frames, n_atoms
+        Shape of the output.
+    row_bytes
+        Bytes of one atom in one frame.
+    halo
+        Frames that a block needs beyond its own; the block is made longer than the halo, so
+        that the repeated work stays below a quarter where memory allows.
+    atom_frames
+        Ceiling on atoms times frames in one block.
+    """
+    rows = max(1, BLOCK_BYTES // row_bytes)
+    if n_atoms > rows and not halo:  # a window kernel would repeat all its work for each atom block
+        atoms = max(_ATOM_MULTIPLE, rows // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
+        return Blocks(1, min(atoms, n_atoms))
+    frames = max(1, min(rows, atom_frames) // max(n_atoms, 1), 4 * halo)
+    # The halo of the last but one block must lie in the last block.
+    while n_frames > frames and 0 < n_frames % frames < halo:
+        frames += 1
+    return Blocks(max(1, min(frames, n_frames)), n_atoms)
+
+
+def _largest_divisor(number: int, ceiling: int) -> int:
+    return next(d for d in range(min(number, max(ceiling, 1)), 0, -1) if number % d == 0)
+
+
+def shard_layout(
+    block: tuple[int, ...], itemsize: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shard shape and the inner chunk shape for blocks of shape `block`.
+
+    The first two dimensions are frame and atom. The shard equals the block, padded along atom
+    where that lets inner chunks divide it.
+    """
+    frames, atoms, *rest = block
+    row = prod(rest) * itemsize
+    if atoms * row <= INNER_BYTES:
+        inner = (_largest_divisor(frames, INNER_BYTES // max(atoms * row, 1)), atoms)
+        return tuple(block), (*inner, *rest)
+    inner_atoms = max(_ATOM_MULTIPLE, INNER_BYTES // row // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
+    if inner_atoms >= atoms:
+        return tuple(block), (1, atoms, *rest)
+    padded = ceil(atoms / inner_atoms) * inner_atoms
+    return (frames, padded, *rest), (1, inner_atoms, *rest)

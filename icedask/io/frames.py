@@ -1,0 +1,104 @@
+"""What every reader returns: blocks of frames, and the protocol of a source of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Consecutive frames in memory.
+
+    Attributes
+    ----------
+    positions : (n_frames, n_atoms, 3) float32, angstrom
+    cell : (n_frames, 3, 3) float64, angstrom
+    pbc : (3,) bool
+    time : (n_frames,) float64, picosecond, NaN where the source has none
+    step : (n_frames,) int64
+    cell_origin : (n_frames, 3) float64, angstrom, or None
+    columns : arrays (n_frames, n_atoms[, 3]) by variable name
+    """
+
+    positions: npt.NDArray[np.float32]
+    cell: FloatArray
+    pbc: npt.NDArray[np.bool_]
+    time: FloatArray
+    step: npt.NDArray[np.int64]
+    cell_origin: FloatArray | None = None
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def take(self, atoms: npt.NDArray[np.int64] | None) -> FrameBlock:
+        """Return the block with only the given atoms."""
+        if atoms is None:
+            return self
+        columns = {name: values[:, atoms] for name, values in self.columns.items()}
+        return replace(self, positions=self.positions[:, atoms], columns=columns)
+
+
+def join_blocks(blocks: Sequence[FrameBlock]) -> FrameBlock:
+    """Concatenate blocks along frame."""
+    first = blocks[0]
+    if len(blocks) == 1:
+        return first
+    origins = [block.cell_origin for block in blocks if block.cell_origin is not None]
+    return FrameBlock(
+        np.concatenate([block.positions for block in blocks]),
+        np.concatenate([block.cell for block in blocks]),
+        first.pbc,
+        np.concatenate([block.time for block in blocks]),
+        np.concatenate([block.step for block in blocks]),
+        np.concatenate(origins) if origins else None,
+        {
+            name: np.concatenate([block.columns[name] for block in blocks])
+            for name in first.columns
+        },
+    )
+
+
+class Source(Protocol):
+    """One file of frames, picklable, that any process can open at any frame.
+
+    Attributes
+    ----------
+    path
+        The file.
+    n_frames
+        Whole frames in it.
+    truncated
+        What is wrong with the end of the file, "" if it is whole.
+    """
+
+    path: str
+    n_frames: int
+    truncated: str
+
+    def atoms(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the per-atom coordinates: element and, where known, id, type, name, ..."""
+        ...
+
+    def read(self, frames: Sequence[int]) -> FrameBlock:
+        """Read frames of the file by index, all atoms in the order of `atoms`."""
+        ...
+
+
+
+def check_finite(block: FrameBlock, frames: Sequence[int], path: str) -> None:
+    """Raise InputError if a coordinate is NaN or infinite."""
+    finite = np.isfinite(block.positions).all(axis=2)
+    if not finite.all():
+        frame, atom = np.argwhere(~finite)[0]
+        raise InputError(
+            f"{path}: frame {frames[frame]}, atom {atom}: coordinates "
+            f"{block.positions[frame, atom].tolist()} are not finite; repair the file, or leave "
+            "the frame out with frames= (--frames)"
+        )

@@ -1,0 +1,192 @@
+"""What was computed from what: canonical JSON, fingerprints, run ids and the record of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.errors import StoreError
+
+# Layers of a Dask graph that only move or cut data: they leave the identity of the source alone
+# because frames and atoms enter the fingerprint by their coordinates.
+_NEUTRAL_LAYERS = ("getitem", "rechunk", "concatenate", "xarray")
+POSITIONS_PREFIX = "positions-"
+
+
+def canonical(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces; numpy scalars and arrays become plain values."""
+
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.generic | np.ndarray):
+            return item.tolist()
+        raise TypeError(f"cannot be part of a run id: {type(item).__name__}")
+
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=plain)
+
+
+def digest(*parts: Any) -> str:
+    """Return 16 hex digits of a hash over arrays, bytes and JSON-able values."""
+    state = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            array = np.ascontiguousarray(part.astype("U") if part.dtype.kind in "TO" else part)
+            state.update(f"{array.dtype.str}{array.shape}".encode())
+            state.update(array.view(np.uint8) if array.size else b"")
+        elif isinstance(part, bytes):
+            state.update(part)
+        else:
+            state.update(canonical(part).encode())
+    return state.hexdigest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything that determines a result.
+
+    Attributes
+    ----------
+    group
+        Where it belongs in a store: descriptors, models or results.
+    name
+        Slug of the function, for example "soap".
+    version
+        Version of the algorithm; raised when its numbers change.
+    parameters
+        Every parameter that changes the result.
+    parents
+        Run ids of the results it was computed from.
+    trajectory
+        Fingerprint of the trajectory, with its frames and atoms.
+    positions
+        Identity of the whole positions array, by which a store recognises its own results.
+    lineage
+        Records of all ancestors by run id, stored or not.
+    """
+
+    group: str
+    name: str
+    version: int
+    parameters: Mapping[str, Any]
+    parents: tuple[str, ...] = ()
+    trajectory: str = ""
+    positions: str = ""
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The values that enter the run id."""
+        return {
+            "function": f"{self.group}/{self.name}",
+            "version": self.version,
+            "parameters": dict(self.parameters),
+            "parents": list(self.parents),
+            "trajectory": self.trajectory,
+        }
+
+    @property
+    def run_id(self) -> str:
+        """The slug and 8 hex digits of the identity's canonical JSON."""
+        slug = self.name.replace("_", "-")
+        return f"{slug}-{hashlib.sha256(canonical(self.identity).encode()).hexdigest()[:8]}"
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The record as attributes of a Dataset or a Zarr group."""
+        return {
+            "run_id": self.run_id,
+            "group": self.group,
+            "function": self.name,
+            "algorithm_version": self.version,
+            "parameters": json.loads(canonical(dict(self.parameters))),
+            "parents": list(self.parents),
+            "trajectory": self.trajectory,
+            "positions": self.positions,
+            "lineage": json.loads(canonical(dict(self.lineage))),
+        }
+
+    def child(
+        self, group: str, name: str, version: int, parameters: Mapping[str, Any], *others: Record
+    ) -> Record:
+        """Return the record of something computed from this one and `others`."""
+        parents = (self, *others)
+        lineage: dict[str, Any] = {}
+        for parent in parents:
+            lineage |= {**parent.lineage, parent.run_id: parent.identity}
+        return Record(
+            group,
+            name,
+            version,
+            parameters,
+            tuple(parent.run_id for parent in parents),
+            self.trajectory,
+            self.positions,
+            lineage,
+        )
+
+
+def record_of(ds: xr.Dataset) -> Record:
+    """Read the record back from a Dataset's attributes.
+
+    Raises
+    ------
+    StoreError
+        If the Dataset does not say how it was computed.
+    """
+    attrs = ds.attrs
+    try:
+        return Record(
+            attrs["group"],
+            attrs["function"],
+            int(attrs["algorithm_version"]),
+            attrs["parameters"],
+            tuple(attrs["parents"]),
+            attrs["trajectory"],
+            attrs["positions"],
+            attrs["lineage"],
+        )
+    except KeyError as error:
+        raise StoreError(
+            f"expected a Dataset that says how it was computed, found none of its attribute "
+            f"{error}; pass what an icedask function returned (operations of xarray may drop "
+            "attributes: keep them with xarray.set_options(keep_attrs=True))"
+        ) from error
+
+
+def positions_identity(positions: xr.DataArray) -> str:
+    """Return what identifies the values of `positions` short of reading them from disk.
+
+    An array in memory is hashed. A lazy array from a store has the store's digest in its name; if
+    anything was computed on top of it, the name of the computation is added, so that changed
+    positions are never taken for the stored ones.
+    """
+    if positions.chunks is None:
+        return digest(np.asarray(positions.values))
+    data = positions.data
+    layers = [str(layer) for layer in data.dask.layers]
+    sources = [name for name in layers if name.startswith(POSITIONS_PREFIX)]
+    others = [
+        name
+        for name in layers
+        if name not in sources and not any(n in name for n in _NEUTRAL_LAYERS)
+    ]
+    if len(sources) == 1 and not others:
+        return sources[0].removeprefix(POSITIONS_PREFIX)
+    return digest(*sorted(sources), data.name)
+
+
+def fingerprint(trj: xr.Dataset) -> tuple[str, str]:
+    """Return the fingerprint of a trajectory Dataset and the identity of its positions."""
+    identity = positions_identity(trj["positions"])
+    parts: list[npt.NDArray[Any]] = [
+        np.asarray(trj[name].values)
+        for name in ("element", "pbc", "cell", "step", "atom")
+        if name in trj.variables
+    ]
+    return digest(identity, list(trj["positions"].shape), *parts), identity

@@ -1,0 +1,152 @@
+"""What all estimators share: their input, their record, and how they are stored and loaded."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, ClassVar, Self
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from icedask.errors import InputError, StoreError
+from icedask.io.provenance import Record, digest, record_of
+from icedask.io.store import open_run
+from icedask.variables import ATOM, FRAME
+
+_ESTIMATORS = {"pca": ("icedask.learn.pca", "PCA"), "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN")}
+
+
+def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Return the one variable of `x` with dimensions (frame, atom[, feature]).
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    if isinstance(x, xr.DataArray):
+        found = [x]
+    elif isinstance(x, xr.Dataset):
+        found = [
+            array
+            for array in x.data_vars.values()
+            if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
+        ]
+    else:
+        raise InputError(
+            f"expected a Dataset with dimensions (frame, atom, feature), found {type(x).__name__}"
+        )
+    if len(found) != 1 or found[0].dims[:2] != (FRAME, ATOM):
+        names = ", ".join(str(array.name) for array in found) or "none"
+        raise InputError(
+            "expected a Dataset with one floating-point variable of dimensions (frame, atom, "
+            f"feature), found {names}; choose one, for example ds[['soap']]"
+        )
+    return found[0]
+
+
+def feature_blocks(x: xr.Dataset | xr.DataArray) -> da.Array:
+    """Return the features as a lazy array (frame, atom, feature) in one block along feature."""
+    array = feature_variable(x)
+    data = array.data if array.chunks is not None else da.from_array(array.values)
+    if data.ndim == 2:
+        data = data[:, :, None]
+    return data.rechunk({2: -1})
+
+
+def input_record(x: xr.Dataset | xr.DataArray) -> Record:
+    """Return the record of an estimator's input; data from elsewhere is known by its content."""
+    if isinstance(x, xr.Dataset) and "function" in x.attrs:
+        return record_of(x)
+    array = feature_variable(x)
+    content = array.data.name if array.chunks is not None else digest(array.values)
+    return Record("external", str(array.name or "data"), 1, {"content": content})
+
+
+class Estimator(BaseEstimator):
+    """Base of the estimators.
+
+    Attributes
+    ----------
+    record_ : Record
+        What the fit was computed from and how; set by `fit`.
+    """
+
+    _slug: ClassVar[str]
+    _version: ClassVar[int]
+    _learned: ClassVar[dict[str, tuple[str, ...]]]
+    _numbers: ClassVar[tuple[str, ...]] = ()
+
+    record_: Record
+
+    def fitted_record(self, x: xr.Dataset | xr.DataArray) -> Record:
+        """Return the record that a fit on `x` has, without fitting."""
+        return input_record(x).child("models", self._slug, self._version, self.get_params())
+
+    def check_fitted(self) -> None:
+        """Raise NotFittedError before `fit`."""
+        if not hasattr(self, "record_"):
+            name = type(self).__name__
+            raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the learned attributes as a Dataset, to be saved.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        self.check_fitted()
+        arrays = {
+            name: (dims, np.asarray(getattr(self, f"{name}_"))) for name, dims in self._learned.items()
+        }
+        attrs: dict[str, Any] = {name: getattr(self, f"{name}_") for name in self._numbers}
+        return xr.Dataset(arrays, attrs={**self.record_.attrs, **attrs})
+
+    @classmethod
+    def from_dataset(cls, ds: xr.Dataset) -> Self:
+        """Return the fitted estimator that a Dataset was made from."""
+        record = record_of(ds)
+        if record.name != cls._slug:
+            raise InputError(f"expected a stored {cls._slug}, found {record.name}")
+        known = cls._get_param_names()
+        estimator = cls(**{k: v for k, v in record.parameters.items() if k in known})
+        for name in cls._learned:
+            setattr(estimator, f"{name}_", ds[name].values)
+        for name in cls._numbers:
+            setattr(estimator, f"{name}_", ds.attrs[name])
+        estimator.record_ = record
+        return estimator
+
+
+def load_model(store: str | os.PathLike[str], run: str) -> Any:
+    """Load a fitted estimator from a store.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    run : str
+        Run id or label of the model.
+
+    Returns
+    -------
+    Estimator
+        Ready to transform or predict.
+
+    Raises
+    ------
+    StoreError
+        If there is no such run, or it is not a model.
+    """
+    ds = open_run(store, run)
+    name = ds.attrs["function"]
+    if ds.attrs["group"] != "models" or name not in _ESTIMATORS:
+        raise StoreError(f"{store}: run {run!r} is a {name}, not a fitted model")
+    module, attribute = _ESTIMATORS[name]
+    return getattr(importlib.import_module(module), attribute).from_dataset(ds.load())

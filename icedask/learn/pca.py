@@ -1,0 +1,187 @@
+"""Principal component analysis, exact, in one pass over data of any size."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.errors import InputError
+from icedask.learn.base import Estimator, feature_blocks, feature_variable, input_record
+from icedask.learn.moments import moments
+from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
+
+
+class PCA(Estimator):
+    """Principal component analysis; `fit` computes, `transform` is lazy.
+
+    The covariance of all rows is merged from exact moments of each block, whatever the blocks,
+    and diagonalised. Rows with NaN are left out of the fit and stay NaN in the transform.
+
+    Parameters
+    ----------
+    n_components : int or float, optional
+        Number of components, or the fraction of the variance that they must exceed (0 to 1). All
+        by default.
+
+    Attributes
+    ----------
+    components_ : (n_components, n_features) array
+        Principal axes, unit length; the largest entry of each is positive.
+    explained_variance_, explained_variance_ratio_ : (n_components,) arrays
+    mean_ : (n_features,) array
+    n_samples_ : int
+        Rows that were used.
+
+    Notes
+    -----
+    Equals scikit-learn's PCA (svd_solver="covariance_eigh"), doi:10.1098/rsta.2015.0202 for the
+    method.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> crystal = bulk("Cu", cubic=True) * (3, 3, 3)
+    >>> crystal.rattle(0.1, seed=1)
+    >>> soap = ice.soap(ice.from_ase(crystal), r_cut=4.0, n_max=4, l_max=4)
+    >>> pca = ice.PCA(3).fit(soap)
+    >>> pca.transform(soap)["latent"].shape
+    (1, 108, 3)
+    """
+
+    _slug = "pca"
+    _version = 1
+    _learned: ClassVar = {
+        "components": (COMPONENT, FEATURE),
+        "explained_variance": (COMPONENT,),
+        "explained_variance_ratio": (COMPONENT,),
+        "mean": (FEATURE,),
+    }
+    _numbers = ("n_samples",)
+
+    components_: npt.NDArray[np.float64]
+    explained_variance_: npt.NDArray[np.float64]
+    explained_variance_ratio_: npt.NDArray[np.float64]
+    mean_: npt.NDArray[np.float64]
+    n_samples_: int
+
+    def __init__(self, n_components: int | float | None = None) -> None:
+        self.n_components = n_components
+
+    def fit(self, x: xr.Dataset) -> Self:
+        """Compute the components of all rows of `x`.
+
+        Parameters
+        ----------
+        x : xarray.Dataset
+            One variable (frame, atom, feature), lazy or not.
+
+        Raises
+        ------
+        InputError
+            If `x` has no such variable, too few rows, or n_components does not fit it.
+        """
+        features = feature_blocks(x)
+        self._check_components(features.shape[2])
+        found = moments(features, "PCA fit")
+        values, vectors = np.linalg.eigh(found.scatter / (found.count - 1))
+        values = np.clip(values[::-1], 0, None)
+        axes = vectors.T[::-1]
+        largest = np.argmax(np.abs(axes), axis=1)
+        axes = axes * np.where(axes[np.arange(len(axes)), largest] < 0, -1.0, 1.0)[:, None]
+        ratio = values / values.sum() if values.sum() > 0 else np.zeros_like(values)
+        keep = self._how_many(ratio)
+        self.components_ = np.ascontiguousarray(axes[:keep])
+        self.explained_variance_ = values[:keep]
+        self.explained_variance_ratio_ = ratio[:keep]
+        self.mean_ = found.mean
+        self.n_samples_ = int(found.count)
+        self.record_ = self.fitted_record(x)
+        return self
+
+    def _check_components(self, n_features: int) -> None:
+        wanted = self.n_components
+        if wanted is None:
+            return
+        whole = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
+        if whole and not 1 <= wanted <= n_features:
+            raise InputError(
+                f"PCA: n_components: expected 1 to {n_features}, the number of features, found "
+                f"{wanted}"
+            )
+        if not whole and not 0 < wanted < 1:
+            raise InputError(
+                f"PCA: n_components: expected a whole number, or a fraction of the variance "
+                f"between 0 and 1, found {wanted!r}"
+            )
+
+    def _how_many(self, ratio: npt.NDArray[np.float64]) -> int:
+        wanted = self.n_components
+        if wanted is None:
+            return len(ratio)
+        if isinstance(wanted, int | np.integer):
+            return int(wanted)
+        return min(int(np.searchsorted(np.cumsum(ratio), wanted, side="right")) + 1, len(ratio))
+
+    def transform(self, x: xr.Dataset) -> xr.Dataset:
+        """Project `x` on the components; lazy.
+
+        Returns
+        -------
+        xarray.Dataset
+            latent (frame, atom, component), of the dtype of `x`.
+
+        Raises
+        ------
+        InputError
+            If the number of features is not that of the fit.
+        """
+        self.check_fitted()
+        features = feature_blocks(x)
+        if features.shape[2] != len(self.mean_):
+            raise InputError(
+                f"PCA: expected {len(self.mean_)} features as in the fit, found {features.shape[2]}"
+            )
+        latent = da.blockwise(
+            project,
+            "fac",
+            features,
+            "fak",
+            mean=self.mean_,
+            components=self.components_,
+            new_axes={"c": len(self.components_)},
+            concatenate=True,
+            meta=np.empty((0, 0, 0), features.dtype),
+        )
+        array = feature_variable(x)
+        coords = {
+            name: coord
+            for name, coord in array.coords.items()
+            if set(coord.dims) <= {FRAME, ATOM}
+        }
+        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
+        return xr.Dataset(
+            {"latent": ((FRAME, ATOM, COMPONENT), latent, VARIABLES["latent"].attrs)},
+            {**coords, COMPONENT: np.arange(len(self.components_))},
+            record.attrs,
+        )
+
+    def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
+        """Fit on `x`, then project it; the projection is lazy."""
+        return self.fit(x).transform(x)
+
+
+def project(
+    block: npt.NDArray[np.floating],
+    mean: npt.NDArray[np.float64],
+    components: npt.NDArray[np.float64],
+) -> npt.NDArray[np.floating]:
+    """Return (block - mean) @ components.T in float64, in the dtype of the block."""
+    result = np.empty((*block.shape[:-1], len(components)), block.dtype)
+    for frame in range(len(block)):
+        result[frame] = (block[frame] - mean) @ components.T
+    return result

@@ -1,0 +1,206 @@
+"""The one neighbour list, in any cell: compressed sparse rows of pairs within a cutoff."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# Above this, the list of one frame would not fit into a common worker.
+_MAX_BYTES = 4 * 2**30
+_PAIR_BYTES = 48
+
+
+class Neighbors(NamedTuple):
+    """Neighbours of every atom, rows sorted by atom.
+
+    Attributes
+    ----------
+    indptr : (n_atoms + 1,) int64
+        The neighbours of atom i are entries indptr[i] to indptr[i + 1] of the other arrays.
+    indices : (n_pairs,) int64
+        The neighbour; several times where several of its periodic images are within the cutoff.
+        An atom's own images count, the atom itself does not.
+    vectors : (n_pairs, 3) float64, angstrom
+        From the atom to the neighbour.
+    distances : (n_pairs,) float64, angstrom
+    """
+
+    indptr: IntArray
+    indices: IntArray
+    vectors: FloatArray
+    distances: FloatArray
+
+    @property
+    def counts(self) -> IntArray:
+        """Number of neighbours of each atom."""
+        return np.diff(self.indptr)
+
+    @property
+    def rows(self) -> IntArray:
+        """The first atom of each pair."""
+        return np.repeat(np.arange(len(self.indptr) - 1), self.counts)
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Neighbors:
+        """Return the list with only some of its pairs."""
+        counts = np.bincount(self.rows[keep], minlength=len(self.indptr) - 1)
+        return Neighbors(
+            np.concatenate([[0], np.cumsum(counts)]),
+            self.indices[keep],
+            self.vectors[keep],
+            self.distances[keep],
+        )
+
+
+def complete_cell(cell: FloatArray) -> FloatArray:
+    """Replace zero cell vectors by unit vectors orthogonal to the others, right-handed."""
+    cell = np.array(cell, float)
+    missing = np.flatnonzero(~cell.any(axis=1))
+    if len(missing) == 3:
+        return np.eye(3)
+    if len(missing) == 2:
+        given = cell[[axis for axis in range(3) if axis not in missing][0]]
+        helper = np.eye(3)[np.argmin(np.abs(given))]
+        cell[missing[0]] = np.cross(given, helper)
+        cell[missing[0]] /= np.linalg.norm(cell[missing[0]])
+        missing = missing[1:]
+    if len(missing) == 1:
+        axis = missing[0]
+        normal = np.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3])
+        cell[axis] = normal / np.linalg.norm(normal)
+    return cell
+
+
+def wrap(
+    positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """Return positions moved into the cell along its periodic vectors, and their fractions."""
+    cell = complete_cell(cell)
+    fractional = positions @ np.linalg.inv(cell)
+    fractional[:, pbc] -= np.floor(fractional[:, pbc])
+    # A tiny negative fraction becomes 1.0 in floating point: the other face of the cell.
+    fractional[:, pbc] = np.where(fractional[:, pbc] >= 1.0, 0.0, fractional[:, pbc])
+    return fractional @ cell, fractional
+
+
+def neighbor_list(
+    positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike, r_cut: float
+) -> Neighbors:
+    """Find all pairs closer than a cutoff.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+        Wrapped or not.
+    cell : (3, 3) array, angstrom
+        Cell vectors as rows, of any shape; zero rows along directions that are not periodic.
+    pbc : (3,) bool
+        Periodicity along each cell vector. The cell may be smaller than the cutoff.
+    r_cut : float, angstrom
+        Pairs with distance < r_cut are listed.
+
+    Returns
+    -------
+    Neighbors
+
+    Raises
+    ------
+    InputError
+        If r_cut is not positive.
+
+    Examples
+    --------
+    >>> from icedask.neighbors import neighbor_list
+    >>> neighbor_list([[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [True] * 3, 1.1).counts
+    array([6])
+    """
+    from vesin import NeighborList
+
+    if not r_cut > 0:
+        raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
+    pbc = np.asarray(pbc, bool)
+    cell = complete_cell(np.asarray(cell, float))
+    points, _ = wrap(np.asarray(positions, float), cell, pbc)
+    if len(points) == 0:
+        return Neighbors(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
+    finder = NeighborList(cutoff=r_cut, full_list=True, sorted=True, n_threads=1)
+    first, second, distances, vectors = finder.compute(points, cell, pbc, "ijdD")
+    first, second = first.astype(np.int64), second.astype(np.int64)
+    inside = distances < r_cut
+    if not inside.all():
+        first, second = first[inside], second[inside]
+        distances, vectors = distances[inside], vectors[inside]
+    indptr = np.searchsorted(first, np.arange(len(points) + 1))
+    return Neighbors(indptr, second, vectors, distances)
+
+
+def check_cutoff(
+    r_cut: float, n_atoms: int, cell: FloatArray, pbc: npt.NDArray[np.bool_], name: str
+) -> None:
+    """Raise InputError if a neighbour list with this cutoff cannot fit in memory.
+
+    The estimate takes the mean density of a periodic cell; elsewhere no atom has more neighbours
+    than there are atoms.
+    """
+    if not (np.isfinite(r_cut) and r_cut > 0):
+        raise InputError(f"{name}: r_cut: expected a positive number of angstrom, found {r_cut}")
+    if pbc.all():
+        per_atom = n_atoms / abs(np.linalg.det(cell)) * 4 / 3 * np.pi * r_cut**3
+    else:
+        per_atom = float(n_atoms)
+        if not pbc.any() and n_atoms * n_atoms * _PAIR_BYTES <= _MAX_BYTES:
+            return
+        # A slab or wire, or a cluster too large for all pairs: bounded by liquid density.
+        per_atom = min(per_atom, 0.2 * 4 / 3 * np.pi * r_cut**3)
+    estimate = per_atom * n_atoms * _PAIR_BYTES
+    if estimate > _MAX_BYTES:
+        raise InputError(
+            f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to each of "
+            f"{n_atoms} atoms, {estimate / 2**30:.3g} GiB for one frame; at most "
+            f"{_MAX_BYTES / 2**30:.0f} GiB are allowed: choose a smaller r_cut"
+        )
+
+
+def with_images(
+    positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_], reach: float
+) -> tuple[FloatArray, IntArray]:
+    """Return wrapped atoms, followed by every periodic image within `reach` of the cell.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+    cell : (3, 3) array, angstrom
+    pbc : (3,) bool
+    reach : float, angstrom
+
+    Returns
+    -------
+    points : (n_points, 3) array, angstrom
+        The first n_atoms are the wrapped atoms in their order.
+    source : (n_points,) int64
+        The atom of which each point is an image.
+    """
+    cell = complete_cell(cell)
+    _, fractional = wrap(positions, cell, pbc)
+    source = np.arange(len(positions))
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    for axis in np.flatnonzero(pbc):
+        margin = reach / heights[axis]
+        parts, sources = [fractional], [source]
+        for shift in range(-int(np.ceil(margin)), int(np.ceil(margin)) + 1):
+            if shift == 0:
+                continue
+            moved = fractional[:, axis] + shift
+            near = (moved >= -margin) & (moved <= 1 + margin)
+            image = fractional[near]
+            image[:, axis] += shift
+            parts.append(image)
+            sources.append(source[near])
+        fractional, source = np.concatenate(parts), np.concatenate(sources)
+    return fractional @ cell, source

@@ -1,0 +1,138 @@
+"""The specification of every variable: one place for name, dimensions, dtype, units and source.
+
+It validates Datasets on the way in, supplies the attributes on the way out and documents both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from icedask.errors import InputError
+
+FRAME = "frame"
+ATOM = "atom"
+XYZ = "xyz"
+CELL_VECTOR = "cell_vector"
+SOAP_COMPONENT = "soap_component"
+COMPONENT = "component"
+FEATURE = "feature"
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What a variable must look like.
+
+    Attributes
+    ----------
+    name, dims, dtype, units, long_name
+        As they stand in a Dataset; `dtype` "str" admits any string type and "number" any
+        real number.
+    reference
+        The publication that defines the quantity.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    long_name: str
+    reference: str = ""
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """The attributes written with the variable."""
+        attrs = {"long_name": self.long_name, "units": self.units, "reference": self.reference}
+        return {key: value for key, value in attrs.items() if value}
+
+
+_SPECS = [
+    Variable("positions", (FRAME, ATOM, XYZ), "float32", "angstrom", "atom positions as in source"),
+    Variable(
+        "cell", (FRAME, CELL_VECTOR, XYZ), "float64", "angstrom", "cell vectors a, b, c as rows"
+    ),
+    Variable("cell_origin", (FRAME, XYZ), "float64", "angstrom", "lower corner of the cell"),
+    Variable("pbc", (CELL_VECTOR,), "bool", "", "periodic along each cell vector"),
+    Variable("time", (FRAME,), "float64", "picosecond", "simulation time"),
+    Variable("step", (FRAME,), "int64", "1", "simulation step"),
+    Variable("atom", (ATOM,), "int64", "1", "index of the atom in the source"),
+    Variable("id", (ATOM,), "int64", "1", "identifier of the atom in the source"),
+    Variable("element", (ATOM,), "str", "", "chemical element; X is a site without mass"),
+    Variable("type", (ATOM,), "str", "", "atom type of the source"),
+    Variable("name", (ATOM,), "str", "", "atom name of the source"),
+    Variable("residue", (ATOM,), "str", "", "residue name of the source"),
+    Variable("molecule", (ATOM,), "int64", "1", "molecule or residue number of the source"),
+    Variable("mass", (ATOM,), "float64", "dalton", "atom mass of the source"),
+    Variable("image", (FRAME, ATOM, XYZ), "int32", "1", "periodic image flags"),
+    Variable("velocity", (FRAME, ATOM, XYZ), "float32", "angstrom/picosecond", "atom velocities"),
+    Variable("force", (FRAME, ATOM, XYZ), "float32", "eV/angstrom", "forces on the atoms"),
+    Variable("potential_energy", (FRAME, ATOM), "float32", "eV", "potential energy of the atom"),
+    Variable("kinetic_energy", (FRAME, ATOM), "float32", "eV", "kinetic energy of the atom"),
+    Variable("charge", (FRAME, ATOM), "float32", "elementary_charge", "charge of the atom"),
+    Variable(
+        "soap",
+        (FRAME, ATOM, SOAP_COMPONENT),
+        "number",
+        "1",
+        "smooth overlap of atomic positions, power spectrum",
+        "doi:10.1103/PhysRevB.87.184115",
+    ),
+    Variable("coordination", (FRAME, ATOM), "int32", "1", "number of neighbours within the cutoff"),
+    Variable(
+        "lens",
+        (FRAME, ATOM),
+        "float32",
+        "1",
+        "local environments and neighbours shuffling",
+        "doi:10.1073/pnas.2300565120",
+    ),
+    Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
+    Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
+    Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),
+]
+
+VARIABLES: dict[str, Variable] = {spec.name: spec for spec in _SPECS}
+
+
+def _dtype_matches(dtype: np.dtype, wanted: str) -> bool:
+    if wanted == "str":
+        return dtype.kind in "UT" or dtype == object
+    if wanted == "number":
+        return dtype.kind in "iuf"
+    return dtype == np.dtype(wanted)
+
+
+def check_variable(array: xr.DataArray, name: str) -> None:
+    """Raise InputError unless `array` has the dims, dtype and units of the variable `name`."""
+    spec = VARIABLES[name]
+    if array.dims != spec.dims:
+        raise InputError(f"{name}: expected the dimensions {spec.dims}, found {array.dims}")
+    if not _dtype_matches(array.dtype, spec.dtype):
+        raise InputError(
+            f"{name}: expected dtype {spec.dtype}, found {array.dtype}; convert it with "
+            f'.astype("{spec.dtype}")'
+        )
+    units = array.attrs.get("units", spec.units)
+    if units != spec.units:
+        raise InputError(
+            f"{name}: expected units {spec.units!r}, found {units!r}; convert the values and set "
+            'attrs["units"]'
+        )
+
+
+def check_dataset(ds: xr.Dataset) -> None:
+    """Check every variable of `ds` that has a specification."""
+    for name in [str(name) for name in ds.variables]:
+        if name in VARIABLES:
+            check_variable(ds[name], name)
+
+
+def with_attrs(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with the specified attributes on every variable that has a specification."""
+    ds = ds.copy()
+    for name in [str(name) for name in ds.variables]:
+        if name in VARIABLES:
+            ds[name].attrs = {**VARIABLES[name].attrs, **ds[name].attrs}
+    return ds
