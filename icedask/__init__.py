@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Where each public name lives. Modules are imported when a name is first used, so that
 # `import icedask` stays fast.
 _NAMES = {
+    "ComputeError": "icedask.errors",
     "InputError": "icedask.errors",
     "StoreError": "icedask.errors",
     "IcedaskError": "icedask.errors",
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
-    from icedask.errors import IcedaskError, InputError, StoreError
+    from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect
     from icedask.io.ingest import ingest
     from icedask.io.interop import from_ase, from_mdanalysis, to_ase

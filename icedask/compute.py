@@ -10,6 +10,8 @@ import dask
 from dask.delayed import Delayed
 from tqdm import tqdm
 
+from icedask.errors import ComputeError
+
 
 def _active_client() -> Any | None:
     # distributed is slow to import; a client can only exist where somebody imported it.
@@ -51,13 +53,26 @@ def run_tasks(tasks: Sequence[Delayed], description: str, *, result: Delayed | N
         with tqdm(total=len(futures), desc=description, disable=None, unit="task") as bar:
             for future in as_completed(futures):
                 if future.status == "error":
-                    future.result()
+                    _raise(future)
                 bar.update()
         if result is not None:
             return futures[-1].result()
         return client.gather(futures)
     finally:
         client.cancel([future for future in futures if not future.done()])
+
+
+def _raise(future: Any) -> None:
+    from distributed.scheduler import KilledWorker
+
+    try:
+        future.result()
+    except KilledWorker as error:
+        raise ComputeError(
+            "the worker processes that ran one of the tasks died repeatedly, most often for want "
+            "of memory; what is written is kept: give each worker more memory, or use fewer, and "
+            "run the same command again"
+        ) from error
 
 
 def _run_here(tasks: Sequence[Delayed], description: str, result: Delayed | None) -> Any:

@@ -11,3 +11,7 @@ class InputError(IcedaskError, ValueError):
 
 class StoreError(IcedaskError):
     """A store cannot be used as asked: it exists, is locked, incomplete, full or of another format."""
+
+
+class ComputeError(IcedaskError):
+    """Workers died again and again; what was finished is kept."""

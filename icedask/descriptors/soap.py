@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy.sparse import csr_matrix
 
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
 from icedask.errors import InputError
 from icedask.model import check_elements
-from icedask.neighbors import with_images
+from icedask.neighbors import neighbor_list, with_images
 from icedask.variables import SOAP_COMPONENT
 
 # Gaussians are followed to a thousandth of their height: atoms beyond the cutoff contribute.
@@ -51,9 +52,15 @@ def _calculator(species: tuple[str, ...], r_cut: float, n_max: int, l_max: int, 
 
 
 def power_spectrum(
-    frame: Frame, species: tuple[str, ...], r_cut: float, n_max: int, l_max: int, sigma: float
+    frame: Frame,
+    centers: npt.NDArray[np.int64],
+    species: tuple[str, ...],
+    r_cut: float,
+    n_max: int,
+    l_max: int,
+    sigma: float,
 ) -> npt.NDArray[np.float64]:
-    """Return the SOAP vectors of the centres, (n_centers, n_components)."""
+    """Return the SOAP vectors of some atoms, (n_centers, n_components)."""
     from ase import Atoms
     from ase.data import atomic_numbers
 
@@ -63,12 +70,45 @@ def power_spectrum(
     numbers = [atomic_numbers[symbol] for symbol in species]
     use = np.isin(frame.numbers[source], numbers)
     atoms = Atoms(numbers=frame.numbers[source][use], positions=points[use])
-    if len(atoms) == 0:
-        return np.zeros((len(frame.centers), len(components(list(species), n_max, l_max)["l"])))
-    # Centres as positions: as indices, the library copies all positions for each of them.
-    centers = points[frame.centers]
+    if len(atoms) == 0 or len(centers) == 0:
+        return np.zeros((len(centers), len(components(list(species), n_max, l_max)["l"])))
     calculator = _calculator(species, r_cut, n_max, l_max, sigma)
-    return np.atleast_2d(calculator.create(atoms, centers=centers))
+    # Centres as positions: as indices, the library copies all positions for each of them.
+    return calculator.create(atoms, centers=points[centers]).reshape(len(centers), -1)
+
+
+def describe_centers(
+    frame: Frame, average_within: float | None, **basis: Any
+) -> npt.NDArray[np.float64]:
+    """Return SOAP of the centres of a frame, averaged over their surroundings if asked for."""
+    if average_within is None:
+        return power_spectrum(frame, frame.centers, **basis)
+    weights, members = same_element_means(frame, average_within)
+    return weights @ power_spectrum(frame, members, **basis)
+
+
+def same_element_means(
+    frame: Frame, r_cut: float
+) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
+    """Return the matrix that averages over each centre and its neighbours of the same element.
+
+    Returns
+    -------
+    weights : (n_centers, n_members) sparse matrix
+    members : (n_members,) int64
+        The atoms that any mean needs.
+    """
+    neighbors = neighbor_list(frame.positions, frame.cell, frame.pbc, r_cut)
+    rows = np.concatenate([np.arange(len(frame.positions)), neighbors.rows])
+    columns = np.concatenate([np.arange(len(frame.positions)), neighbors.indices])
+    place = np.full(len(frame.positions), -1)
+    place[frame.centers] = np.arange(len(frame.centers))
+    keep = (place[rows] >= 0) & (frame.numbers[rows] == frame.numbers[columns])
+    rows, columns = place[rows[keep]], columns[keep]
+    members, inverse = np.unique(columns, return_inverse=True)
+    counts = np.bincount(rows, minlength=len(frame.centers))
+    shape = (len(frame.centers), len(members))
+    return csr_matrix((1.0 / counts[rows], (rows, inverse)), shape=shape), members
 
 
 @descriptor(variable="soap", version=1)
@@ -83,6 +123,14 @@ def soap(
     ] = 1.0,
     species: Species = None,
     centers: Centers = None,
+    average_within: Annotated[
+        float | None,
+        Option(
+            "Average over the centre and its neighbours of the same element up to this distance.",
+            "angstrom",
+            above=0,
+        ),
+    ] = None,
     dtype: Annotated[
         str, Option("Precision of the result.", choices=("float32", "float64"))
     ] = "float32",
@@ -92,7 +140,9 @@ def soap(
     The density of Gaussians on the neighbours of an atom, itself included, is expanded in
     Gaussian-type radial functions and spherical harmonics with coefficients c_nlm;
     p_nn'l = pi sqrt(8 / (2 l + 1)) sum_m c_nlm c_n'lm. Components are ordered by pair of species,
-    l, n, n'; of a pair of equal species only n' >= n is kept.
+    l, n, n'; of a pair of equal species only n' >= n is kept. Averaged over the neighbours, the
+    thermal noise of single environments recedes (Lechner and Dellago's idea,
+    doi:10.1063/1.2977970), and phases come apart.
 
     {parameters}
 
@@ -136,12 +186,18 @@ def soap(
             f"soap: r_cut: expected more than 1 angstrom, where the radial basis begins, found {r_cut}"
         )
     compute = partial(
-        power_spectrum, species=tuple(chosen), r_cut=r_cut, n_max=n_max, l_max=l_max, sigma=sigma
+        describe_centers,
+        average_within=average_within,
+        species=tuple(chosen),
+        r_cut=r_cut,
+        n_max=n_max,
+        l_max=l_max,
+        sigma=sigma,
     )
     return Kernel(
         compute,
         dtype,
-        reach(r_cut, sigma),
+        max(reach(r_cut, sigma), average_within or 0),
         tail=(SOAP_COMPONENT, len(labels["l"])),
         coords=labels,
         species=chosen,

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 from icedask.errors import InputError, StoreError
 from icedask.io.provenance import Record, digest, record_of
-from icedask.io.store import open_run
+from icedask.io.store import has_run, open_run, save
 from icedask.variables import ATOM, FRAME
 
 _ESTIMATORS = {"pca": ("icedask.learn.pca", "PCA"), "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN")}
@@ -122,6 +122,16 @@ class Estimator(BaseEstimator):
             setattr(estimator, f"{name}_", ds.attrs[name])
         estimator.record_ = record
         return estimator
+
+
+def fit_or_load(estimator: Any, x: xr.Dataset, store: str | os.PathLike[str]) -> Any:
+    """Return the estimator fitted on `x`: from the store if it is there, else fitted and saved."""
+    run_id = estimator.fitted_record(x).run_id
+    if has_run(store, run_id):
+        return load_model(store, run_id)
+    fitted = estimator.fit(x)
+    save(fitted, store)
+    return fitted
 
 
 def load_model(store: str | os.PathLike[str], run: str) -> Any:

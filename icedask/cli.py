@@ -1,0 +1,284 @@
+"""The command line: each command parses, calls one public function and prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import dask
+
+import icedask
+from icedask.descriptors import registry
+from icedask.descriptors.contract import Descriptor, Parameter
+from icedask.errors import IcedaskError
+
+
+def common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every computing command has."""
+    function = click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+    )(function)
+    return click.option(
+        "--profile",
+        default="local",
+        show_default=True,
+        help="local, the address of a Dask scheduler, or a scheduler file.",
+    )(function)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(icedask.__version__, prog_name="icedask")
+def cli() -> None:
+    """Analyse molecular-dynamics trajectories of any size, in parallel."""
+
+
+def _pairs(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str | None]:
+    result: dict[str, str | None] = {}
+    for value in values:
+        for pair in value.split(","):
+            key, equals, target = pair.partition("=")
+            if not equals or not key:
+                raise click.BadParameter(f"expected KEY=VALUE, found {pair!r}")
+            result[key] = target or None
+    return result
+
+
+def _elements(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> str | dict[str, str | None] | None:
+    if value is None or "=" not in value:
+        return value
+    return _pairs(context, parameter, (value,))
+
+
+def _pbc(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[bool, bool, bool] | None:
+    if value is None:
+        return None
+    if value != "none" and set(value) - set("xyz"):
+        raise click.BadParameter(f"expected directions such as xyz or xy, or none, found {value!r}")
+    return ("x" in value, "y" in value, "z" in value)
+
+
+@cli.command()
+@click.argument("source", nargs=-1, required=True)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--topology", help="File with the atoms (tpr, gro, psf, ...).")
+@click.option("--select", help='Atoms to keep, for example "element O".')
+@click.option("--frames", help="Frames to keep, start:stop:step.")
+@click.option("--units", help="Units of a LAMMPS dump: real, metal or lj.")
+@click.option("--timestep", type=float, help="Time step of a LAMMPS dump, in its unit of time.")
+@click.option("--frame-interval", type=float, help="Picoseconds between frames, other formats.")
+@click.option("--elements", callback=_elements, help="O for all atoms, or 1=O,2=H by type or name.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    callback=_pairs,
+    help="Name for a per-atom column, c_e=potential_energy; c_e= drops it.",
+)
+@click.option("--pbc", callback=_pbc, help="Periodic directions, xyz, xy, ... or none.")
+@click.option("--lj-sigma", type=float, help="Length of units lj, angstrom.")
+@click.option("--lj-epsilon", type=float, help="Energy of units lj, eV.")
+@click.option("--lj-tau", type=float, help="Time of units lj, picosecond.")
+@click.option("--overwrite", is_flag=True, help="Replace a store that holds something else.")
+@common
+def ingest(
+    source: tuple[str, ...], store: Path, profile: str, as_json: bool, **options: Any
+) -> None:
+    """Read trajectory files SOURCE into the new Zarr store STORE."""
+    options["columns"] = options["columns"] or None
+    with icedask.connect(profile):
+        ds = icedask.ingest(list(source), store, **options)
+    sizes = {"store": str(store), "frames": ds.sizes["frame"], "atoms": ds.sizes["atom"]}
+    click.echo(
+        json.dumps(sizes)
+        if as_json
+        else f"{store}: {sizes['frames']} frames of {sizes['atoms']} atoms"
+    )
+
+
+def _trajectory_summary(store: Path) -> dict[str, Any]:
+    import numpy as np
+
+    ds = icedask.open_trajectory(store)
+    elements, counts = np.unique(ds["element"].values, return_counts=True)
+    time = ds["time"].values
+    return {
+        "source": ds.attrs["source"],
+        "frames": ds.sizes["frame"],
+        "atoms": ds.sizes["atom"],
+        "elements": {str(e): int(n) for e, n in zip(elements, counts, strict=True)},
+        "time_ps": None if np.isnan(time).any() else [float(time[0]), float(time[-1])],
+        "pbc": ds["pbc"].values.tolist(),
+        "cell_angstrom": ds["cell"].values[0].tolist(),
+        "variables": [str(name) for name in ds.data_vars],
+    }
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
+def info(store: Path, as_json: bool) -> None:
+    """Show the trajectory and the runs of STORE."""
+    summary = _trajectory_summary(store)
+    runs = icedask.list_runs(store).reset_index()
+    if as_json:
+        click.echo(json.dumps({"trajectory": summary, "runs": json.loads(runs.to_json(orient="records"))}))
+        return
+    for key, value in summary.items():
+        click.echo(f"{key:14s} {value}")
+    click.echo(f"\n{len(runs)} runs")
+    if len(runs):
+        shown = runs[["run_id", "group", "label", "status", "created", "bytes"]]
+        click.echo(shown.fillna("").to_string(index=False))
+
+
+@cli.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("run")
+def remove(store: Path, run: str) -> None:
+    """Delete the run RUN (id or label) from STORE."""
+    icedask.remove_run(store, run)
+    click.echo(f"{store}: removed {run}")
+
+
+class _List(click.ParamType):
+    name = "list"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> list[str]:
+        return value if isinstance(value, list) else value.split(",")
+
+
+def _click_option(parameter: Parameter) -> click.Option:
+    option = parameter.option
+    kind: Any = parameter.type
+    if kind is list:
+        kind = _List()
+    elif option.choices:
+        kind = click.Choice(option.choices)
+    default = None if parameter.required else parameter.default
+    unit = f" [{option.unit}]" if option.unit else ""
+    return click.Option(
+        [f"--{parameter.name.replace('_', '-')}", parameter.name],
+        type=kind,
+        required=parameter.required,
+        default=list(default) if isinstance(default, tuple) else default,
+        show_default=default is not None,
+        help=option.help + unit,
+    )
+
+
+def _describe_command(descriptor: Descriptor) -> click.Command:
+    @click.pass_obj
+    def run(
+        store: Path, profile: str, as_json: bool, label: str | None, precision: int | None,
+        **options: Any,
+    ) -> None:
+        trj = icedask.open_trajectory(store)
+        lazy = descriptor.function(trj, **options)
+        with icedask.connect(profile):
+            saved = icedask.save(lazy, store, label=label, precision=precision)
+        result = {
+            "run_id": saved.attrs["run_id"],
+            "label": saved.attrs.get("label"),
+            "sizes": {str(dim): size for dim, size in saved.sizes.items()},
+        }
+        click.echo(json.dumps(result) if as_json else f"{store}: {result['run_id']}")
+
+    summary = (descriptor.function.__doc__ or "").strip().splitlines()[0]
+    command = click.Command(descriptor.name, callback=common(run), help=summary.replace("; lazy", ""))
+    command.params = [
+        *(_click_option(parameter) for parameter in descriptor.parameters),
+        click.Option(["--label"], help="A name for the run."),
+        click.Option(["--precision"], type=int, help="Bits of mantissa to keep."),
+        *getattr(run, "__click_params__", []),
+    ]
+    return command
+
+
+class _Descriptors(click.Group):
+    """The registry as subcommands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(registry())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = registry().get(cmd_name.replace("-", "_"))
+        return None if found is None else _describe_command(found)
+
+
+@cli.group(cls=_Descriptors)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.pass_context
+def describe(context: click.Context, store: Path) -> None:
+    """Compute a descriptor of the trajectory in STORE and save it there."""
+    context.obj = store
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="demo")
+@common
+def demo(folder: Path, profile: str, as_json: bool) -> None:
+    """Run the main job on the shipped trajectory; results go to FOLDER (default: demo)."""
+    from icedask.workflows.demo import demo as run_demo
+
+    with icedask.connect(profile):
+        result = run_demo(folder)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "store": str(result.store),
+                    "figures": [str(path) for path in result.figures],
+                    "states": result.table.to_dict(orient="index"),
+                    "agreement": result.agreement,
+                }
+            )
+        )
+        return
+    click.echo("\nStates of neighbour-averaged SOAP and their CHILL+ composition\n")
+    formats = {name: "{:.3f}".format for name in result.table.columns}
+    click.echo(result.table.to_string(formatters=formats))
+    if result.agreement is not None:
+        click.echo(
+            f"\n{result.variance:.1%} of the variance in the latent space; labels of "
+            f"{result.agreement['n']} held-out molecules agree with a fit that includes them: "
+            f"adjusted Rand index {result.agreement['adjusted_rand']:.2f}"
+        )
+    click.echo("\nfigures  " + "\n         ".join(str(path) for path in result.figures))
+    click.echo(f"store    {result.store}\n\nOpen it in Python:\n")
+    click.echo("    import icedask as ice")
+    click.echo(f'    states = ice.open_run("{result.store}", "states")')
+    click.echo(f'    ice.list_runs("{result.store}")')
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on stderr and exit status 1 or 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("icedask").setLevel(logging.INFO)
+    # It speaks of optional readers at every start.
+    logging.getLogger("MDAnalysis").setLevel(logging.ERROR)
+    # Read by distributed when it is first imported, here and in the workers.
+    dask.config.set({"logging": {"distributed": "error"}})
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("icedask: interrupted; the same command continues the work", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except IcedaskError as error:
+        click.echo(f"icedask: {error}", err=True)
+        sys.exit(1)

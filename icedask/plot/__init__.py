@@ -1,0 +1,1 @@
+"""Figures of results; every function returns a matplotlib Figure."""

@@ -1,0 +1,1 @@
+"""Whole analyses, made of nothing but calls of the library."""
