@@ -132,7 +132,9 @@ def info(store: Path, as_json: bool) -> None:
     summary = _trajectory_summary(store)
     runs = icedask.list_runs(store).reset_index()
     if as_json:
-        click.echo(json.dumps({"trajectory": summary, "runs": json.loads(runs.to_json(orient="records"))}))
+        click.echo(
+            json.dumps({"trajectory": summary, "runs": json.loads(runs.to_json(orient="records"))})
+        )
         return
     for key, value in summary.items():
         click.echo(f"{key:14s} {value}")
@@ -182,7 +184,11 @@ def _click_option(parameter: Parameter) -> click.Option:
 def _describe_command(descriptor: Descriptor) -> click.Command:
     @click.pass_obj
     def run(
-        store: Path, profile: str, as_json: bool, label: str | None, precision: int | None,
+        store: Path,
+        profile: str,
+        as_json: bool,
+        label: str | None,
+        precision: int | None,
         **options: Any,
     ) -> None:
         trj = icedask.open_trajectory(store)
@@ -197,7 +203,9 @@ def _describe_command(descriptor: Descriptor) -> click.Command:
         click.echo(json.dumps(result) if as_json else f"{store}: {result['run_id']}")
 
     summary = (descriptor.function.__doc__ or "").strip().splitlines()[0]
-    command = click.Command(descriptor.name, callback=common(run), help=summary.replace("; lazy", ""))
+    command = click.Command(
+        descriptor.name, callback=common(run), help=summary.replace("; lazy", "")
+    )
     command.params = [
         *(_click_option(parameter) for parameter in descriptor.parameters),
         click.Option(["--label"], help="A name for the run."),
@@ -248,7 +256,7 @@ def demo(folder: Path, profile: str, as_json: bool) -> None:
         )
         return
     click.echo("\nStates of neighbour-averaged SOAP and their CHILL+ composition\n")
-    formats = {name: "{:.3f}".format for name in result.table.columns}
+    formats = dict.fromkeys(result.table.columns, "{:.3f}".format)
     click.echo(result.table.to_string(formatters=formats))
     if result.agreement is not None:
         click.echo(

@@ -1,4 +1,4 @@
-"""Run Dask tasks with a progress bar: on the active client if there is one, else in this process."""
+"""Run Dask tasks with a progress bar: on the active client if there is one, else here."""
 
 from __future__ import annotations
 

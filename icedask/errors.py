@@ -10,7 +10,7 @@ class InputError(IcedaskError, ValueError):
 
 
 class StoreError(IcedaskError):
-    """A store cannot be used as asked: it exists, is locked, incomplete, full or of another format."""
+    """A store cannot be used as asked: it exists, is locked, incomplete, full or foreign."""
 
 
 class ComputeError(IcedaskError):

@@ -65,7 +65,7 @@ def complete_cell(cell: FloatArray) -> FloatArray:
     if len(missing) == 3:
         return np.eye(3)
     if len(missing) == 2:
-        given = cell[[axis for axis in range(3) if axis not in missing][0]]
+        given = cell[next(axis for axis in range(3) if axis not in missing)]
         helper = np.eye(3)[np.argmin(np.abs(given))]
         cell[missing[0]] = np.cross(given, helper)
         cell[missing[0]] /= np.linalg.norm(cell[missing[0]])
@@ -128,7 +128,9 @@ def neighbor_list(
     cell = complete_cell(np.asarray(cell, float))
     points, _ = wrap(np.asarray(positions, float), cell, pbc)
     if len(points) == 0:
-        return Neighbors(np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
+        return Neighbors(
+            np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0)
+        )
     finder = NeighborList(cutoff=r_cut, full_list=True, sorted=True, n_threads=1)
     first, second, distances, vectors = finder.compute(points, cell, pbc, "ijdD")
     first, second = first.astype(np.int64), second.astype(np.int64)

@@ -98,7 +98,7 @@ VARIABLES: dict[str, Variable] = {spec.name: spec for spec in _SPECS}
 
 def _dtype_matches(dtype: np.dtype, wanted: str) -> bool:
     if wanted == "str":
-        return dtype.kind in "UT" or dtype == object
+        return dtype.kind in "UTO"
     if wanted == "number":
         return dtype.kind in "iuf"
     return dtype == np.dtype(wanted)

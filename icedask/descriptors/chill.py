@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Cutoff, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Cutoff, Frame, Kernel, Option, Species, descriptor
 from icedask.errors import InputError
 from icedask.neighbors import FloatArray, Neighbors
 
@@ -58,11 +58,9 @@ def bond_correlations(neighbors: Neighbors) -> FloatArray:
     distances = np.where(neighbors.distances > 0, neighbors.distances, 1.0)
     harmonics = harmonics_3(neighbors.vectors / distances[:, None])
     rows = neighbors.rows
-    q3 = np.stack(
-        [np.bincount(rows, harmonics[:, m], minlength=n_atoms) for m in range(7)], axis=1
-    )
+    q3 = np.stack([np.bincount(rows, harmonics[:, m], minlength=n_atoms) for m in range(7)], axis=1)
     norm = np.linalg.norm(q3, axis=1)
-    q3 /= np.where(norm > 0, norm, 1.0)[:, None]
+    q3 = q3 / np.where(norm > 0, norm, 1.0)[:, None]
     return np.einsum("ij,ij->i", q3[rows], q3[neighbors.indices])
 
 
@@ -144,8 +142,9 @@ def chill_plus(
     """
     if not np.isin(trj["element"].values.astype(str), list(species or [])).any():
         raise InputError(
-            f"chill_plus: expected water sites of element {', '.join(species or ['O'])}, found only "
-            f"{', '.join(sorted(set(trj['element'].values.astype(str))))}; CHILL+ is defined for water"
+            f"chill_plus: expected water sites of element {', '.join(species or ['O'])}, found "
+            f"only {', '.join(sorted(set(trj['element'].values.astype(str))))}; CHILL+ is defined "
+            "for water"
         )
     return Kernel(
         partial(classify, r_cut=r_cut),

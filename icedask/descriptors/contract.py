@@ -242,7 +242,9 @@ class Descriptor:
         options = {}
         for parameter in self.parameters:
             if parameter.name not in given and parameter.required:
-                raise InputError(f"{self.name}: {parameter.name} is required: {parameter.option.help}")
+                raise InputError(
+                    f"{self.name}: {parameter.name} is required: {parameter.option.help}"
+                )
             value = given.get(parameter.name, parameter.default)
             options[parameter.name] = parameter.check(value, self.name)
         return options
@@ -268,7 +270,9 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
 
 def descriptor(
     *, variable: str, version: int
-) -> Callable[[Callable[Concatenate[xr.Dataset, P], Kernel]], Callable[Concatenate[xr.Dataset, P], xr.Dataset]]:
+) -> Callable[
+    [Callable[Concatenate[xr.Dataset, P], Kernel]], Callable[Concatenate[xr.Dataset, P], xr.Dataset]
+]:
     """Register a descriptor; see the module's docstring.
 
     Parameters

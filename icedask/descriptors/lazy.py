@@ -28,9 +28,7 @@ from icedask.neighbors import check_cutoff
 from icedask.variables import ATOM, FRAME, VARIABLES
 
 
-def describe(
-    trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]
-) -> dict[str, xr.Dataset]:
+def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.Dataset]:
     """Compute several descriptors in one pass; lazy.
 
     Parameters
@@ -144,7 +142,7 @@ def _arrays(
     """Return the lazy array of each kernel, all from one task for each block."""
     from ase.data import atomic_numbers
 
-    n_frames, n_atoms = trj.sizes[FRAME], trj.sizes[ATOM]
+    n_frames = trj.sizes[FRAME]
     halo = max(kernel.halo for kernel in kernels)
     blocks = _plan(trj, kernels, len(centers))
     symbols, inverse = np.unique(trj["element"].values.astype(str), return_inverse=True)
@@ -177,9 +175,7 @@ def _arrays(
                 partial(_only, function), index, *arguments, new_axes=shape, meta=meta, **common
             )
         ]
-    together = da.blockwise(
-        function, "fa", *arguments, meta=np.empty((0, 0), object), **common
-    )
+    together = da.blockwise(function, "fa", *arguments, meta=np.empty((0, 0), object), **common)
     arrays = []
     for number, kernel in enumerate(kernels):
         shape = {} if kernel.tail is None else {"k": kernel.tail[1]}
@@ -207,9 +203,7 @@ def _windows(values: Any, frames: int, halo: int) -> da.Array:
             array = da.from_array(values, chunks=(frames, *tail))
     if halo == 0 or array.numblocks[0] == 1:
         return array
-    return da.overlap.overlap(
-        array, depth={0: (0, halo)}, boundary="none", allow_rechunk=False
-    )
+    return da.overlap.overlap(array, depth={0: (0, halo)}, boundary="none", allow_rechunk=False)
 
 
 def _environment_numbers(kernel: Kernel) -> tuple[int, ...] | None:
@@ -264,6 +258,8 @@ def _compute_block(
             results[number][row] = kernels[number].compute(one)
     for number, kernel in enumerate(kernels):
         if kernel.halo:
-            window = [frame(row, number) for row in range(min(len(core) + kernel.halo, len(positions)))]
+            window = [
+                frame(row, number) for row in range(min(len(core) + kernel.halo, len(positions)))
+            ]
             results[number][:] = kernel.compute(window, len(core))
     return tuple(results)

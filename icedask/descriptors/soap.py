@@ -39,11 +39,15 @@ def components(species: list[str], n_max: int, l_max: int) -> dict[str, npt.NDAr
         for n_b in range(n_a if first == second else 0, n_max)
     ]
     names = ("species_a", "species_b", "n_a", "n_b", "l")
-    return {name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {
+        name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
 
 
 @lru_cache(maxsize=8)
-def _calculator(species: tuple[str, ...], r_cut: float, n_max: int, l_max: int, sigma: float) -> Any:
+def _calculator(
+    species: tuple[str, ...], r_cut: float, n_max: int, l_max: int, sigma: float
+) -> Any:
     from dscribe.descriptors import SOAP
 
     return SOAP(
@@ -87,9 +91,7 @@ def describe_centers(
     return weights @ power_spectrum(frame, members, **basis)
 
 
-def same_element_means(
-    frame: Frame, r_cut: float
-) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
+def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
     """Return the matrix that averages over each centre and its neighbours of the same element.
 
     Returns
@@ -183,7 +185,8 @@ def soap(
     labels = components(chosen, n_max, l_max)
     if r_cut <= 1.0:
         raise InputError(
-            f"soap: r_cut: expected more than 1 angstrom, where the radial basis begins, found {r_cut}"
+            f"soap: r_cut: expected more than 1 angstrom, where the radial basis begins, "
+            f"found {r_cut}"
         )
     compute = partial(
         describe_centers,

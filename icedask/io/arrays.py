@@ -120,7 +120,9 @@ def check_format(store: Path) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         newer = isinstance(version, int) and version > FORMAT_VERSION
         remedy = (
-            "upgrade icedask" if newer else "ingest the trajectory again with this version of icedask"
+            "upgrade icedask"
+            if newer
+            else "ingest the trajectory again with this version of icedask"
         )
         raise StoreError(
             f"{store}: expected store format {FORMAT_VERSION}, found {version}; {remedy}"

@@ -122,6 +122,7 @@ class AseFile:
 
     def _atoms(self, frame: int) -> Any:
         import ase.io
+        from ase.io.extxyz import XYZError
 
         if self.offsets is None:
             return ase.io.read(self.path, index=frame)
@@ -131,7 +132,7 @@ class AseFile:
             text = file.read(end - start).decode()
         try:
             return ase.io.read(io.StringIO(text), index=0, format="extxyz")
-        except (ValueError, KeyError, IndexError, ase.io.extxyz.XYZError) as error:
+        except (ValueError, KeyError, IndexError, XYZError) as error:
             raise InputError(f"{self.path}: frame {frame} cannot be read ({error})") from error
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:

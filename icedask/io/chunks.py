@@ -69,9 +69,7 @@ def _largest_divisor(number: int, ceiling: int) -> int:
     return next(d for d in range(min(number, max(ceiling, 1)), 0, -1) if number % d == 0)
 
 
-def shard_layout(
-    block: tuple[int, ...], itemsize: int
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def shard_layout(block: tuple[int, ...], itemsize: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shard shape and the inner chunk shape for blocks of shape `block`.
 
     The first two dimensions are frame and atom. The shard equals the block, padded along atom

@@ -152,7 +152,9 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
         if overwrite:
             clear(store)
             return "absent"
-        changed = [key for key in identity if canonical(stored.get(key)) != canonical(identity[key])]
+        changed = [
+            key for key in identity if canonical(stored.get(key)) != canonical(identity[key])
+        ]
         what = "the source changed" if changed == ["files"] else f"other {', '.join(changed)}"
         state = "an unfinished ingest" if attrs["status"] == "running" else "a trajectory"
         raise StoreError(
@@ -296,7 +298,9 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
             f"{wrong[0]}: expected the dimensions (frame, atom[, xyz]) of a per-atom column, found "
             f"{ds[wrong[0]].dims}; drop it before saving the trajectory"
         )
-    units = {str(ds[name].attrs.get("units", "unknown")) for name in columns if name not in VARIABLES}
+    units = {
+        str(ds[name].attrs.get("units", "unknown")) for name in columns if name not in VARIABLES
+    }
     plan = TrajectoryPlan(
         n_frames=ds.sizes[FRAME],
         atoms={

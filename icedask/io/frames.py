@@ -58,10 +58,7 @@ def join_blocks(blocks: Sequence[FrameBlock]) -> FrameBlock:
         np.concatenate([block.time for block in blocks]),
         np.concatenate([block.step for block in blocks]),
         np.concatenate(origins) if origins else None,
-        {
-            name: np.concatenate([block.columns[name] for block in blocks])
-            for name in first.columns
-        },
+        {name: np.concatenate([block.columns[name] for block in blocks]) for name in first.columns},
     )
 
 
@@ -78,9 +75,14 @@ class Source(Protocol):
         What is wrong with the end of the file, "" if it is whole.
     """
 
-    path: str
-    n_frames: int
-    truncated: str
+    @property
+    def path(self) -> str: ...  # noqa: D102
+
+    @property
+    def n_frames(self) -> int: ...  # noqa: D102
+
+    @property
+    def truncated(self) -> str: ...  # noqa: D102
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates: element and, where known, id, type, name, ..."""
@@ -89,7 +91,6 @@ class Source(Protocol):
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames of the file by index, all atoms in the order of `atoms`."""
         ...
-
 
 
 def check_finite(block: FrameBlock, frames: Sequence[int], path: str) -> None:

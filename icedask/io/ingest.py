@@ -59,7 +59,9 @@ def parse_frames(frames: slice | str | None) -> slice:
     except ValueError as error:
         raise InputError(f"frames: expected start:stop:step, found {frames!r}") from error
     if not 2 <= len(parts) <= 3:
-        raise InputError(f"frames: expected start:stop:step, for example 0:100 or ::10, found {frames!r}")
+        raise InputError(
+            f"frames: expected start:stop:step, for example 0:100 or ::10, found {frames!r}"
+        )
     return slice(*parts)
 
 
@@ -100,9 +102,7 @@ def selected_atoms(source: JoinedSource, expression: str | None) -> npt.NDArray[
         return select_in_universe(universe, expression)
     block, atoms = source.read([0]), source.atoms()
     element = atoms.pop("element")
-    ds = trajectory(
-        block.positions, element=element, cell=block.cell, pbc=block.pbc, atoms=atoms
-    )
+    ds = trajectory(block.positions, element=element, cell=block.cell, pbc=block.pbc, atoms=atoms)
     return selected_indices(ds, expression)
 
 
@@ -164,7 +164,7 @@ def _summary(plan: TrajectoryPlan, store: Path, done: int) -> str:
         f"columns {', '.join(plan.columns) or 'none'}",
         f"  blocks {plan.n_blocks} of {plan.block_frames} frames"
         + (f", {done} done already" if done else ""),
-        f"  {total / 1e6:.1f} MB before compression, at most {memory / 1e6:.0f} MB of memory a task",
+        f"  {total / 1e6:.1f} MB before compression, at most {memory / 1e6:.0f} MB a task",
     ]
     return "\n".join(lines)
 
@@ -287,9 +287,7 @@ def _ingest(
         "topology": None if options.topology is None else file_identity(options.topology),
         "select": select,
         "frames": str(wanted),
-        "options": {
-            name: value for name, value in asdict(options).items() if name != "topology"
-        },
+        "options": {name: value for name, value in asdict(options).items() if name != "topology"},
     }
     status = existing_status(store, identity, overwrite=overwrite)
     if status == "complete":

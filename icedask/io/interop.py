@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import ase
 
 
-def from_ase(atoms: ase.Atoms | Sequence[ase.Atoms], *, frame_interval: float | None = None) -> xr.Dataset:
+def from_ase(
+    atoms: ase.Atoms | Sequence[ase.Atoms], *, frame_interval: float | None = None
+) -> xr.Dataset:
     """Make a trajectory Dataset from ASE Atoms, in memory.
 
     Parameters
@@ -49,7 +51,7 @@ def from_ase(atoms: ase.Atoms | Sequence[ase.Atoms], *, frame_interval: float | 
     >>> dict(ice.from_ase(bulk("Cu", cubic=True)).sizes)
     {'frame': 1, 'atom': 4, 'xyz': 3, 'cell_vector': 3}
     """
-    frames = [atoms] if hasattr(atoms, "get_chemical_symbols") else list(atoms)
+    frames: list[Any] = [atoms] if hasattr(atoms, "get_chemical_symbols") else list(atoms)
     if not frames:
         raise InputError("from_ase: expected at least one Atoms, found an empty list")
     first = frames[0]

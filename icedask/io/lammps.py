@@ -15,8 +15,8 @@ import pandas as pd
 from icedask.errors import InputError
 from icedask.io.elements import ElementMap, map_elements
 from icedask.io.frames import FrameBlock, join_blocks
-from icedask.io.units import Units
 from icedask.io.provenance import digest
+from icedask.io.units import Units
 
 _SCAN_BYTES = 16 * 2**20
 _GZIP_SPACING = 16 * 2**20
@@ -327,9 +327,9 @@ class LammpsDump:
         try:
             table = _parse_body(text[header.body :], len(header.columns), header.n_atoms)
         except (pd.errors.ParserError, ValueError) as error:
-            raise InputError(f"{self.path}: frame {frame}: the atoms cannot be read ({error})") from (
-                error
-            )
+            raise InputError(
+                f"{self.path}: frame {frame}: the atoms cannot be read ({error})"
+            ) from (error)
         table.columns = pd.Index(header.columns)
         if len(table) != header.n_atoms:
             raise InputError(
@@ -416,11 +416,11 @@ class LammpsDump:
                 result[name] = values.astype(np.int32 if name == "image" else np.float32)
                 done |= set(parts)
         for column in table.columns:
-            name = wanted.get(column, _RENAMED.get(column, column))
-            if column in done and column not in wanted or name is None:
+            target = wanted.get(column, _RENAMED.get(column, column))
+            if (column in done and column not in wanted) or target is None:
                 continue
-            values = self._numbers(table, [column])[:, 0] * factors.get(name, 1)
-            result[name] = values.astype(np.float32)
+            values = self._numbers(table, [column])[:, 0] * factors.get(target, 1)
+            result[target] = values.astype(np.float32)
         return result
 
     def _numbers(self, table: pd.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:

@@ -137,9 +137,7 @@ class MDAnalysisFile:
         """Open a file once to count frames and atoms."""
         with _quiet():
             universe = open_universe(topology, path)
-            return cls(
-                path, topology, len(universe.trajectory), len(universe.atoms), **options
-            )
+            return cls(path, topology, len(universe.trajectory), len(universe.atoms), **options)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""

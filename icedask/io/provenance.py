@@ -38,7 +38,7 @@ def digest(*parts: Any) -> str:
         if isinstance(part, np.ndarray):
             array = np.ascontiguousarray(part.astype("U") if part.dtype.kind in "TO" else part)
             state.update(f"{array.dtype.str}{array.shape}".encode())
-            state.update(array.view(np.uint8) if array.size else b"")
+            state.update(array.tobytes())
         elif isinstance(part, bytes):
             state.update(part)
         else:

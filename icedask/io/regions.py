@@ -79,8 +79,11 @@ def round_mantissa(values: npt.NDArray[Any], keepbits: int) -> npt.NDArray[Any]:
     from numcodecs.bitround import BitRound
 
     values = np.ascontiguousarray(values)
-    return BitRound(keepbits).decode(BitRound(keepbits).encode(values)).view(values.dtype).reshape(
-        values.shape
+    return (
+        BitRound(keepbits)
+        .decode(BitRound(keepbits).encode(values))
+        .view(values.dtype)
+        .reshape(values.shape)
     )
 
 

@@ -57,7 +57,9 @@ def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     files: list[str] = []
     for pattern in map(str, patterns):
-        found = sorted(glob.glob(pattern), key=_natural) if not Path(pattern).exists() else [pattern]  # noqa: PTH207
+        found = (
+            sorted(glob.glob(pattern), key=_natural) if not Path(pattern).exists() else [pattern]
+        )
         if not found:
             raise InputError(f"{pattern}: no such file, and no file matches it as a pattern")
         files += found
@@ -119,7 +121,9 @@ def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Source
         )
     if path.endswith(ASE_SUFFIXES) or Path(path).name in _ASE_NAMES:
         if options.topology is not None or options.elements is not None:
-            raise InputError(f"{path}: this format names its elements; leave topology and elements out")
+            raise InputError(
+                f"{path}: this format names its elements; leave topology and elements out"
+            )
         return AseFile.open(
             path,
             columns=options.columns,
@@ -209,12 +213,8 @@ class JoinedSource:
         rows = self.table[np.asarray(frames, int)]
         cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1
         return join_blocks(
-            [
-                self.files[part[0, 0]].read(part[:, 1].tolist())
-                for part in np.split(rows, cuts)
-            ]
+            [self.files[part[0, 0]].read(part[:, 1].tolist()) for part in np.split(rows, cuts)]
         )
-
 
 
 def open_source(
@@ -268,7 +268,9 @@ def _check_same_atoms(
 ) -> None:
     for name in ("element", "id"):
         a, b = expected.get(name), found.get(name)
-        if (a is None) != (b is None) or (a is not None and not np.array_equal(a, b)):
+        if (a is None) != (b is None) or (
+            a is not None and b is not None and not np.array_equal(a, b)
+        ):
             raise InputError(
                 f"{path}: expected the atoms of {first}, found others ({name} differs); ingest "
                 "different systems into separate stores"

@@ -34,7 +34,17 @@ from icedask.io.regions import create_lazy_arrays, disk_errors, uniform_blocks, 
 from icedask.variables import with_attrs
 
 GROUPS = ("descriptors", "models", "results")
-_PACKAGES = ("icedask", "numpy", "dask", "xarray", "zarr", "dscribe", "vesin", "scikit-learn", "hdbscan")
+_PACKAGES = (
+    "icedask",
+    "numpy",
+    "dask",
+    "xarray",
+    "zarr",
+    "dscribe",
+    "vesin",
+    "scikit-learn",
+    "hdbscan",
+)
 
 
 class Saveable(Protocol):
@@ -250,8 +260,7 @@ def has_run(store: str | os.PathLike[str], run_id: str) -> bool:
     """Say whether the store holds a complete run of this id."""
     path = Path(store)
     return any(
-        attrs["run_id"] == run_id and attrs["status"] == "complete"
-        for _, attrs in iter_runs(path)
+        attrs["run_id"] == run_id and attrs["status"] == "complete" for _, attrs in iter_runs(path)
     )
 
 

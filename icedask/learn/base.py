@@ -103,7 +103,8 @@ class Estimator(BaseEstimator):
         """
         self.check_fitted()
         arrays = {
-            name: (dims, np.asarray(getattr(self, f"{name}_"))) for name, dims in self._learned.items()
+            name: (dims, np.asarray(getattr(self, f"{name}_")))
+            for name, dims in self._learned.items()
         }
         attrs: dict[str, Any] = {name: getattr(self, f"{name}_") for name in self._numbers}
         return xr.Dataset(arrays, attrs={**self.record_.attrs, **attrs})

@@ -89,7 +89,9 @@ class DensityTree:
         point_lambda = members["lambda_val"][order].astype(float)
         peak = np.zeros(n_clusters)
         np.maximum.at(peak, raw["parent"].astype(np.int64) - n_points, raw["lambda_val"])
-        selected = np.array(sorted(clusterer.condensed_tree_._select_clusters()), np.int64) - n_points
+        selected = (
+            np.array(sorted(clusterer.condensed_tree_._select_clusters()), np.int64) - n_points
+        )
         label = np.full(n_clusters, -1)
         label[selected] = np.arange(len(selected))
         # A child has a larger number than its parent: one pass carries labels down the tree.

@@ -90,7 +90,11 @@ class HDBSCAN(Estimator):
 
     _slug = "hdbscan"
     _version = 1
-    _learned: ClassVar = {"labels": ("point",), "sample_frame": ("point",), "sample_atom": ("point",)}
+    _learned: ClassVar = {
+        "labels": ("point",),
+        "sample_frame": ("point",),
+        "sample_atom": ("point",),
+    }
     _numbers = ("n_clusters", "agreement")
 
     n_clusters_: int

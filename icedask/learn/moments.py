@@ -21,7 +21,7 @@ _FAN_IN = 8
 class Moments(NamedTuple):
     """Count, mean and the sum of outer products of deviations from the mean, float64."""
 
-    count: int
+    n: int
     mean: npt.NDArray[np.float64]
     scatter: npt.NDArray[np.float64]
 
@@ -31,18 +31,18 @@ def merge(parts: Sequence[Moments]) -> Moments:
 
     Chan, Golub and LeVeque's update, doi:10.1007/978-3-642-51461-6_3.
     """
-    count, mean, scatter = parts[0]
+    n, mean, scatter = parts[0]
     scatter = scatter.copy()
     for part in parts[1:]:
-        total = count + part.count
-        if part.count == 0:
+        total = n + part.n
+        if part.n == 0:
             continue
         shift = part.mean - mean
         scatter += part.scatter
-        scatter += np.outer(shift, shift) * (count * part.count / total)
-        mean = mean + shift * (part.count / total)
-        count = total
-    return Moments(count, mean, scatter)
+        scatter += np.outer(shift, shift) * (n * part.n / total)
+        mean = mean + shift * (part.n / total)
+        n = total
+    return Moments(n, mean, scatter)
 
 
 def finite_rows(block: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -99,6 +99,6 @@ def moments(features: da.Array, description: str) -> Moments:
             for start in range(0, len(level), _FAN_IN)
         ]
     result = run_tasks(first, description, result=level[0])[0, 0]
-    if result.count < 2:
-        raise InputError(f"fit: expected at least two rows without NaN, found {result.count}")
+    if result.n < 2:
+        raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
     return result

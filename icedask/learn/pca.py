@@ -88,7 +88,7 @@ class PCA(Estimator):
         features = feature_blocks(x)
         self._check_components(features.shape[2])
         found = moments(features, "PCA fit")
-        values, vectors = np.linalg.eigh(found.scatter / (found.count - 1))
+        values, vectors = np.linalg.eigh(found.scatter / (found.n - 1))
         values = np.clip(values[::-1], 0, None)
         axes = vectors.T[::-1]
         largest = np.argmax(np.abs(axes), axis=1)
@@ -99,7 +99,7 @@ class PCA(Estimator):
         self.explained_variance_ = values[:keep]
         self.explained_variance_ratio_ = ratio[:keep]
         self.mean_ = found.mean
-        self.n_samples_ = int(found.count)
+        self.n_samples_ = int(found.n)
         self.record_ = self.fitted_record(x)
         return self
 
@@ -159,9 +159,7 @@ class PCA(Estimator):
         )
         array = feature_variable(x)
         coords = {
-            name: coord
-            for name, coord in array.coords.items()
-            if set(coord.dims) <= {FRAME, ATOM}
+            name: coord for name, coord in array.coords.items() if set(coord.dims) <= {FRAME, ATOM}
         }
         record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
         return xr.Dataset(

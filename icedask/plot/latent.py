@@ -51,7 +51,8 @@ def latent_map(
     left.scatter(x[order], y[order], c=state_colors(label[order]), **style)
     points = right.scatter(x[order], y[order], c=time[order], cmap=TIME_MAP, **style)
     bar = figure.colorbar(points, ax=right, label="time (ns)" if timed else "frame")
-    bar.solids.set_alpha(1)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1)
     handles = [
         Line2D([], [], marker="o", linestyle="", color=state_color(one), label=state_name(one))
         for one in np.unique(label)

@@ -14,7 +14,7 @@ from icedask.variables import ATOM
 def fractions(labels: xr.Dataset) -> dict[int, npt.NDArray[np.float64]]:
     """Return the fraction of atoms with each label in each frame, (n_frames,) by label."""
     label = labels["label"]
-    values = np.unique(label.data).compute() if label.chunks else np.unique(label.values)
+    values = np.unique(label.values)
     return {int(one): (label == one).mean(ATOM).values for one in values}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,15 @@ TRAJECTORY = "mw_nucleation.lammpstrj.gz"
 
 # Neighbour-averaged SOAP separates liquid from ice; single environments are one continuum. Three
 # components hold 97 % of the variance and give the same two states whatever the sample's seed.
-SOAP_OPTIONS = {"r_cut": 6.0, "n_max": 6, "l_max": 6, "sigma": 0.5, "average_within": 6.0}
+SOAP_OPTIONS: dict[str, Any] = {
+    "r_cut": 6.0,
+    "n_max": 6,
+    "l_max": 6,
+    "sigma": 0.5,
+    "average_within": 6.0,
+}
 N_COMPONENTS = 3
-CLUSTERING = {"min_cluster_size": 100, "min_samples": 30, "sample_size": 20_000}
+CLUSTERING: dict[str, Any] = {"min_cluster_size": 100, "min_samples": 30, "sample_size": 20_000}
 
 
 class DemoResult(NamedTuple):
