@@ -165,20 +165,19 @@ def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> No
         )
 
 
-def universe_of(ds: xr.Dataset) -> Any:
-    """Return an MDAnalysis Universe with the atoms of `ds` and the positions of its first frame."""
+def universe_of(ds: xr.Dataset, *, positions: bool) -> Any:
+    """Return an MDAnalysis Universe with the atoms of `ds`, with its first frame if asked for."""
     import MDAnalysis
     from MDAnalysis.lib.mdamath import triclinic_box
 
     n_atoms = ds.sizes[ATOM]
-    has_positions = "positions" in ds.variables and ds.sizes.get(FRAME, 0) > 0
     resids, resindex = (
         np.unique(ds["molecule"].values, return_inverse=True)
         if "molecule" in ds.variables
         else (np.ones(1, np.int64), np.zeros(n_atoms, np.int64))
     )
     universe = MDAnalysis.Universe.empty(
-        n_atoms, n_residues=len(resids), atom_resindex=resindex, trajectory=has_positions
+        n_atoms, n_residues=len(resids), atom_resindex=resindex, trajectory=positions
     )
     universe.add_TopologyAttr("resids", resids)
     for name, attr in (("element", "elements"), ("type", "types"), ("name", "names")):
@@ -191,11 +190,15 @@ def universe_of(ds: xr.Dataset) -> Any:
         universe.add_TopologyAttr("masses", ds["mass"].values)
     if "id" in ds.variables:
         universe.add_TopologyAttr("ids", ds["id"].values)
-    if has_positions:
+    if positions:
         universe.atoms.positions = np.asarray(ds["positions"].isel(frame=0).values, np.float32)
         if ds["pbc"].values.all():
             universe.dimensions = triclinic_box(*ds["cell"].isel(frame=0).values)
     return universe
+
+
+class NothingSelected(InputError):
+    """A selection expression is valid but matches no atom."""
 
 
 def select_in_universe(universe: Any, expression: str) -> npt.NDArray[np.int64]:
@@ -212,14 +215,24 @@ def select_in_universe(universe: Any, expression: str) -> npt.NDArray[np.int64]:
             'example "element O", "type 1 2", "around 5 element Na"'
         ) from error
     if len(atoms) == 0:
-        raise InputError(f"selection {expression!r}: matches no atom")
+        raise NothingSelected(f"selection {expression!r}: matches no atom")
     return np.sort(atoms.indices)
 
 
 def selected_indices(ds: xr.Dataset, expression: str) -> npt.NDArray[np.int64]:
-    """Return the positions along `atom` that a selection expression matches."""
+    """Return the positions along `atom` that a selection expression matches.
+
+    The first frame is read only if the expression asks for positions.
+    """
     try:
-        return select_in_universe(universe_of(ds), expression)
+        try:
+            return select_in_universe(universe_of(ds, positions=False), expression)
+        except NothingSelected:
+            raise
+        except InputError:
+            if "positions" not in ds.variables or ds.sizes.get(FRAME, 0) == 0:
+                raise
+            return select_in_universe(universe_of(ds, positions=True), expression)
     except InputError as error:
         elements = (
             sorted({str(symbol) for symbol in ds["element"].values})

@@ -13,8 +13,11 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 # Above this, the list of one frame would not fit into a common worker.
-_MAX_BYTES = 4 * 2**30
+_MAX_BYTES = 8 * 2**30
 _PAIR_BYTES = 48
+_IMAGE_BYTES = 400
+# Atoms per cubic angstrom, copper's: no common matter is much denser.
+_METAL_DENSITY = 0.085
 
 
 class Neighbors(NamedTuple):
@@ -147,25 +150,44 @@ def check_cutoff(
 ) -> None:
     """Raise InputError if a neighbour list with this cutoff cannot fit in memory.
 
-    The estimate takes the mean density of a periodic cell; elsewhere no atom has more neighbours
-    than there are atoms.
+    The estimate takes the mean density of a periodic cell, and that of a metal elsewhere.
     """
+    _check_positive(r_cut, name)
+    density = n_atoms / abs(np.linalg.det(cell)) if pbc.all() else _METAL_DENSITY
+    per_atom = density * 4 / 3 * np.pi * r_cut**3
+    if not pbc.any():
+        per_atom = min(per_atom, n_atoms)
+    _check_bytes(
+        per_atom * n_atoms * _PAIR_BYTES,
+        f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to each of "
+        f"{n_atoms} atoms",
+    )
+
+
+def check_reach(
+    reach: float, n_atoms: int, cell: FloatArray, pbc: npt.NDArray[np.bool_], name: str
+) -> None:
+    """Raise InputError if the images that `with_images` would make cannot fit in memory."""
+    _check_positive(reach, name)
+    heights = 1 / np.linalg.norm(np.linalg.inv(complete_cell(cell)), axis=0)
+    images = n_atoms * float(np.prod((1 + 2 * reach / heights)[pbc]))
+    _check_bytes(
+        images * _IMAGE_BYTES,
+        f"{name}: r_cut reaches {reach:g} angstrom from a cell of {n_atoms} atoms, which takes "
+        f"{images:.3g} periodic images",
+    )
+
+
+def _check_positive(r_cut: float, name: str) -> None:
     if not (np.isfinite(r_cut) and r_cut > 0):
         raise InputError(f"{name}: r_cut: expected a positive number of angstrom, found {r_cut}")
-    if pbc.all():
-        per_atom = n_atoms / abs(np.linalg.det(cell)) * 4 / 3 * np.pi * r_cut**3
-    else:
-        per_atom = float(n_atoms)
-        if not pbc.any() and n_atoms * n_atoms * _PAIR_BYTES <= _MAX_BYTES:
-            return
-        # A slab or wire, or a cluster too large for all pairs: bounded by liquid density.
-        per_atom = min(per_atom, 0.2 * 4 / 3 * np.pi * r_cut**3)
-    estimate = per_atom * n_atoms * _PAIR_BYTES
+
+
+def _check_bytes(estimate: float, what: str) -> None:
     if estimate > _MAX_BYTES:
         raise InputError(
-            f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to each of "
-            f"{n_atoms} atoms, {estimate / 2**30:.3g} GiB for one frame; at most "
-            f"{_MAX_BYTES / 2**30:.0f} GiB are allowed: choose a smaller r_cut"
+            f"{what}, {estimate / 2**30:.3g} GiB for one frame; at most {_MAX_BYTES / 2**30:.0f} "
+            "GiB are allowed: choose a smaller r_cut"
         )
 
 

@@ -90,7 +90,9 @@ class Kernel:
     dtype
         Of the result.
     cutoff
-        Of the neighbour list that the kernel asks for, angstrom.
+        Of the neighbour list that the kernel asks for, angstrom; None for no list.
+    reach
+        Distance up to which the kernel lays out periodic images, angstrom.
     tail
         Name and coordinates of a third dimension.
     coords
@@ -107,7 +109,8 @@ class Kernel:
 
     compute: Callable[..., npt.NDArray[Any]]
     dtype: str
-    cutoff: float
+    cutoff: float | None = None
+    reach: float | None = None
     tail: tuple[str, int] | None = None
     coords: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     halo: int = 0

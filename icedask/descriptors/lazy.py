@@ -24,7 +24,7 @@ from icedask.errors import InputError
 from icedask.io.chunks import Blocks, plan_blocks
 from icedask.io.provenance import Record, fingerprint
 from icedask.model import ATOM_COORDS, check_trajectory, selected_indices
-from icedask.neighbors import check_cutoff
+from icedask.neighbors import check_cutoff, check_reach
 from icedask.variables import ATOM, FRAME, VARIABLES
 
 
@@ -69,7 +69,10 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     centers = _centers(trj, [given.get("centers") for given in options])
     for d, kernel in zip(descriptors, kernels, strict=True):
         cell = trj["cell"].values[0] if trj.sizes[FRAME] else np.eye(3)
-        check_cutoff(kernel.cutoff, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
+        if kernel.cutoff is not None:
+            check_cutoff(kernel.cutoff, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
+        if kernel.reach is not None:
+            check_reach(kernel.reach, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
     arrays = _arrays(trj, kernels, centers)
     trajectory, positions = fingerprint(trj)
     results = {}
@@ -243,8 +246,8 @@ def _compute_block(
     def frame(number: int, kernel: int) -> Frame:
         return Frame(positions[number], cell[number], pbc, numbers, masks[kernel], centers)
 
-    longest = max((kernel.cutoff for kernel in kernels if kernel.halo == 0), default=0.0)
     local = [number for number, kernel in enumerate(kernels) if kernel.halo == 0]
+    lists = [kernel.cutoff for kernel in kernels if kernel.halo == 0 and kernel.cutoff]
     for row in range(len(core)):
         shared: dict[bytes, Frame] = {}
         for number in local:
@@ -252,8 +255,8 @@ def _compute_block(
             key = masks[number].tobytes()
             if key in shared:
                 one.share(shared[key])
-            elif len(local) > 1:
-                one.all_neighbors(longest)
+            elif len(lists) > 1:
+                one.all_neighbors(max(lists))
             shared.setdefault(key, one)
             results[number][row] = kernels[number].compute(one)
     for number, kernel in enumerate(kernels):

@@ -200,7 +200,8 @@ def soap(
     return Kernel(
         compute,
         dtype,
-        max(reach(r_cut, sigma), average_within or 0),
+        cutoff=average_within,
+        reach=reach(r_cut, sigma),
         tail=(SOAP_COMPONENT, len(labels["l"])),
         coords=labels,
         species=chosen,

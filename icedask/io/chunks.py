@@ -38,7 +38,7 @@ def plan_blocks(
     row_bytes: int,
     *,
     halo: int = 0,
-    atom_frames: int = BLOCK_ATOM_FRAMES,
+    atom_frames: int | None = None,
 ) -> Blocks:
     """Choose the block of a (frame, atom, ...) output.
 
@@ -52,13 +52,14 @@ def plan_blocks(
         Frames that a block needs beyond its own; the block is made longer than the halo, so
         that the repeated work stays below a quarter where memory allows.
     atom_frames
-        Ceiling on atoms times frames in one block.
+        Ceiling on atoms times frames in one block; BLOCK_ATOM_FRAMES by default.
     """
     rows = max(1, BLOCK_BYTES // row_bytes)
+    ceiling = BLOCK_ATOM_FRAMES if atom_frames is None else atom_frames
     if n_atoms > rows and not halo:  # a window kernel would repeat all its work for each atom block
         atoms = max(_ATOM_MULTIPLE, rows // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
         return Blocks(1, min(atoms, n_atoms))
-    frames = max(1, min(rows, atom_frames) // max(n_atoms, 1), 4 * halo)
+    frames = max(1, min(rows, ceiling) // max(n_atoms, 1), 4 * halo)
     # The halo of the last but one block must lie in the last block.
     while n_frames > frames and 0 < n_frames % frames < halo:
         frames += 1

@@ -1,0 +1,53 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import dask
+import pytest
+import xarray as xr
+
+import icedask as ice
+
+DEMO_DUMP = Path(str(files("icedask") / "data" / "mw_nucleation.lammpstrj.gz"))
+DEMO_OPTIONS = {
+    "units": "real",
+    "timestep": 10,
+    "elements": "O",
+    "columns": {"c_e": "potential_energy"},
+}
+
+
+@pytest.fixture(scope="session")
+def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with 16 frames of the shipped trajectory; not to be written to."""
+    store = tmp_path_factory.mktemp("demo") / "mw.zarr"
+    ice.ingest(DEMO_DUMP, store, frames="55:71", **DEMO_OPTIONS)
+    return store
+
+
+@pytest.fixture
+def mw(demo_store: Path) -> xr.Dataset:
+    """Sixteen frames of freezing water."""
+    return ice.open_trajectory(demo_store)
+
+
+@pytest.fixture
+def nothing_computes() -> Iterator[None]:
+    """Fail as soon as Dask computes anything."""
+
+    def refuse(dsk: object, keys: object, **kwargs: object) -> None:
+        raise AssertionError("computed where laziness was promised")
+
+    with dask.config.set(scheduler=refuse):
+        yield
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[object]:
+    """Two worker processes."""
+    with ice.connect("local", n_workers=2, memory_limit="2GB", dashboard_address=None) as client:
+        yield client

@@ -1,0 +1,286 @@
+"""One suite over all registered descriptors: the promises that each must keep."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from numpydoc.docscrape import NumpyDocString
+from scipy.spatial.transform import Rotation
+from systems import SYSTEMS, system
+
+import icedask as ice
+from icedask.descriptors import registry
+from icedask.descriptors.contract import Frame
+from icedask.errors import InputError
+from icedask.io import chunks
+from icedask.variables import VARIABLES
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "chill_plus": {},
+    "coordination": {"r_cut": 3.4},
+    "lens": {"r_cut": 3.6, "delay": 2},
+    "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
+}
+NAMES = sorted(OPTIONS)
+
+
+def trajectory(n_frames: int = 11) -> xr.Dataset:
+    """A triclinic, unwrapped trajectory in which neighbours change."""
+    atoms = system("unwrapped")
+    rng = np.random.default_rng(3)
+    frames = []
+    for _ in range(n_frames):
+        atoms = atoms.copy()
+        atoms.positions += rng.normal(0, 0.15, atoms.positions.shape)
+        frames.append(atoms)
+    return ice.from_ase(frames, frame_interval=1.0)
+
+
+def values(name: str, trj: xr.Dataset, **more: Any) -> np.ndarray:
+    ds = registry()[name].function(trj, **OPTIONS[name], **more)
+    return ds[registry()[name].variable].values
+
+
+def moved(trj: xr.Dataset, positions: np.ndarray, cell: np.ndarray | None = None) -> xr.Dataset:
+    ds = trj.assign(positions=trj["positions"].copy(data=positions.astype(np.float32)))
+    return ds if cell is None else ds.assign(cell=ds["cell"].copy(data=cell))
+
+
+def assert_same(name: str, found: np.ndarray, expected: np.ndarray) -> None:
+    # Positions are float32: a pair at the cutoff, or a bond at a threshold, may change sides.
+    if found.dtype.kind == "i" or name == "lens":
+        same = (found == expected) | ((found != found) & (expected != expected))
+        assert np.mean(~same) < 0.005
+    else:
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-4)
+
+
+def test_every_descriptor_is_here() -> None:
+    assert sorted(registry()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lazy(name: str, mw: xr.Dataset, nothing_computes: None) -> None:
+    ds = registry()[name].function(mw, **OPTIONS[name])
+    spec = VARIABLES[registry()[name].variable]
+    array = ds[spec.name]
+    assert dask.is_dask_collection(array)
+    assert array.dims == spec.dims
+    assert array.attrs.get("units", "") == spec.units
+    assert "element" in ds.coords
+    assert "time" in ds.coords
+    assert ds.attrs["run_id"].startswith(name.replace("_", "-"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dtype_is_as_declared(name: str) -> None:
+    ds = registry()[name].function(trajectory(3), **OPTIONS[name])
+    array = ds[registry()[name].variable]
+    assert array.compute().dtype == array.dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("frames", [1, 3, 4, 7])
+def test_frame_blocks_change_nothing(
+    name: str, frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trj = trajectory()
+    whole = values(name, trj)
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", frames * trj.sizes["atom"])
+    split = registry()[name].function(trj.chunk({"frame": 5}), **OPTIONS[name])
+    array = split[registry()[name].variable]
+    if "delay" not in OPTIONS[name]:
+        assert len(array.chunks[0]) == -(-trj.sizes["frame"] // frames)
+    np.testing.assert_array_equal(array.values, whole)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_atom_blocks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms = system("orthogonal") * (2, 2, 1)
+    trj = ice.from_ase([atoms] * 3)
+    whole = values(name, trj)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 1)
+    array = registry()[name].function(trj, **OPTIONS[name])[registry()[name].variable]
+    if name != "lens":
+        assert len(array.chunks[1]) > 1
+    np.testing.assert_allclose(array.values, whole, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rotation(name: str) -> None:
+    trj = trajectory(3)
+    turn = Rotation.from_rotvec([0.4, -1.1, 0.7]).as_matrix()
+    turned = moved(trj, trj["positions"].values.astype(float) @ turn.T, trj["cell"].values @ turn.T)
+    assert_same(name, values(name, turned), values(name, trj))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_translation(name: str) -> None:
+    trj = trajectory(3)
+    shifted = moved(trj, trj["positions"].values.astype(float) + [1.3, -20.1, 7.7])
+    assert_same(name, values(name, shifted), values(name, trj))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_periodic_shift_of_single_atoms(name: str) -> None:
+    trj = trajectory(3)
+    images = np.random.default_rng(0).integers(-2, 3, (3, trj.sizes["atom"], 3))
+    shift = np.einsum("fai,fij->faj", images, trj["cell"].values)
+    assert_same(name, values(name, moved(trj, trj["positions"].values + shift)), values(name, trj))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_permutation(name: str) -> None:
+    trj = trajectory(3)
+    order = np.random.default_rng(0).permutation(trj.sizes["atom"])
+    found = values(name, trj.isel(atom=order))
+    np.testing.assert_allclose(found, values(name, trj)[:, order], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_centers_are_a_subset(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trj = trajectory(3)
+    whole = values(name, trj)
+    part = registry()[name].function(trj, **{**OPTIONS[name], "centers": "index 10:30 or index 99"})
+    chosen = [*range(10, 31), 99]
+    assert part["atom"].values.tolist() == chosen
+    np.testing.assert_allclose(
+        part[registry()[name].variable].values, whole[:, chosen], rtol=1e-10, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stored_float32_equals_memory(name: str, mw: xr.Dataset) -> None:
+    lazy = mw.isel(frame=slice(0, 4))
+    np.testing.assert_array_equal(values(name, lazy), values(name, lazy.compute()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_every_system(name: str, kind: str) -> None:
+    atoms = system(kind)
+    if name == "chill_plus":
+        atoms.symbols[:] = "O"
+    found = values(name, ice.from_ase([atoms] * 4))
+    finite = found[:2] if name == "lens" else found
+    assert np.isfinite(finite).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "lens"])
+def test_one_frame(name: str) -> None:
+    assert values(name, trajectory(1)).shape[0] == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_neighbors(name: str) -> None:
+    found = values(name, ice.from_ase([system("lonely")] * 3))
+    assert found.shape[:2] == (3, 3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kernel_travels(name: str) -> None:
+    descriptor = registry()[name]
+    trj = trajectory(5)
+    kernel = descriptor.build(trj, **descriptor.options(OPTIONS[name]))
+    copy = pickle.loads(pickle.dumps(kernel))
+    atoms = system("orthogonal")
+    frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
+    arguments = ([frame] * 5, 3) if kernel.halo else (frame,)
+    np.testing.assert_array_equal(copy.compute(*arguments), kernel.compute(*arguments))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_run_id_follows_the_options(name: str) -> None:
+    trj = trajectory(5)
+    function = registry()[name].function
+    first = function(trj, **OPTIONS[name]).attrs["run_id"]
+    assert function(trj, **OPTIONS[name]).attrs["run_id"] == first
+    other = {**OPTIONS[name], "r_cut": 3.55}
+    assert function(trj, **other).attrs["run_id"] != first
+    assert function(trj.isel(frame=slice(0, 4)), **OPTIONS[name]).attrs["run_id"] != first
+    assert function(trj.isel(atom=slice(0, 50)), **OPTIONS[name]).attrs["run_id"] != first
+    far = trj.assign(positions=trj["positions"] + np.float32(1))
+    assert function(far, **OPTIONS[name]).attrs["run_id"] != first
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_documented(name: str) -> None:
+    descriptor = registry()[name]
+    text = NumpyDocString(descriptor.function.__doc__ or "")
+    documented = [entry.name for entry in text["Parameters"]]
+    assert documented == ["trj", *(parameter.name for parameter in descriptor.parameters)]
+    for section in ("Summary", "Returns", "Raises", "Examples"):
+        assert text[section], section
+    for parameter in descriptor.parameters:
+        if parameter.name == "r_cut":
+            assert parameter.option.unit == "angstrom"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("r_cut", [0, -1.0, float("nan"), "six", True])
+def test_bad_cutoff(name: str, r_cut: Any) -> None:
+    with pytest.raises(InputError, match="r_cut"):
+        registry()[name].function(trajectory(4), **{**OPTIONS[name], "r_cut": r_cut})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cutoff_beyond_memory(name: str) -> None:
+    with pytest.raises(InputError, match="choose a smaller r_cut"):
+        registry()[name].function(trajectory(4), **{**OPTIONS[name], "r_cut": 500.0})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_not_a_trajectory(name: str) -> None:
+    with pytest.raises(InputError, match="expected a trajectory"):
+        registry()[name].function(xr.Dataset(), **OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_option(name: str) -> None:
+    with pytest.raises(InputError, match="no option"):
+        registry()[name].function(trajectory(4), **OPTIONS[name], flavour=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_selection_that_matches_nothing(name: str) -> None:
+    with pytest.raises(InputError, match="matches no atom"):
+        registry()[name].function(trajectory(4), **{**OPTIONS[name], "centers": "element Au"})
+
+
+def test_together_equals_apart() -> None:
+    trj = trajectory(6)
+    both = ice.describe(trj, {name: OPTIONS[name] for name in NAMES})
+    computed = dask.compute(*[both[name] for name in NAMES])
+    for name, ds in zip(NAMES, computed, strict=True):
+        np.testing.assert_array_equal(ds[registry()[name].variable], values(name, trj))
+
+
+def test_together_builds_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    from icedask.descriptors import contract
+
+    calls = []
+    original = contract.neighbor_list
+
+    def counting(*args: Any) -> Any:
+        calls.append(args[-1])
+        return original(*args)
+
+    monkeypatch.setattr(contract, "neighbor_list", counting)
+    both = ice.describe(
+        trajectory(2), {"coordination": {"r_cut": 3.0}, "chill_plus": {"r_cut": 3.5}}
+    )
+    dask.compute(*both.values(), scheduler="sync")
+    assert calls == [3.5, 3.5]
+
+
+def test_different_centers_are_refused() -> None:
+    with pytest.raises(InputError, match="same centers"):
+        ice.describe(
+            trajectory(2),
+            {"coordination": {"r_cut": 3.0, "centers": "index 0"}, "chill_plus": {}},
+        )

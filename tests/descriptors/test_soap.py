@@ -1,0 +1,143 @@
+"""SOAP against DScribe used as it is meant to be, and against the formula."""
+
+from __future__ import annotations
+
+import ase
+import numpy as np
+import pytest
+from dscribe.descriptors import SOAP
+from scipy.linalg import sqrtm
+from scipy.special import gamma, sph_harm_y
+from systems import system
+
+import icedask as ice
+from icedask.errors import InputError
+
+BASIS = {"r_cut": 4.0, "n_max": 4, "l_max": 3, "sigma": 0.5}
+
+
+def dscribe(atoms: ase.Atoms, **options: float) -> np.ndarray:
+    wrapped = atoms.copy()
+    wrapped.wrap()
+    if not wrapped.cell.array[2].any() and wrapped.pbc.any():
+        wrapped.set_cell([*wrapped.cell.array[:2], [0, 0, 90]])
+    species = sorted(set(atoms.symbols), key=ase.data.atomic_numbers.get)
+    return SOAP(species=species, periodic=bool(atoms.pbc.any()), **options).create(wrapped)
+
+
+@pytest.mark.parametrize(
+    "name", ["orthogonal", "triclinic", "unwrapped", "boundary", "small_box", "slab", "cluster"]
+)
+def test_equals_dscribe(name: str) -> None:
+    atoms = system(name)
+    found = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64")["soap"].values[0]
+    # The Dataset holds float32 positions: the library is given the same.
+    atoms.positions = atoms.positions.astype(np.float32)
+    expected = dscribe(atoms, **BASIS)
+    error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+    assert error.max() < 1e-5 if name == "unwrapped" else error.max() < 1e-9
+
+
+def test_two_species_equals_dscribe() -> None:
+    atoms = system("triclinic")
+    atoms.symbols[::3] = "H"
+    atoms.positions = atoms.positions.astype(np.float32)
+    found = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64")["soap"].values[0]
+    np.testing.assert_allclose(found, dscribe(atoms, **BASIS), rtol=1e-8, atol=1e-10)
+
+
+def formula(vectors: np.ndarray, r_cut: float, n_max: int, l_max: int, sigma: float) -> np.ndarray:
+    """Return c_nlm of Gaussian-type radial functions, (n, l, m), as the reference states it."""
+    eta = 1 / (2 * sigma**2)
+    r = np.linalg.norm(vectors, axis=1)
+    theta = np.arccos(np.clip(np.divide(vectors[:, 2], r, where=r > 0, out=np.ones_like(r)), -1, 1))
+    phi = np.arctan2(vectors[:, 1], vectors[:, 0])
+    ends = np.linspace(1, r_cut, n_max)
+    result = np.zeros((n_max, l_max + 1, 2 * l_max + 1), complex)
+    for degree in range(l_max + 1):
+        alpha = -np.log(1e-3 / ends**degree) / ends**2
+        overlap = 0.5 * gamma(degree + 1.5) * (alpha[:, None] + alpha) ** (-degree - 1.5)
+        beta = sqrtm(np.linalg.inv(overlap))
+        f = 1 / (1 + alpha / eta)
+        radial = (
+            f[:, None] ** (degree + 1.5)
+            * np.exp(-alpha[:, None] * f[:, None] * r**2)
+            * r**degree
+            * eta**-1.5
+        )
+        for m in range(-degree, degree + 1):
+            y = sph_harm_y(degree, m, theta, phi)
+            result[:, degree, m] = np.pi**1.5 * (beta @ radial) @ y.conj()
+    return result
+
+
+def test_components_are_what_their_labels_say() -> None:
+    rng = np.random.default_rng(1)
+    positions = rng.normal(0, 2.0, (14, 3))
+    atoms = ase.Atoms("O8H6", positions)
+    ds = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64", centers="index 0")
+    center = atoms.positions.astype(np.float32)[0]
+    vectors = atoms.positions.astype(np.float32) - center
+    inside = np.linalg.norm(vectors, axis=1) < BASIS["r_cut"] + BASIS["sigma"] * 3.717
+    c = {
+        symbol: formula(vectors[inside & (atoms.symbols == symbol)].astype(float), **BASIS)
+        for symbol in "OH"
+    }
+    labels = [ds[name].values for name in ("species_a", "species_b", "n_a", "n_b", "l")]
+    expected = [
+        np.pi * np.sqrt(8 / (2 * degree + 1)) * np.vdot(c[b][m, degree], c[a][n, degree]).real
+        for a, b, n, m, degree in zip(*labels, strict=True)
+    ]
+    np.testing.assert_allclose(ds["soap"].values[0, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sizes_of_the_literature() -> None:
+    water = ase.Atoms("OH2", [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    assert ice.soap(ice.from_ase(water), r_cut=6.0).sizes["soap_component"] == 1224
+    assert ice.soap(ice.from_ase(water), species=["O"]).sizes["soap_component"] == 324
+    assert ice.soap(ice.from_ase(water), species=["O"], l_max=6).sizes["soap_component"] == 252
+
+
+def test_species_limit_the_environment() -> None:
+    atoms = system("orthogonal")
+    atoms.symbols[1::2] = "H"
+    alone = atoms[atoms.symbols == "O"]
+    found = ice.soap(ice.from_ase(atoms), **BASIS, species=["O"], centers="element O")
+    expected = ice.soap(ice.from_ase(alone), **BASIS)
+    np.testing.assert_allclose(found["soap"], expected["soap"], rtol=1e-6)
+    assert found["element"].values.tolist() == ["O"] * len(alone)
+
+
+def test_massless_sites_are_no_species() -> None:
+    atoms = ase.Atoms("OHHX", np.random.default_rng(0).normal(0, 1, (4, 3)))
+    ds = ice.soap(ice.from_ase(atoms), **BASIS)
+    assert set(ds["species_a"].values) == {"O", "H"}
+
+
+def test_average_is_over_self_and_neighbors() -> None:
+    atoms = system("triclinic")
+    atoms.symbols[::4] = "Cu"
+    trj = ice.from_ase(atoms)
+    plain = ice.soap(trj, **BASIS, dtype="float64")["soap"].values[0]
+    found = ice.soap(trj, **BASIS, dtype="float64", average_within=3.4)["soap"].values[0]
+    pairs = ase.neighborlist.neighbor_list("ij", ase.Atoms(ice.to_ase(trj, 0)), 3.4)
+    for center in range(0, len(atoms), 17):
+        near = [j for i, j in zip(*pairs, strict=True) if i == center]
+        members = [center, *(j for j in near if atoms.numbers[j] == atoms.numbers[center])]
+        np.testing.assert_allclose(found[center], plain[members].mean(axis=0), rtol=1e-8)
+
+
+def test_absent_species() -> None:
+    with pytest.raises(InputError, match=r"soap: species: expected elements .*Au"):
+        ice.soap(ice.from_ase(system("orthogonal")), species=["Au"])
+    with pytest.raises(InputError, match="Qq"):
+        ice.soap(ice.from_ase(system("orthogonal")), species=["Qq"])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("n_max", 0), ("l_max", -1), ("l_max", 2.5), ("sigma", 0), ("dtype", "float16")],
+)
+def test_option_out_of_bounds(option: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"soap: {option}"):
+        ice.soap(ice.from_ase(system("orthogonal")), **{option: value})
