@@ -81,8 +81,10 @@ def shard_layout(block: tuple[int, ...], itemsize: int) -> tuple[tuple[int, ...]
     if atoms * row <= INNER_BYTES:
         inner = (_largest_divisor(frames, INNER_BYTES // max(atoms * row, 1)), atoms)
         return tuple(block), (*inner, *rest)
-    inner_atoms = max(_ATOM_MULTIPLE, INNER_BYTES // row // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
-    if inner_atoms >= atoms:
+    if atoms <= _ATOM_MULTIPLE:
         return tuple(block), (1, atoms, *rest)
+    # As few inner chunks as the target allows, of equal size: hardly any padding.
+    number = ceil(atoms * row / INNER_BYTES)
+    inner_atoms = ceil(atoms / number / _ATOM_MULTIPLE) * _ATOM_MULTIPLE
     padded = ceil(atoms / inner_atoms) * inner_atoms
     return (frames, padded, *rest), (1, inner_atoms, *rest)

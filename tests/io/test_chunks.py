@@ -1,0 +1,41 @@
+"""The planner: budgets kept, halos fit, shards divisible."""
+
+from __future__ import annotations
+
+import pytest
+
+from icedask.io.chunks import BLOCK_ATOM_FRAMES, BLOCK_BYTES, plan_blocks, shard_layout
+
+
+@pytest.mark.parametrize("n_frames", [1, 7, 1000, 100_000])
+@pytest.mark.parametrize("n_atoms", [1, 309, 4096, 97_919, 1_000_000])
+@pytest.mark.parametrize("row_bytes", [4, 1296, 6912])
+def test_blocks_keep_the_budget(n_frames: int, n_atoms: int, row_bytes: int) -> None:
+    blocks = plan_blocks(n_frames, n_atoms, row_bytes)
+    assert 1 <= blocks.frames <= n_frames
+    assert 1 <= blocks.atoms <= n_atoms
+    assert blocks.frames * blocks.atoms * row_bytes <= BLOCK_BYTES
+    assert blocks.frames == 1 or blocks.frames * blocks.atoms <= BLOCK_ATOM_FRAMES
+    assert blocks.frames == 1 or blocks.atoms == n_atoms
+
+
+@pytest.mark.parametrize("n_frames", range(2, 60, 3))
+@pytest.mark.parametrize("halo", [1, 2, 5, 20])
+def test_last_block_holds_the_halo(n_frames: int, halo: int) -> None:
+    blocks = plan_blocks(n_frames, 10**6, 4, halo=halo)
+    assert blocks.atoms == 10**6
+    last = n_frames % blocks.frames
+    assert blocks.frames >= min(halo, n_frames)
+    assert last == 0 or last >= halo or blocks.frames >= n_frames
+
+
+@pytest.mark.parametrize(
+    "block",
+    [(12, 4096, 324), (1, 25_600, 324), (61, 4099, 3), (256, 4096), (7, 100_000, 3), (1, 1, 1)],
+)
+def test_inner_chunks_divide_the_shard(block: tuple[int, ...]) -> None:
+    shard, inner = shard_layout(block, 4)
+    assert all(s % i == 0 for s, i in zip(shard, inner, strict=True))
+    assert all(s >= b for s, b in zip(shard, block, strict=True))
+    assert shard[0] == block[0]
+    assert shard[1] - block[1] < 256 * 8
