@@ -169,12 +169,14 @@ def _click_option(parameter: Parameter) -> click.Option:
         kind = _List()
     elif option.choices:
         kind = click.Choice(option.choices)
-    default = None if parameter.required else parameter.default
     unit = f" [{option.unit}]" if option.unit else ""
+    names = [f"--{parameter.name.replace('_', '-')}", parameter.name]
+    if parameter.required:
+        return click.Option(names, type=kind, required=True, help=option.help + unit)
+    default = parameter.default
     return click.Option(
-        [f"--{parameter.name.replace('_', '-')}", parameter.name],
+        names,
         type=kind,
-        required=parameter.required,
         default=list(default) if isinstance(default, tuple) else default,
         show_default=default is not None,
         help=option.help + unit,

@@ -77,7 +77,9 @@ def brute_pairs(atoms: ase.Atoms, r_cut: float) -> list[tuple[int, int, float]]:
     wrapped.wrap(eps=0)
     cell = wrapped.cell.complete().array
     heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    reach = [int(np.ceil(r_cut / h)) + 1 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)]
+    reach = [
+        int(np.ceil(r_cut / h)) + 1 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)
+    ]
     pairs = []
     for shift in product(*[range(-n, n + 1) for n in reach]):
         offset = np.array(shift) @ cell

@@ -142,6 +142,7 @@ def update_attrs(group: Path, attrs: Mapping[str, Any]) -> None:
 
 def consolidate(store: Path) -> None:
     """Write the consolidated metadata of the whole store into its root."""
+    remove_partial_files(store, shards=False)
     with warnings.catch_warnings():
         # Consolidated metadata has no v3 specification yet; xarray reads what zarr writes. Files
         # beside the arrays (the lock) are no part of the hierarchy.
@@ -149,12 +150,17 @@ def consolidate(store: Path) -> None:
         zarr.consolidate_metadata(str(store))
 
 
-def remove_partial_files(group: Path) -> None:
-    """Delete what writers killed in the middle of a write left behind."""
-    for folder, _, names in os.walk(group):
+def remove_partial_files(folder: Path, *, shards: bool = True) -> None:
+    """Delete what writers killed in the middle of a write left behind.
+
+    Without `shards`, the folders of shards, which may hold very many files, are passed over.
+    """
+    for parent, folders, names in os.walk(folder):
+        if not shards and "c" in folders:
+            folders.remove("c")
         for name in names:
             if name.endswith(".partial"):
-                Path(folder, name).unlink(missing_ok=True)
+                Path(parent, name).unlink(missing_ok=True)
 
 
 def open_group(store: Path, group: str) -> xr.Dataset:

@@ -344,10 +344,20 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
 def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
     """List the runs of a store.
 
+    Parameters
+    ----------
+    store : path
+        The store.
+
     Returns
     -------
     pandas.DataFrame
         Indexed by run_id: name, group, label, status, created, parents, bytes.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path, or one of another format version.
     """
     root = Path(store).resolve()
     check_format(root)
@@ -374,6 +384,13 @@ def _bytes_on_disk(path: Path) -> int:
 
 def remove_run(store: str | os.PathLike[str], run: str) -> None:
     """Delete a run from a store.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    run : str
+        A run id or a label.
 
     Raises
     ------

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from killing import contents
 from systems import system
 
 import icedask as ice
@@ -43,24 +44,6 @@ def store(trj: xr.Dataset, tmp_path: Path) -> Path:
 def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of two frames of 216 atoms."""
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 432)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a store, without the times at which it was made."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != ".lock":
-            data = path.read_bytes()
-            if path.name == "zarr.json":
-                data = json.dumps(_timeless(json.loads(data))).encode()
-            found[str(path.relative_to(folder))] = data
-    return found
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _timeless(v) for k, v in value.items() if k not in ("created", "history")}
-    return [_timeless(item) for item in value] if isinstance(value, list) else value
 
 
 def test_trajectory_round_trip(trj: xr.Dataset, store: Path) -> None:
@@ -253,9 +236,7 @@ def test_not_a_store(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "precious.txt").touch()
     with pytest.raises(StoreError, match="precious"):
-        ice.save(
-            ice.coordination(ice.from_ase(system("cluster")), r_cut=4.0), tmp_path / "folder"
-        )
+        ice.save(ice.coordination(ice.from_ase(system("cluster")), r_cut=4.0), tmp_path / "folder")
 
 
 def test_second_writer_is_refused(store: Path) -> None:

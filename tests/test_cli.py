@@ -1,0 +1,117 @@
+"""The command line: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DEMO_DUMP
+
+import icedask as ice
+from icedask.cli import main
+from icedask.descriptors import registry
+
+INGEST = [
+    "--units",
+    "real",
+    "--timestep",
+    "10",
+    "--elements",
+    "O",
+    "--column",
+    "c_e=potential_energy",
+]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], client: Any) -> Any:
+    """Run a command in this process, on the session's workers."""
+
+    def call(*arguments: str, profile: bool = False) -> tuple[int, str, str]:
+        extra = ["--profile", client.scheduler.address] if profile else []
+        monkeypatch.setattr(sys, "argv", ["icedask", *arguments, *extra])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+def test_from_file_to_descriptor(run: Any, tmp_path: Path) -> None:
+    store = str(tmp_path / "mw.zarr")
+    status, out, _ = run("ingest", str(DEMO_DUMP), store, *INGEST, "--frames", "0:3", profile=True)
+    assert (status, out) == (0, f"{store}: 3 frames of 4096 atoms\n")
+    status, out, _ = run(
+        "describe", store, "coordination", "--r-cut", "3.5", "--label", "cn", "--json", profile=True
+    )
+    assert status == 0
+    assert json.loads(out)["sizes"] == {"frame": 3, "atom": 4096}
+    assert ice.open_run(store, "cn").attrs["parameters"]["r_cut"] == 3.5
+    status, out, _ = run("info", store)
+    assert status == 0
+    assert "4096" in out
+    assert json.loads(out)["run_id"] if out.startswith("{") else "cn" in out
+    found = json.loads(run("info", store, "--json")[1])
+    assert found["trajectory"]["elements"] == {"O": 4096}
+    assert found["trajectory"]["time_ps"] == [0.0, 160.0]
+    assert found["runs"][0]["label"] == "cn"
+    assert run("remove", store, "cn")[0] == 0
+    assert json.loads(run("info", store, "--json")[1])["runs"] == []
+
+
+def test_lists_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
+    store = str(tmp_path / "s.zarr")
+    ice.save(ice.open_trajectory(demo_store).isel(frame=slice(0, 2)), store)
+    options = ["--species", "O", "--n-max", "2", "--l-max", "1", "--r-cut", "3"]
+    assert run("describe", store, "soap", *options, profile=True)[0] == 0
+    assert ice.list_runs(store)["name"].tolist() == ["soap"]
+
+
+@pytest.mark.parametrize("name", sorted(registry()))
+def test_every_option_is_a_flag(run: Any, name: str) -> None:
+    _, out, _ = run("describe", "x.zarr", name, "--help")
+    for parameter in registry()[name].parameters:
+        assert f"--{parameter.name.replace('_', '-')}" in out
+
+
+def test_user_mistakes_are_one_line(run: Any, tmp_path: Path) -> None:
+    status, out, err = run("info", str(tmp_path / "absent.zarr"))
+    assert (status, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "no such store" in err
+    status, _, err = run(
+        "ingest", str(tmp_path / "no.dump"), str(tmp_path / "s.zarr"), profile=True
+    )
+    assert status == 1
+    assert "no such file" in err
+    assert "Traceback" not in err
+
+
+def test_bad_usage(run: Any, tmp_path: Path) -> None:
+    for arguments in (
+        ["frobnicate"],
+        ["describe", str(tmp_path), "coordination"],
+        ["describe", str(tmp_path), "nothing"],
+        ["ingest", "a", str(tmp_path / "s"), "--pbc", "abc"],
+        ["ingest", "a", str(tmp_path / "s"), "--column", "c_e"],
+    ):
+        status, out, err = run(*arguments)
+        assert (status, out) == (2, ""), arguments
+        assert "Traceback" not in err
+
+
+def test_as_a_program(tmp_path: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "icedask", "info", str(tmp_path)], capture_output=True, text=True
+    )
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert "expected an icedask store" in found.stderr
