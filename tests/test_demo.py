@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from systems import system
 
 import icedask as ice
+from icedask.plot import latent_map, snapshot, timelines
 from icedask.workflows import demo as module
 
 
@@ -38,10 +40,6 @@ def test_demo(tmp_path: Path, client: Any) -> None:
 
 
 def test_figures_of_one_frame(tmp_path: Path, demo_store: Path) -> None:
-    from icedask.plot.latent import latent_map
-    from icedask.plot.snapshot import snapshot
-    from icedask.plot.timelines import timelines
-
     trj = ice.select(ice.open_trajectory(demo_store).isel(frame=slice(-1, None)), "index 0:499")
     chill = ice.chill_plus(trj)
     soap = ice.soap(trj, r_cut=4.0, n_max=2, l_max=2)
@@ -53,10 +51,6 @@ def test_figures_of_one_frame(tmp_path: Path, demo_store: Path) -> None:
 
 @pytest.mark.parametrize("pbc", [True, False])
 def test_snapshot_of_a_cluster(pbc: bool, tmp_path: Path) -> None:
-    from systems import system
-
-    from icedask.plot.snapshot import snapshot
-
     trj = ice.from_ase(system("slab" if pbc else "cluster"))
     labels = ice.coordination(trj, r_cut=3.0).rename(coordination="label")
     snapshot(trj, labels).savefig(tmp_path / "s.png")

@@ -77,5 +77,5 @@ def test_readme_workflow_runs(
     # A few frames are enough here, and the workers are there already.
     workflow = workflow.replace('elements="O"', 'elements="O", frames="60:64"')
     workflow = workflow.replace("ice.connect()", "None")
-    exec(compile(workflow, "README", "exec"), {})
+    exec(compile(workflow, "README", "exec"), {"__name__": "__main__"})
     assert (tmp_path / "states.png").stat().st_size > 10_000

@@ -89,9 +89,7 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     -------
     DemoResult
     """
-    from icedask.plot.latent import latent_map
-    from icedask.plot.snapshot import snapshot
-    from icedask.plot.timelines import timelines
+    from icedask.plot import latent_map, snapshot, timelines
 
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
