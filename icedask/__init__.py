@@ -24,10 +24,10 @@ _NAMES = {
     "from_mdanalysis": "icedask.io.interop",
     "to_ase": "icedask.io.interop",
     "ingest": "icedask.io.ingest",
-    "list_runs": "icedask.io.store",
-    "open_run": "icedask.io.store",
-    "open_trajectory": "icedask.io.store",
-    "remove_run": "icedask.io.store",
+    "list_runs": "icedask.io.catalog",
+    "open_run": "icedask.io.catalog",
+    "open_trajectory": "icedask.io.catalog",
+    "remove_run": "icedask.io.catalog",
     "save": "icedask.io.store",
     "HDBSCAN": "icedask.learn.hdbscan",
     "PCA": "icedask.learn.pca",
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from icedask.descriptors.soap import soap
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect
+    from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run
     from icedask.io.ingest import ingest
     from icedask.io.interop import from_ase, from_mdanalysis, to_ase
-    from icedask.io.store import list_runs, open_run, open_trajectory, remove_run, save
+    from icedask.io.store import save
     from icedask.learn.base import load_model
     from icedask.learn.hdbscan import HDBSCAN
     from icedask.learn.pca import PCA

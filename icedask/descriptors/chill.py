@@ -58,7 +58,8 @@ def bond_correlations(neighbors: Neighbors) -> FloatArray:
     distances = np.where(neighbors.distances > 0, neighbors.distances, 1.0)
     harmonics = harmonics_3(neighbors.vectors / distances[:, None])
     rows = neighbors.rows
-    q3 = np.stack([np.bincount(rows, harmonics[:, m], minlength=n_atoms) for m in range(7)], axis=1)
+    sums = [np.bincount(rows, harmonics[:, m], minlength=n_atoms) for m in range(7)]
+    q3: FloatArray = np.array(sums, np.float64).T
     norm = np.linalg.norm(q3, axis=1)
     q3 = q3 / np.where(norm > 0, norm, 1.0)[:, None]
     return np.einsum("ij,ij->i", q3[rows], q3[neighbors.indices])

@@ -33,9 +33,14 @@ def extxyz_offsets(path: str) -> tuple[npt.NDArray[np.int64], str]:
                     f"{path}: expected an atom count at byte {offsets[-1]}, found "
                     f"{line[:40]!r}; is this an XYZ file?"
                 ) from error
-            lines = sum(1 for _ in islice(file, n_atoms + 1))
+            lines, last = 0, b""
+            for last in islice(file, n_atoms + 1):  # noqa: B007
+                lines += 1
             if lines < n_atoms + 1:
                 return np.array(offsets), f"it has {max(lines - 1, 0)} of {n_atoms} atoms"
+            if not last.endswith(b"\n"):
+                # Whether digits are missing cannot be told.
+                return np.array(offsets), "its last line has no line end and may be cut"
             offsets.append(file.tell())
     if len(offsets) == 1:
         raise InputError(f"{path}: the file is empty")
@@ -46,6 +51,8 @@ def frame_of(
     atoms: Any, columns: Mapping[str, str | None], frame: int, interval: float | None
 ) -> FrameBlock:
     """Convert ASE Atoms to a block of one frame."""
+    from ase import units
+
     values = {
         name: array
         for name, array in atoms.arrays.items()
@@ -55,11 +62,19 @@ def frame_of(
         for name in ("forces", "energies"):
             if name in atoms.calc.results:
                 values[name] = atoms.calc.results[name]
+    if "momenta" in atoms.arrays:
+        values["velocity"] = atoms.get_velocities() * (1000 * units.fs)
     kept: dict[str, npt.NDArray[Any]] = {}
     for name, array in values.items():
         target = columns.get(name, _RENAMED.get(name, name))
-        if target is not None and (array.ndim == 1 or array.shape[1:] == (3,)):
-            kept[target] = np.asarray(array, np.float32)[None]
+        if target is None or not (array.ndim == 1 or array.shape[1:] == (3,)):
+            continue
+        if target in kept:
+            raise InputError(
+                f"columns: two arrays are called {target}; give one of them another name, or drop "
+                "it"
+            )
+        kept[target] = np.asarray(array, np.float32)[None]
     return FrameBlock(
         positions=atoms.positions.astype(np.float32)[None],
         cell=np.asarray(atoms.cell.array, np.float64)[None],
@@ -112,10 +127,10 @@ class AseFile:
             import ase.io
 
             try:
-                frames = ase.io.read(path, index=":")
+                n_frames = sum(1 for _ in ase.io.iread(path, index=":"))
             except Exception as error:
                 raise InputError(f"{path}: ASE cannot read it: {error}") from error
-            source = cls(path, len(frames), None, **options)
+            source = cls(path, n_frames, None, **options)
         if source.n_frames == 0:
             return source
         return replace(source, numbers=source._atoms(0).numbers)
@@ -133,7 +148,10 @@ class AseFile:
         try:
             return ase.io.read(io.StringIO(text), index=0, format="extxyz")
         except (ValueError, KeyError, IndexError, XYZError) as error:
-            raise InputError(f"{self.path}: frame {frame} cannot be read ({error})") from error
+            raise InputError(
+                f"{self.path}: frame {frame} cannot be read ({error}); repair it, or leave it out "
+                f"with frames=slice({frame}) (--frames :{frame})"
+            ) from error
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""

@@ -115,14 +115,20 @@ def blocks_done(store: Path) -> int:
 
 
 def prepare(store: Path) -> None:
-    """Check that the folder of a store may take a trajectory; to be called with the lock held.
+    """Check that the folder of a store may be written to.
 
     Raises
     ------
     StoreError
         If the folder holds something that is not an icedask store.
     """
-    if set(os.listdir(store)) - {LOCK_FILE, STAGING}:
+    others = sorted(set(os.listdir(store)) - {LOCK_FILE, STAGING})
+    if others and not (store / "zarr.json").exists():
+        raise StoreError(
+            f"{store}: expected an icedask store or an empty folder, found {others[0]} and "
+            f"{len(others) - 1} more in it; give another path"
+        )
+    if others:
         check_format(store)
 
 
@@ -137,7 +143,7 @@ def clear(store: Path) -> None:
 def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> str:
     """Return "absent", "running" or "complete" for a trajectory of this identity.
 
-    With `overwrite`, whatever else the store holds is deleted first.
+    With `overwrite`, a trajectory of another identity is "other" instead of an error.
 
     Raises
     ------
@@ -150,8 +156,7 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     stored = attrs["identity"]
     if canonical(stored) != canonical(dict(identity)):
         if overwrite:
-            clear(store)
-            return "absent"
+            return "other"
         changed = [
             key for key in identity if canonical(stored.get(key)) != canonical(identity[key])
         ]
@@ -165,9 +170,39 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     return str(attrs["status"])
 
 
+def check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
+    """Raise InputError if a per-atom column has the name of another variable."""
+    for name, (ndim, _) in columns.items():
+        dims = (FRAME, ATOM, XYZ)[:ndim]
+        if name == "positions" or (name in VARIABLES and VARIABLES[name].dims != dims):
+            raise InputError(
+                f"columns: {name} is a variable of dimensions {VARIABLES[name].dims}, expected "
+                f"another name for a per-atom column of dimensions {dims}; rename it with columns= "
+                f"(--column {name}=OTHER)"
+            )
+
+
+def make_folder(store: Path) -> bool:
+    """Make the folder of a store if there is none, and say whether there was none.
+
+    Raises
+    ------
+    StoreError
+        If the path is a file, or holds something that is not a store.
+    """
+    if store.exists() and not store.is_dir():
+        raise StoreError(f"{store}: expected the path of a store, found a file; give another path")
+    if store.exists():
+        prepare(store)
+        return False
+    store.mkdir(parents=True)
+    return True
+
+
 def begin(store: Path, plan: TrajectoryPlan) -> None:
     """Create the root and the empty arrays of a trajectory."""
     check_elements(plan.atoms["element"])
+    check_columns(plan.columns)
     if not (store / "zarr.json").exists():
         create_root(store)
     staged = store / STAGING / TRAJECTORY
@@ -249,7 +284,8 @@ def finalise(store: Path, plan: TrajectoryPlan) -> None:
         frame = int(np.argmax(np.diff(time) <= 0)) + 1
         raise InputError(
             f"time: expected to increase from frame to frame, found {time[frame - 1]:g} ps and "
-            f"then {time[frame]:g} ps at frame {frame}; choose frames with frames= (--frames)"
+            f"then {time[frame]:g} ps at frame {frame}; choose frames with frames= (--frames), or "
+            "state the time between them with frame_interval= (--frame-interval)"
         )
     ds = xr.Dataset(
         {
@@ -312,9 +348,8 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
         identity={"dataset": fingerprint(ds)[0], "columns": columns},
         attrs={"source": "dataset", "column_units": ", ".join(sorted(units)) or "unknown"},
     )
-    store.mkdir(parents=True, exist_ok=True)
+    make_folder(store)
     with locked(store):
-        prepare(store)
         status = existing_status(store, plan.identity)
         if status != "complete":
             (store / STAGING).mkdir(exist_ok=True)

@@ -46,10 +46,29 @@ class FrameBlock:
 
 
 def join_blocks(blocks: Sequence[FrameBlock]) -> FrameBlock:
-    """Concatenate blocks along frame."""
+    """Concatenate blocks along frame.
+
+    Raises
+    ------
+    InputError
+        If boundaries or per-atom columns change from one to the next.
+    """
     first = blocks[0]
     if len(blocks) == 1:
         return first
+    for block in blocks:
+        step = int(block.step[0])
+        if not np.array_equal(block.pbc, first.pbc):
+            raise InputError(
+                f"the boundaries change from {first.pbc.tolist()} to {block.pbc.tolist()} at step "
+                f"{step}; split the source there"
+            )
+        if block.columns.keys() != first.columns.keys():
+            raise InputError(
+                f"expected the per-atom columns {', '.join(sorted(first.columns)) or 'none'} in "
+                f"every frame, found {', '.join(sorted(block.columns)) or 'none'} at step {step}; "
+                "drop a column with columns= (--column NAME=), or choose frames with frames="
+            )
     origins = [block.cell_origin for block in blocks if block.cell_origin is not None]
     return FrameBlock(
         np.concatenate([block.positions for block in blocks]),

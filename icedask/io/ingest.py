@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from dask import delayed
 
 from icedask.errors import InputError
 from icedask.io.arrays import group_attrs
+from icedask.io.catalog import open_trajectory
 from icedask.io.elements import ElementMap
 from icedask.io.encode import (
     STAGING,
@@ -28,12 +30,12 @@ from icedask.io.encode import (
     encode_block,
     existing_status,
     finalise,
-    prepare,
+    make_folder,
     run_blocks,
 )
 from icedask.io.frames import FrameBlock
 from icedask.io.lammps import LammpsDump
-from icedask.io.lock import LOCK_FILE, locked
+from icedask.io.lock import locked
 from icedask.io.mdanalysis import MDAnalysisFile, open_universe
 from icedask.io.sources import (
     JoinedSource,
@@ -42,7 +44,6 @@ from icedask.io.sources import (
     find_files,
     open_source,
 )
-from icedask.io.store import open_trajectory
 from icedask.model import select_in_universe, selected_indices, trajectory
 
 logger = logging.getLogger("icedask")
@@ -110,7 +111,7 @@ def _plan(
     source: JoinedSource,
     frames: npt.NDArray[np.int64],
     indices: npt.NDArray[np.int64] | None,
-    identity: Mapping[str, object],
+    identity: Mapping[str, Any],
 ) -> tuple[TrajectoryPlan, FrameBlock]:
     first = source.read([int(frames[0])]).take(indices)
     atoms = source.atoms()
@@ -252,16 +253,58 @@ def ingest(
     )
     wanted = parse_frames(frames)
     files = find_files(source)
-    created = not path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(path):
-            prepare(path)
-            _ingest(files, options, path, select, wanted, overwrite)
-    except InputError:
-        _remove_half(path, created)
-        raise
+    identity = {
+        "files": [file_identity(file) for file in files],
+        "topology": None if topology is None else file_identity(find_files(topology)[0]),
+        "select": select,
+        "frames": str(wanted),
+        "options": {name: value for name, value in asdict(options).items() if name != "topology"},
+    }
+    job = _Job(files, options, identity, select, wanted)
+    created = make_folder(path)
+    with locked(path):
+        if existing_status(path, identity, overwrite=overwrite) != "other":
+            _run(job, path, created)
+        else:
+            _replace(job, path)
+        shutil.rmtree(_beside(path), ignore_errors=True)
     return open_trajectory(path)
+
+
+class _Job(NamedTuple):
+    """What is to be ingested."""
+
+    files: Sequence[str]
+    options: SourceOptions
+    identity: Mapping[str, Any]
+    select: str | None
+    frames: slice
+
+
+def _run(job: _Job, store: Path, created: bool) -> None:
+    try:
+        _ingest(job, store)
+    except InputError:
+        _remove_half(store, created)
+        raise
+
+
+def _replace(job: _Job, store: Path) -> None:
+    """Ingest beside the store, and put the result in its place once it is complete."""
+    beside = _beside(store)
+    created = make_folder(beside)
+    with locked(beside):
+        if existing_status(beside, job.identity, overwrite=True) == "other":
+            clear(beside)
+        _run(job, beside, created)
+        clear(store)
+        # The root first: what a crash leaves is a store without trajectory, to be ingested again.
+        for name in ("zarr.json", TRAJECTORY):
+            (beside / name).rename(store / name)
+
+
+def _beside(store: Path) -> Path:
+    return store.with_name(f".{store.name}.new")
 
 
 def _remove_half(path: Path, created: bool) -> None:
@@ -270,35 +313,21 @@ def _remove_half(path: Path, created: bool) -> None:
     shutil.rmtree(path / STAGING, ignore_errors=True)
     if (group / "zarr.json").exists() and group_attrs(group)["status"] != "complete":
         clear(path)
-    if created and set(os.listdir(path)) <= {LOCK_FILE}:
+    if created:
         shutil.rmtree(path)
 
 
-def _ingest(
-    files: Sequence[str],
-    options: SourceOptions,
-    store: Path,
-    select: str | None,
-    wanted: slice,
-    overwrite: bool,
-) -> None:
-    identity = {
-        "files": [file_identity(file) for file in files],
-        "topology": None if options.topology is None else file_identity(options.topology),
-        "select": select,
-        "frames": str(wanted),
-        "options": {name: value for name, value in asdict(options).items() if name != "topology"},
-    }
-    status = existing_status(store, identity, overwrite=overwrite)
+def _ingest(job: _Job, store: Path) -> None:
+    status = existing_status(store, job.identity)
     if status == "complete":
         logger.info("%s: complete already, nothing to do", store)
         conclude(store)
         return
     (store / STAGING).mkdir(exist_ok=True)
-    source = open_source(files, options, store / STAGING)
-    chosen = chosen_frames(source, wanted)
-    indices = selected_atoms(source, select)
-    plan, first = _plan(source, chosen, indices, identity)
+    source = open_source(job.files, job.options, store / STAGING)
+    chosen = chosen_frames(source, job.frames)
+    indices = selected_atoms(source, job.select)
+    plan, first = _plan(source, chosen, indices, job.identity)
     if status == "absent":
         begin(store, plan)
     logger.info("%s", _summary(plan, store, blocks_done(store)))

@@ -101,10 +101,15 @@ def from_mdanalysis(
     """
     group = universe.atoms
     trj = group.universe.trajectory
-    block = block_of(
-        (trj[frame] for frame in range(len(trj))), None if pbc is None else list(pbc)
-    ).take(group.indices)
-    return _dataset(block, universe_atoms(group, elements), "the Universe")
+    here = trj.frame
+    try:
+        frames = (trj[frame] for frame in range(len(trj)))
+        block = block_of(frames, None if pbc is None else list(pbc)).take(group.indices)
+    finally:
+        trj[here]
+    atoms = universe_atoms(group, elements)
+    atoms["atom"] = group.indices
+    return _dataset(block, atoms, "the Universe")
 
 
 def _dataset(block: Any, atoms: dict[str, Any], where: str) -> xr.Dataset:

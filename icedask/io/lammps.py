@@ -1,12 +1,11 @@
-"""LAMMPS text dumps, plain or gzipped: one scan for the offsets, then frames by numpy blocks."""
+"""LAMMPS text dumps, plain or gzipped: frames parsed as blocks of numbers at known offsets."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +14,10 @@ import pandas as pd
 from icedask.errors import InputError
 from icedask.io.elements import ElementMap, map_elements
 from icedask.io.frames import FrameBlock, join_blocks
+from icedask.io.lammps_index import Header, Index, frame_text, open_dump, parse_header
 from icedask.io.provenance import digest
 from icedask.io.units import Units
 
-_SCAN_BYTES = 16 * 2**20
-_GZIP_SPACING = 16 * 2**20
 # Coordinate columns: unwrapped first, because a wrapped position follows from an unwrapped one.
 _CONVENTIONS = {
     "xu yu zu": False,
@@ -36,74 +34,15 @@ _PER_ATOM = ("id", "type", "element", "mol", "mass")
 _RENAMED = {"q": "charge"}
 
 
-class Header(NamedTuple):
-    """The lines of one frame before its atoms."""
-
-    step: int
-    n_atoms: int
-    time: float | None
-    units: str | None
-    cell: npt.NDArray[np.float64]
-    origin: npt.NDArray[np.float64]
-    pbc: npt.NDArray[np.bool_]
-    columns: list[str]
-    body: int
-
-
-class Index(NamedTuple):
-    """Where the whole frames of a file are.
-
-    `offsets` has one more entry than there are frames.
-    """
-
-    offsets: npt.NDArray[np.int64]
-    steps: npt.NDArray[np.int64]
-    truncated: str
-
-
-def _open(path: str, gzip_index: str | None) -> BinaryIO:
-    if not path.endswith(".gz"):
-        return Path(path).open("rb")
-    from indexed_gzip import IndexedGzipFile
-
-    if gzip_index is not None and Path(gzip_index).exists():
-        return IndexedGzipFile(path, index_file=gzip_index)
-    return IndexedGzipFile(path, spacing=_GZIP_SPACING)
-
-
-def _item_offsets(file: BinaryIO) -> tuple[list[tuple[int, bytes]], int, str]:
-    """Return (offset, label) of every ITEM line, the file's length and what broke it off."""
-    from indexed_gzip import ZranError
-
-    items: list[tuple[int, bytes]] = []
-    base, buffer, broken = 0, b"", ""
-    while True:
-        try:
-            chunk = file.read(_SCAN_BYTES)
-        except (ZranError, EOFError, OSError) as error:
-            chunk, broken = b"", f"the gzip stream breaks off ({error})"
-        buffer += chunk
-        at = buffer.find(b"ITEM: ")
-        while at >= 0:
-            end = buffer.find(b"\n", at)
-            if end < 0:
-                break
-            items.append((base + at, buffer[at + 6 : end].strip()))
-            at = buffer.find(b"ITEM: ", end)
-        if not chunk:
-            return items, base + len(buffer), broken
-        # Keep a line that the chunk cut; an ITEM line is short.
-        keep = at if at >= 0 else max(0, len(buffer) - 5)
-        base += keep
-        buffer = buffer[keep:]
-
-
 def _column_digests(table: pd.DataFrame) -> dict[str, str]:
-    return {
-        name: digest(pd.util.hash_pandas_object(table[name], index=False).to_numpy())
-        for name in ("id", "type", "element")
-        if name in table
-    }
+    found = {}
+    for name in ("id", "type", "element"):
+        if name in table:
+            values = table[name]
+            whole = values.dtype.kind in "iu"
+            hashed = values if whole else pd.util.hash_pandas_object(values, index=False)
+            found[name] = digest(hashed.to_numpy())
+    return found
 
 
 @dataclass(frozen=True)
@@ -116,7 +55,19 @@ class Reference:
 
     @classmethod
     def of(cls, header: Header, table: pd.DataFrame) -> Reference:
-        """Note a frame."""
+        """Note a frame.
+
+        Raises
+        ------
+        InputError
+            If two atoms have the same id.
+        """
+        if "id" in table and table["id"].duplicated().any():
+            twice = table["id"][table["id"].duplicated()].iloc[0]
+            raise InputError(
+                f"the id {twice} stands for two atoms of the first frame; icedask needs an id that "
+                "is an atom's own"
+            )
         return cls(len(table), tuple(header.columns), _column_digests(table))
 
     def check(self, header: Header, table: pd.DataFrame, where: str) -> None:
@@ -139,131 +90,20 @@ class Reference:
                 )
 
 
-def build_index(path: str, gzip_index: str | None = None) -> Index:
-    """Scan a dump once for the offset of each frame.
-
-    Parameters
-    ----------
-    path
-        The dump.
-    gzip_index
-        Where to keep the seek points of a gzipped file.
-
-    Raises
-    ------
-    InputError
-        If the file is empty or not a LAMMPS text dump.
-    """
-    with _open(path, None) as file:
-        items, length, broken = _item_offsets(file)
-        if gzip_index is not None and path.endswith(".gz") and not broken:
-            file.export_index(gzip_index)  # type: ignore[attr-defined]
-        if length == 0:
-            raise InputError(f"{path}: the file is empty")
-        starts, open_frame = [], False
-        for offset, label in items:
-            if not open_frame:
-                starts.append(offset)
-            open_frame = not label.startswith(b"ATOMS")
-        if not starts or not any(label.startswith(b"TIMESTEP") for _, label in items):
-            raise InputError(
-                f'{path}: expected a LAMMPS text dump ("ITEM: TIMESTEP ..."), found something else'
-            )
-        offsets = np.array([*starts, length], np.int64)
-        truncated = broken or _end_of_file(file, path, offsets[-2], length)
-        if truncated:
-            offsets = offsets[:-1]
-        steps = [_step(file, start) for start in offsets[:-1]]
-    return Index(offsets, np.array(steps, np.int64), truncated)
-
-
-def _step(file: BinaryIO, start: int) -> int:
-    file.seek(start)
-    while not file.readline().startswith(b"ITEM: TIMESTEP"):
-        pass
-    return int(file.readline())
-
-
-def frame_text(file: BinaryIO, index: Index, frame: int) -> bytes:
-    """Return the bytes of one frame of an open dump."""
-    start, end = index.offsets[frame : frame + 2]
-    file.seek(start)
-    return file.read(end - start)
-
-
-def first_header(path: str, index: Index, gzip_index: str | None) -> Header:
-    """Parse the header of the first frame."""
-    with _open(path, gzip_index) as file:
-        return parse_header(frame_text(file, index, 0), path)
-
-
-def _end_of_file(file: BinaryIO, path: str, start: int, end: int) -> str:
-    """Return what is missing from the last frame, "" if it is whole."""
-    file.seek(start)
-    text = file.read(end - start)
-    try:
-        header = parse_header(text, path)
-    except (InputError, ValueError, IndexError):
-        return "its header is incomplete"
-    lines = text.count(b"\n", header.body)
-    return "" if lines >= header.n_atoms else f"it has {lines} of {header.n_atoms} atoms"
-
-
-def parse_header(text: bytes, path: str) -> Header:
-    """Parse the lines before the atoms of one frame."""
-    at, fields = 0, {}
-    while True:
-        end = text.index(b"\n", at)
-        label = text[at + 6 : end].decode().strip()
-        at = end + 1
-        if label.startswith("ATOMS"):
-            break
-        values = []
-        for _ in range(3 if label.startswith("BOX BOUNDS") else 1):
-            end = text.index(b"\n", at)
-            values.append(text[at:end].decode())
-            at = end + 1
-        fields[label.split(" ")[0] if label.startswith("BOX") else label] = values
-        if label.startswith("BOX BOUNDS"):
-            bounds_label = label
-    if "BOX" not in fields or "NUMBER OF ATOMS" not in fields or "TIMESTEP" not in fields:
-        raise InputError(f"{path}: a frame lacks its TIMESTEP, NUMBER OF ATOMS or BOX BOUNDS")
-    cell, origin, pbc = _box(bounds_label, fields["BOX"])
-    return Header(
-        step=int(fields["TIMESTEP"][0]),
-        n_atoms=int(fields["NUMBER OF ATOMS"][0]),
-        time=float(fields["TIME"][0]) if "TIME" in fields else None,
-        units=fields["UNITS"][0].strip() if "UNITS" in fields else None,
-        cell=cell,
-        origin=origin,
-        pbc=pbc,
-        columns=label.split()[1:],
-        body=at,
-    )
-
-
-def _box(label: str, lines: list[str]) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
-    """Return cell, origin and periodicity from the three lines of the box bounds."""
-    words = label.split()[2:]
-    pbc = np.array([word.startswith("p") for word in words[-3:]])
-    rows = np.array([[float(value) for value in line.split()] for line in lines])
-    if words[:2] == ["abc", "origin"]:
-        return rows[:, :3], rows[:, 3], pbc
-    low, high = rows[:, 0], rows[:, 1]
-    xy, xz, yz = rows[:, 2] if rows.shape[1] == 3 else np.zeros(3)
-    # The bounds of a triclinic box enclose it: take the tilts off again.
-    low = low - [min(0.0, xy, xz, xy + xz), min(0.0, yz), 0.0]
-    high = high - [max(0.0, xy, xz, xy + xz), max(0.0, yz), 0.0]
-    size = high - low
-    return np.array([[size[0], 0, 0], [xy, size[1], 0], [xz, yz, size[2]]]), low, pbc
-
-
 def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
-    # A single blank as separator is parsed a third faster than runs of blanks.
-    single = b"  " not in body and b"\t" not in body and b"\n " not in body
+    blank = np.frombuffer(body, np.uint8) == ord(" ")
+    first_line = body[: body.index(b"\n")] if b"\n" in body else body
+    # Single blanks between columns, the same number in every line, are parsed a third faster than
+    # runs of blanks.
+    single = (
+        not (blank[1:] & blank[:-1]).any()
+        and np.count_nonzero(blank) == n_atoms * first_line.count(b" ")
+        and b"\t" not in body
+        and not body.startswith(b" ")
+    )
     return pd.read_csv(
         io.BytesIO(body),
-        sep=" " if single and not body.startswith(b" ") else r"\s+",
+        sep=" " if single else r"\s+",
         header=None,
         usecols=range(n_columns),
         nrows=n_atoms,
@@ -307,7 +147,7 @@ class LammpsDump:
 
     def with_reference(self) -> LammpsDump:
         """Return the source with its first frame noted, which every other one must match."""
-        with _open(self.path, self.gzip_index) as file:
+        with open_dump(self.path, self.gzip_index) as file:
             header, table = self._raw(file, 0)
         return replace(self, reference=Reference.of(header, table))
 
@@ -329,19 +169,25 @@ class LammpsDump:
         except (pd.errors.ParserError, ValueError) as error:
             raise InputError(
                 f"{self.path}: frame {frame}: the atoms cannot be read ({error})"
-            ) from (error)
+            ) from error
         table.columns = pd.Index(header.columns)
         if len(table) != header.n_atoms:
             raise InputError(
                 f"{self.path}: frame {frame}: expected {header.n_atoms} atoms, found {len(table)}"
             )
+        for name in ("id", "mol"):
+            if name in table and table[name].dtype.kind not in "iu":
+                raise InputError(
+                    f"{self.path}: frame {frame}: column {name} is not a whole number everywhere; "
+                    "repair the file"
+                )
         if "id" in table and not table["id"].is_monotonic_increasing:
             table = table.sort_values("id", kind="stable", ignore_index=True)
         return header, table
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates, from the first frame."""
-        with _open(self.path, self.gzip_index) as file:
+        with open_dump(self.path, self.gzip_index) as file:
             _, table = self._raw(file, 0)
         atoms: dict[str, npt.NDArray[Any]] = {}
         if "id" in table:
@@ -362,7 +208,7 @@ class LammpsDump:
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames by index."""
         blocks = []
-        with _open(self.path, self.gzip_index) as file:
+        with open_dump(self.path, self.gzip_index) as file:
             for frame in frames:
                 head, table = self._raw(file, frame)
                 if self.reference is not None:
@@ -384,8 +230,10 @@ class LammpsDump:
         if _CONVENTIONS[convention]:
             xyz = xyz @ head.cell + head.origin
         time = head.time if head.time is not None else head.step * (self.timestep or np.nan)
+        with np.errstate(over="ignore"):  # what does not fit is refused as infinite
+            positions = (xyz * units.length).astype(np.float32)
         return FrameBlock(
-            positions=(xyz * units.length).astype(np.float32)[None],
+            positions=positions[None],
             cell=head.cell[None] * units.length,
             pbc=head.pbc,
             time=np.array([time * units.time]),
@@ -419,8 +267,14 @@ class LammpsDump:
             target = wanted.get(column, _RENAMED.get(column, column))
             if (column in done and column not in wanted) or target is None:
                 continue
+            if target in result:
+                raise InputError(
+                    f"columns: two columns are called {target}; give one of them another name, or "
+                    "drop it"
+                )
             values = self._numbers(table, [column])[:, 0] * factors.get(target, 1)
-            result[target] = values.astype(np.float32)
+            with np.errstate(over="ignore"):
+                result[target] = values.astype(np.float32)
         return result
 
     def _numbers(self, table: pd.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:

@@ -79,6 +79,16 @@ def universe_atoms(universe: Any, elements: ElementMap) -> dict[str, npt.NDArray
     return result
 
 
+def _time(ts: Any) -> float:
+    """Return the time of a frame; NaN where the file has none and MDAnalysis would assume 1 ps."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        try:
+            return float(ts.time)
+        except UserWarning:
+            return float("nan")
+
+
 def block_of(frames: Iterable[Any], pbc: Sequence[bool] | None) -> FrameBlock:
     """Convert timesteps to a block.
 
@@ -93,7 +103,7 @@ def block_of(frames: Iterable[Any], pbc: Sequence[bool] | None) -> FrameBlock:
             columns["force"] = (ts.forces * KJ_MOL).astype(np.float32)
         cell = None if ts.dimensions is None else np.asarray(ts.triclinic_dimensions, np.float64)
         step = int(ts.data.get("step", ts.frame))
-        read.append((ts.positions.astype(np.float32), cell, float(ts.time), step, columns))
+        read.append((ts.positions.astype(np.float32), cell, _time(ts), step, columns))
     positions, cells, times, steps, columns_list = zip(*read, strict=True)
     periodic = cells[0] is not None
     names = sorted(set.intersection(*[set(columns) for columns in columns_list]))
@@ -137,6 +147,11 @@ class MDAnalysisFile:
         """Open a file once to count frames and atoms."""
         with _quiet():
             universe = open_universe(topology, path)
+            if topology is None and not hasattr(universe.atoms, "names"):
+                raise InputError(
+                    f"{path}: holds coordinates but no atoms; give topology= (--topology), a tpr, "
+                    "gro, psf, prmtop or pdb file"
+                )
             return cls(path, topology, len(universe.trajectory), len(universe.atoms), **options)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:

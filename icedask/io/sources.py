@@ -19,7 +19,8 @@ from icedask.errors import InputError
 from icedask.io.ase import AseFile
 from icedask.io.elements import ElementMap
 from icedask.io.frames import FrameBlock, Source, join_blocks
-from icedask.io.lammps import LammpsDump, build_index, first_header
+from icedask.io.lammps import LammpsDump
+from icedask.io.lammps_index import build_index, first_header
 from icedask.io.mdanalysis import MDAnalysisFile
 from icedask.io.provenance import digest
 from icedask.io.units import lammps_units
@@ -266,7 +267,7 @@ def open_source(
 def _check_same_atoms(
     expected: Mapping[str, npt.NDArray], found: Mapping[str, npt.NDArray], first: str, path: str
 ) -> None:
-    for name in ("element", "id"):
+    for name in ("element", "id", "type", "name"):
         a, b = expected.get(name), found.get(name)
         if (a is None) != (b is None) or (
             a is not None and b is not None and not np.array_equal(a, b)

@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from icedask.errors import InputError, StoreError
+from icedask.io.catalog import has_run, open_run
 from icedask.io.provenance import Record, digest, record_of
-from icedask.io.store import has_run, open_run, save
+from icedask.io.store import save
 from icedask.variables import ATOM, FRAME
 
 _ESTIMATORS = {"pca": ("icedask.learn.pca", "PCA"), "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN")}

@@ -122,7 +122,8 @@ def test_rotation(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_translation(name: str) -> None:
     trj = trajectory(3)
-    shifted = moved(trj, trj["positions"].values.astype(float) + [1.3, -20.1, 7.7])
+    shift = np.array([1.3, -20.1, 7.7])
+    shifted = moved(trj, trj["positions"].values.astype(float) + shift)
     assert_same(name, values(name, shifted), values(name, trj))
 
 
