@@ -289,6 +289,6 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except IcedaskError as error:
+    except (IcedaskError, OSError) as error:
         click.echo(f"icedask: {error}", err=True)
         sys.exit(1)

@@ -40,7 +40,7 @@ from icedask.io.arrays import (
 from icedask.io.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.io.frames import FrameBlock, check_finite
 from icedask.io.lock import LOCK_FILE, locked
-from icedask.io.provenance import canonical, digest, fingerprint
+from icedask.io.provenance import canonical, fingerprint, frame_digest, joined_digest
 from icedask.io.regions import disk_errors
 from icedask.model import check_cells, check_elements, check_trajectory
 from icedask.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
@@ -256,7 +256,7 @@ def encode_block(
             time=block.time,
             step=block.step,
             origin=np.zeros((0, 3)) if block.cell_origin is None else block.cell_origin,
-            digests=np.array([digest(frame) for frame in block.positions]),
+            digests=np.array([frame_digest(frame) for frame in block.positions]),
         )
     partial.replace(sidecar)
 
@@ -303,17 +303,29 @@ def finalise(store: Path, plan: TrajectoryPlan) -> None:
     ds = with_attrs(ds)
     for name in ds.variables:
         write_small(store / TRAJECTORY, str(name), ds[name])
+    positions = joined_digest(joined["digests"].tolist())
+    check_results_belong(store, positions)
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     update_attrs(
         store / TRAJECTORY,
         {
-            "positions": digest(joined["digests"]),
+            "positions": positions,
             "coordinate_names": sorted(str(name) for name in ds.coords),
             "created": stamp,
             "history": [f"{stamp} ingested"],
             "status": "complete",
         },
     )
+
+
+def check_results_belong(store: Path, positions: str) -> None:
+    """Raise InputError if the store already holds results of another trajectory."""
+    found = check_format(store).get("positions")
+    if found is not None and found != positions:
+        raise InputError(
+            f"{store}: expected the trajectory that the results in this store were computed from, "
+            "found another; give a store of its own"
+        )
 
 
 def conclude(store: Path) -> None:
@@ -350,6 +362,8 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
     )
     make_folder(store)
     with locked(store):
+        if (store / "zarr.json").exists():
+            check_results_belong(store, fingerprint(ds)[1])
         status = existing_status(store, plan.identity)
         if status != "complete":
             (store / STAGING).mkdir(exist_ok=True)

@@ -244,7 +244,7 @@ def ingest(
         units=units,
         timestep=timestep,
         frame_interval=frame_interval,
-        elements=elements,
+        elements=elements if isinstance(elements, str | None) else _text_keys(elements),
         columns=columns,
         pbc=None if pbc is None else (bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
         lj_sigma=lj_sigma,
@@ -269,6 +269,10 @@ def ingest(
             _replace(job, path)
         shutil.rmtree(_beside(path), ignore_errors=True)
     return open_trajectory(path)
+
+
+def _text_keys(elements: Mapping[str | int, str]) -> dict[str | int, str]:
+    return {str(key): symbol for key, symbol in elements.items()}
 
 
 class _Job(NamedTuple):
@@ -312,7 +316,7 @@ def _remove_half(path: Path, created: bool) -> None:
     group = path / TRAJECTORY
     shutil.rmtree(path / STAGING, ignore_errors=True)
     if (group / "zarr.json").exists() and group_attrs(group)["status"] != "complete":
-        clear(path)
+        shutil.rmtree(group)
     if created:
         shutil.rmtree(path)
 
@@ -347,5 +351,10 @@ def _ingest(job: _Job, store: Path) -> None:
             list(plan.columns),
         )
     run_blocks(store, plan, tasks)
+    if [file_identity(file) for file in job.files] != job.identity["files"]:
+        raise InputError(
+            f"{plan.attrs['source']}: changed while it was read; ingest it when the simulation has "
+            "ended, or the frames that are there with frames= (--frames) from a copy"
+        )
     finalise(store, plan)
     conclude(store)

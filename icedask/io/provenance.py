@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,15 +159,25 @@ def record_of(ds: xr.Dataset) -> Record:
         ) from error
 
 
+def frame_digest(positions: npt.NDArray[np.float32]) -> str:
+    """Return the digest of the positions of one frame."""
+    return digest(np.asarray(positions, np.float32))
+
+
+def joined_digest(frames: Sequence[str]) -> str:
+    """Return the digest of a trajectory's positions from those of its frames."""
+    return digest(list(frames))
+
+
 def positions_identity(positions: xr.DataArray) -> str:
     """Return what identifies the values of `positions` short of reading them from disk.
 
-    An array in memory is hashed. A lazy array from a store has the store's digest in its name; if
-    anything was computed on top of it, the name of the computation is added, so that changed
-    positions are never taken for the stored ones.
+    An array in memory is hashed, as ingest hashes one. A lazy array from a store has the store's
+    digest in its name; if anything was computed on top of it, the name of the computation is
+    added, so that changed positions are never taken for the stored ones.
     """
     if positions.chunks is None:
-        return digest(np.asarray(positions.values))
+        return joined_digest([frame_digest(frame) for frame in positions.values])
     data = positions.data
     layers = [str(layer) for layer in data.dask.layers]
     sources = [name for name in layers if name.startswith(POSITIONS_PREFIX)]

@@ -590,3 +590,19 @@ def test_store_is_a_file(tmp_path):
 def test_nothing_is_left_beside_the_source(tmp_path):
     refused_dump(dump(tmp_path), "elements", elements=None)
     assert os.listdir(tmp_path) == ["a.lammpstrj"]
+
+
+def test_source_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    from icedask.io import ingest as module
+
+    path = tmp_path / "a.lammpstrj"
+    path.write_text("".join(many_frames()))
+    original = module.run_blocks
+
+    def growing(*args):
+        original(*args)
+        with path.open("a") as file:
+            file.write("ITEM: TIMESTEP\n")
+
+    monkeypatch.setattr(module, "run_blocks", growing)
+    refused_dump(path, "changed while it was read")

@@ -210,6 +210,32 @@ def test_changed_positions_are_another_trajectory(store: Path) -> None:
         ice.save(ice.coordination(changed, r_cut=3.0), store)
 
 
+def test_identity_survives_storage(trj: xr.Dataset, store: Path) -> None:
+    stored = ice.open_trajectory(store)
+    run_id = ice.coordination(trj, r_cut=3.2).attrs["run_id"]
+    for same in (
+        stored,
+        stored.compute(),
+        stored.chunk({"frame": 3}),
+        stored.isel(frame=slice(None)),
+    ):
+        assert ice.coordination(same, r_cut=3.2).attrs["run_id"] == run_id
+    ice.save(ice.coordination(trj, r_cut=3.2), store)
+    assert ice.list_runs(store).index.tolist() == [run_id]
+
+
+def test_results_before_the_trajectory(trj: xr.Dataset, tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    ice.save(ice.coordination(trj, r_cut=3.2), store)
+    ice.save(trj, store)
+    assert ice.open_trajectory(store).sizes["frame"] == 8
+    assert len(ice.list_runs(store)) == 1
+    other = tmp_path / "other.zarr"
+    ice.save(ice.coordination(trj, r_cut=3.2), other)
+    with pytest.raises(InputError, match="found another"):
+        ice.save(trj.isel(frame=slice(0, 4)), other)
+
+
 def test_not_saveable(store: Path) -> None:
     with pytest.raises(InputError, match="expected a Dataset"):
         ice.save(np.zeros(3), store)  # type: ignore[arg-type]
