@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import dask
+import dask.array as da
+from dask import core
+from dask.array.optimization import optimize
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 from tqdm import tqdm
 
 from icedask.errors import ComputeError
@@ -23,6 +27,20 @@ def _active_client() -> Any | None:
         return distributed.get_client()
     except ValueError:
         return None
+
+
+def optimize_together(arrays: Sequence[da.Array]) -> list[da.Array]:
+    """Return the arrays with one optimised graph, in which what they share is computed once.
+
+    `dask.optimize` treats each array by itself, and fuses a shared layer into each of them.
+    """
+    graph = HighLevelGraph.merge(*[array.dask for array in arrays])
+    keys = list(core.flatten([array.__dask_keys__() for array in arrays]))
+    optimized = optimize(graph, keys)
+    return [
+        da.Array(optimized, array.name, array.chunks, dtype=array.dtype, meta=array._meta)
+        for array in arrays
+    ]
 
 
 def run_tasks(tasks: Sequence[Delayed], description: str, *, result: Delayed | None = None) -> Any:

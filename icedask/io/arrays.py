@@ -46,7 +46,8 @@ def create_array(
     if block is None:
         shards, chunks = None, tuple(max(size, 1) for size in shape)
     else:
-        shards, chunks = shard_layout(block, dtype.itemsize)
+        n_atoms = shape[1] if len(shape) > 1 else 1
+        shards, chunks = shard_layout(block, n_atoms, dtype.itemsize)
     zarr.create_array(
         str(group / name),
         shape=shape,

@@ -57,8 +57,9 @@ def plan_blocks(
     rows = max(1, BLOCK_BYTES // row_bytes)
     ceiling = BLOCK_ATOM_FRAMES if atom_frames is None else atom_frames
     if n_atoms > rows and not halo:  # a window kernel would repeat all its work for each atom block
-        atoms = max(_ATOM_MULTIPLE, rows // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
-        return Blocks(1, min(atoms, n_atoms))
+        # Whole inner chunks: a shard is exactly one block, so that no two tasks write to one.
+        inner = _inner_atoms(row_bytes)
+        return Blocks(1, min(max(rows // inner, 1) * inner, n_atoms))
     frames = max(1, min(rows, ceiling) // max(n_atoms, 1), 4 * halo)
     # The halo of the last but one block must lie in the last block.
     while n_frames > frames and 0 < n_frames % frames < halo:
@@ -66,25 +67,49 @@ def plan_blocks(
     return Blocks(max(1, min(frames, n_frames)), n_atoms)
 
 
+def _inner_atoms(row_bytes: int) -> int:
+    return max(_ATOM_MULTIPLE, INNER_BYTES // row_bytes // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
+
+
 def _largest_divisor(number: int, ceiling: int) -> int:
     return next(d for d in range(min(number, max(ceiling, 1)), 0, -1) if number % d == 0)
 
 
-def shard_layout(block: tuple[int, ...], itemsize: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def shard_layout(
+    block: tuple[int, ...], n_atoms: int, itemsize: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shard shape and the inner chunk shape for blocks of shape `block`.
 
-    The first two dimensions are frame and atom. The shard equals the block, padded along atom
-    where that lets inner chunks divide it.
+    Parameters
+    ----------
+    block
+        Shape of one block; the first two dimensions are frame and atom.
+    n_atoms
+        Size of the whole array along atom.
+    itemsize
+        Bytes of one value.
+
+    Returns
+    -------
+    shard, inner
+        The shard equals the block. Only where a block spans all atoms may the shard reach beyond
+        them, to be a multiple of the inner chunk.
     """
     frames, atoms, *rest = block
     row = prod(rest) * itemsize
     if atoms * row <= INNER_BYTES:
         inner = (_largest_divisor(frames, INNER_BYTES // max(atoms * row, 1)), atoms)
         return tuple(block), (*inner, *rest)
-    if atoms <= _ATOM_MULTIPLE:
+    target = _inner_atoms(row)
+    if atoms < n_atoms:
+        unit = _ATOM_MULTIPLE if atoms % _ATOM_MULTIPLE == 0 else 1
+        inner_atoms = _largest_divisor(atoms // unit, target // unit) * unit
+        # Blocks of a number of atoms without divisors are not cut to pieces.
+        return tuple(block), (1, atoms if inner_atoms < _ATOM_MULTIPLE else inner_atoms, *rest)
+    if atoms <= target:
         return tuple(block), (1, atoms, *rest)
     # As few inner chunks as the target allows, of equal size: hardly any padding.
-    number = ceil(atoms * row / INNER_BYTES)
+    number = ceil(atoms / target)
     inner_atoms = ceil(atoms / number / _ATOM_MULTIPLE) * _ATOM_MULTIPLE
     padded = ceil(atoms / inner_atoms) * inner_atoms
     return (frames, padded, *rest), (1, inner_atoms, *rest)

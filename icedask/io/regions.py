@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+import zarr
 from dask import delayed
 from dask.delayed import Delayed
 
-from icedask.compute import run_tasks
+from icedask.compute import optimize_together, run_tasks
 from icedask.errors import InputError, StoreError
 from icedask.io.arrays import create_array, remove_partial_files, shard_path, write_region
 from icedask.variables import ATOM, FRAME
@@ -38,17 +40,25 @@ def disk_errors(store: Path) -> Iterator[None]:
         ) from error
 
 
-def uniform_blocks(ds: xr.Dataset) -> xr.Dataset:
-    """Give all lazy variables the same regular blocks along frame and atom, one along the rest."""
-    lazy = [array for array in ds.data_vars.values() if array.chunks is not None]
+def uniform_blocks(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Give all lazy variables the same regular blocks along frame and atom, one along the rest.
+
+    Parameters
+    ----------
+    ds
+        With lazy variables.
+    stored
+        Sizes of the blocks by dimension, where arrays exist on disk already.
+    """
     sizes: dict[str, int] = {}
-    for array in lazy:
-        for dim, chunks in zip(array.dims, array.chunks or (), strict=True):
+    for array in ds.data_vars.values():
+        for dim, chunks in zip(array.dims, array.chunks or (), strict=False):
             name = str(dim)
             if name in (FRAME, ATOM):
                 sizes[name] = min(sizes.get(name, max(chunks)), max(chunks))
             else:
                 sizes[name] = ds.sizes[name]
+    sizes |= stored or {}
     with dask.config.set({"array.rechunk.method": "tasks"}):
         return ds.assign(
             {
@@ -57,6 +67,29 @@ def uniform_blocks(ds: xr.Dataset) -> xr.Dataset:
                 if array.chunks is not None
             }
         )
+
+
+def stored_blocks(ds: xr.Dataset, group: Path) -> dict[str, int]:
+    """Return the sizes of the blocks of the arrays on disk, by dimension.
+
+    Raises
+    ------
+    StoreError
+        If what is on disk has another shape than `ds`.
+    """
+    sizes: dict[str, int] = {}
+    for name, array in ds.data_vars.items():
+        if array.chunks is None:
+            continue
+        found = zarr.open_array(str(group / str(name)), mode="r")
+        if found.shape != array.shape:
+            raise StoreError(
+                f"{group}: {name}: expected the shape {array.shape}, found {found.shape} from an "
+                "interrupted run; remove the run and compute it again"
+            )
+        shards = found.shards or found.shape
+        sizes |= {str(dim): size for dim, size in zip(array.dims, shards, strict=True)}
+    return sizes
 
 
 def _write_blocks(
@@ -103,64 +136,66 @@ def create_lazy_arrays(ds: xr.Dataset, group: Path, *, rounded: bool) -> None:
             )
 
 
-def write_missing(
-    ds: xr.Dataset, store: Path, group: Path, description: str, keepbits: int | None = None
-) -> int:
-    """Compute and write the blocks of the lazy variables that are not on disk yet.
+class Target(NamedTuple):
+    """A Dataset with uniform blocks, the group with its arrays, and the bits to keep."""
+
+    ds: xr.Dataset
+    group: Path
+    keepbits: int | None
+
+
+def write_missing(targets: Sequence[Target], store: Path, description: str) -> None:
+    """Compute and write the blocks that are not on disk yet, of all targets in one computation.
 
     Parameters
     ----------
-    ds
-        With uniform blocks and its arrays created.
-    store, group
-        Paths of the store and of the group in it.
+    targets
+        What to write. Work that they share is done once.
+    store
+        Path of the store.
     description
         For the progress bar.
-    keepbits
-        Bits of mantissa to keep.
-
-    Returns
-    -------
-    int
-        Number of blocks written.
     """
-    lazy = {str(name): array for name, array in ds.data_vars.items() if array.chunks is not None}
-    if not lazy:
-        return 0
-    remove_partial_files(group)
-    arrays = dask.optimize(*[array.data for array in lazy.values()])
-    grids = [array.to_delayed(optimize_graph=False) for array in arrays]
+    lazy = [
+        {
+            str(name): array
+            for name, array in target.ds.data_vars.items()
+            if array.chunks is not None
+        }
+        for target in targets
+    ]
+    optimized = iter(optimize_together([a.data for v in lazy for a in v.values()]))
+    tasks: list[Delayed] = []
+    for target, variables in zip(targets, lazy, strict=True):
+        remove_partial_files(target.group)
+        arrays = {name: next(optimized) for name in variables}
+        if arrays:
+            tasks += _missing_tasks(arrays, target)
+    with disk_errors(store):
+        run_tasks(tasks, description)
+
+
+def _missing_tasks(arrays: Mapping[str, da.Array], target: Target) -> Iterator[Delayed]:
+    grids = [array.to_delayed(optimize_graph=False) for array in arrays.values()]
+    first = next(iter(arrays.values()))
     grid = grids[0].shape[:2]
     if any(other.shape[:2] != grid for other in grids):
         raise InputError("the variables of one Dataset must share the dimensions frame and atom")
-    edges = [_starts(chunks) for chunks in arrays[0].chunks[:2]]
+    edges = [_starts(chunks) for chunks in first.chunks[:2]]
     write = delayed(_write_blocks, pure=False)
-    tasks: list[Delayed] = []
+    tails = [(0,) * (array.ndim - len(grid)) for array in arrays.values()]
     for index in product(*map(range, grid)):
-        start = [edge[i] for edge, i in zip(edges, index, strict=True)]
-        tails = [(0,) * (array.ndim - len(index)) for array in arrays]
         paths = [
-            shard_path(group / name, (*index, *tail))
-            for name, tail in zip(lazy, tails, strict=True)
+            shard_path(target.group / name, (*index, *tail))
+            for name, tail in zip(arrays, tails, strict=True)
         ]
         if all(path.exists() for path in paths):
             continue
+        start = [edge[i] for edge, i in zip(edges, index, strict=True)]
         blocks = [g[(*index, *tail)] for g, tail in zip(grids, tails, strict=True)]
         starts = [(*start, *tail) for tail in tails]
-        tasks.append(write(str(group), list(lazy), starts, keepbits, *blocks))
-    with disk_errors(store):
-        run_tasks(tasks, description)
-    return len(tasks)
+        yield write(str(target.group), list(arrays), starts, target.keepbits, *blocks)
 
 
 def _starts(chunks: Sequence[int]) -> list[int]:
     return [0, *np.cumsum(chunks)[:-1].tolist()]
-
-
-def check_shape(array: xr.DataArray, found: tuple[int, ...], store: Path) -> None:
-    """Raise StoreError if what is on disk for a run has another shape."""
-    if array.shape != found:
-        raise StoreError(
-            f"{store}: {array.name}: expected the shape {array.shape}, found {found}; remove the "
-            "run and compute it again"
-        )

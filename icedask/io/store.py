@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, overload
 
 import xarray as xr
 import zarr
@@ -27,7 +29,14 @@ from icedask.io.catalog import iter_runs, open_run, open_trajectory
 from icedask.io.encode import TRAJECTORY, make_folder, write_trajectory_dataset
 from icedask.io.lock import locked
 from icedask.io.provenance import Record, record_of
-from icedask.io.regions import create_lazy_arrays, disk_errors, uniform_blocks, write_missing
+from icedask.io.regions import (
+    Target,
+    create_lazy_arrays,
+    disk_errors,
+    stored_blocks,
+    uniform_blocks,
+    write_missing,
+)
 from icedask.variables import with_attrs
 
 _PACKAGES = (
@@ -67,13 +76,33 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@overload
 def save(
     ds: xr.Dataset | Saveable,
     store: str | os.PathLike[str],
     label: str | None = None,
     *,
     precision: int | None = None,
-) -> xr.Dataset:
+) -> xr.Dataset: ...
+
+
+@overload
+def save(
+    ds: Sequence[xr.Dataset | Saveable],
+    store: str | os.PathLike[str],
+    label: None = None,
+    *,
+    precision: int | None = None,
+) -> list[xr.Dataset]: ...
+
+
+def save(
+    ds: xr.Dataset | Saveable | Sequence[xr.Dataset | Saveable],
+    store: str | os.PathLike[str],
+    label: str | None = None,
+    *,
+    precision: int | None = None,
+) -> xr.Dataset | list[xr.Dataset]:
     """Compute what is lazy, write it into the store and return it reopened.
 
     Each block goes to disk from the task that computed it. A run that was interrupted is
@@ -81,19 +110,21 @@ def save(
 
     Parameters
     ----------
-    ds : xarray.Dataset or fitted estimator
-        What an icedask function returned, or a trajectory.
+    ds : xarray.Dataset or fitted estimator, or a list of these
+        What an icedask function returned, or a trajectory. Results in a list are computed
+        together: those of `describe` share one pass over the trajectory.
     store : path
         An icedask store, or a path where none is yet.
     label : str, optional
         A human name for the run, unique in the store: it passes from an older run to this one.
+        Not for a list.
     precision : int, optional
         Bits of mantissa to keep, 1 to 23 for float32: smaller files, values rounded to a relative
         error of 2**-(precision + 1). All bits by default.
 
     Returns
     -------
-    xarray.Dataset
+    xarray.Dataset, or a list of them
         The stored run, lazy.
 
     Raises
@@ -116,28 +147,51 @@ def save(
     12
     """
     path = Path(store).resolve()
+    if precision is not None and not 1 <= precision <= 23:
+        raise InputError(f"precision: expected 1 to 23 bits of mantissa, found {precision}")
+    if isinstance(ds, list | tuple):
+        if label is not None:
+            raise InputError("save: a label names one run; save them one by one to label them")
+        return _save_results([_dataset(one) for one in ds], path, None, precision)
+    one = _dataset(ds)
+    if "positions" in one.variables and "function" not in one.attrs:
+        write_trajectory_dataset(one, path)
+        return open_trajectory(path)
+    return _save_results([one], path, label, precision)[0]
+
+
+def _dataset(ds: object) -> xr.Dataset:
     if not isinstance(ds, xr.Dataset | xr.DataArray) and hasattr(ds, "to_dataset"):
         ds = ds.to_dataset()
     if not isinstance(ds, xr.Dataset):
         raise InputError(
             f"save: expected a Dataset or a fitted estimator, found {type(ds).__name__}"
         )
-    if precision is not None and not 1 <= precision <= 23:
-        raise InputError(f"precision: expected 1 to 23 bits of mantissa, found {precision}")
-    if "positions" in ds.variables and "function" not in ds.attrs:
-        write_trajectory_dataset(ds, path)
-        return open_trajectory(path)
-    record = record_of(ds)
-    if precision is not None:
-        rounded = {**record.parameters, "precision": precision}
-        record = Record(**{**record.__dict__, "parameters": rounded})
+    return ds
+
+
+def _save_results(
+    results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
+) -> list[xr.Dataset]:
+    records = [_with_precision(record_of(ds), precision) for ds in results]
     make_folder(path)
     with locked(path), disk_errors(path):
         if not (path / "zarr.json").exists():
             create_root(path)
-        _check_belongs(path, record)
-        _write_run(ds, record, path, label, precision)
-    return open_run(path, record.run_id)
+        for record in records:
+            _check_belongs(path, record)
+        _write_runs(list(zip(results, records, strict=True)), path, precision)
+        if label is not None:
+            _set_label(path, path / _run_path(records[0]), label)
+        if label is not None or not all(is_consolidated(path, _run_path(r)) for r in records):
+            consolidate(path)
+    return [open_run(path, record.run_id) for record in records]
+
+
+def _with_precision(record: Record, precision: int | None) -> Record:
+    if precision is None:
+        return record
+    return replace(record, parameters={**record.parameters, "precision": precision})
 
 
 def _check_belongs(path: Path, record: Record) -> None:
@@ -161,23 +215,29 @@ def _run_path(record: Record) -> str:
     return f"{record.group}/{record.name}/{record.run_id}"
 
 
-def _write_run(
-    ds: xr.Dataset, record: Record, store: Path, label: str | None, precision: int | None
+def _write_runs(
+    runs: Sequence[tuple[xr.Dataset, Record]], store: Path, precision: int | None
 ) -> None:
-    relative = _run_path(record)
-    group = store / relative
-    status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
-    if status != "complete":
-        ds = uniform_blocks(with_attrs(ds))
+    """Begin or continue the runs that are not complete, and complete them."""
+    targets = []
+    for ds, record in runs:
+        group = store / _run_path(record)
+        status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
+        if status == "complete":
+            continue
+        stored = stored_blocks(ds, group) if status == "running" else None
+        # Coordinates are small, even where somebody chunked them.
+        ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
+        ds = uniform_blocks(with_attrs(ds), stored)
         if status is None:
             _begin_run(ds, record, store, precision)
-        write_missing(ds, store, group, record.name, precision)
-        history = [*group_attrs(group)["history"], f"{now()} completed"]
-        update_attrs(group, {"status": "complete", "history": history})
-    if label is not None:
-        _set_label(store, group, label)
-    if label is not None or not is_consolidated(store, relative):
-        consolidate(store)
+        targets.append(Target(ds, group, precision))
+    if not targets:
+        return
+    write_missing(targets, store, ", ".join(record.name for _, record in runs))
+    for target in targets:
+        history = [*group_attrs(target.group)["history"], f"{now()} completed"]
+        update_attrs(target.group, {"status": "complete", "history": history})
 
 
 def _begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None) -> None:

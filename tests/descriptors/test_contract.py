@@ -105,6 +105,7 @@ def test_atom_blocks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) 
     trj = ice.from_ase([atoms] * 3)
     whole = values(name, trj)
     monkeypatch.setattr(chunks, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(chunks, "INNER_BYTES", 1)
     array = registry()[name].function(trj, **OPTIONS[name])[registry()[name].variable]
     if name != "lens":
         assert len(array.chunks[1]) > 1

@@ -34,8 +34,21 @@ def test_last_block_holds_the_halo(n_frames: int, halo: int) -> None:
     [(12, 4096, 324), (1, 25_600, 324), (61, 4099, 3), (256, 4096), (7, 100_000, 3), (1, 1, 1)],
 )
 def test_inner_chunks_divide_the_shard(block: tuple[int, ...]) -> None:
-    shard, inner = shard_layout(block, 4)
+    shard, inner = shard_layout(block, block[1], 4)
     assert all(s % i == 0 for s, i in zip(shard, inner, strict=True))
     assert all(s >= b for s, b in zip(shard, block, strict=True))
     assert shard[0] == block[0]
     assert shard[1] - block[1] < 256 * 8
+
+
+@pytest.mark.parametrize("n_atoms", [97_336, 100_000, 1_000_003])
+@pytest.mark.parametrize("width", [1, 5, 147, 252, 324, 1728])
+def test_a_shard_of_some_atoms_is_one_block(n_atoms: int, width: int) -> None:
+    blocks = plan_blocks(3, n_atoms, 4 * width)
+    block = (blocks.frames, blocks.atoms, width)
+    shard, inner = shard_layout(block, n_atoms, 4)
+    if blocks.atoms < n_atoms:
+        assert shard == block
+    assert all(s % i == 0 for s, i in zip(shard, inner, strict=True))
+    assert inner[1] >= min(256, n_atoms)
+    assert shard_layout((1, 9973, width), n_atoms, 4)[0] == (1, 9973, width)

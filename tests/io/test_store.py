@@ -149,6 +149,48 @@ def test_only_missing_blocks_are_computed(
     assert not list(group.rglob("*.partial"))
 
 
+def test_atom_blocks_do_not_share_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    atoms = system("orthogonal") * (2, 2, 1)
+    trj = ice.from_ase([atoms] * 3)
+    lazy = ice.soap(trj, r_cut=3.0, n_max=4, l_max=4)
+    expected = lazy["soap"].values
+    monkeypatch.setattr(chunks, "INNER_BYTES", 2**16)
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", 2**17)
+    lazy = ice.soap(trj, r_cut=3.0, n_max=4, l_max=4)
+    assert lazy["soap"].data.numblocks[1] > 1
+    saved = ice.save(lazy, tmp_path / "s.zarr")
+    np.testing.assert_array_equal(saved["soap"], expected)
+    assert saved["soap"].chunks == lazy["soap"].chunks
+
+
+def test_resume_keeps_the_layout_on_disk(store: Path, two_frames: None) -> None:
+    lazy = ice.coordination(ice.open_trajectory(store), r_cut=3.2)
+    ice.save(lazy, store)
+    group = store / "descriptors" / "coordination" / lazy.attrs["run_id"]
+    zarr.open_group(group, mode="r+").attrs["status"] = "running"
+    (group / "coordination" / "c" / "2" / "0").unlink()
+    saved = ice.save(lazy.chunk({"frame": 3, "atom": 50}), store)
+    np.testing.assert_array_equal(saved["coordination"], lazy["coordination"])
+
+
+def test_several_in_one_pass(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from icedask.descriptors import contract
+
+    calls = []
+    original = contract.neighbor_list
+    monkeypatch.setattr(
+        contract, "neighbor_list", lambda *args: (calls.append(1), original(*args))[1]
+    )
+    trj = ice.open_trajectory(store)
+    both = ice.describe(trj, {"coordination": {"r_cut": 3.0}, "chill_plus": {}})
+    first, second = ice.save(list(both.values()), store)
+    assert len(calls) == 8
+    np.testing.assert_array_equal(first["coordination"], both["coordination"]["coordination"])
+    np.testing.assert_array_equal(second["label"], both["chill_plus"]["label"])
+    with pytest.raises(InputError, match="one by one"):
+        ice.save(list(both.values()), store, "both")  # type: ignore[call-overload]
+
+
 def test_labels_pass_on(store: Path) -> None:
     trj = ice.open_trajectory(store)
     first = ice.save(ice.coordination(trj, r_cut=3.0), store, label="cn")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from sklearn.metrics import adjusted_rand_score
+from systems import system
 
 import icedask as ice
 from icedask.errors import InputError
@@ -166,3 +167,22 @@ def test_stored_and_loaded(tmp_path: Path) -> None:
 def test_bad_parameters(parameters: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ice.HDBSCAN(**parameters).fit(dataset())
+
+
+def test_label_and_probability_are_one_prediction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from icedask.learn import hdbscan as module
+
+    calls = []
+    original = module._predict_block
+    monkeypatch.setattr(
+        module, "_predict_block", lambda *a, **k: (calls.append(1), original(*a, **k))[1]
+    )
+    trj = ice.from_ase([system("orthogonal")] * 6)
+    trj["positions"][:] += np.random.default_rng(0).normal(0, 0.3, trj["positions"].shape)
+    soap = ice.soap(trj, r_cut=3.5, n_max=2, l_max=2).chunk({"frame": 2})
+    latent = ice.PCA(2).fit_transform(soap)
+    model = ice.HDBSCAN(30, sample_size=500, holdout=0).fit(latent)
+    ice.save(model.predict(latent), tmp_path / "s.zarr")
+    assert len(calls) == 3
