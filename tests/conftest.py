@@ -49,5 +49,5 @@ def nothing_computes() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def client() -> Iterator[object]:
     """Two worker processes."""
-    with ice.connect("local", n_workers=2, memory_limit="2GB", dashboard_address=None) as client:
+    with ice.connect("local", n_workers=2, memory_limit="2GB") as client:
         yield client
