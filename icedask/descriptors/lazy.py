@@ -157,7 +157,6 @@ def _arrays(
         kernels=tuple(kernels),
         pbc=np.asarray(trj["pbc"].values, bool),
         environments=tuple(_environment_numbers(kernel) for kernel in kernels),
-        n_frames=n_frames,
     )
     # The core frames come first: they, not the longer windows, decide the blocks of the result.
     arguments = (
@@ -169,31 +168,20 @@ def _arrays(
     )
     common = {"concatenate": True, "align_arrays": False}
     if len(kernels) == 1:
-        kernel = kernels[0]
-        shape = {} if kernel.tail is None else {"k": kernel.tail[1]}
-        meta = np.empty((0,) * (2 + len(shape)), kernel.dtype)
-        index = "fak" if shape else "fa"
-        return [
-            da.blockwise(
-                partial(_only, function), index, *arguments, new_axes=shape, meta=meta, **common
-            )
-        ]
+        return [_blockwise(kernels[0], partial(_only, function), *arguments, **common)]
     together = da.blockwise(function, "fa", *arguments, meta=np.empty((0, 0), object), **common)
-    arrays = []
-    for number, kernel in enumerate(kernels):
-        shape = {} if kernel.tail is None else {"k": kernel.tail[1]}
-        meta = np.empty((0,) * (2 + len(shape)), kernel.dtype)
-        arrays.append(
-            da.blockwise(
-                operator.getitem,
-                "fak" if shape else "fa",
-                *(together, "fa"),
-                *(number, None),
-                new_axes=shape,
-                meta=meta,
-            )
-        )
-    return arrays
+    return [
+        _blockwise(kernel, operator.getitem, together, "fa", number, None)
+        for number, kernel in enumerate(kernels)
+    ]
+
+
+def _blockwise(kernel: Kernel, function: Any, *arguments: Any, **options: Any) -> da.Array:
+    """Return the lazy array of a kernel's shape and dtype that `function` computes."""
+    tail = {} if kernel.tail is None else {"k": kernel.tail[1]}
+    meta = np.empty((0,) * (2 + len(tail)), kernel.dtype)
+    index = "fak" if tail else "fa"
+    return da.blockwise(function, index, *arguments, new_axes=tail, meta=meta, **options)
 
 
 def _windows(values: Any, frames: int, halo: int) -> da.Array:
@@ -231,7 +219,6 @@ def _compute_block(
     kernels: Sequence[Kernel],
     pbc: npt.NDArray[np.bool_],
     environments: Sequence[tuple[int, ...] | None],
-    n_frames: int,
 ) -> tuple[npt.NDArray[Any], ...]:
     """Run every kernel on one block."""
     masks = [

@@ -133,11 +133,15 @@ def prepare(store: Path) -> None:
 
 
 def clear(store: Path) -> None:
-    """Delete everything in the folder of a store but its lock."""
-    for name in os.listdir(store):
+    """Delete everything in the folder of a store but its lock.
+
+    The root's metadata goes last: until then the folder is a store, which can be cleared again.
+    """
+    names = [name for name in os.listdir(store) if name not in (LOCK_FILE, "zarr.json")]
+    for name in names:
         path = store / name
-        if name != LOCK_FILE:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (store / "zarr.json").unlink(missing_ok=True)
 
 
 def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> str:
