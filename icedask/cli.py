@@ -99,10 +99,11 @@ def ingest(
     with icedask.connect(profile):
         ds = icedask.ingest(list(source), store, **options)
     sizes = {"store": str(store), "frames": ds.sizes["frame"], "atoms": ds.sizes["atom"]}
+    time = f", {ds['time'].values[0]:g} to {ds['time'].values[-1]:g} ps"
     click.echo(
         json.dumps(sizes)
         if as_json
-        else f"{store}: {sizes['frames']} frames of {sizes['atoms']} atoms"
+        else f"{store}: {sizes['frames']} frames of {sizes['atoms']} atoms{time}"
     )
 
 

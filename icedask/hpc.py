@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from icedask.errors import InputError
+from icedask.errors import ComputeError, InputError
 
 
 def connect(profile: str = "local", **overrides: Any) -> Any:
@@ -31,6 +31,8 @@ def connect(profile: str = "local", **overrides: Any) -> Any:
     ------
     InputError
         If the profile is not known.
+    ComputeError
+        If local workers cannot start.
     """
     from distributed import Client
 
@@ -43,8 +45,14 @@ def connect(profile: str = "local", **overrides: Any) -> Any:
             "dashboard_address": "127.0.0.1:0",
             **overrides,
         }
-        # Without an address the client starts a LocalCluster of its own and ends it on close.
-        return Client(**settings)
+        try:
+            # Without an address the client starts a LocalCluster of its own, and ends it on close.
+            return Client(**settings)
+        except RuntimeError as error:
+            raise ComputeError(
+                f"the worker processes could not start ({error}); in a script, call connect under "
+                '`if __name__ == "__main__":`, because workers import the script'
+            ) from error
     if "://" in profile:
         return Client(profile, **overrides)
     if profile.endswith(".json"):

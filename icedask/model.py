@@ -108,6 +108,12 @@ def check_trajectory(ds: xr.Dataset, caller: str) -> None:
             f"{caller}: expected a trajectory Dataset, found {type(ds).__name__}; open one with "
             "open_trajectory, or make one with from_ase or from_mdanalysis"
         )
+    lost = [dim for dim in (FRAME, ATOM) if dim not in ds.dims]
+    if lost and "positions" in ds.variables:
+        raise InputError(
+            f"{caller}: expected the dimensions frame and atom, found none called {lost[0]}; keep "
+            f"it, for example with isel({lost[0]}=[0])"
+        )
     missing = [name for name in ("positions", "cell", "pbc", "element") if name not in ds.variables]
     if missing:
         raise InputError(
@@ -256,7 +262,9 @@ def select(ds: xr.Dataset, expression: str) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        The same variables; coordinate `atom` still holds the source index.
+        The same variables; coordinate `atom` still holds the source index. Atoms that are left
+        out of a trajectory are nobody's neighbours any more: to describe some atoms in the
+        environment of all, give the descriptor `centers` instead.
 
     Raises
     ------

@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cli
 def test_from_file_to_descriptor(run: Any, tmp_path: Path) -> None:
     store = str(tmp_path / "mw.zarr")
     status, out, _ = run("ingest", str(DEMO_DUMP), store, *INGEST, "--frames", "0:3", profile=True)
-    assert (status, out) == (0, f"{store}: 3 frames of 4096 atoms\n")
+    assert (status, out) == (0, f"{store}: 3 frames of 4096 atoms, 0 to 160 ps\n")
     status, out, _ = run(
         "describe", store, "coordination", "--r-cut", "3.5", "--label", "cn", "--json", profile=True
     )

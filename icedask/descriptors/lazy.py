@@ -22,7 +22,7 @@ from icedask.descriptors import registry
 from icedask.descriptors.contract import Descriptor, Frame, Kernel
 from icedask.errors import InputError
 from icedask.io.chunks import Blocks, plan_blocks
-from icedask.io.provenance import Record, fingerprint
+from icedask.io.provenance import Record, fingerprint, stamped
 from icedask.model import ATOM_COORDS, check_trajectory, selected_indices
 from icedask.neighbors import check_cutoff, check_reach
 from icedask.variables import ATOM, FRAME, VARIABLES
@@ -60,6 +60,11 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     """
     check_trajectory(trj, "describe")
     known = registry()
+    if not isinstance(requests, Mapping):
+        raise InputError(
+            'describe: expected options by descriptor name, for example {"coordination": {"r_cut": '
+            f"3.5}}}}, found {type(requests).__name__}"
+        )
     unknown = [name for name in requests if name not in known]
     if unknown:
         raise InputError(f"describe: no descriptor {unknown[0]!r}; there are {', '.join(known)}")
@@ -67,7 +72,9 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     options = [d.options(requests[d.name]) for d in descriptors]
     kernels = [d.build(trj, **given) for d, given in zip(descriptors, options, strict=True)]
     centers = _centers(trj, [given.get("centers") for given in options])
+    present = set(trj["element"].values.astype(str))
     for d, kernel in zip(descriptors, kernels, strict=True):
+        _check_species(kernel, present, d.name)
         cell = trj["cell"].values[0] if trj.sizes[FRAME] else np.eye(3)
         if kernel.cutoff is not None:
             check_cutoff(kernel.cutoff, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
@@ -87,6 +94,15 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
         )
         results[d.name] = _dataset(trj, d, kernel, array, centers, record)
     return results
+
+
+def _check_species(kernel: Kernel, present: set[str], name: str) -> None:
+    absent = [symbol for symbol in kernel.species or () if symbol not in present]
+    if absent:
+        raise InputError(
+            f"{name}: species: expected elements of the trajectory ({', '.join(sorted(present))}), "
+            f"found {', '.join(absent)}"
+        )
 
 
 def _centers(trj: xr.Dataset, expressions: Sequence[str | None]) -> npt.NDArray[np.int64]:
@@ -119,13 +135,11 @@ def _dataset(
     }
     if kernel.tail is not None:
         coords |= {name: (kernel.tail[0], values) for name, values in kernel.coords.items()}
-    ds = xr.Dataset(
-        {spec.name: (spec.dims, array, {**spec.attrs, **kernel.attrs})}, coords, record.attrs
-    )
+    ds = xr.Dataset({spec.name: (spec.dims, array, {**spec.attrs, **kernel.attrs})}, coords)
     for name in ds.coords:
         if name in VARIABLES:
             ds[name].attrs = dict(VARIABLES[str(name)].attrs)
-    return ds
+    return stamped(ds, record)
 
 
 def _row_bytes(kernel: Kernel) -> int:

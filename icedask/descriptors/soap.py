@@ -117,7 +117,9 @@ def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDAr
 def soap(
     trj: xr.Dataset,
     *,
-    r_cut: Annotated[float, Option("Cutoff radius of the basis.", "angstrom", above=0)] = 6.0,
+    r_cut: Annotated[
+        float, Option("Cutoff radius of the basis, above 1.", "angstrom", above=0)
+    ] = 6.0,
     n_max: Annotated[int, Option("Radial basis functions.", at_least=1, at_most=20)] = 8,
     l_max: Annotated[int, Option("Highest degree of the harmonics.", at_least=0, at_most=20)] = 8,
     sigma: Annotated[
@@ -175,13 +177,7 @@ def soap(
     from ase.data import atomic_numbers
 
     present = sorted(set(trj["element"].values.astype(str)) - {"X"}, key=atomic_numbers.__getitem__)
-    chosen = present if species is None else sorted(set(species), key=lambda s: _number(s))
-    absent = [symbol for symbol in chosen if symbol not in present]
-    if absent or not chosen:
-        raise InputError(
-            f"soap: species: expected elements of the trajectory ({', '.join(present)}), found "
-            f"{', '.join(absent) or 'none'}"
-        )
+    chosen = present if species is None else sorted(set(species), key=_number)
     labels = components(chosen, n_max, l_max)
     if r_cut <= 1.0:
         raise InputError(

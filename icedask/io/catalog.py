@@ -17,7 +17,7 @@ from icedask.errors import StoreError
 from icedask.io.arrays import check_format, consolidate, group_attrs, open_group
 from icedask.io.encode import TRAJECTORY, blocks_done
 from icedask.io.lock import locked
-from icedask.io.provenance import POSITIONS_PREFIX
+from icedask.io.provenance import POSITIONS_PREFIX, content_of
 from icedask.variables import with_attrs
 
 GROUPS = ("descriptors", "models", "results")
@@ -91,7 +91,8 @@ def open_run(
             f"{root}: run {run!r} is incomplete; repeat the command that writes it to continue, or "
             "pass allow_incomplete=True to see the part that is there"
         )
-    return open_group(root, str(path.relative_to(root)))
+    ds = open_group(root, str(path.relative_to(root)))
+    return ds.assign_attrs(content=content_of(ds))
 
 
 def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:

@@ -32,7 +32,7 @@ def map_elements(keys: npt.NDArray[np.str_], elements: ElementMap, what: str) ->
     if missing:
         known = any(found)
         shown = ", ".join(repr(key) for key in missing[:10])
-        example = ",".join(f"{key}=O" for key in missing[:3]) if known else "O"
+        example = ",".join(f"{key}=SYMBOL" for key in missing[:3]) if known else "O"
         raise InputError(
             f"elements: the source does not say which element each atom is; expected one for each "
             f"{what}, found none for {shown if known else 'any atom'}; give elements= "

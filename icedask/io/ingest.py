@@ -55,6 +55,8 @@ def parse_frames(frames: slice | str | None) -> slice:
         return slice(None)
     if isinstance(frames, slice):
         return frames
+    if not isinstance(frames, str):
+        raise InputError(f'frames: expected a slice or "start:stop:step", found {frames!r}')
     try:
         parts = [int(part) if part.strip() else None for part in frames.split(":")]
     except ValueError as error:
@@ -165,7 +167,7 @@ def _summary(plan: TrajectoryPlan, store: Path, done: int) -> str:
         f"columns {', '.join(plan.columns) or 'none'}",
         f"  blocks {plan.n_blocks} of {plan.block_frames} frames"
         + (f", {done} done already" if done else ""),
-        f"  {total / 1e6:.1f} MB before compression, at most {memory / 1e6:.0f} MB a task",
+        f"  {total / 1e6:.1f} MB before compression, at most {max(memory / 1e6, 1):.0f} MB a task",
     ]
     return "\n".join(lines)
 
@@ -239,6 +241,8 @@ def ingest(
         If the store exists with other content, is locked, or the disk is full.
     """
     path = Path(store).resolve()
+    _check_number("timestep", timestep)
+    _check_number("frame_interval", frame_interval)
     options = SourceOptions(
         topology=None if topology is None else str(topology),
         units=units,
@@ -271,7 +275,16 @@ def ingest(
     return open_trajectory(path)
 
 
+def _check_number(name: str, value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise InputError(f"{name}: expected a number, found {value!r}")
+
+
 def _text_keys(elements: Mapping[str | int, str]) -> dict[str | int, str]:
+    if not isinstance(elements, Mapping):
+        raise InputError(
+            f'elements: expected one symbol or a mapping such as {{"1": "O"}}, found {elements!r}'
+        )
     return {str(key): symbol for key, symbol in elements.items()}
 
 

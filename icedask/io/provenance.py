@@ -131,6 +131,43 @@ class Record:
         )
 
 
+def _array_identity(array: xr.DataArray) -> str:
+    """Return what identifies the values of an array: its hash, or the layer that computes it.
+
+    Other blocks of the same values are the same values.
+    """
+    if array.chunks is None:
+        return digest(np.asarray(array.values))
+    graph = array.data.dask
+    seen, todo, sources = set(), [array.data.name], set()
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name.startswith("rechunk-"):
+            todo += graph.dependencies.get(name, ())
+        else:
+            sources.add(name)
+    return digest(sorted(sources), list(array.shape))
+
+
+def content_of(ds: xr.Dataset) -> dict[str, str]:
+    """Return what identifies the values of each variable."""
+    return {str(name): _array_identity(array) for name, array in ds.data_vars.items()}
+
+
+def stamped(ds: xr.Dataset, record: Record) -> xr.Dataset:
+    """Return `ds` with its record, and with what shows that its values are still those."""
+    return ds.assign_attrs({**record.attrs, "content": content_of(ds)})
+
+
+def is_unchanged(ds: xr.Dataset) -> bool:
+    """Say whether the variables of `ds` are the ones that its record speaks of."""
+    recorded = ds.attrs.get("content", {})
+    return all(recorded.get(name) == value for name, value in content_of(ds).items())
+
+
 def record_of(ds: xr.Dataset) -> Record:
     """Read the record back from a Dataset's attributes.
 

@@ -166,7 +166,7 @@ def _open_lammps(path: str, options: SourceOptions, scratch: Path | None) -> Lam
     if header.time is None and options.timestep is None:
         raise InputError(
             f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
-            "the simulation: fs for real, ps for metal, tau for lj"
+            "the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
         )
     if options.timestep is not None and not options.timestep > 0:
         raise InputError(f"timestep: expected a positive number, found {options.timestep}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
@@ -28,7 +29,7 @@ from icedask.io.arrays import (
 from icedask.io.catalog import iter_runs, open_run, open_trajectory
 from icedask.io.encode import TRAJECTORY, make_folder, write_trajectory_dataset
 from icedask.io.lock import locked
-from icedask.io.provenance import Record, record_of
+from icedask.io.provenance import Record, is_unchanged, record_of
 from icedask.io.regions import (
     Target,
     create_lazy_arrays,
@@ -38,6 +39,8 @@ from icedask.io.regions import (
     write_missing,
 )
 from icedask.variables import with_attrs
+
+logger = logging.getLogger("icedask")
 
 _PACKAGES = (
     "icedask",
@@ -174,6 +177,14 @@ def _save_results(
     results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
 ) -> list[xr.Dataset]:
     records = [_with_precision(record_of(ds), precision) for ds in results]
+    for ds, record in zip(results, records, strict=True):
+        if not is_unchanged(ds) or ds.attrs["content"].keys() != ds.data_vars.keys():
+            raise StoreError(
+                f"save: expected what {record.name} returned, found its variables changed or "
+                "loaded into memory since; save the lazy Dataset itself (a changed one can go into "
+                "fit, but not into a store)"
+            )
+    _check_label(label)
     make_folder(path)
     with locked(path), disk_errors(path):
         if not (path / "zarr.json").exists():
@@ -186,6 +197,11 @@ def _save_results(
         if label is not None or not all(is_consolidated(path, _run_path(r)) for r in records):
             consolidate(path)
     return [open_run(path, record.run_id) for record in records]
+
+
+def _check_label(label: str | None) -> None:
+    if label is not None and not (isinstance(label, str) and label.strip()):
+        raise InputError(f"label: expected a name, found {label!r}")
 
 
 def _with_precision(record: Record, precision: int | None) -> Record:
@@ -249,7 +265,7 @@ def _begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | Non
     staged = group.with_name(f".{group.name}")
     shutil.rmtree(staged, ignore_errors=True)
     attrs = {
-        **{key: value for key, value in ds.attrs.items() if key != "status"},
+        **{key: value for key, value in ds.attrs.items() if key not in ("status", "content")},
         **record.attrs,
         "versions": versions(),
         "created": now(),
@@ -268,6 +284,9 @@ def _begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | Non
 
 def _set_label(store: Path, group: Path, label: str) -> None:
     for other, attrs in iter_runs(store):
+        if attrs["run_id"] == label:
+            raise InputError(f"label: {label!r} is the id of a run; choose another name")
         if attrs.get("label") == label and other != group:
+            logger.info("label %s passes from %s to %s", label, attrs["run_id"], group.name)
             update_attrs(other, {"label": None})
     update_attrs(group, {"label": label})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import dask.array as da
@@ -14,7 +15,14 @@ from sklearn.exceptions import NotFittedError
 
 from icedask.errors import InputError, StoreError
 from icedask.io.catalog import has_run, open_run
-from icedask.io.provenance import Record, digest, record_of
+from icedask.io.provenance import (
+    Record,
+    canonical,
+    digest,
+    is_unchanged,
+    record_of,
+    stamped,
+)
 from icedask.io.store import save
 from icedask.variables import ATOM, FRAME
 
@@ -61,11 +69,27 @@ def feature_blocks(x: xr.Dataset | xr.DataArray) -> da.Array:
 
 def input_record(x: xr.Dataset | xr.DataArray) -> Record:
     """Return the record of an estimator's input; data from elsewhere is known by its content."""
-    if isinstance(x, xr.Dataset) and "function" in x.attrs:
-        return record_of(x)
     array = feature_variable(x)
+    known = x if isinstance(x, xr.Dataset) and "function" in x.attrs else None
+    if known is not None and is_unchanged(known):
+        return record_of(known)
     content = array.data.name if array.chunks is not None else digest(array.values)
-    return Record("external", str(array.name or "data"), 1, {"content": content})
+    name = str(array.name or "data")
+    if known is not None:
+        # Changed by other means since: of the same trajectory, but not the recorded result.
+        return record_of(known).child("external", name, 1, {"content": content})
+    return Record("external", name, 1, {"content": content})
+
+
+# Options that change which rows there are, or how they are stored, but not what a feature means.
+_NOT_OF_FEATURES = ("centers", "dtype", "precision")
+
+
+def _meaning(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two results must share for their features to be the same quantities."""
+    parameters = {k: v for k, v in identity["parameters"].items() if k not in _NOT_OF_FEATURES}
+    model = identity["parents"][:1] if identity["function"].startswith("results/") else []
+    return {"function": identity["function"], "parameters": parameters, "model": model}
 
 
 class Estimator(BaseEstimator):
@@ -94,6 +118,22 @@ class Estimator(BaseEstimator):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
 
+    def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, found: int) -> None:
+        """Raise InputError if the features of `x` are not those of the fit."""
+        name = type(self).__name__
+        if found != n_features:
+            raise InputError(f"{name}: expected {n_features} features as in the fit, found {found}")
+        fitted = self.record_.lineage[self.record_.parents[0]]
+        given = input_record(x).identity
+        if "external/" in f"{fitted['function']} {given['function']}":
+            return
+        expected, other = _meaning(fitted), _meaning(given)
+        if canonical(expected) != canonical(other):
+            raise InputError(
+                f"{name}: expected the features of the fit, {canonical(expected)}, found "
+                f"{canonical(other)}; compute them with the same options"
+            )
+
     def to_dataset(self) -> xr.Dataset:
         """Return the learned attributes as a Dataset, to be saved.
 
@@ -108,7 +148,7 @@ class Estimator(BaseEstimator):
             for name, dims in self._learned.items()
         }
         attrs: dict[str, Any] = {name: getattr(self, f"{name}_") for name in self._numbers}
-        return xr.Dataset(arrays, attrs={**self.record_.attrs, **attrs})
+        return stamped(xr.Dataset(arrays, attrs=attrs), self.record_)
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:

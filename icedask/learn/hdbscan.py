@@ -12,6 +12,7 @@ import xarray as xr
 from dask import delayed
 
 from icedask.errors import InputError
+from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator, feature_blocks, feature_variable, input_record
 from icedask.learn.density_tree import DensityTree
 from icedask.learn.sampling import stratified_sample
@@ -124,6 +125,10 @@ class HDBSCAN(Estimator):
         self.seed = seed
 
     def _check_parameters(self) -> None:
+        for name in ("min_cluster_size", "min_samples", "sample_size", "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer | None):
+                raise InputError(f"HDBSCAN: {name}: expected a whole number, found {value!r}")
         if self.min_cluster_size < 2:
             raise InputError(
                 f"HDBSCAN: min_cluster_size: expected at least 2, found {self.min_cluster_size}"
@@ -215,11 +220,7 @@ class HDBSCAN(Estimator):
         """
         self.check_fitted()
         features = feature_blocks(x)
-        if features.shape[2] != self.tree_.points.shape[1]:
-            raise InputError(
-                f"HDBSCAN: expected {self.tree_.points.shape[1]} features as in the fit, found "
-                f"{features.shape[2]}"
-            )
+        self.check_features(x, self.tree_.points.shape[1], features.shape[2])
         both = da.blockwise(
             _predict_block,
             "fa",
@@ -243,7 +244,7 @@ class HDBSCAN(Estimator):
             if set(coord.dims) <= {FRAME, ATOM}
         }
         record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
-        return xr.Dataset(variables, coords, record.attrs)
+        return stamped(xr.Dataset(variables, coords), record)
 
     def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
         """Fit on `x`, then label it; the labels are lazy."""
@@ -251,13 +252,17 @@ class HDBSCAN(Estimator):
 
     def to_dataset(self) -> xr.Dataset:
         """Return the learned attributes as a Dataset, to be saved."""
-        ds = super().to_dataset()
-        return ds.assign(
-            {
-                f"tree_{name}": (_TREE_DIMS[name], values)
-                for name, values in self.tree_.arrays().items()
-            }
+        ds = (
+            super()
+            .to_dataset()
+            .assign(
+                {
+                    f"tree_{name}": (_TREE_DIMS[name], values)
+                    for name, values in self.tree_.arrays().items()
+                }
+            )
         )
+        return stamped(ds, self.record_)
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:

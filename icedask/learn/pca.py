@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
+from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator, feature_blocks, feature_variable, input_record
 from icedask.learn.moments import moments
 from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
@@ -107,7 +108,9 @@ class PCA(Estimator):
         wanted = self.n_components
         if wanted is None:
             return
-        whole = isinstance(wanted, int | np.integer) and not isinstance(wanted, bool)
+        if isinstance(wanted, bool) or not isinstance(wanted, int | float | np.number):
+            raise InputError(f"PCA: n_components: expected a number, found {wanted!r}")
+        whole = isinstance(wanted, int | np.integer)
         if whole and not 1 <= wanted <= n_features:
             raise InputError(
                 f"PCA: n_components: expected 1 to {n_features}, the number of features, found "
@@ -142,10 +145,7 @@ class PCA(Estimator):
         """
         self.check_fitted()
         features = feature_blocks(x)
-        if features.shape[2] != len(self.mean_):
-            raise InputError(
-                f"PCA: expected {len(self.mean_)} features as in the fit, found {features.shape[2]}"
-            )
+        self.check_features(x, len(self.mean_), features.shape[2])
         latent = da.blockwise(
             project,
             "fac",
@@ -162,11 +162,11 @@ class PCA(Estimator):
             name: coord for name, coord in array.coords.items() if set(coord.dims) <= {FRAME, ATOM}
         }
         record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
-        return xr.Dataset(
+        ds = xr.Dataset(
             {"latent": ((FRAME, ATOM, COMPONENT), latent, VARIABLES["latent"].attrs)},
             {**coords, COMPONENT: np.arange(len(self.components_))},
-            record.attrs,
         )
+        return stamped(ds, record)
 
     def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
         """Fit on `x`, then project it; the projection is lazy."""

@@ -286,3 +286,21 @@ def test_different_centers_are_refused() -> None:
             trajectory(2),
             {"coordination": {"r_cut": 3.0, "centers": "index 0"}, "chill_plus": {}},
         )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "chill_plus"])
+@pytest.mark.parametrize("species", ["Zz", "Au"])
+def test_absent_species(name: str, species: str) -> None:
+    with pytest.raises(InputError, match=species):
+        registry()[name].function(trajectory(4), **{**OPTIONS[name], "species": [species]})
+
+
+def test_requests_without_options() -> None:
+    with pytest.raises(InputError, match="expected options by descriptor name"):
+        ice.describe(trajectory(2), ["coordination"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropped_dimension(name: str) -> None:
+    with pytest.raises(InputError, match=r"isel\(frame=\[0\]\)"):
+        registry()[name].function(trajectory(4).isel(frame=0), **OPTIONS[name])

@@ -307,6 +307,49 @@ def test_not_a_store(tmp_path: Path) -> None:
         ice.save(ice.coordination(ice.from_ase(system("cluster")), r_cut=4.0), tmp_path / "folder")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ds: ds * 2,
+        lambda ds: ds.isel(atom=slice(0, 5)),
+        lambda ds: ds.mean("frame"),
+        lambda ds: ds.where(ds["coordination"] > 3),
+        lambda ds: (ds * 2).compute(),
+    ],
+)
+def test_changed_result_is_refused(store: Path, change: Any) -> None:
+    lazy = ice.coordination(ice.open_trajectory(store), r_cut=3.2)
+    with xr.set_options(keep_attrs=True):
+        changed = change(lazy)
+    with pytest.raises(StoreError, match="found its variables changed"):
+        ice.save(changed, store)
+    ice.save(lazy, store)
+    with xr.set_options(keep_attrs=True), pytest.raises(StoreError, match="variables changed"):
+        ice.save(change(ice.open_run(store, lazy.attrs["run_id"])), store)
+
+
+def test_model_of_a_changed_result_is_another(store: Path) -> None:
+    soap = ice.soap(ice.open_trajectory(store), r_cut=4.0, n_max=2, l_max=2)
+    with xr.set_options(keep_attrs=True):
+        normalised = soap / np.sqrt((soap**2).sum("soap_component"))
+    first = ice.save(ice.PCA(2).fit(soap), store)
+    second = ice.save(ice.PCA(2).fit(normalised), store)
+    assert first.attrs["run_id"] != second.attrs["run_id"]
+    assert soap.attrs["run_id"] in second.attrs["lineage"]
+    loaded = ice.load_model(store, second.attrs["run_id"])
+    ice.save(loaded.transform(normalised), store)
+
+
+@pytest.mark.parametrize("label", [3, "", "  "])
+def test_bad_label(store: Path, label: Any) -> None:
+    lazy = ice.coordination(ice.open_trajectory(store), r_cut=3.2)
+    with pytest.raises(InputError, match="label: expected a name"):
+        ice.save(lazy, store, label=label)
+    saved = ice.save(lazy, store)
+    with pytest.raises(InputError, match="is the id of a run"):
+        ice.save(lazy, store, label=saved.attrs["run_id"])
+
+
 def test_second_writer_is_refused(store: Path) -> None:
     lazy = ice.coordination(ice.open_trajectory(store), r_cut=3.0)
     with locked(store), pytest.raises(StoreError, match="another process is writing"):

@@ -109,7 +109,7 @@ def test_stored_and_loaded(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n_components", [0, 21, 1.5, -0.1, "all"])
 def test_bad_number_of_components(n_components: object) -> None:
-    with pytest.raises((InputError, TypeError), match=r"n_components|'<'"):
+    with pytest.raises(InputError, match="n_components"):
         ice.PCA(n_components).fit(features())  # type: ignore[arg-type]
 
 
@@ -122,6 +122,16 @@ def test_other_features() -> None:
     pca = ice.PCA(2).fit(features())
     with pytest.raises(InputError, match="expected 20 features as in the fit, found 19"):
         pca.transform(features(width=19))
+
+
+def test_same_number_of_other_features() -> None:
+    trj = ice.from_ase([system("orthogonal")] * 2)
+    options = {"n_max": 2, "l_max": 2, "r_cut": 4.0}
+    pca = ice.PCA(2).fit(ice.soap(trj, **options))
+    with pytest.raises(InputError, match="compute them with the same options"):
+        pca.transform(ice.soap(trj, **{**options, "r_cut": 5.0}))
+    part = ice.soap(trj.isel(frame=[0]), **options, centers="index 0:9", dtype="float64")
+    assert pca.transform(part)["latent"].shape == (1, 10, 2)
 
 
 def test_no_features() -> None:
