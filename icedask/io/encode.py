@@ -122,7 +122,12 @@ def prepare(store: Path) -> None:
     StoreError
         If the folder holds something that is not an icedask store.
     """
-    others = sorted(set(os.listdir(store)) - {LOCK_FILE, STAGING})
+    # A writer killed while it wrote the root leaves a partial file, which is nobody's data.
+    others = sorted(
+        name
+        for name in os.listdir(store)
+        if name not in (LOCK_FILE, STAGING) and not name.endswith(".partial")
+    )
     if others and not (store / "zarr.json").exists():
         raise StoreError(
             f"{store}: expected an icedask store or an empty folder, found {others[0]} and "
