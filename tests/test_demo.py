@@ -53,4 +53,9 @@ def test_figures_of_one_frame(tmp_path: Path, demo_store: Path) -> None:
 def test_snapshot_of_a_cluster(pbc: bool, tmp_path: Path) -> None:
     trj = ice.from_ase(system("slab" if pbc else "cluster"))
     labels = ice.coordination(trj, r_cut=3.0).rename(coordination="label")
-    snapshot(trj, labels).savefig(tmp_path / "s.png")
+    figure = snapshot(trj, labels)
+    figure.savefig(tmp_path / "s.png")
+    drawn = figure.axes[0].collections
+    assert len(drawn[0].get_offsets()) == trj.sizes["atom"]
+    # A cell is drawn only where there is one.
+    assert len(drawn) == (2 if pbc else 1)
