@@ -155,23 +155,42 @@ def remove(store: Path, run: str) -> None:
 
 
 class _List(click.ParamType):
+    """Items between commas."""
+
     name = "list"
+
+    def __init__(self, item: Callable[[Any], Any]) -> None:
+        self.item = item
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> list[str]:
-        return value if isinstance(value, list) else value.split(",")
+    ) -> list[Any]:
+        if isinstance(value, list):
+            return value
+        try:
+            return [self.item(part) for part in value.split(",")]
+        except ValueError:
+            self.fail(f"expected numbers between commas, found {value!r}", param, ctx)
 
 
 def _click_option(parameter: Parameter) -> click.Option:
     option = parameter.option
     kind: Any = parameter.type
     if kind is list:
-        kind = _List()
+        kind = _List(parameter.item)
     elif option.choices:
         kind = click.Choice(option.choices)
     unit = f" [{option.unit}]" if option.unit else ""
-    names = [f"--{parameter.name.replace('_', '-')}", parameter.name]
+    flag = f"--{parameter.name.replace('_', '-')}"
+    if kind is bool:
+        help_text = option.help + unit
+        return click.Option(
+            [f"{flag}/--no-{flag[2:]}", parameter.name],
+            default=parameter.default,
+            show_default=True,
+            help=help_text,
+        )
+    names = [flag, parameter.name]
     if parameter.required:
         return click.Option(names, type=kind, required=True, help=option.help + unit)
     default = parameter.default

@@ -61,6 +61,24 @@ class Neighbors(NamedTuple):
         )
 
 
+class Nearest(NamedTuple):
+    """The k nearest neighbours of every atom, by growing distance.
+
+    Attributes
+    ----------
+    indices : (n_atoms, k) int64
+        The neighbour; -1 where the system has no more.
+    vectors : (n_atoms, k, 3) float64, angstrom
+        From the atom to the neighbour; NaN where there is none.
+    distances : (n_atoms, k) float64, angstrom
+        Infinite where there is none.
+    """
+
+    indices: IntArray
+    vectors: FloatArray
+    distances: FloatArray
+
+
 def complete_cell(cell: FloatArray) -> FloatArray:
     """Replace zero cell vectors by unit vectors orthogonal to the others, right-handed."""
     cell = np.array(cell, float)
@@ -143,6 +161,77 @@ def neighbor_list(
         distances, vectors = distances[inside], vectors[inside]
     indptr = np.searchsorted(first, np.arange(len(points) + 1))
     return Neighbors(indptr, second, vectors, distances)
+
+
+# Most dense matter has a dozen neighbours within this distance; the search goes on from there.
+_FIRST_REACH = 6.0
+
+
+def k_nearest(
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    k: int,
+    environment: npt.NDArray[np.bool_] | None = None,
+) -> Nearest:
+    """Find the k nearest neighbours of every atom, periodic images included.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+        Wrapped or not.
+    cell : (3, 3) array, angstrom
+        Cell vectors as rows, of any shape; zero rows along directions that are not periodic.
+    pbc : (3,) bool
+        Periodicity along each cell vector. The cell may be smaller than the distances found.
+    k : int
+        Neighbours of each atom.
+    environment : (n_atoms,) bool, optional
+        Atoms that count as neighbours; all by default.
+
+    Returns
+    -------
+    Nearest
+        Of neighbours at equal distances at the end of the list any may be the one that is left
+        out. A system without periodic directions may have fewer than k other atoms.
+
+    Examples
+    --------
+    >>> from icedask.neighbors import k_nearest
+    >>> k_nearest([[0, 0, 0]], [[1, 0, 0], [0, 2, 0], [0, 0, 3]], [True] * 3, 4).distances
+    array([[1., 1., 2., 2.]])
+    """
+    from scipy.spatial import cKDTree
+
+    positions, pbc = np.asarray(positions, float), np.asarray(pbc, bool)
+    cell = np.asarray(cell, float)
+    n_atoms = len(positions)
+    counts = np.ones(n_atoms, bool) if environment is None else environment
+    found = Nearest(
+        np.full((n_atoms, k), -1), np.full((n_atoms, k, 3), np.nan), np.full((n_atoms, k), np.inf)
+    )
+    todo, reach = np.arange(n_atoms), _FIRST_REACH
+    while len(todo) and counts.any():
+        points, source = with_images(positions, cell, pbc, reach)
+        centers = points[todo]
+        used = np.flatnonzero(counts[source])
+        # One more than asked for: the atom itself is among them if it counts.
+        distances, place = cKDTree(points[used]).query(centers, k=np.arange(1, k + 2))
+        indices = np.append(used, -1)[place]
+        others = (indices != todo[:, None]) & (indices >= 0)
+        order = np.argsort(~others, axis=1, kind="stable")[:, :k]
+        distances = np.where(others, distances, np.inf)
+        distances = np.take_along_axis(distances, order, axis=1)
+        indices = np.take_along_axis(np.where(others, indices, -1), order, axis=1)
+        # Images beyond the reach were not laid out: what was found within it is final.
+        done = distances[:, -1] <= reach if pbc.any() else np.ones(len(todo), bool)
+        rows, there = todo[done], indices[done] >= 0
+        found.indices[rows] = np.where(there, source[indices[done]], -1)
+        found.distances[rows] = distances[done]
+        vectors = points[indices[done]] - centers[done][:, None]
+        found.vectors[rows] = np.where(there[..., None], vectors, np.nan)
+        todo, reach = todo[~done], 2 * reach
+    return found
 
 
 def check_cutoff(

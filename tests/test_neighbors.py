@@ -7,7 +7,14 @@ import pytest
 from systems import SYSTEMS, brute_pairs, system
 
 from icedask.errors import InputError
-from icedask.neighbors import check_cutoff, complete_cell, neighbor_list, with_images, wrap
+from icedask.neighbors import (
+    check_cutoff,
+    complete_cell,
+    k_nearest,
+    neighbor_list,
+    with_images,
+    wrap,
+)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -80,3 +87,43 @@ def test_cutoff_beyond_memory(pbc: list[bool]) -> None:
     with pytest.raises(InputError, match="choose a smaller r_cut"):
         check_cutoff(100.0, 10**6, np.eye(3) * 310, np.array(pbc), "soap")
     check_cutoff(6.0, 10**6, np.eye(3) * 310, np.array(pbc), "soap")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("k", [1, 5, 14])
+def test_nearest_equal_brute_force(name: str, k: int) -> None:
+    atoms = system(name)
+    found = k_nearest(atoms.positions, atoms.cell.array, atoms.pbc, k)
+    reach = 101.0 if name == "lonely" else 13.0
+    expected: list[list[tuple[float, int]]] = [[] for _ in atoms]
+    for i, j, distance in brute_pairs(atoms, reach):
+        expected[i].append((distance, j))
+    wrapped, _ = wrap(atoms.positions, atoms.cell.array, atoms.pbc)
+    for i, pairs in enumerate(expected):
+        first = sorted(pairs)[:k]
+        np.testing.assert_allclose(found.distances[i, : len(first)], [d for d, _ in first])
+    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=2), found.distances)
+    ends = wrapped[:, None] + found.vectors - wrapped[found.indices]
+    shifts = ends @ np.linalg.inv(complete_cell(atoms.cell.array))
+    np.testing.assert_allclose(shifts, np.round(shifts), atol=1e-9)
+
+
+def test_nearest_of_few_atoms() -> None:
+    found = k_nearest([[0, 0, 0], [1, 0, 0], [3, 0, 0]], np.zeros((3, 3)), [False] * 3, 4)
+    assert found.indices.tolist() == [[1, 2, -1, -1], [0, 2, -1, -1], [1, 0, -1, -1]]
+    assert found.distances[0].tolist() == [1, 3, np.inf, np.inf]
+    assert np.isnan(found.vectors[0, 2:]).all()
+
+
+def test_nearest_of_the_environment_only() -> None:
+    environment = np.array([True, False, True])
+    line = [[0, 0, 0], [1, 0, 0], [3, 0, 0]]
+    found = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, environment)
+    assert found.indices[:, 0].tolist() == [2, 0, 0]
+    nobody = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, np.zeros(3, bool))
+    assert nobody.indices[:, 0].tolist() == [-1, -1, -1]
+
+
+def test_nearest_of_atoms_in_one_place() -> None:
+    found = k_nearest(np.zeros((3, 3)), np.eye(3) * 9, [True] * 3, 2)
+    assert [sorted(row) for row in found.indices.tolist()] == [[1, 2], [0, 2], [0, 1]]

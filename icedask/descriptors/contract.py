@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import update_wrapper
-from typing import Annotated, Any, Concatenate, ParamSpec, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    Concatenate,
+    ParamSpec,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
-from icedask.neighbors import FloatArray, IntArray, Neighbors, neighbor_list
+from icedask.neighbors import FloatArray, IntArray, Nearest, Neighbors, k_nearest, neighbor_list
 
 P = ParamSpec("P")
 
@@ -56,7 +66,7 @@ class Frame:
         n_atoms = len(self.positions)
         self.environment = np.ones(n_atoms, bool) if environment is None else environment
         self.centers = np.arange(n_atoms) if centers is None else centers
-        self._lists: dict[str, tuple[float, Neighbors]] = {}
+        self._lists: dict[str, Any] = {}
 
     def all_neighbors(self, r_cut: float) -> Neighbors:
         """Return the neighbours of every atom; built once for all descriptors of the frame.
@@ -71,6 +81,18 @@ class Frame:
             self._lists["all"] = cached = (r_cut, everything)
         longest, everything = cached
         return everything if longest == r_cut else everything.where(everything.distances < r_cut)
+
+    def nearest(self, k: int) -> Nearest:
+        """Return the k nearest neighbours of every atom; found once for all descriptors.
+
+        Fewer than were found before are cut from the longer lists.
+        """
+        cached = self._lists.get("nearest")
+        if cached is None or cached.indices.shape[1] < k:
+            cached = k_nearest(self.positions, self.cell, self.pbc, k, self.environment)
+            self._lists["nearest"] = cached
+        indices, vectors, distances = cached
+        return Nearest(indices[:, :k], vectors[:, :k], distances[:, :k])
 
     def share(self, other: Frame) -> None:
         """Take over the neighbour lists of a frame with the same atoms and environment."""
@@ -91,6 +113,8 @@ class Kernel:
         Of the result.
     cutoff
         Of the neighbour list that the kernel asks for, angstrom; None for no list.
+    nearest
+        Nearest neighbours that the kernel asks for; None for no such list.
     reach
         Distance up to which the kernel lays out periodic images, angstrom.
     tail
@@ -110,6 +134,7 @@ class Kernel:
     compute: Callable[..., npt.NDArray[Any]]
     dtype: str
     cutoff: float | None = None
+    nearest: int | None = None
     reach: float | None = None
     tail: tuple[str, int] | None = None
     coords: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
@@ -142,14 +167,19 @@ Species = Annotated[
 ]
 
 
+_TYPES: dict[Any, str] = {float: "float", int: "int", str: "str", bool: "bool"}
+_EXAMPLES: dict[Any, str] = {str: '["O", "H"]', int: "[4, 6]", float: "[0.5, 1.0]"}
+
+
 @dataclass(frozen=True)
 class Parameter:
-    """An option with its name, type and default."""
+    """An option with its name, type (of its items, for a list) and default."""
 
     name: str
     type: type
     default: Any
     option: Option
+    item: Callable[[Any], Any] = str
 
     @property
     def required(self) -> bool:
@@ -164,26 +194,27 @@ class Parameter:
         InputError
             If it is of another type or out of bounds.
         """
-        option, where = self.option, f"{owner}: {self.name}"
+        where = f"{owner}: {self.name}"
         if value is None and not self.required and self.default is None:
             return None
+        if self.type is not list:
+            return self._check_one(value, self.type, where)
+        example = _EXAMPLES[self.item]
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise InputError(f"{where}: expected a list such as {example}, found {value!r}")
+        values = [self._check_one(item, self.item, where) for item in value]
+        if not values:
+            raise InputError(f"{where}: expected a list such as {example}, found an empty one")
+        return values
+
+    def _check_one(self, value: Any, kind: Callable[[Any], Any], where: str) -> Any:
+        option = self.option
         unit = f" {option.unit}" if option.unit else ""
-        if self.type in (float, int):
-            if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-                raise InputError(f"{where}: expected a number{unit}, found {value!r}")
-            if self.type is int and value != int(value):
-                raise InputError(f"{where}: expected a whole number, found {value!r}")
-            value = self.type(value)
-            if option.above is not None and not (value > option.above and np.isfinite(value)):
-                raise InputError(
-                    f"{where}: expected a number{unit} above {option.above:g}, found {value:g}"
-                )
-            if option.at_least is not None and value < option.at_least:
-                raise InputError(f"{where}: expected at least {option.at_least}, found {value}")
-            if option.at_most is not None and value > option.at_most:
-                raise InputError(f"{where}: expected at most {option.at_most}, found {value}")
-            return value
-        if self.type is str:
+        if kind is bool:
+            if not isinstance(value, bool | np.bool_):
+                raise InputError(f"{where}: expected True or False, found {value!r}")
+            return bool(value)
+        if kind is str:
             if not isinstance(value, str):
                 raise InputError(f"{where}: expected a string, found {value!r}")
             if option.choices and value not in option.choices:
@@ -191,14 +222,26 @@ class Parameter:
                     f"{where}: expected one of {', '.join(option.choices)}, found {value!r}"
                 )
             return value
-        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
-            raise InputError(f'{where}: expected a list such as ["O", "H"], found {value!r}')
-        return list(value)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            raise InputError(f"{where}: expected a number{unit}, found {value!r}")
+        if not np.isfinite(value):
+            raise InputError(f"{where}: expected a finite number{unit}, found {value!r}")
+        if kind is int and value != int(value):
+            raise InputError(f"{where}: expected a whole number, found {value!r}")
+        value = kind(value)
+        if option.above is not None and not value > option.above:
+            raise InputError(
+                f"{where}: expected a number{unit} above {option.above:g}, found {value:g}"
+            )
+        if option.at_least is not None and value < option.at_least:
+            raise InputError(f"{where}: expected at least {option.at_least}, found {value}")
+        if option.at_most is not None and value > option.at_most:
+            raise InputError(f"{where}: expected at most {option.at_most}, found {value}")
+        return value
 
     def documentation(self) -> str:
         """Return the entry of a numpydoc Parameters section."""
-        names = {float: "float", int: "int", str: "str"}
-        kind = names.get(self.type, "sequence of str")
+        kind = _TYPES.get(self.type, f"sequence of {_TYPES[self.item]}")
         if self.option.choices:
             kind = "{" + ", ".join(f'"{choice}"' for choice in self.option.choices) + "}"
         unit = f", {self.option.unit}" if self.option.unit else ""
@@ -256,10 +299,13 @@ class Descriptor:
 REGISTRY: dict[str, Descriptor] = {}
 
 
-def _plain_type(hint: Any) -> type:
-    arguments = [one for one in get_args(hint) if one is not type(None)]
-    plain = arguments[0] if arguments and get_origin(hint) is not Sequence else hint
-    return plain if plain in (float, int, str) else list
+def _plain_type(hint: Any) -> tuple[type, type]:
+    """Return the type of an option, and that of its items where it is a list."""
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = [one for one in get_args(hint) if one is not NoneType]
+    if get_origin(hint) is Sequence:
+        return list, get_args(hint)[0]
+    return hint, str
 
 
 def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
@@ -267,7 +313,8 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     found = []
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         hint, option = get_args(hints[parameter.name])[:2]
-        found.append(Parameter(parameter.name, _plain_type(hint), parameter.default, option))
+        kind, item = _plain_type(hint)
+        found.append(Parameter(parameter.name, kind, parameter.default, option, item))
     return tuple(found)
 
 

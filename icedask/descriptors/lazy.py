@@ -249,6 +249,7 @@ def _compute_block(
 
     local = [number for number, kernel in enumerate(kernels) if kernel.halo == 0]
     lists = [kernel.cutoff for kernel in kernels if kernel.halo == 0 and kernel.cutoff]
+    nearest = [kernel.nearest for kernel in kernels if kernel.halo == 0 and kernel.nearest]
     for row in range(len(core)):
         shared: dict[bytes, Frame] = {}
         for number in local:
@@ -256,9 +257,13 @@ def _compute_block(
             key = masks[number].tobytes()
             if key in shared:
                 one.share(shared[key])
-            elif len(lists) > 1:
-                one.all_neighbors(max(lists))
-            shared.setdefault(key, one)
+            else:
+                # The longest lists first: the others are cut from them.
+                if len(lists) > 1:
+                    one.all_neighbors(max(lists))
+                if len(nearest) > 1:
+                    one.nearest(max(nearest))
+                shared[key] = one
             results[number][row] = kernels[number].compute(one)
     for number, kernel in enumerate(kernels):
         if kernel.halo:
