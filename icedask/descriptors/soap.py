@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,85 +10,31 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.sparse import csr_matrix
 
+from icedask.descriptors import soap_cells, soap_dscribe
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.soap_basis import Basis, check_basis, components
 from icedask.errors import InputError
 from icedask.model import check_elements
-from icedask.neighbors import neighbor_list, with_images
+from icedask.neighbors import neighbor_list
 from icedask.variables import SOAP_COMPONENT
-
-# Gaussians are followed to a thousandth of their height: atoms beyond the cutoff contribute.
-_TAIL = np.sqrt(2 * np.log(1000))
-
-
-def reach(r_cut: float, sigma: float) -> float:
-    """Return the distance, angstrom, up to which atoms contribute."""
-    return r_cut + sigma * _TAIL
-
-
-def components(species: list[str], n_max: int, l_max: int) -> dict[str, npt.NDArray[Any]]:
-    """Return the labels of the components: species_a, species_b, n_a, n_b, l.
-
-    Species are ordered by atomic number. A pair of equal species has n_b >= n_a only.
-    """
-    rows = [
-        (first, second, n_a, n_b, degree)
-        for a, first in enumerate(species)
-        for second in species[a:]
-        for degree in range(l_max + 1)
-        for n_a in range(n_max)
-        for n_b in range(n_a if first == second else 0, n_max)
-    ]
-    names = ("species_a", "species_b", "n_a", "n_b", "l")
-    return {
-        name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
-
-
-@lru_cache(maxsize=8)
-def _calculator(
-    species: tuple[str, ...], r_cut: float, n_max: int, l_max: int, sigma: float
-) -> Any:
-    from dscribe.descriptors import SOAP
-
-    return SOAP(
-        species=list(species), r_cut=r_cut, n_max=n_max, l_max=l_max, sigma=sigma, periodic=False
-    )
-
-
-def power_spectrum(
-    frame: Frame,
-    centers: npt.NDArray[np.int64],
-    species: tuple[str, ...],
-    r_cut: float,
-    n_max: int,
-    l_max: int,
-    sigma: float,
-) -> npt.NDArray[np.float64]:
-    """Return the SOAP vectors of some atoms, (n_centers, n_components)."""
-    from ase import Atoms
-    from ase.data import atomic_numbers
-
-    # The periodic images are laid out here, once and only as far as they contribute: the library
-    # would copy the whole cell 27 times, and does not wrap.
-    points, source = with_images(frame.positions, frame.cell, frame.pbc, reach(r_cut, sigma))
-    numbers = [atomic_numbers[symbol] for symbol in species]
-    use = np.isin(frame.numbers[source], numbers)
-    atoms = Atoms(numbers=frame.numbers[source][use], positions=points[use])
-    if len(atoms) == 0 or len(centers) == 0:
-        return np.zeros((len(centers), len(components(list(species), n_max, l_max)["l"])))
-    calculator = _calculator(species, r_cut, n_max, l_max, sigma)
-    # Centres as positions: as indices, the library copies all positions for each of them.
-    return calculator.create(atoms, centers=points[centers]).reshape(len(centers), -1)
 
 
 def describe_centers(
-    frame: Frame, average_within: float | None, **basis: Any
-) -> npt.NDArray[np.float64]:
+    frame: Frame,
+    *,
+    average_within: float | None,
+    engine: str,
+    species: tuple[int, ...],
+    basis: Basis,
+    layout: str,
+    dtype: str,
+) -> npt.NDArray[Any]:
     """Return SOAP of the centres of a frame, averaged over their surroundings if asked for."""
+    power_spectrum = {"icedask": soap_cells, "dscribe": soap_dscribe}[engine].power_spectrum
     if average_within is None:
-        return power_spectrum(frame, frame.centers, **basis)
+        return power_spectrum(frame, frame.centers, species, basis, layout, dtype)
     weights, members = same_element_means(frame, average_within)
-    return weights @ power_spectrum(frame, members, **basis)
+    return weights @ power_spectrum(frame, members, species, basis, layout, dtype)
 
 
 def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
@@ -113,15 +59,15 @@ def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDAr
     return csr_matrix((1.0 / counts[rows], (rows, inverse)), shape=shape), members
 
 
-@descriptor(variable="soap", version=1)
+@descriptor(variable="soap", version=2)
 def soap(
     trj: xr.Dataset,
     *,
     r_cut: Annotated[
         float, Option("Cutoff radius of the basis, above 1.", "angstrom", above=0)
     ] = 6.0,
-    n_max: Annotated[int, Option("Radial basis functions.", at_least=1, at_most=20)] = 8,
-    l_max: Annotated[int, Option("Highest degree of the harmonics.", at_least=0, at_most=20)] = 8,
+    n_max: Annotated[int, Option("Radial basis functions.", at_least=1, at_most=12)] = 8,
+    l_max: Annotated[int, Option("Highest degree of the harmonics.", at_least=0, at_most=12)] = 8,
     sigma: Annotated[
         float, Option("Width of the Gaussian on each atom.", "angstrom", above=0)
     ] = 1.0,
@@ -135,16 +81,27 @@ def soap(
             above=0,
         ),
     ] = None,
+    layout: Annotated[
+        str,
+        Option(
+            "Of pairs of equal species, n' >= n only, or the full square.",
+            choices=("compact", "full"),
+        ),
+    ] = "compact",
     dtype: Annotated[
-        str, Option("Precision of the result.", choices=("float32", "float64"))
+        str, Option("Precision of the computation.", choices=("float32", "float64"))
     ] = "float32",
+    engine: Annotated[
+        str, Option("Library that computes.", choices=("icedask", "dscribe"))
+    ] = "icedask",
 ) -> Kernel:
     """Smooth overlap of atomic positions (SOAP), the power spectrum; lazy.
 
     The density of Gaussians on the neighbours of an atom, itself included, is expanded in
     Gaussian-type radial functions and spherical harmonics with coefficients c_nlm;
     p_nn'l = pi sqrt(8 / (2 l + 1)) sum_m c_nlm c_n'lm. Components are ordered by pair of species,
-    l, n, n'; of a pair of equal species only n' >= n is kept. Averaged over the neighbours, the
+    l, n, n'; of a pair of equal species only n' >= n is kept unless the layout is "full", whose
+    norms and products are those of the whole spectrum. Averaged over the neighbours, the
     thermal noise of single environments recedes (Lechner and Dellago's idea,
     doi:10.1063/1.2977970), and phases come apart.
 
@@ -178,26 +135,28 @@ def soap(
 
     present = sorted(set(trj["element"].values.astype(str)) - {"X"}, key=atomic_numbers.__getitem__)
     chosen = present if species is None else sorted(set(species), key=_number)
-    labels = components(chosen, n_max, l_max)
+    labels = components(chosen, n_max, l_max, layout)
     if r_cut <= 1.0:
         raise InputError(
             f"soap: r_cut: expected more than 1 angstrom, where the radial basis begins, "
             f"found {r_cut}"
         )
+    basis = Basis(r_cut, n_max, l_max, sigma)
+    check_basis(basis)
     compute = partial(
         describe_centers,
         average_within=average_within,
-        species=tuple(chosen),
-        r_cut=r_cut,
-        n_max=n_max,
-        l_max=l_max,
-        sigma=sigma,
+        engine=engine,
+        species=tuple(_number(symbol) for symbol in chosen),
+        basis=basis,
+        layout=layout,
+        dtype=dtype,
     )
     return Kernel(
         compute,
         dtype,
         cutoff=average_within,
-        reach=reach(r_cut, sigma),
+        reach=basis.reach,
         tail=(SOAP_COMPONENT, len(labels["l"])),
         coords=labels,
         species=chosen,

@@ -11,6 +11,9 @@ from scipy.special import gamma, sph_harm_y
 from systems import system
 
 import icedask as ice
+from icedask.descriptors import soap_cells
+from icedask.descriptors.contract import Frame
+from icedask.descriptors.soap_basis import Basis
 from icedask.errors import InputError
 
 BASIS = {"r_cut": 4.0, "n_max": 4, "l_max": 3, "sigma": 0.5}
@@ -25,25 +28,113 @@ def dscribe(atoms: ase.Atoms, **options: float) -> np.ndarray:
     return SOAP(species=species, periodic=bool(atoms.pbc.any()), **options).create(wrapped)
 
 
-@pytest.mark.parametrize(
-    "name", ["orthogonal", "triclinic", "unwrapped", "boundary", "small_box", "slab", "cluster"]
-)
-def test_equals_dscribe(name: str) -> None:
+SHAPES = ("orthogonal", "triclinic", "unwrapped", "boundary", "small_box", "slab", "cluster")
+BASES = [
+    Basis(4.0, 4, 3, 0.5),
+    Basis(6.0, 8, 8, 1.0),
+    Basis(5.0, 1, 0, 1.0),
+    Basis(5.0, 3, 12, 0.7),
+    Basis(6.0, 12, 5, 1.0),
+]
+TOLERANCE = {"float64": 1e-9, "float32": 3e-6}
+
+
+def row_error(found: np.ndarray, expected: np.ndarray) -> float:
+    size = np.linalg.norm(expected, axis=1)
+    return float((np.linalg.norm(found - expected, axis=1) / size).max())
+
+
+def frame_of(atoms: ase.Atoms) -> Frame:
+    return Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("basis", BASES)
+@pytest.mark.parametrize("name", SHAPES)
+def test_kernel_equals_dscribe(name: str, basis: Basis, dtype: str) -> None:
     atoms = system(name)
+    frame, species = frame_of(atoms), sorted(set(atoms.numbers.tolist()))
+    found = soap_cells.power_spectrum(frame, frame.centers, species, basis, "compact", dtype)
+    assert found.dtype == dtype
+    assert row_error(found, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_three_species_equal_dscribe(dtype: str) -> None:
+    atoms = system("unwrapped")
+    atoms.symbols[::3] = "H"
+    atoms.symbols[1::5] = "Cu"
+    basis, frame = Basis(5.0, 6, 6, 1.0), frame_of(atoms)
+    found = soap_cells.power_spectrum(frame, frame.centers, [1, 8, 29], basis, "compact", dtype)
+    assert row_error(found, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
+
+
+def test_engine_dscribe_is_the_same() -> None:
+    atoms = system("triclinic")
+    atoms.symbols[::3] = "H"
+    trj = ice.from_ase(atoms)
+    for layout in ("compact", "full"):
+        ours = ice.soap(trj, **BASIS, dtype="float64", layout=layout)["soap"].values[0]
+        theirs = ice.soap(trj, **BASIS, dtype="float64", layout=layout, engine="dscribe")
+        assert row_error(ours, theirs["soap"].values[0]) < 1e-9
+
+
+def test_dataset_equals_dscribe() -> None:
+    atoms = system("slab")
     found = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64")["soap"].values[0]
     # The Dataset holds float32 positions: the library is given the same.
     atoms.positions = atoms.positions.astype(np.float32)
-    expected = dscribe(atoms, **BASIS)
-    error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
-    assert error.max() < 1e-5 if name == "unwrapped" else error.max() < 1e-9
+    assert row_error(found, dscribe(atoms, **BASIS)) < 1e-9
 
 
-def test_two_species_equals_dscribe() -> None:
+def test_full_layout_is_the_square() -> None:
     atoms = system("triclinic")
     atoms.symbols[::3] = "H"
-    atoms.positions = atoms.positions.astype(np.float32)
-    found = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64")["soap"].values[0]
-    np.testing.assert_allclose(found, dscribe(atoms, **BASIS), rtol=1e-8, atol=1e-10)
+    trj = ice.from_ase(atoms)
+    compact = ice.soap(trj, **BASIS, dtype="float64")
+    full = ice.soap(trj, **BASIS, dtype="float64", layout="full")
+    names = ("species_a", "species_b", "n_a", "n_b", "l")
+    labels = list(zip(*(full[name].values.tolist() for name in names), strict=True))
+    assert len(set(labels)) == len(labels) == 3 * 16 * 4
+    column = {label: full["soap"].values[0, :, k] for k, label in enumerate(labels)}
+    for k, (a, b, n, m, degree) in enumerate(
+        zip(*(compact[name].values.tolist() for name in names), strict=True)
+    ):
+        np.testing.assert_array_equal(compact["soap"].values[0, :, k], column[a, b, n, m, degree])
+        if a == b:
+            np.testing.assert_allclose(column[a, b, m, n, degree], column[a, b, n, m, degree])
+
+
+def test_centers_outside_the_environment_have_no_self_term() -> None:
+    atoms = ase.Atoms("OHH", [[0, 0, 0], [0.9, 0, 0], [0, 1.0, 0]])
+    frame, basis = frame_of(atoms), Basis(4.0, 4, 3, 0.5)
+    found = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
+    lone = ase.Atoms("HH", atoms.positions[1:])
+    calculator = SOAP(species=["H"], periodic=False, **basis._asdict())
+    assert row_error(found, calculator.create(lone, centers=[[0.0, 0, 0]])) < 1e-9
+
+
+def test_nothing_in_reach_is_zero() -> None:
+    atoms = ase.Atoms("OH", [[0, 0, 0], [90, 0, 0]])
+    frame, basis = frame_of(atoms), Basis(4.0, 4, 3, 0.5)
+    found = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
+    assert not found.any()
+
+
+def test_sparse_points_in_a_huge_space() -> None:
+    rng = np.random.default_rng(0)
+    positions = np.concatenate([rng.random((30, 3)) * 6, [[1e5, 0, 0], [0, -3e4, 7e4]]])
+    atoms = ase.Atoms("O32", positions)
+    frame, basis = frame_of(atoms), Basis(4.0, 4, 3, 0.5)
+    found = soap_cells.power_spectrum(frame, frame.centers, [8], basis, "compact", "float64")
+    near = SOAP(species=["O"], periodic=False, **basis._asdict()).create(atoms[:30])
+    assert row_error(found[:30], near) < 1e-9
+    np.testing.assert_allclose(found[30], found[31])
+
+
+def test_radial_functions_too_alike() -> None:
+    with pytest.raises(InputError, match="soap: n_max: the radial functions up to 12"):
+        ice.soap(ice.from_ase(system("orthogonal")), r_cut=1.01, n_max=12)
 
 
 def formula(vectors: np.ndarray, r_cut: float, n_max: int, l_max: int, sigma: float) -> np.ndarray:
@@ -96,6 +187,9 @@ def test_sizes_of_the_literature() -> None:
     assert ice.soap(ice.from_ase(water), r_cut=6.0).sizes["soap_component"] == 1224
     assert ice.soap(ice.from_ase(water), species=["O"]).sizes["soap_component"] == 324
     assert ice.soap(ice.from_ase(water), species=["O"], l_max=6).sizes["soap_component"] == 252
+    assert ice.soap(ice.from_ase(water), layout="full").sizes["soap_component"] == 1728
+    oxygen = ice.soap(ice.from_ase(water), species=["O"], layout="full")
+    assert oxygen.sizes["soap_component"] == 576
 
 
 def test_species_limit_the_environment() -> None:
@@ -136,7 +230,16 @@ def test_absent_species() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("n_max", 0), ("l_max", -1), ("l_max", 2.5), ("sigma", 0), ("dtype", "float16")],
+    [
+        ("n_max", 0),
+        ("n_max", 13),
+        ("l_max", -1),
+        ("l_max", 13),
+        ("layout", "half"),
+        ("l_max", 2.5),
+        ("sigma", 0),
+        ("dtype", "float16"),
+    ],
 )
 def test_option_out_of_bounds(option: str, value: object) -> None:
     with pytest.raises(InputError, match=f"soap: {option}"):

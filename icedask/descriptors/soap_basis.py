@@ -1,0 +1,154 @@
+"""The basis of SOAP: orthonormalised Gaussian-type radial functions, and the components' labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+
+# Gaussians are followed to a thousandth of their height: atoms beyond the cutoff contribute.
+_TAIL = np.sqrt(2 * np.log(1000))
+# A radial function has decayed to this value at the distance that names it.
+_DECAY = 1e-3
+# Functions that are no more orthonormal than this are noise.
+_ORTHONORMAL = 1e-3
+# As few knots as keep the error of the interpolation below this: the table should stay in cache.
+_ERROR = {"float64": 6.5e-10, "float32": 5e-7}
+_KNOTS = (100, 150, 200, 300, 400, 500, 600, 800, 1000, 1500, 2000, 3000, 4000)
+
+
+class Basis(NamedTuple):
+    """What determines the expansion.
+
+    Attributes
+    ----------
+    r_cut, sigma
+        Angstrom.
+    n_max, l_max
+        Number of radial functions, highest degree.
+    """
+
+    r_cut: float
+    n_max: int
+    l_max: int
+    sigma: float
+
+    @property
+    def reach(self) -> float:
+        """Distance, angstrom, up to which atoms contribute."""
+        return float(self.r_cut + self.sigma * _TAIL)
+
+
+def components(
+    species: Sequence[str], n_max: int, l_max: int, layout: str = "compact"
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the labels of the components: species_a, species_b, n_a, n_b, l.
+
+    Species are ordered by atomic number. A pair of equal species has n_b >= n_a only, unless the
+    layout is "full".
+    """
+    rows = [
+        (first, second, n_a, n_b, degree)
+        for a, first in enumerate(species)
+        for second in species[a:]
+        for degree in range(l_max + 1)
+        for n_a in range(n_max)
+        for n_b in range(n_a if first == second and layout == "compact" else 0, n_max)
+    ]
+    names = ("species_a", "species_b", "n_a", "n_b", "l")
+    return {
+        name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
+
+
+def _orthonormal(basis: Basis, degree: int) -> tuple[FloatArray, FloatArray]:
+    """Return the exponents of the primitive functions and the matrix that orthonormalises them."""
+    from scipy.linalg import LinAlgError, LinAlgWarning, inv, sqrtm
+    from scipy.special import gamma
+
+    ends = np.linspace(1.0, basis.r_cut, basis.n_max)
+    alpha = -np.log(_DECAY / ends**degree) / ends**2
+    overlap = 0.5 * gamma(degree + 1.5) * (alpha[:, None] + alpha) ** (-degree - 1.5)
+    # The overlap is nearly singular for many functions: other routines, though as exact, give
+    # other numbers in the last digits, which the basis makes many more.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        try:
+            beta = sqrtm(inv(overlap))
+        except LinAlgError:
+            beta = np.full_like(overlap, np.nan)
+    orthonormal = np.abs(beta @ overlap @ beta - np.eye(basis.n_max)).max() < _ORTHONORMAL
+    if np.iscomplexobj(beta) or not orthonormal:
+        raise InputError(
+            f"soap: n_max: the radial functions up to {basis.n_max} are too alike within r_cut "
+            f"{basis.r_cut:g} angstrom to be orthonormalised (l = {degree}); choose a smaller "
+            "n_max or a larger r_cut"
+        )
+    return alpha, beta
+
+
+def check_basis(basis: Basis) -> None:
+    """Raise InputError if the radial functions cannot be orthonormalised."""
+    for degree in range(basis.l_max + 1):
+        _orthonormal(basis, degree)
+
+
+def radial_functions(basis: Basis, r: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the radial functions and their derivatives, (len(r), l_max + 1, n_max) each.
+
+    The overlap of a Gaussian at distance r with the basis function n of degree l, with the factor
+    of the power spectrum included: p_nn'l is the sum over m of products of coefficients.
+    """
+    eta = 1 / (2 * basis.sigma**2)
+    values = np.empty((len(r), basis.l_max + 1, basis.n_max))
+    slopes = np.empty_like(values)
+    for degree in range(basis.l_max + 1):
+        alpha, beta = _orthonormal(basis, degree)
+        f = 1 / (1 + alpha / eta)
+        decay = (f ** (degree + 1.5) / eta**1.5) * np.exp(-np.outer(r**2, alpha * f))
+        scale = np.pi**1.5 * np.sqrt(np.pi * np.sqrt(8 / (2 * degree + 1)))
+        power = r[:, None] ** degree
+        rise = degree * r[:, None] ** (degree - 1) if degree else 0.0
+        values[:, degree] = scale * (decay * power) @ beta.T
+        slopes[:, degree] = scale * (decay * (rise - 2 * alpha * f * r[:, None] * power)) @ beta.T
+    return values, slopes
+
+
+def _hermite_error(basis: Basis, r: FloatArray, values: FloatArray, slopes: FloatArray) -> float:
+    """Return the largest error half-way between knots, relative to the largest row."""
+    step = r[1] - r[0]
+    exact, _ = radial_functions(basis, r[:-1] + step / 2)
+    found = (values[:-1] + values[1:]) / 2 + step / 8 * (slopes[:-1] - slopes[1:])
+    size = np.linalg.norm(exact, axis=(1, 2)).max()
+    return float(np.linalg.norm(found - exact, axis=(1, 2)).max() / size)
+
+
+@lru_cache(maxsize=8)
+def radial_table(basis: Basis, n_padded: int, dtype: str) -> tuple[npt.NDArray[Any], float]:
+    """Return the radial functions as cubic Hermite polynomials between equidistant knots.
+
+    Returns
+    -------
+    table : (n_knots * (l_max + 1) * 2 * n_padded,) array
+        At each knot, for each degree, the values and then the slopes times the distance of knots.
+    per_angstrom : float
+        Knots per angstrom.
+    """
+    for n_knots in _KNOTS:
+        # One knot more, so that an atom at the very end has a knot on either side.
+        r = np.linspace(0, basis.reach * n_knots / (n_knots - 2), n_knots)
+        values, slopes = radial_functions(basis, r)
+        if _hermite_error(basis, r, values, slopes) < _ERROR[dtype]:
+            break
+    table = np.zeros((n_knots, basis.l_max + 1, 2, n_padded))
+    table[:, :, 0, : basis.n_max] = values
+    table[:, :, 1, : basis.n_max] = slopes * r[1]
+    return table.astype(dtype).ravel(), float(1 / r[1])

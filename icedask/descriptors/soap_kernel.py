@@ -1,0 +1,499 @@
+"""SOAP in one fused pass per centre: cell list, radial functions, harmonics, power spectrum.
+
+Vectors are explicit: compilers do not keep the accumulators of these loops in registers by
+themselves. Radial functions are the lanes of the contraction, neighbours those of the harmonics.
+All of it is in one file, because the cache of compiled code knows a change of this file only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba import float32, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from icedask.descriptors.jit import jit
+
+# Neighbours that are expanded together: their radial functions and harmonics stay in the L1 cache.
+BLOCK = 32
+# Off the powers of two, where rows of harmonics would compete for the same cache lines.
+STRIDE = BLOCK + 8
+VECTOR_BYTES = 32
+# Of the 16; with more in use the compiler's schedule spills them.
+_REGISTERS = 12
+# Alignment that every number has; more is not promised to the compiler.
+_ITEM = 4
+
+
+class _Vectors:
+    """Emits operations on vectors of `width` numbers, as many as a register holds."""
+
+    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
+        self.builder = builder
+        self.scalar = ir.FloatType() if dtype == float32 else ir.DoubleType()
+        self.width = VECTOR_BYTES // (4 if dtype == float32 else 8)
+        self.type = ir.VectorType(self.scalar, self.width)
+        self.double = ir.VectorType(ir.DoubleType(), self.width)
+
+    def constant(self, value: float, kind: ir.VectorType | None = None) -> ir.Value:
+        return ir.Constant(kind or self.type, [value] * self.width)
+
+    def _call(self, name: str, *values: ir.Value) -> ir.Value:
+        kind = values[0].type
+        letter = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(kind, [kind] * len(values)),
+            f"llvm.{name}.v{kind.count}{letter}",
+        )
+        return self.builder.call(function, values)
+
+    def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+        return self._call("fmuladd", a, b, c)
+
+    def sqrt(self, a: ir.Value) -> ir.Value:
+        return self._call("sqrt", a)
+
+    def load(self, data: ir.Value, index: ir.Value | int, kind: Any = None) -> ir.Value:
+        place = self._place(data, index, kind or self.type)
+        return self.builder.load(place, align=_ITEM)
+
+    def store(self, value: ir.Value, data: ir.Value, index: ir.Value | int) -> None:
+        self.builder.store(value, self._place(data, index, value.type), align=_ITEM)
+
+    def _place(self, data: ir.Value, index: ir.Value | int, kind: ir.VectorType) -> ir.Value:
+        return self.builder.bitcast(self.element(data, index), kind.as_pointer())
+
+    def element(self, data: ir.Value, index: ir.Value | int) -> ir.Value:
+        return self.builder.gep(data, [_integer(index)])
+
+    def splat(self, value: ir.Value, kind: ir.VectorType | None = None) -> ir.Value:
+        kind = kind or self.type
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _integer(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
+        return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+    def narrow(self, value: ir.Value) -> ir.Value:
+        """Return doubles in the precision of the pass."""
+        return value if value.type == self.type else self.builder.fptrunc(value, self.type)
+
+
+def _integer(value: ir.Value | int) -> ir.Value:
+    return ir.Constant(ir.IntType(64), value) if isinstance(value, int) else value
+
+
+def _data(context: Any, builder: ir.IRBuilder, kind: types.Array, value: ir.Value) -> ir.Value:
+    return context.make_array(kind)(context, builder, value).data
+
+
+def _groups(rows: Sequence[tuple[int, int]], lanes: int) -> list[list[tuple[int, int]]]:
+    """Split rows (degree, place) into groups whose sums and vectors fit into the registers.
+
+    Rows of several low degrees share a group: enough sums at a time to hide the latency of one.
+    """
+    groups: list[list[tuple[int, int]]] = []
+    for row in rows:
+        degrees = {degree for degree, _ in groups[-1]} | {row[0]} if groups else set()
+        if not groups or lanes * (len(groups[-1]) + 1 + len(degrees)) + 1 > _REGISTERS:
+            groups.append([])
+        groups[-1].append(row)
+    return groups
+
+
+def _multiply(
+    v: _Vectors,
+    lanes: int,
+    rows: Sequence[tuple[int, int]],
+    count: ir.Value,
+    left: Callable[[int, ir.Value], ir.Value],
+    right: Callable[[int, int, ir.Value], ir.Value],
+    start: Callable[[int, int], ir.Value],
+    finish: Callable[[int, int, ir.Value], None],
+) -> None:
+    """Emit, for rows (degree, place), the products of a matrix with the matrix of the degree.
+
+    finish(place, lane, start(place, lane) + sum_k left(place, k) right(degree, lane, k)).
+    """
+    builder = v.builder
+    for group in _groups(rows, lanes):
+        sums = {}
+        for _, place in group:
+            for lane in range(lanes):
+                sums[place, lane] = cgutils.alloca_once(builder, v.type)
+                builder.store(start(place, lane), sums[place, lane])
+        with cgutils.for_range(builder, count) as loop:
+            vectors = {
+                (degree, lane): right(degree, lane, loop.index)
+                for degree in dict.fromkeys(degree for degree, _ in group)
+                for lane in range(lanes)
+            }
+            for degree, place in group:
+                factor = v.splat(left(place, loop.index))
+                for lane in range(lanes):
+                    total = builder.load(sums[place, lane])
+                    total = v.fma(factor, vectors[degree, lane], total)
+                    builder.store(total, sums[place, lane])
+        for (place, lane), total in sums.items():
+            finish(place, lane, builder.load(total))
+
+
+@intrinsic
+def _expand(
+    typing: Any,
+    vectors: Any,
+    frequency: Any,
+    ylm: Any,
+    weights: Any,
+    knots: Any,
+    j: Any,
+    degrees: Any,
+) -> Any:
+    """Harmonics and places in the radial table of the neighbours j, j + 1, ...
+
+    vectors : (4 * BLOCK,) float64: x, y, z and squared distances. ylm : ((l_max + 1)^2 * STRIDE,).
+    weights : (4 * BLOCK,) of the Hermite polynomials. knots : (BLOCK,) int32.
+    """
+    signature = types.void(vectors, frequency, ylm, weights, knots, j, degrees)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        v = _Vectors(builder, kinds[2].dtype)
+        source, out, hermite, place = (
+            _data(context, builder, kinds[n], arguments[n]) for n in (0, 2, 3, 4)
+        )
+        j = arguments[5]
+
+        def at(offset: int) -> ir.Value:
+            return builder.add(j, _integer(offset))
+
+        x, y, z, squared = (v.load(source, at(n * BLOCK), v.double) for n in range(4))
+        one, zero = v.constant(1.0, v.double), v.constant(0.0, v.double)
+        r = v.sqrt(squared)
+        inverse = builder.select(builder.fcmp_ordered(">", r, zero), builder.fdiv(one, r), zero)
+        _hermite_weights(v, builder.fmul(r, v.splat(arguments[1], v.double)), hermite, place, at)
+        unit = [v.narrow(builder.fmul(part, inverse)) for part in (x, y, z)]
+        for row, value in enumerate(_harmonics(v, unit, kinds[6].count - 1)):
+            v.store(value, out, at(row * STRIDE))
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _hermite_weights(
+    v: _Vectors, place: ir.Value, weights: ir.Value, knots: ir.Value, at: Callable[[int], ir.Value]
+) -> None:
+    """Store the knot below each place, and the weights of values and slopes at it and above."""
+    builder = v.builder
+    knot = builder.fptosi(place, ir.VectorType(ir.IntType(32), v.width))
+    v.store(knot, knots, at(0))
+    u = builder.fsub(place, builder.sitofp(knot, v.double))
+    left = builder.fsub(v.constant(1.0, v.double), u)
+    u2, left2 = builder.fmul(u, u), builder.fmul(left, left)
+    two = v.constant(2.0, v.double)
+    polynomials = (
+        builder.fmul(v.fma(two, u, v.constant(1.0, v.double)), left2),
+        builder.fmul(u, left2),
+        builder.fmul(v.fma(two, left, v.constant(1.0, v.double)), u2),
+        builder.fneg(builder.fmul(left, u2)),
+    )
+    for number, value in enumerate(polynomials):
+        v.store(v.narrow(value), weights, at(number * BLOCK))
+
+
+def harmonic_norms(l_max: int) -> npt.NDArray[np.float64]:
+    """Return the factors that make the harmonics of `_harmonics` orthonormal, ((l_max + 1)^2,)."""
+    norms = np.empty((l_max + 1) ** 2)
+    diagonal = np.sqrt(1 / (4 * np.pi))
+    for m in range(l_max + 1):
+        if m:
+            diagonal *= np.sqrt((2 * m + 1) / (2 * m)) * (np.sqrt(2) if m == 1 else 1)
+        norm = diagonal
+        for degree in range(m, l_max + 1):
+            norm *= _rise(degree, m) if degree > m else 1.0
+            norms[degree**2 + max(2 * m - 1, 0)] = norms[degree**2 + 2 * m] = norm
+    return norms
+
+
+def _rise(degree: int, m: int) -> float:
+    """Return the factor of z in the recurrence of normalised Legendre functions."""
+    return float(np.sqrt((4 * degree**2 - 1) / (degree**2 - m**2)))
+
+
+def _harmonics(v: _Vectors, unit: Sequence[ir.Value], l_max: int) -> list[ir.Value]:
+    """Return the real harmonics up to their norms; degree l has the places l^2 to (l + 1)^2.
+
+    Recurrences in l of Legendre functions with leading coefficient one, without their factor
+    sin^m, which goes with the cosines and sines of m phi. Norms are left to the sums: they are
+    the same for all neighbours. Signs are of no consequence.
+    """
+    builder = v.builder
+    x, y, z = unit
+    result: list[Any] = [None] * (l_max + 1) ** 2
+    cosine, sine = v.constant(1.0), v.constant(0.0)
+    for m in range(l_max + 1):
+        if m:
+            cosine, sine = (
+                builder.fsub(builder.fmul(x, cosine), builder.fmul(y, sine)),
+                v.fma(y, cosine, builder.fmul(x, sine)),
+            )
+        last, legendre = v.constant(0.0), v.constant(1.0)
+        for degree in range(m, l_max + 1):
+            if degree > m:
+                step = builder.fmul(z, legendre) if degree > m + 1 else z
+                if degree > m + 1:
+                    step = v.fma(v.constant(-1 / _rise(degree - 1, m) ** 2), last, step)
+                last, legendre = legendre, step
+            first = degree**2
+            if m == 0:
+                result[first] = legendre
+            elif degree == m:
+                result[first + 2 * m - 1], result[first + 2 * m] = cosine, sine
+            else:
+                result[first + 2 * m - 1] = builder.fmul(legendre, cosine)
+                result[first + 2 * m] = builder.fmul(legendre, sine)
+    return result
+
+
+@intrinsic
+def _radial(
+    typing: Any,
+    table: Any,
+    weights: Any,
+    knots: Any,
+    count: Any,
+    out: Any,
+    degrees: Any,
+    lanes: Any,
+) -> Any:
+    """Radial functions of the first `count` neighbours, out[degree, neighbour, n].
+
+    table : (n_knots * (l_max + 1) * 2 * n_padded,). out : ((l_max + 1) * BLOCK * n_padded,).
+    """
+    signature = types.void(table, weights, knots, count, out, degrees, lanes)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        v = _Vectors(builder, kinds[0].dtype)
+        source, hermite, place, target = (
+            _data(context, builder, kinds[n], arguments[n]) for n in (0, 1, 2, 4)
+        )
+        n_degrees, n_lanes = kinds[5].count, kinds[6].count
+        row = n_lanes * v.width
+        step = n_degrees * 2 * row
+        with cgutils.for_range(builder, arguments[3]) as loop:
+            j = loop.index
+            factors = [
+                v.splat(builder.load(v.element(hermite, builder.add(j, _integer(n * BLOCK)))))
+                for n in range(4)
+            ]
+            knot = builder.sext(builder.load(v.element(place, j)), ir.IntType(64))
+            begin = v.element(source, builder.mul(knot, _integer(step)))
+            end = v.element(target, builder.mul(j, _integer(row)))
+            for degree in range(n_degrees):
+                for lane in range(n_lanes):
+                    at = degree * 2 * row + lane * v.width
+                    value = builder.fmul(factors[0], v.load(begin, at))
+                    value = v.fma(factors[1], v.load(begin, at + row), value)
+                    value = v.fma(factors[2], v.load(begin, at + step), value)
+                    value = v.fma(factors[3], v.load(begin, at + step + row), value)
+                    v.store(value, end, degree * BLOCK * row + lane * v.width)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _contract(
+    typing: Any,
+    ylm: Any,
+    radial: Any,
+    count: Any,
+    coefficients: Any,
+    first: Any,
+    degrees: Any,
+    lanes: Any,
+) -> Any:
+    """Add the sum over neighbours of Y_lm R_ln to coefficients[first + (l m, n)]."""
+    signature = types.void(ylm, radial, count, coefficients, first, degrees, lanes)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        v = _Vectors(builder, kinds[0].dtype)
+        harmonics, functions, total = (
+            _data(context, builder, kinds[n], arguments[n]) for n in (0, 1, 3)
+        )
+        total = v.element(total, arguments[4])
+        n_lanes = kinds[6].count
+        row = n_lanes * v.width
+
+        def left(place: int, j: ir.Value) -> ir.Value:
+            return builder.load(v.element(v.element(harmonics, place * STRIDE), j))
+
+        def right(degree: int, lane: int, j: ir.Value) -> ir.Value:
+            begin = v.element(functions, degree * BLOCK * row + lane * v.width)
+            return v.load(begin, builder.mul(j, _integer(row)))
+
+        def start(place: int, lane: int) -> ir.Value:
+            return v.load(total, place * row + lane * v.width)
+
+        def finish(place: int, lane: int, value: ir.Value) -> None:
+            v.store(value, total, place * row + lane * v.width)
+
+        rows = [
+            (degree, place)
+            for degree in range(kinds[5].count)
+            for place in range(degree**2, (degree + 1) ** 2)
+        ]
+        _multiply(v, n_lanes, rows, arguments[2], left, right, start, finish)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic
+def _spectrum(
+    typing: Any, coefficients: Any, a: Any, b: Any, out: Any, degrees: Any, lanes: Any
+) -> Any:
+    """Store the sum over m of c_nlm c_n'lm, out[l, n, n'], of the species that begin at a and b."""
+    signature = types.void(coefficients, a, b, out, degrees, lanes)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        v = _Vectors(builder, kinds[0].dtype)
+        source, target = (_data(context, builder, kinds[n], arguments[n]) for n in (0, 3))
+        first, second = (v.element(source, arguments[n]) for n in (1, 2))
+        n_lanes = kinds[5].count
+        row = n_lanes * v.width
+        zero = v.constant(0.0)
+        for degree in range(kinds[4].count):
+
+            def left(n: int, m: ir.Value, degree: int = degree) -> ir.Value:
+                begin = v.element(first, degree**2 * row + n)
+                return builder.load(v.element(begin, builder.mul(m, _integer(row))))
+
+            def right(degree: int, lane: int, m: ir.Value) -> ir.Value:
+                begin = v.element(second, degree**2 * row + lane * v.width)
+                return v.load(begin, builder.mul(m, _integer(row)))
+
+            def finish(n: int, lane: int, value: ir.Value, degree: int = degree) -> None:
+                v.store(value, target, (degree * row + n) * row + lane * v.width)
+
+            rows = [(degree, n) for n in range(row)]
+            orders = _integer(2 * degree + 1)
+            _multiply(v, n_lanes, rows, orders, left, right, lambda n, lane: zero, finish)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@jit
+def sort_into_bins(bins, n_bins):  # type: ignore[no-untyped-def]
+    """Return where each bin begins, (n_bins + 1,), and the members sorted by bin."""
+    start = np.zeros(n_bins + 1, np.int64)
+    for one in bins:
+        start[one + 1] += 1
+    for one in range(n_bins):
+        start[one + 1] += start[one]
+    place = start[:-1].copy()
+    order = np.empty(len(bins), np.int64)
+    for member in range(len(bins)):
+        order[place[bins[member]]] = member
+        place[bins[member]] += 1
+    return start, order
+
+
+@jit
+def _gather(points, start, shape, home, edge, low, stencil, reach, found, n):  # type: ignore[no-untyped-def]
+    """Append the points that may be within reach of a bin to the n found, and count all."""
+    ix, rest = divmod(home, shape[1] * shape[2])
+    iy, iz = divmod(rest, shape[2])
+    x0, y0, z0 = low[0] + ix * edge, low[1] + iy * edge, low[2] + iz * edge
+    first, last = max(iz - stencil, 0), min(iz + stencil, shape[2] - 1)
+    for jx in range(max(ix - stencil, 0), min(ix + stencil, shape[0] - 1) + 1):
+        for jy in range(max(iy - stencil, 0), min(iy + stencil, shape[1] - 1) + 1):
+            column = (jx * shape[1] + jy) * shape[2]
+            # Slices, here and below: loops from zero need no test for negative indices.
+            run = points[:, start[column + first] : start[column + last + 1]]
+            for point in range(run.shape[1]):
+                x, y, z = run[0, point], run[1, point], run[2, point]
+                dx = max(x0 - x, x - x0 - edge, 0.0)
+                dy = max(y0 - y, y - y0 - edge, 0.0)
+                dz = max(z0 - z, z - z0 - edge, 0.0)
+                found[0, n], found[1, n], found[2, n] = x, y, z
+                n += dx * dx + dy * dy + dz * dz <= reach * reach
+    return n
+
+
+@jit
+def _within(xs, ys, zs, x, y, z, reach, squared, near):  # type: ignore[no-untyped-def]
+    """List the candidates within reach of a centre, and return how many."""
+    for one in range(len(xs)):
+        dx, dy, dz = xs[one] - x, ys[one] - y, zs[one] - z
+        squared[one] = dx * dx + dy * dy + dz * dz
+    count = 0
+    for one in range(len(xs)):
+        near[count] = one
+        count += squared[one] <= reach * reach
+    return count
+
+
+@jit
+def _load_block(xs, ys, zs, squared, near, x, y, z, vectors):  # type: ignore[no-untyped-def]
+    """Copy the vectors to the neighbours that `near` lists, at most BLOCK."""
+    for j in range(len(near)):
+        one = np.uint64(near[j])
+        vectors[j] = xs[one] - x
+        vectors[BLOCK + j] = ys[one] - y
+        vectors[2 * BLOCK + j] = zs[one] - z
+        vectors[3 * BLOCK + j] = squared[one]
+
+
+@jit
+def power_spectra(  # type: ignore[no-untyped-def]
+    cells, centers, table, frequency, norms, scratch, coefficients, square, pairs, places,
+    degrees, lanes, width, out,
+):  # fmt: skip
+    """Fill out (n_centers, n_components); `soap_cells.power_spectrum` makes the arguments."""
+    points, starts, shape, edge, low, stencil, reach, center_start, center_order = cells
+    found, squared, near, vectors, knots, ylm, radial, weights = scratch
+    n_species = len(starts)
+    size = len(coefficients) // n_species
+    square_size = len(square) // len(pairs)
+    ends = np.zeros(n_species + 1, np.int64)
+    for home in range(len(center_start) - 1):
+        if center_start[home] == center_start[home + 1]:
+            continue
+        for species in range(n_species):
+            ends[species + 1] = _gather(
+                points, starts[species], shape, home, edge, low, stencil, reach, found,
+                ends[species],
+            )  # fmt: skip
+        for member in range(center_start[home], center_start[home + 1]):
+            center = center_order[member]
+            x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
+            coefficients[:] = 0
+            for species in range(n_species):
+                these = slice(ends[species], ends[species + 1])
+                xs, ys, zs = found[0, these], found[1, these], found[2, these]
+                count = _within(xs, ys, zs, x, y, z, reach, squared, near)
+                for begin in range(0, count, BLOCK):
+                    block = min(BLOCK, count - begin)
+                    part = near[begin : begin + block]
+                    _load_block(xs, ys, zs, squared, part, x, y, z, vectors)
+                    for j in range(0, block, width):
+                        _expand(vectors, frequency, ylm, weights, knots, j, degrees)
+                    _radial(table, weights, knots, block, radial, degrees, lanes)
+                    _contract(ylm, radial, block, coefficients, species * size, degrees, lanes)
+            for number in range(len(coefficients)):
+                coefficients[number] *= norms[number]
+            for pair in range(len(pairs)):
+                a, b = pairs[pair, 0] * size, pairs[pair, 1] * size
+                _spectrum(coefficients, a, b, square[pair * square_size :], degrees, lanes)
+            row = out[center]
+            for component in range(len(places)):
+                row[component] = square[np.uint64(places[component])]
