@@ -20,6 +20,7 @@ _NAMES = {
     "coordination": "icedask.descriptors.coordination",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
+    "symmetry_functions": "icedask.descriptors.symmetry_functions",
     "from_ase": "icedask.io.interop",
     "from_mdanalysis": "icedask.io.interop",
     "to_ase": "icedask.io.interop",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
+    from icedask.descriptors.symmetry_functions import symmetry_functions
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect
     from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run

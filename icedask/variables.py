@@ -19,6 +19,7 @@ CELL_VECTOR = "cell_vector"
 SOAP_COMPONENT = "soap_component"
 COMPONENT = "component"
 FEATURE = "feature"
+FUNCTION = "function"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,14 @@ _SPECS = [
         "1",
         "smooth overlap of atomic positions, power spectrum",
         "doi:10.1103/PhysRevB.87.184115",
+    ),
+    Variable(
+        "symmetry_function",
+        (FRAME, ATOM, FUNCTION),
+        "number",
+        "1",
+        "atom-centred symmetry functions",
+        "doi:10.1063/1.3553717",
     ),
     Variable("coordination", (FRAME, ATOM), "int32", "1", "number of neighbours within the cutoff"),
     Variable(

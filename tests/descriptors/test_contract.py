@@ -25,6 +25,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "coordination": {"r_cut": 3.4},
     "lens": {"r_cut": 3.6, "delay": 2},
     "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
+    "symmetry_functions": {
+        "r_cut": 4.0,
+        "g2_eta": [0.5, 1.0],
+        "g2_shift": [0.0, 2.8],
+        "g4_eta": [0.01],
+        "g4_xi": [4],
+        "g4_lambda": [-1],
+        "g8_eta": [2.0],
+        "g8_alpha": [0.3],
+        "g8_nu": [3.0],
+        "g8_inner": [1.0],
+        "g8_outer": [3.0],
+        "dtype": "float64",
+    },
 }
 NAMES = sorted(OPTIONS)
 
