@@ -17,6 +17,7 @@ ATOM = "atom"
 XYZ = "xyz"
 CELL_VECTOR = "cell_vector"
 SOAP_COMPONENT = "soap_component"
+BISPECTRUM_COMPONENT = "bispectrum_component"
 COMPONENT = "component"
 FEATURE = "feature"
 
@@ -78,6 +79,14 @@ _SPECS = [
         "1",
         "smooth overlap of atomic positions, power spectrum",
         "doi:10.1103/PhysRevB.87.184115",
+    ),
+    Variable(
+        "bispectrum",
+        (FRAME, ATOM, BISPECTRUM_COMPONENT),
+        "number",
+        "1",
+        "bispectrum components of the density of neighbours (SNAP)",
+        "doi:10.1016/j.jcp.2014.12.018",
     ),
     Variable("coordination", (FRAME, ATOM), "int32", "1", "number of neighbours within the cutoff"),
     Variable(
