@@ -16,6 +16,7 @@ _NAMES = {
     "IcedaskError": "icedask.errors",
     "connect": "icedask.hpc",
     "describe": "icedask.descriptors.lazy",
+    "bispectrum": "icedask.descriptors.bispectrum",
     "chill_plus": "icedask.descriptors.chill",
     "coordination": "icedask.descriptors.coordination",
     "lens": "icedask.descriptors.lens",
@@ -39,6 +40,7 @@ _NAMES = {
 __all__ = ["__version__", *sorted(_NAMES)]
 
 if TYPE_CHECKING:
+    from icedask.descriptors.bispectrum import bispectrum
     from icedask.descriptors.chill import chill_plus
     from icedask.descriptors.coordination import coordination
     from icedask.descriptors.lazy import describe

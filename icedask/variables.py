@@ -17,6 +17,7 @@ ATOM = "atom"
 XYZ = "xyz"
 CELL_VECTOR = "cell_vector"
 SOAP_COMPONENT = "soap_component"
+BISPECTRUM_COMPONENT = "bispectrum_component"
 COMPONENT = "component"
 FEATURE = "feature"
 FUNCTION = "function"
@@ -87,6 +88,14 @@ _SPECS = [
         "1",
         "atom-centred symmetry functions",
         "doi:10.1063/1.3553717",
+    ),
+    Variable(
+        "bispectrum",
+        (FRAME, ATOM, BISPECTRUM_COMPONENT),
+        "number",
+        "1",
+        "bispectrum components of the density of neighbours (SNAP)",
+        "doi:10.1016/j.jcp.2014.12.018",
     ),
     Variable("coordination", (FRAME, ATOM), "int32", "1", "number of neighbours within the cutoff"),
     Variable(

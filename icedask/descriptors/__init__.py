@@ -6,7 +6,14 @@ import importlib
 
 from icedask.descriptors.contract import REGISTRY, Descriptor
 
-_MODULES = ("chill", "coordination", "lens", "soap", "symmetry_functions")
+_MODULES = (
+    "bispectrum",
+    "chill",
+    "coordination",
+    "lens",
+    "soap",
+    "symmetry_functions",
+)
 
 
 def registry() -> dict[str, Descriptor]:

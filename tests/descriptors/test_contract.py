@@ -21,6 +21,7 @@ from icedask.io import chunks
 from icedask.variables import VARIABLES
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "bispectrum": {"r_cut": 4.0, "twojmax": 4, "dtype": "float64"},
     "chill_plus": {},
     "coordination": {"r_cut": 3.4},
     "lens": {"r_cut": 3.6, "delay": 2},
