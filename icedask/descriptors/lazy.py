@@ -8,6 +8,7 @@ neighbour list and run in the same task.
 from __future__ import annotations
 
 import operator
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -235,40 +236,44 @@ def _compute_block(
     environments: Sequence[tuple[int, ...] | None],
 ) -> tuple[npt.NDArray[Any], ...]:
     """Run every kernel on one block."""
-    masks = [
-        numbers > 0 if environment is None else np.isin(numbers, environment)
-        for environment in environments
-    ]
-    results: list[Any] = []
-    for kernel in kernels:
-        tail = () if kernel.tail is None else (kernel.tail[1],)
-        results.append(np.empty((len(core), len(centers), *tail), kernel.dtype))
-
-    def frame(number: int, kernel: int) -> Frame:
-        return Frame(positions[number], cell[number], pbc, numbers, masks[kernel], centers)
-
-    local = [number for number, kernel in enumerate(kernels) if kernel.halo == 0]
-    lists = [kernel.cutoff for kernel in kernels if kernel.halo == 0 and kernel.cutoff]
-    nearest = [kernel.nearest for kernel in kernels if kernel.halo == 0 and kernel.nearest]
-    for row in range(len(core)):
-        shared: dict[bytes, Frame] = {}
-        for number in local:
-            one = frame(row, number)
-            key = masks[number].tobytes()
-            if key in shared:
-                one.share(shared[key])
-            else:
-                # The longest lists first: the others are cut from them.
-                if len(lists) > 1:
-                    one.all_neighbors(max(lists))
-                if len(nearest) > 1:
-                    one.nearest(max(nearest))
-                shared[key] = one
-            results[number][row] = kernels[number].compute(one)
-    for number, kernel in enumerate(kernels):
-        if kernel.halo:
-            window = [
-                frame(row, number) for row in range(min(len(core) + kernel.halo, len(positions)))
-            ]
-            results[number][:] = kernel.compute(window, len(core))
+    # Kernels with the same environment see the same Frame, and so the same lists.
+    groups: dict[bytes, list[int]] = {}
+    results: list[npt.NDArray[Any]] = []
+    for number, (kernel, environment) in enumerate(zip(kernels, environments, strict=True)):
+        mask = numbers > 0 if environment is None else np.isin(numbers, environment)
+        groups.setdefault(mask.tobytes(), []).append(number)
+        shape = (len(core), len(centers), *(() if kernel.tail is None else (kernel.tail[1],)))
+        empty = np.nan if kernel.halo else 0
+        results.append(np.full(shape, empty, kernel.dtype))
+    windows: list[deque[Any]] = [deque(maxlen=kernel.halo + 1) for kernel in kernels]
+    for row in range(len(positions)):
+        for mask_bytes, members in groups.items():
+            mask = np.frombuffer(mask_bytes, bool)
+            wanted = [n for n in members if row < len(core) + kernels[n].halo]
+            frame = Frame(positions[row], cell[row], pbc, numbers, mask, centers)
+            _build_longest(frame, [kernels[n] for n in wanted])
+            for n in wanted:
+                _run(kernels[n], frame, row, windows[n], results[n])
     return tuple(results)
+
+
+def _build_longest(frame: Frame, kernels: Sequence[Kernel]) -> None:
+    """Build the longest lists that several kernels ask for: the others are cut from them."""
+    cutoffs = [kernel.cutoff for kernel in kernels if kernel.cutoff]
+    if len(cutoffs) > 1:
+        frame.all_neighbors(max(cutoffs))
+    nearest = [kernel.nearest for kernel in kernels if kernel.nearest]
+    if len(nearest) > 1:
+        frame.nearest(max(nearest))
+
+
+def _run(
+    kernel: Kernel, frame: Frame, row: int, window: deque[Any], result: npt.NDArray[Any]
+) -> None:
+    """Put into `result` what the kernel can compute now that it has seen the frame of a row."""
+    if kernel.keep is None:
+        result[row] = kernel.compute(frame)
+        return
+    window.append(kernel.keep(frame))
+    if len(window) == kernel.halo + 1:
+        result[row - kernel.halo] = kernel.compute(window)

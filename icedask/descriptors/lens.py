@@ -10,69 +10,100 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import (
-    Centers,
-    Cutoff,
-    Frame,
-    Kernel,
-    Option,
-    Species,
-    descriptor,
-)
+from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.jit import jit
 from icedask.errors import InputError
+from icedask.neighbors import IntArray
 from icedask.variables import FRAME
 
 
-def neighbor_keys(frame: Frame, r_cut: float) -> npt.NDArray[np.int64]:
-    """Return one sorted number for each pair (centre, other atom) closer than the cutoff."""
-    neighbors = frame.all_neighbors(r_cut)
-    n_atoms = len(frame.positions)
-    rows = neighbors.rows
-    place = np.full(n_atoms, -1)
-    place[frame.centers] = np.arange(len(frame.centers))
-    # In a cell smaller than the cutoff an atom is its own image and others appear twice: the
-    # neighbourhood is a set of other atoms.
-    keep = (place[rows] >= 0) & (rows != neighbors.indices)
-    return np.unique(place[rows[keep]] * n_atoms + neighbors.indices[keep])
+@jit
+def distinct_others(
+    indptr: IntArray, indices: IntArray, centers: IntArray
+) -> tuple[IntArray, npt.NDArray[np.int32]]:
+    """Return row starts and identities of the other atoms in the rows of the centres, each once.
+
+    In a cell smaller than the cutoff an atom is its own neighbour and others appear several
+    times: the neighbourhood is a set of other atoms. Negative indices stand for no neighbour.
+    """
+    room = 0
+    for center in centers:
+        room += indptr[center + 1] - indptr[center]
+    ids = np.empty(room, np.int32)
+    starts = np.zeros(len(centers) + 1, np.int64)
+    last_row = np.full(len(indptr) - 1, -1, np.int64)
+    n_ids = 0
+    for row, center in enumerate(centers):
+        for pair in range(indptr[center], indptr[center + 1]):
+            other = indices[pair]
+            if other >= 0 and other != center and last_row[other] != row:
+                last_row[other] = row
+                ids[n_ids] = other
+                n_ids += 1
+        starts[row + 1] = n_ids
+    # A copy, so that the room that was not needed does not stay in memory.
+    return starts, ids[:n_ids].copy()
 
 
+@jit
 def changes(
-    before: npt.NDArray[np.int64],
-    after: npt.NDArray[np.int64],
-    n_centers: int,
     n_atoms: int,
+    before_starts: IntArray,
+    before: npt.NDArray[np.int32],
+    after_starts: IntArray,
+    after: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.float32]:
     """Return |A xor B| / (|A| + |B|) of each centre, (n_centers,); 0 where both are empty."""
-    sizes = np.bincount(before // n_atoms, minlength=n_centers) + np.bincount(
-        after // n_atoms, minlength=n_centers
-    )
-    common = np.intersect1d(before, after, assume_unique=True)
-    shared = np.bincount(common // n_atoms, minlength=n_centers)
-    return np.where(sizes > 0, (sizes - 2 * shared) / np.maximum(sizes, 1), 0).astype(np.float32)
-
-
-def lens_window(
-    frames: Sequence[Frame], n_out: int, r_cut: float, delay: int
-) -> npt.NDArray[np.float32]:
-    """Return LENS of the first n_out frames of a window, NaN where the later frame is missing."""
-    n_centers, n_atoms = len(frames[0].centers), len(frames[0].positions)
-    result = np.full((n_out, n_centers), np.nan, np.float32)
-    keys: dict[int, npt.NDArray[np.int64]] = {}
-    for row in range(n_out):
-        if row + delay >= len(frames):
-            break
-        for needed in (row, row + delay):
-            if needed not in keys:
-                keys[needed] = neighbor_keys(frames[needed], r_cut)
-        result[row] = changes(keys.pop(row), keys[row + delay], n_centers, n_atoms)
+    n_centers = len(before_starts) - 1
+    result = np.zeros(n_centers, np.float32)
+    last_row = np.full(n_atoms, -1, np.int64)
+    for row in range(n_centers):
+        for place in range(before_starts[row], before_starts[row + 1]):
+            last_row[before[place]] = row
+        common = 0
+        for place in range(after_starts[row], after_starts[row + 1]):
+            common += last_row[after[place]] == row
+        size = before_starts[row + 1] - before_starts[row]
+        size += after_starts[row + 1] - after_starts[row]
+        if size > 0:
+            result[row] = (size - 2 * common) / size
     return result
+
+
+Identities = tuple[int, IntArray, npt.NDArray[np.int32]]
+
+
+def neighbor_identities(frame: Frame, r_cut: float | None, n_neighbors: int | None) -> Identities:
+    """Return the number of atoms, and row starts and neighbours of the centres."""
+    n_atoms = len(frame.positions)
+    if r_cut is not None:
+        neighbors = frame.all_neighbors(r_cut)
+        indptr, indices = neighbors.indptr, neighbors.indices
+    else:
+        nearest = frame.nearest(n_neighbors or 0).indices
+        indptr = np.arange(n_atoms + 1) * nearest.shape[1]
+        indices = np.ascontiguousarray(nearest).ravel()
+    starts, ids = distinct_others(indptr, indices, frame.centers)
+    return n_atoms, starts, ids
+
+
+def lens_window(window: Sequence[Identities]) -> npt.NDArray[np.float32]:
+    """Return LENS between the first and the last frame of a window, (n_centers,)."""
+    n_atoms, before_starts, before = window[0]
+    _, after_starts, after = window[-1]
+    return changes(n_atoms, before_starts, before, after_starts, after)
 
 
 @descriptor(variable="lens", version=1)
 def lens(
     trj: xr.Dataset,
     *,
-    r_cut: Cutoff,
+    r_cut: Annotated[
+        float | None, Option("Cutoff radius; or give n_neighbors.", "angstrom", above=0)
+    ] = None,
+    n_neighbors: Annotated[
+        int | None, Option("Nearest atoms that count as neighbours; or give r_cut.", at_least=1)
+    ] = None,
     delay: Annotated[int, Option("Frames from the earlier to the later one.", at_least=1)] = 1,
     centers: Centers = None,
     species: Species = None,
@@ -81,7 +112,9 @@ def lens(
 
     delta_i(t) = |A xor B| / (|A| + |B|), where A and B are the identities of the neighbours of
     atom i at frame t and at frame t + delay: 0 where none changed, 1 where all did, 0 where there
-    are none at either time.
+    are none at either time. The neighbours are a set of other atoms: those closer than `r_cut`, or
+    those among the `n_neighbors` nearest (periodic images included, so that in a cell of few atoms
+    there may be fewer; of several at the same distance any may be the last).
 
     {parameters}
 
@@ -94,7 +127,8 @@ def lens(
     Raises
     ------
     InputError
-        If an option is out of bounds or the trajectory is not longer than the delay.
+        If an option is out of bounds, not exactly one of r_cut and n_neighbors is given, or the
+        trajectory is not longer than the delay.
 
     References
     ----------
@@ -113,11 +147,19 @@ def lens(
         raise InputError(
             f"lens: delay {delay} needs at least {delay + 1} frames, the trajectory has {n_frames}"
         )
+    if (r_cut is None) == (n_neighbors is None):
+        raise InputError(
+            "lens: expected exactly one of r_cut and n_neighbors, found "
+            f"{'neither' if r_cut is None else 'both'}; give r_cut for the neighbours within a "
+            "distance, n_neighbors for a number of nearest ones"
+        )
     return Kernel(
-        partial(lens_window, r_cut=r_cut, delay=delay),
+        lens_window,
         "float32",
         r_cut,
+        n_neighbors,
         halo=delay,
+        keep=partial(neighbor_identities, r_cut=r_cut, n_neighbors=n_neighbors),
         species=species,
         attrs={"delay": delay},
     )

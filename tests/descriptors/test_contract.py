@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import weakref
 from typing import Any
 
 import dask
@@ -14,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from systems import SYSTEMS, system
 
 import icedask as ice
-from icedask.descriptors import registry
+from icedask.descriptors import contract, registry
 from icedask.descriptors.contract import Frame
 from icedask.errors import InputError
 from icedask.io import chunks
@@ -207,8 +208,11 @@ def test_kernel_travels(name: str) -> None:
     copy = pickle.loads(pickle.dumps(kernel))
     atoms = system("orthogonal")
     frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
-    arguments = ([frame] * 5, 3) if kernel.halo else (frame,)
-    np.testing.assert_array_equal(copy.compute(*arguments), kernel.compute(*arguments))
+    found, expected = (
+        one.compute(frame) if one.keep is None else one.compute([one.keep(frame)] * (one.halo + 1))
+        for one in (copy, kernel)
+    )
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -277,22 +281,54 @@ def test_together_equals_apart() -> None:
         np.testing.assert_array_equal(ds[registry()[name].variable], values(name, trj))
 
 
+class Lists:
+    """Counts the neighbour lists that are built, and those in memory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.built: list[float] = []
+        self.most = 0
+        self._lists: list[weakref.ref[np.ndarray]] = []
+        self._original = contract.neighbor_list
+        monkeypatch.setattr(contract, "neighbor_list", self)
+
+    def __call__(self, *args: Any) -> Any:
+        self.built.append(args[-1])
+        neighbors = self._original(*args)
+        self._lists.append(weakref.ref(neighbors.vectors))
+        self.most = max(self.most, sum(one() is not None for one in self._lists))
+        return neighbors
+
+
 def test_together_builds_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    from icedask.descriptors import contract
-
-    calls = []
-    original = contract.neighbor_list
-
-    def counting(*args: Any) -> Any:
-        calls.append(args[-1])
-        return original(*args)
-
-    monkeypatch.setattr(contract, "neighbor_list", counting)
+    lists = Lists(monkeypatch)
     both = ice.describe(
         trajectory(2), {"coordination": {"r_cut": 3.0}, "chill_plus": {"r_cut": 3.5}}
     )
     dask.compute(*both.values(), scheduler="sync")
-    assert calls == [3.5, 3.5]
+    assert lists.built == [3.5, 3.5]
+
+
+def test_windows_share_lists_and_free_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    trj = trajectory(8)
+    requests = {
+        "lens": {"r_cut": 3.6, "delay": 2},
+        "coordination": {"r_cut": 3.0},
+        "chill_plus": {"r_cut": 3.5},
+    }
+    lists = Lists(monkeypatch)
+    together = ice.describe(trj, requests)
+    dask.compute(*together.values(), scheduler="sync")
+    assert lists.built == [3.6] * 8
+    assert lists.most == 1
+
+
+def test_lists_of_the_halo_are_only_what_windows_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    trj = trajectory(8)
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 4 * trj.sizes["atom"])
+    lists = Lists(monkeypatch)
+    together = ice.describe(trj, {"lens": {"r_cut": 3.0}, "coordination": {"r_cut": 3.6}})
+    dask.compute(*together.values(), scheduler="sync")
+    assert lists.built == [3.6] * 4 + [3.0] + [3.6] * 4
 
 
 def test_different_centers_are_refused() -> None:

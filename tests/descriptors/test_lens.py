@@ -5,6 +5,7 @@ from __future__ import annotations
 import ase
 import numpy as np
 import pytest
+from ase.build import bulk
 from systems import brute_pairs, system
 
 import icedask as ice
@@ -34,6 +35,74 @@ def test_equals_brute_force(name: str) -> None:
     found = ice.lens(trj, r_cut=3.6)["lens"].values
     np.testing.assert_allclose(found[0], brute(*frames, 3.6), rtol=1e-6)
     assert np.isnan(found[1]).all()
+
+
+def brute_nearest(atoms: ase.Atoms, k: int) -> list[set[int]]:
+    """Return the distinct other atoms among the k nearest of each."""
+    near: list[list[tuple[float, int]]] = [[] for _ in atoms]
+    for i, j, distance in brute_pairs(atoms, 14.0):
+        near[i].append((distance, j))
+    return [{j for _, j in sorted(row)[:k]} - {i} for i, row in enumerate(near)]
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "unwrapped", "small_box", "slab"])
+def test_nearest_equal_brute_force(name: str) -> None:
+    before = system(name)
+    after = before.copy()
+    after.positions += np.random.default_rng(1).normal(0, 0.5, after.positions.shape)
+    trj = ice.from_ase([before, after])
+    sets = [brute_nearest(ice.to_ase(trj, frame), 6) for frame in (0, 1)]
+    expected = [len(a ^ b) / max(len(a) + len(b), 1) for a, b in zip(*sets, strict=True)]
+    found = ice.lens(trj, n_neighbors=6)["lens"].values[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_nearest_in_a_small_cluster() -> None:
+    cluster = ase.Atoms("O3", [[0, 0, 0], [2, 0, 0], [0, 3, 0]])
+    found = ice.lens(ice.from_ase([cluster, cluster]), n_neighbors=8)["lens"].values[0]
+    assert found.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("options", [{"r_cut": 3.0}, {"n_neighbors": 12}])
+def test_crystal_with_permuted_atoms(options: dict) -> None:
+    """Places stay, identities move: a measure of structure would not see it."""
+    crystal = bulk("Cu", cubic=True) * (4, 4, 4)
+    permuted = crystal[np.random.default_rng(0).permutation(len(crystal))]
+    found = ice.lens(ice.from_ase([crystal, crystal, permuted]), **options)["lens"].values
+    assert not found[0].any()
+    assert found[1].mean() > 0.8
+
+
+@pytest.mark.parametrize("name", ["triclinic", "small_box", "slab", "cluster"])
+def test_swapped_names_change_what_they_touch(name: str) -> None:
+    before = system(name)
+    order = np.arange(len(before))
+    order[[0, 1]] = [1, 0]
+    after = before.copy()
+    after.positions = before.positions[order]
+    trj = ice.from_ase([before, after])
+    expected = brute(ice.to_ase(trj, 0), ice.to_ase(trj, 1), 3.4)
+    found = ice.lens(trj, r_cut=3.4)["lens"].values[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"), [({}, "neither"), ({"r_cut": 3.0, "n_neighbors": 4}, "both")]
+)
+def test_one_rule_for_neighbors(options: dict, found: str) -> None:
+    trj = ice.from_ase([system("orthogonal")] * 2)
+    with pytest.raises(InputError, match=f"exactly one of r_cut and n_neighbors, found {found}"):
+        ice.lens(trj, **options)
+
+
+def test_species_are_the_environment() -> None:
+    before = star(1, 2)
+    before.symbols[2] = "H"
+    after = star(1, 3)
+    after.symbols[2] = "H"
+    trj = ice.from_ase([before, after])
+    assert float(ice.lens(trj, r_cut=1.5, species=["H"])["lens"][0, 0]) == 1.0
+    assert float(ice.lens(trj, r_cut=1.5, species=["O"])["lens"][0, 0]) == np.float32(1 / 3)
 
 
 def star(*neighbors: int) -> ase.Atoms:
