@@ -90,11 +90,11 @@ def environment(atoms: ase.Atoms, center: int) -> tuple[np.ndarray, np.ndarray]:
     cell = atoms.cell.complete().array
     vectors, numbers = [], []
     for shift in product(*[range(-6, 7) if periodic else [0] for periodic in atoms.pbc]):
-        for j in range(len(atoms)):
-            vector = atoms.positions[j] + np.array(shift) @ cell - atoms.positions[center]
-            if 0 < np.linalg.norm(vector) < R_CUT:
-                vectors.append(vector)
-                numbers.append(atoms.numbers[j])
+        moved = atoms.positions + np.array(shift) @ cell - atoms.positions[center]
+        r = np.linalg.norm(moved, axis=1)
+        near = (r > 0) & (r < R_CUT)
+        vectors += moved[near].tolist()
+        numbers += atoms.numbers[near].tolist()
     return np.array(vectors).reshape(-1, 3), np.array(numbers)
 
 
