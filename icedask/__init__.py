@@ -16,6 +16,7 @@ _NAMES = {
     "IcedaskError": "icedask.errors",
     "connect": "icedask.hpc",
     "describe": "icedask.descriptors.lazy",
+    "chill": "icedask.descriptors.chill",
     "chill_plus": "icedask.descriptors.chill",
     "coordination": "icedask.descriptors.coordination",
     "lens": "icedask.descriptors.lens",
@@ -38,7 +39,7 @@ _NAMES = {
 __all__ = ["__version__", *sorted(_NAMES)]
 
 if TYPE_CHECKING:
-    from icedask.descriptors.chill import chill_plus
+    from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens

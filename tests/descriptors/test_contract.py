@@ -22,6 +22,7 @@ from icedask.io import chunks
 from icedask.variables import VARIABLES
 
 OPTIONS: dict[str, dict[str, Any]] = {
+    "chill": {},
     "chill_plus": {},
     "coordination": {"r_cut": 3.4},
     "lens": {"r_cut": 3.6, "delay": 2},
@@ -167,7 +168,7 @@ def test_stored_float32_equals_memory(name: str, mw: xr.Dataset) -> None:
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_every_system(name: str, kind: str) -> None:
     atoms = system(kind)
-    if name == "chill_plus":
+    if name in ("chill", "chill_plus"):
         atoms.symbols[:] = "O"
     found = values(name, ice.from_ase([atoms] * 4))
     finite = found[:2] if name == "lens" else found
@@ -324,7 +325,7 @@ def test_different_centers_are_refused() -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "chill_plus"])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("chill")])
 @pytest.mark.parametrize("species", ["Zz", "Au"])
 def test_absent_species(name: str, species: str) -> None:
     with pytest.raises(InputError, match=species):
