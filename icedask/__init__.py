@@ -19,6 +19,7 @@ _NAMES = {
     "chill": "icedask.descriptors.chill",
     "chill_plus": "icedask.descriptors.chill",
     "coordination": "icedask.descriptors.coordination",
+    "displacement": "icedask.descriptors.displacement",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "from_ase": "icedask.io.interop",
@@ -41,6 +42,7 @@ __all__ = ["__version__", *sorted(_NAMES)]
 if TYPE_CHECKING:
     from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
+    from icedask.descriptors.displacement import displacement
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
