@@ -17,8 +17,10 @@ _NAMES = {
     "connect": "icedask.hpc",
     "describe": "icedask.descriptors.lazy",
     "bispectrum": "icedask.descriptors.bispectrum",
+    "chill": "icedask.descriptors.chill",
     "chill_plus": "icedask.descriptors.chill",
     "coordination": "icedask.descriptors.coordination",
+    "displacement": "icedask.descriptors.displacement",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "symmetry_functions": "icedask.descriptors.symmetry_functions",
@@ -41,8 +43,9 @@ __all__ = ["__version__", *sorted(_NAMES)]
 
 if TYPE_CHECKING:
     from icedask.descriptors.bispectrum import bispectrum
-    from icedask.descriptors.chill import chill_plus
+    from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
+    from icedask.descriptors.displacement import displacement
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap

@@ -123,6 +123,27 @@ def check_trajectory(ds: xr.Dataset, caller: str) -> None:
     check_dataset(ds)
 
 
+def check_even_steps(ds: xr.Dataset, caller: str) -> None:
+    """Raise InputError if the frames are not evenly spaced in time; unknown times (NaN) pass."""
+    if "time" not in ds.variables:
+        return
+    time = ds["time"].values
+    steps = np.diff(time)
+    if not np.isfinite(steps).any():
+        return
+    usual = float(np.nanmedian(steps))
+    # Some formats hold times in single precision.
+    rounding = 4 * np.finfo(np.float32).eps * np.nanmax(np.abs(time))
+    uneven = np.abs(steps - usual) > 1e-3 * abs(usual) + rounding
+    if uneven.any():
+        frame = int(np.argmax(uneven))
+        raise InputError(
+            f"{caller}: expected frames at even time steps, found {steps[frame]:g} picosecond from "
+            f"frame {frame} to the next where {usual:g} is usual; choose evenly spaced frames, for "
+            "example with isel(frame=slice(None, None, 2))"
+        )
+
+
 def check_elements(element: npt.NDArray[np.str_]) -> None:
     """Raise InputError for a symbol that is not a chemical element (nor X)."""
     from ase.data import atomic_numbers

@@ -106,6 +106,7 @@ _SPECS = [
         "local environments and neighbours shuffling",
         "doi:10.1073/pnas.2300565120",
     ),
+    Variable("displacement", (FRAME, ATOM), "float32", "angstrom", "distance moved in the delay"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
     Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),

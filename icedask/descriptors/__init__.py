@@ -10,6 +10,7 @@ _MODULES = (
     "bispectrum",
     "chill",
     "coordination",
+    "displacement",
     "lens",
     "soap",
     "symmetry_functions",

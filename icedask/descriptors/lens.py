@@ -13,6 +13,7 @@ import xarray as xr
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
 from icedask.descriptors.jit import jit
 from icedask.errors import InputError
+from icedask.model import check_even_steps
 from icedask.neighbors import IntArray
 from icedask.variables import FRAME
 
@@ -128,7 +129,7 @@ def lens(
     ------
     InputError
         If an option is out of bounds, not exactly one of r_cut and n_neighbors is given, or the
-        trajectory is not longer than the delay.
+        trajectory is not longer than the delay or not evenly spaced in time.
 
     References
     ----------
@@ -147,6 +148,7 @@ def lens(
         raise InputError(
             f"lens: delay {delay} needs at least {delay + 1} frames, the trajectory has {n_frames}"
         )
+    check_even_steps(trj, "lens")
     if (r_cut is None) == (n_neighbors is None):
         raise InputError(
             "lens: expected exactly one of r_cut and n_neighbors, found "

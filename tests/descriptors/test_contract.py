@@ -23,8 +23,10 @@ from icedask.variables import VARIABLES
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "bispectrum": {"r_cut": 4.0, "twojmax": 4, "dtype": "float64"},
+    "chill": {},
     "chill_plus": {},
     "coordination": {"r_cut": 3.4},
+    "displacement": {"delay": 2},
     "lens": {"r_cut": 3.6, "delay": 2},
     "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
     "symmetry_functions": {
@@ -43,6 +45,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
 }
 NAMES = sorted(OPTIONS)
+WITH_CUTOFF = [name for name in NAMES if name != "displacement"]
+WITH_SPECIES = [name for name in WITH_CUTOFF if not name.startswith("chill")]
 
 
 def trajectory(n_frames: int = 11) -> xr.Dataset:
@@ -123,7 +127,7 @@ def test_atom_blocks_change_nothing(name: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(chunks, "BLOCK_BYTES", 1)
     monkeypatch.setattr(chunks, "INNER_BYTES", 1)
     array = registry()[name].function(trj, **OPTIONS[name])[registry()[name].variable]
-    if name != "lens":
+    if "delay" not in OPTIONS[name]:
         assert len(array.chunks[1]) > 1
     np.testing.assert_allclose(array.values, whole, rtol=1e-10)
 
@@ -182,14 +186,14 @@ def test_stored_float32_equals_memory(name: str, mw: xr.Dataset) -> None:
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_every_system(name: str, kind: str) -> None:
     atoms = system(kind)
-    if name == "chill_plus":
+    if name in ("chill", "chill_plus"):
         atoms.symbols[:] = "O"
     found = values(name, ice.from_ase([atoms] * 4))
-    finite = found[:2] if name == "lens" else found
+    finite = found[:2] if "delay" in OPTIONS[name] else found
     assert np.isfinite(finite).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "lens"])
+@pytest.mark.parametrize("name", [name for name in NAMES if "delay" not in OPTIONS[name]])
 def test_one_frame(name: str) -> None:
     assert values(name, trajectory(1)).shape[0] == 1
 
@@ -221,7 +225,7 @@ def test_run_id_follows_the_options(name: str) -> None:
     function = registry()[name].function
     first = function(trj, **OPTIONS[name]).attrs["run_id"]
     assert function(trj, **OPTIONS[name]).attrs["run_id"] == first
-    other = {**OPTIONS[name], "r_cut": 3.55}
+    other = {**OPTIONS[name], **({"r_cut": 3.55} if name in WITH_CUTOFF else {"delay": 1})}
     assert function(trj, **other).attrs["run_id"] != first
     assert function(trj.isel(frame=slice(0, 4)), **OPTIONS[name]).attrs["run_id"] != first
     assert function(trj.isel(atom=slice(0, 50)), **OPTIONS[name]).attrs["run_id"] != first
@@ -242,14 +246,14 @@ def test_documented(name: str) -> None:
             assert parameter.option.unit == "angstrom"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_CUTOFF)
 @pytest.mark.parametrize("r_cut", [0, -1.0, float("nan"), "six", True])
 def test_bad_cutoff(name: str, r_cut: Any) -> None:
     with pytest.raises(InputError, match="r_cut"):
         registry()[name].function(trajectory(4), **{**OPTIONS[name], "r_cut": r_cut})
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WITH_CUTOFF)
 def test_cutoff_beyond_memory(name: str) -> None:
     with pytest.raises(InputError, match="choose a smaller r_cut"):
         registry()[name].function(trajectory(4), **{**OPTIONS[name], "r_cut": 500.0})
@@ -339,7 +343,7 @@ def test_different_centers_are_refused() -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "chill_plus"])
+@pytest.mark.parametrize("name", WITH_SPECIES)
 @pytest.mark.parametrize("species", ["Zz", "Au"])
 def test_absent_species(name: str, species: str) -> None:
     with pytest.raises(InputError, match=species):
