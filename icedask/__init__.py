@@ -20,6 +20,8 @@ _NAMES = {
     "coordination": "icedask.descriptors.coordination",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
+    "mass_density": "icedask.descriptors.voronoi",
+    "voronoi": "icedask.descriptors.voronoi",
     "from_ase": "icedask.io.interop",
     "from_mdanalysis": "icedask.io.interop",
     "to_ase": "icedask.io.interop",
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
+    from icedask.descriptors.voronoi import mass_density, voronoi
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect
     from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run
