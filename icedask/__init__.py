@@ -24,6 +24,8 @@ _NAMES = {
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "symmetry_functions": "icedask.descriptors.symmetry_functions",
+    "mass_density": "icedask.descriptors.voronoi",
+    "voronoi": "icedask.descriptors.voronoi",
     "from_ase": "icedask.io.interop",
     "from_mdanalysis": "icedask.io.interop",
     "to_ase": "icedask.io.interop",
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
     from icedask.descriptors.symmetry_functions import symmetry_functions
+    from icedask.descriptors.voronoi import mass_density, voronoi
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect
     from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run

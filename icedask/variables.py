@@ -107,6 +107,16 @@ _SPECS = [
         "doi:10.1073/pnas.2300565120",
     ),
     Variable("displacement", (FRAME, ATOM), "float32", "angstrom", "distance moved in the delay"),
+    Variable(
+        "voronoi_volume", (FRAME, ATOM), "float32", "angstrom^3", "volume of the Voronoi cell"
+    ),
+    Variable(
+        "mass_density",
+        (FRAME, ATOM),
+        "float32",
+        "g/cm^3",
+        "mass of the site over the volume of its Voronoi cell",
+    ),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
     Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),

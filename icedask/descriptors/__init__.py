@@ -14,6 +14,7 @@ _MODULES = (
     "lens",
     "soap",
     "symmetry_functions",
+    "voronoi",
 )
 
 

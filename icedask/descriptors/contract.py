@@ -30,6 +30,7 @@ import xarray as xr
 
 from icedask.errors import InputError
 from icedask.neighbors import FloatArray, IntArray, Nearest, Neighbors, k_nearest, neighbor_list
+from icedask.tessellation import Tessellation, tessellate
 
 P = ParamSpec("P")
 
@@ -93,6 +94,19 @@ class Frame:
             self._lists["nearest"] = cached
         indices, vectors, distances = cached
         return Nearest(indices[:, :k], vectors[:, :k], distances[:, :k])
+
+    def voronoi(self) -> Tessellation:
+        """Return the Voronoi cells of the environment; made once for all descriptors."""
+        if "voronoi" not in self._lists:
+            self._lists["voronoi"] = tessellate(
+                self.positions, self.cell, self.pbc, self.environment
+            )
+        cells: Tessellation = self._lists["voronoi"]
+        return cells
+
+    def share(self, other: Frame) -> None:
+        """Take over the neighbour lists and cells of a frame with the same environment."""
+        self._lists = other._lists
 
 
 @dataclass(frozen=True)
