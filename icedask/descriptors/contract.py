@@ -104,10 +104,6 @@ class Frame:
         cells: Tessellation = self._lists["voronoi"]
         return cells
 
-    def share(self, other: Frame) -> None:
-        """Take over the neighbour lists and cells of a frame with the same environment."""
-        self._lists = other._lists
-
 
 @dataclass(frozen=True)
 class Kernel:

@@ -44,20 +44,22 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "g8_outer": [3.0],
         "dtype": "float64",
     },
-}
-NAMES = sorted(OPTIONS)
-WITH_CUTOFF = [name for name in NAMES if name != "displacement"]
-WITH_SPECIES = [name for name in WITH_CUTOFF if not name.startswith("chill")]
     "voronoi": {},
 }
 NAMES = sorted(OPTIONS)
-CUTOFFS = [
-    name
-    for name in NAMES
-    if any(parameter.name == "r_cut" for parameter in registry()[name].parameters)
-]
+
+
+def having(option: str) -> list[str]:
+    return [
+        name
+        for name in NAMES
+        if any(parameter.name == option for parameter in registry()[name].parameters)
+    ]
+
+
 # One change that gives another result; by default another cutoff.
 CHANGES: dict[str, dict[str, Any]] = {
+    "displacement": {"delay": 1},
     "mass_density": {"mass": 18.0},
     "voronoi": {"species": ["O"]},
 }
@@ -250,7 +252,6 @@ def test_run_id_follows_the_options(name: str) -> None:
     function = registry()[name].function
     first = function(trj, **OPTIONS[name]).attrs["run_id"]
     assert function(trj, **OPTIONS[name]).attrs["run_id"] == first
-    other = {**OPTIONS[name], **({"r_cut": 3.55} if name in WITH_CUTOFF else {"delay": 1})}
     other = {**OPTIONS[name], **CHANGES.get(name, {"r_cut": 3.55})}
     assert function(trj, **other).attrs["run_id"] != first
     assert function(trj.isel(frame=slice(0, 4)), **OPTIONS[name]).attrs["run_id"] != first
@@ -272,16 +273,14 @@ def test_documented(name: str) -> None:
             assert parameter.option.unit == "angstrom"
 
 
-@pytest.mark.parametrize("name", WITH_CUTOFF)
-@pytest.mark.parametrize("name", CUTOFFS)
+@pytest.mark.parametrize("name", having("r_cut"))
 @pytest.mark.parametrize("r_cut", [0, -1.0, float("nan"), "six", True])
 def test_bad_cutoff(name: str, r_cut: Any) -> None:
     with pytest.raises(InputError, match="r_cut"):
         registry()[name].function(trajectory(4), **{**OPTIONS[name], "r_cut": r_cut})
 
 
-@pytest.mark.parametrize("name", WITH_CUTOFF)
-@pytest.mark.parametrize("name", CUTOFFS)
+@pytest.mark.parametrize("name", having("r_cut"))
 def test_cutoff_beyond_memory(name: str) -> None:
     with pytest.raises(InputError, match="choose a smaller r_cut"):
         registry()[name].function(trajectory(4), **{**OPTIONS[name], "r_cut": 500.0})
@@ -371,7 +370,9 @@ def test_different_centers_are_refused() -> None:
         )
 
 
-@pytest.mark.parametrize("name", WITH_SPECIES)
+@pytest.mark.parametrize(
+    "name", [name for name in having("species") if not name.startswith("chill")]
+)
 @pytest.mark.parametrize("species", ["Zz", "Au"])
 def test_absent_species(name: str, species: str) -> None:
     with pytest.raises(InputError, match=species):
