@@ -211,8 +211,6 @@ def test_every_system(name: str, kind: str) -> None:
         atoms.symbols[:] = "O"
     found = values(name, ice.from_ase([atoms] * 4))
     finite = found[:2] if "delay" in OPTIONS[name] else found
-    assert np.isfinite(finite).all()
-    finite = found[:2] if name == "lens" else found
     if kind in UNDEFINED.get(name, ()):
         assert not np.isinf(finite).any()
         assert np.isnan(finite).any()
