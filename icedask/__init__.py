@@ -20,6 +20,7 @@ _NAMES = {
     "coordination": "icedask.descriptors.coordination",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
+    "steinhardt": "icedask.descriptors.steinhardt",
     "mass_density": "icedask.descriptors.voronoi",
     "voronoi": "icedask.descriptors.voronoi",
     "from_ase": "icedask.io.interop",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
+    from icedask.descriptors.steinhardt import steinhardt
     from icedask.descriptors.voronoi import mass_density, voronoi
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect

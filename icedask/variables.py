@@ -19,6 +19,7 @@ CELL_VECTOR = "cell_vector"
 SOAP_COMPONENT = "soap_component"
 COMPONENT = "component"
 FEATURE = "feature"
+DEGREE = "degree"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ _SPECS = [
         "g/cm^3",
         "mass of the site over the volume of its Voronoi cell",
     ),
+    Variable(
+        "steinhardt",
+        (FRAME, ATOM, DEGREE),
+        "float32",
+        "1",
+        "bond-orientational order",
+        "doi:10.1103/PhysRevB.28.784",
+    ),
+    Variable("degree", (DEGREE,), "int64", "1", "degree of the spherical harmonics"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
     Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),

@@ -26,6 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lens": {"r_cut": 3.6, "delay": 2},
     "mass_density": {"mass": 18.015},
     "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
+    "steinhardt": {"r_cut": 3.5, "averaged": True},
     "voronoi": {},
 }
 NAMES = sorted(OPTIONS)
@@ -42,6 +43,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 # NaN where the quantity does not exist: too few neighbours, cells that are open.
 UNDEFINED = {
     "mass_density": ("slab", "wire", "cluster"),
+    "steinhardt": ("cluster", "lonely"),
     "voronoi": ("slab", "wire", "cluster"),
 }
 
