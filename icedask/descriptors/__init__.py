@@ -6,7 +6,7 @@ import importlib
 
 from icedask.descriptors.contract import REGISTRY, Descriptor
 
-_MODULES = ("chill", "coordination", "lens", "soap", "steinhardt", "voronoi")
+_MODULES = ("chill", "coordination", "lens", "soap", "steinhardt", "tetrahedral", "voronoi")
 
 
 def registry() -> dict[str, Descriptor]:

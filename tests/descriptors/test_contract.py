@@ -24,9 +24,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "chill_plus": {},
     "coordination": {"r_cut": 3.4},
     "lens": {"r_cut": 3.6, "delay": 2},
+    "local_structure_index": {"r_cut": 3.7},
     "mass_density": {"mass": 18.015},
+    "neighbor_distances": {"n_neighbors": 6},
     "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
     "steinhardt": {"r_cut": 3.5, "averaged": True},
+    "tetrahedral": {},
     "voronoi": {},
 }
 NAMES = sorted(OPTIONS)
@@ -38,10 +41,13 @@ CUTOFFS = [
 # One change that gives another result; by default another cutoff.
 CHANGES: dict[str, dict[str, Any]] = {
     "mass_density": {"mass": 18.0},
+    "neighbor_distances": {"n_neighbors": 5},
+    "tetrahedral": {"measure": "A"},
     "voronoi": {"species": ["O"]},
 }
 # NaN where the quantity does not exist: too few neighbours, cells that are open.
 UNDEFINED = {
+    "local_structure_index": ("cluster", "lonely"),
     "mass_density": ("slab", "wire", "cluster"),
     "steinhardt": ("cluster", "lonely"),
     "voronoi": ("slab", "wire", "cluster"),
