@@ -24,6 +24,10 @@ _NAMES = {
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "symmetry_functions": "icedask.descriptors.symmetry_functions",
+    "steinhardt": "icedask.descriptors.steinhardt",
+    "local_structure_index": "icedask.descriptors.tetrahedral",
+    "neighbor_distances": "icedask.descriptors.tetrahedral",
+    "tetrahedral": "icedask.descriptors.tetrahedral",
     "mass_density": "icedask.descriptors.voronoi",
     "voronoi": "icedask.descriptors.voronoi",
     "from_ase": "icedask.io.interop",
@@ -51,7 +55,13 @@ if TYPE_CHECKING:
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.soap import soap
+    from icedask.descriptors.steinhardt import steinhardt
     from icedask.descriptors.symmetry_functions import symmetry_functions
+    from icedask.descriptors.tetrahedral import (
+        local_structure_index,
+        neighbor_distances,
+        tetrahedral,
+    )
     from icedask.descriptors.voronoi import mass_density, voronoi
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect

@@ -21,6 +21,8 @@ BISPECTRUM_COMPONENT = "bispectrum_component"
 COMPONENT = "component"
 FEATURE = "feature"
 FUNCTION = "function"
+DEGREE = "degree"
+NEIGHBOR = "neighbor"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,39 @@ _SPECS = [
         "g/cm^3",
         "mass of the site over the volume of its Voronoi cell",
     ),
+    Variable(
+        "steinhardt",
+        (FRAME, ATOM, DEGREE),
+        "float32",
+        "1",
+        "bond-orientational order",
+        "doi:10.1103/PhysRevB.28.784",
+    ),
+    Variable("degree", (DEGREE,), "int64", "1", "degree of the spherical harmonics"),
+    Variable(
+        "tetrahedral",
+        (FRAME, ATOM),
+        "float32",
+        "1",
+        "tetrahedral order of the four nearest neighbours",
+        "doi:10.1038/35053024",
+    ),
+    Variable(
+        "local_structure_index",
+        (FRAME, ATOM),
+        "float32",
+        "angstrom^2",
+        "variance of the gaps between the distances of successive neighbours",
+        "doi:10.1063/1.471475",
+    ),
+    Variable(
+        "neighbor_distance",
+        (FRAME, ATOM, NEIGHBOR),
+        "float32",
+        "angstrom",
+        "distance to each of the nearest neighbours",
+    ),
+    Variable("neighbor", (NEIGHBOR,), "int64", "1", "rank of the neighbour by distance"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
     Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),

@@ -13,7 +13,9 @@ _MODULES = (
     "displacement",
     "lens",
     "soap",
+    "steinhardt",
     "symmetry_functions",
+    "tetrahedral",
     "voronoi",
 )
 

@@ -28,7 +28,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "coordination": {"r_cut": 3.4},
     "displacement": {"delay": 2},
     "lens": {"r_cut": 3.6, "delay": 2},
+    "local_structure_index": {"r_cut": 3.7},
     "mass_density": {"mass": 18.015},
+    "neighbor_distances": {"n_neighbors": 6},
     "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
     "symmetry_functions": {
         "r_cut": 4.0,
@@ -44,6 +46,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "g8_outer": [3.0],
         "dtype": "float64",
     },
+    "steinhardt": {"r_cut": 3.5, "averaged": True},
+    "tetrahedral": {},
     "voronoi": {},
 }
 NAMES = sorted(OPTIONS)
@@ -61,11 +65,15 @@ def having(option: str) -> list[str]:
 CHANGES: dict[str, dict[str, Any]] = {
     "displacement": {"delay": 1},
     "mass_density": {"mass": 18.0},
+    "neighbor_distances": {"n_neighbors": 5},
+    "tetrahedral": {"measure": "A"},
     "voronoi": {"species": ["O"]},
 }
 # NaN where the quantity does not exist: too few neighbours, cells that are open.
 UNDEFINED = {
+    "local_structure_index": ("cluster", "lonely"),
     "mass_density": ("slab", "wire", "cluster"),
+    "steinhardt": ("cluster", "lonely"),
     "voronoi": ("slab", "wire", "cluster"),
 }
 

@@ -1,0 +1,237 @@
+"""Steinhardt parameters against freud, exact lattices and harmonics summed by brute force."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import ase
+import freud
+import numpy as np
+import pytest
+import xarray as xr
+from ase.build import bulk
+from scipy.special import sph_harm_y
+from systems import SYSTEMS, system, water_like
+
+import icedask as ice
+from icedask.descriptors.contract import Frame
+from icedask.descriptors.steinhardt import invariants, wigner_3j
+from icedask.errors import InputError
+
+DEGREES = (0, 1, 2, 3, 4, 6, 9, 12, 20)
+
+
+def kernel(atoms: ase.Atoms, degrees: tuple[int, ...] = (4, 6), **options: Any) -> np.ndarray:
+    """Return the invariants of float64 positions."""
+    chosen = {"r_cut": None, "n_neighbors": None, "averaged": False, "invariant": "q", **options}
+    frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
+    return invariants(frame, degrees, **chosen)
+
+
+def brute_bonds(atoms: ase.Atoms, r_cut: float) -> list[list[tuple[float, int, np.ndarray]]]:
+    """Return (distance, neighbour, vector) of every pair, every image counted, sorted."""
+    wrapped = atoms.copy()
+    wrapped.wrap(eps=0)
+    cell = wrapped.cell.complete().array
+    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    reach = [int(r_cut / h) + 2 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)]
+    bonds: list[list[tuple[float, int, np.ndarray]]] = [[] for _ in atoms]
+    for shift in product(*[range(-n, n + 1) for n in reach]):
+        for i, here in enumerate(wrapped.positions):
+            vectors = wrapped.positions + np.array(shift) @ cell - here
+            distances = np.linalg.norm(vectors, axis=1)
+            for j in np.flatnonzero(distances < r_cut):
+                if j != i or any(shift):
+                    bonds[i].append((distances[j], int(j), vectors[j]))
+    return [sorted(of_one, key=lambda bond: bond[0]) for of_one in bonds]
+
+
+def brute_q(
+    bonds: list[list[tuple[float, int, np.ndarray]]], degree: int, averaged: bool
+) -> np.ndarray:
+    m = np.arange(-degree, degree + 1)[:, None]
+    q_lm = np.full((len(bonds), 2 * degree + 1), np.nan, complex)
+    for i, of_one in enumerate(bonds):
+        if of_one:
+            x, y, z = np.array([vector / distance for distance, _, vector in of_one]).T
+            values = sph_harm_y(degree, m, np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x))
+            q_lm[i] = values.mean(axis=1)
+    if averaged:
+        q_lm = np.array(
+            [
+                np.mean([q_lm[i], *(q_lm[j] for _, j, _ in of_one)], axis=0)
+                for i, of_one in enumerate(bonds)
+            ]
+        )
+    return np.sqrt(4 * np.pi / (2 * degree + 1) * (abs(q_lm) ** 2).sum(axis=1))
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_equals_brute_force(kind: str, averaged: bool) -> None:
+    atoms = system(kind)
+    bonds = brute_bonds(atoms, 3.4)
+    found = kernel(atoms, DEGREES, r_cut=3.4, averaged=averaged)
+    expected = np.array([brute_q(bonds, degree, averaged) for degree in DEGREES]).T
+    assert (np.isnan(expected).all()) == (kind == "lonely")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+# Eighteen neighbours complete the shells in the small box, images of the atom itself among them.
+@pytest.mark.parametrize(
+    ("kind", "n"),
+    [("triclinic", 6), ("unwrapped", 6), ("small_box", 18), ("wire", 6), ("cluster", 6)],
+)
+def test_nearest_equals_brute_force(kind: str, n: int) -> None:
+    atoms = system(kind)
+    bonds = [of_one[:n] for of_one in brute_bonds(atoms, 8.0)]
+    assert all(len(of_one) == n for of_one in bonds)
+    found = kernel(atoms, DEGREES, n_neighbors=n, averaged=True)
+    expected = np.array([brute_q(bonds, degree, True) for degree in DEGREES]).T
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_images_of_the_atom_itself() -> None:
+    # One atom in a skewed cell: all neighbours are its own images.
+    atoms = ase.Atoms("O", cell=[[2, 0, 0], [0.4, 2.3, 0], [-0.7, 0.3, 2.5]], pbc=True)
+    bonds = brute_bonds(atoms, 5.0)
+    assert len(bonds[0]) > 30
+    found = kernel(atoms, (4, 6, 8), r_cut=5.0, averaged=True)[0]
+    np.testing.assert_allclose(found, [brute_q(bonds, d, True)[0] for d in (4, 6, 8)], atol=1e-6)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("invariant", ["q", "w", "w_hat"])
+@pytest.mark.parametrize("frame", [0, -1])
+def test_equals_freud(mw: xr.Dataset, frame: int, invariant: str, averaged: bool) -> None:
+    atoms = ice.to_ase(mw, frame)
+    found = kernel(atoms, (2, 3, 4, 6, 8), r_cut=3.5, averaged=averaged, invariant=invariant)
+    listed = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers).all_neighbors(3.5)
+    n = len(atoms)
+    pairs = freud.locality.NeighborList.from_arrays(
+        n, n, listed.rows, listed.indices, listed.vectors.astype(np.float32)
+    )
+    peer = freud.order.Steinhardt(
+        [2, 3, 4, 6, 8],
+        average=averaged,
+        wl=invariant != "q",
+        wl_normalize=invariant == "w_hat",
+    )
+    peer.compute((freud.box.Box(*atoms.cell.lengths()), atoms.positions), neighbors=pairs)
+    expected = peer.particle_order
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    assert np.nanstd(found[:, 3]) > 1e-4
+    # freud is float32 inside: bonds along the axis of the harmonics lose digits.
+    error = abs(found - expected)
+    assert np.nanquantile(error, 0.95) < 1e-5
+    assert np.nanmax(error) < 5e-4
+
+
+def hcp() -> ase.Atoms:
+    return bulk("Mg", "hcp", a=3.2, c=3.2 * np.sqrt(8 / 3))
+
+
+def icosahedron() -> ase.Atoms:
+    golden = (1 + np.sqrt(5)) / 2
+    corners = [(0, s, t * golden) for s in (-1, 1) for t in (-1, 1)]
+    around = [np.roll(corner, turn) for corner in corners for turn in range(3)]
+    return ase.Atoms("Cu13", [(0, 0, 0), *around])
+
+
+@pytest.mark.parametrize(
+    ("atoms", "n_neighbors", "q", "w_hat"),
+    [
+        (bulk("Cu", "fcc", a=3.6), 12, (0.190941, 0.574524), (-0.159317, -0.013161)),
+        (bulk("Fe", "bcc", a=2.9), 14, (0.036370, 0.510688), (0.159317, 0.013161)),
+        (hcp(), 12, (0.097222, 0.484762), (0.134097, -0.012442)),
+        (bulk("O", "diamond", a=6.37), 4, (0.509175, 0.628539), (-0.159317, 0.013161)),
+        (icosahedron(), 12, (0, 0.663325), (np.nan, -0.169754)),
+    ],
+    ids=["fcc", "bcc", "hcp", "diamond", "icosahedron"],
+)
+def test_exact(atoms: ase.Atoms, n_neighbors: int, q: Any, w_hat: Any) -> None:
+    np.testing.assert_allclose(kernel(atoms, n_neighbors=n_neighbors)[0], q, atol=2e-6)
+    found = kernel(atoms, n_neighbors=n_neighbors, invariant="w_hat")[0]
+    np.testing.assert_allclose(found, w_hat, atol=2e-6)
+    if atoms.pbc.all():
+        # The two sublattices of hcp and diamond are mirror images: even degrees are the same.
+        averaged = kernel(atoms, n_neighbors=n_neighbors, averaged=True)[0]
+        np.testing.assert_allclose(averaged, q, atol=2e-6)
+
+
+def test_degrees_keep_their_order_and_name() -> None:
+    trj = ice.from_ase(water_like())
+    found = ice.steinhardt(trj, degrees=[6, 3], r_cut=3.5)["steinhardt"]
+    assert found.dims == ("frame", "atom", "degree")
+    assert found["degree"].values.tolist() == [6, 3]
+    alone = ice.steinhardt(trj, degrees=[3], r_cut=3.5)["steinhardt"]
+    assert alone.shape == (1, trj.sizes["atom"], 1)
+    np.testing.assert_array_equal(found.sel(degree=3), alone.sel(degree=3))
+
+
+def test_odd_degrees_have_no_third_order() -> None:
+    found = kernel(water_like(), (3, 5), r_cut=3.5, invariant="w")
+    np.testing.assert_array_equal(found, 0)
+
+
+def test_too_few_neighbors() -> None:
+    atoms = ase.Atoms("O4", [[0, 0, 0], [2, 0, 0], [0, 2.5, 0], [40, 0, 0]])
+    within = kernel(atoms, r_cut=2.2)
+    assert np.isnan(within).all(axis=1).tolist() == [False, False, True, True]
+    assert np.isnan(kernel(atoms, r_cut=2.2, invariant="w", degrees=(3,))).sum() == 2
+    assert np.isfinite(kernel(atoms, n_neighbors=3)).all()
+    assert np.isnan(kernel(atoms, n_neighbors=4, averaged=True)).all()
+
+
+def test_species_and_centers() -> None:
+    atoms = water_like()
+    water = atoms + ase.Atoms("H" * len(atoms), atoms.positions + np.array([0.4, 0.6, 0.5]))
+    plain = ice.steinhardt(ice.from_ase(atoms), n_neighbors=4, averaged=True)["steinhardt"]
+    trj = ice.from_ase(water)
+    options: dict[str, Any] = {"n_neighbors": 4, "averaged": True, "species": ["O"]}
+    found = ice.steinhardt(trj, centers="element O", **options)["steinhardt"]
+    np.testing.assert_allclose(found, plain, atol=1e-6)
+    # Around a hydrogen the oxygens alone count, that at 0.9 angstrom too.
+    around = ice.steinhardt(trj, centers="element H", **options)["steinhardt"]
+    assert np.isfinite(around).all()
+    assert float(abs(around - plain.values).max()) > 0.01
+
+
+@pytest.mark.parametrize("options", [{}, {"r_cut": 3.5, "n_neighbors": 4}])
+def test_one_choice_of_neighbors(options: Any) -> None:
+    with pytest.raises(InputError, match=r"exactly one of r_cut and n_neighbors.*give r_cut=3.5"):
+        ice.steinhardt(ice.from_ase(water_like()), **options)
+
+
+def test_repeated_degree() -> None:
+    with pytest.raises(InputError, match=r"each degree once, found \[4, 4\]"):
+        ice.steinhardt(ice.from_ase(water_like()), degrees=[4, 4], r_cut=3.5)
+
+
+@pytest.mark.parametrize("degree", [2, 4, 6, 8])
+def test_wigner_3j(degree: int) -> None:
+    """The symbols are the one vector of unit length that no rotation changes."""
+    orders = range(-degree, degree + 1)
+    states = [m for m in product(orders, repeat=3) if sum(m) == 0]
+    raised = {m: row for row, m in enumerate(m for m in product(orders, repeat=3) if sum(m) == 1)}
+    ladder = np.zeros((len(raised), len(states)))
+    for column, m in enumerate(states):
+        for axis in range(3):
+            if m[axis] < degree:
+                up = tuple(m[i] + (i == axis) for i in range(3))
+                ladder[raised[up], column] += np.sqrt(
+                    degree * (degree + 1) - m[axis] * (m[axis] + 1)
+                )
+    expected = np.linalg.svd(ladder)[2][-1]
+    # Racah's sign: that of (-1)^(3 l / 2) for the symbol with m = 0.
+    expected *= np.sign(expected[states.index((0, 0, 0))]) * (-1) ** (degree // 2)
+    found = [wigner_3j(degree, a, b) for a, b, _ in states]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_wigner_3j_of_high_degree_is_normalised() -> None:
+    squares = [
+        wigner_3j(20, a, b) ** 2 for a, b in product(range(-20, 21), repeat=2) if abs(a + b) <= 20
+    ]
+    assert abs(sum(squares) - 1) < 1e-12
