@@ -27,8 +27,8 @@ from icedask.descriptors.contract import (
     Species,
     descriptor,
 )
-from icedask.descriptors.jit import jit
 from icedask.errors import InputError
+from icedask.jit import jit
 from icedask.model import check_elements
 from icedask.neighbors import FloatArray, IntArray, Neighbors
 from icedask.variables import BISPECTRUM_COMPONENT

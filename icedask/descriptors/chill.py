@@ -10,8 +10,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.descriptors.contract import Frame, Kernel, Option, Species, descriptor
-from icedask.descriptors.jit import jit
 from icedask.errors import InputError
+from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray
 
 CLASSES = (

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
-from icedask.descriptors.jit import jit
 from icedask.errors import InputError
+from icedask.jit import jit
 from icedask.model import check_even_steps
 from icedask.neighbors import IntArray
 from icedask.variables import FRAME

@@ -17,7 +17,7 @@ from numba import float32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from icedask.descriptors.jit import jit
+from icedask.jit import jit
 
 # Neighbours that are expanded together: their radial functions and harmonics stay in the L1 cache.
 BLOCK = 32

@@ -21,8 +21,8 @@ from icedask.descriptors.contract import (
     Species,
     descriptor,
 )
-from icedask.descriptors.jit import jit
 from icedask.errors import InputError
+from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray
 from icedask.variables import DEGREE
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from icedask.descriptors.jit import jit
+from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
-from icedask.descriptors.jit import jit
+from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray
 from icedask.variables import NEIGHBOR
 
