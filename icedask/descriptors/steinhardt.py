@@ -270,14 +270,16 @@ def third_order(orders: FloatArray, offsets: IntArray, terms: Triples) -> FloatA
 
 
 def find_bonds(frame: Frame, r_cut: float | None, n_neighbors: int | None) -> Bonds:
-    """Return the neighbours within a cutoff, or the nearest ones.
+    """Return the neighbours within a cutoff, or the nearest, or else those by Voronoi faces.
 
     An atom that has fewer than n_neighbors is left without any.
     """
     if r_cut is not None:
         listed = frame.all_neighbors(r_cut)
         return Bonds(listed.indptr[:-1], listed.counts, *listed[1:], np.ones(len(listed.indices)))
-    assert n_neighbors is not None
+    if n_neighbors is None:
+        cells = frame.voronoi()
+        return Bonds(cells.faces.indptr[:-1], cells.faces.counts, *cells.faces[1:], cells.areas)
     nearest = frame.nearest(n_neighbors)
     complete = nearest.indices[:, -1] >= 0
     return Bonds(
@@ -341,6 +343,9 @@ def steinhardt(
     n_neighbors: Annotated[
         int | None, Option("Neighbours are this many nearest atoms.", at_least=1)
     ] = None,
+    weighted: Annotated[
+        bool, Option("Neighbours share a face of the Voronoi cell, and count by its area.")
+    ] = False,
     averaged: Annotated[
         bool, Option("Average q_lm over the atom and its neighbours first.")
     ] = False,
@@ -360,8 +365,10 @@ def steinhardt(
     w_l = sum over m1 + m2 + m3 = 0 of (l l l; m1 m2 m3) q_lm1 q_lm2 q_lm3 with Wigner's 3j symbol
     (zero for odd l), and w_hat_l = w_l / (sum_m |q_lm|^2)^(3/2), NaN where the sum vanishes
     (below 1e-10). Averaged, q_lm is replaced by its mean over the atom and its neighbours, as
-    Lechner and Dellago do. The neighbours are chosen by either r_cut or n_neighbors. In a cell
-    smaller than their distance every periodic image counts, those of the atom itself too.
+    Lechner and Dellago do. The neighbours are chosen by r_cut, by n_neighbors, or by the faces of
+    the Voronoi cells (weighted): there q_lm is the mean weighted by the area of the faces, and
+    small displacements change it little. The average over the neighbours is not weighted. In a
+    cell smaller than their distance every periodic image counts, those of the atom itself too.
 
     {parameters}
 
@@ -369,19 +376,20 @@ def steinhardt(
     -------
     xarray.Dataset
         steinhardt (frame, atom, degree), float32; the coordinate degree holds l. NaN for an atom
-        without neighbours or with fewer than n_neighbors; averaged, also for one with such a
-        neighbour.
+        without neighbours, with fewer than n_neighbors, or, weighted, without a closed cell (see
+        `voronoi`); averaged, also for one with such a neighbour.
 
     Raises
     ------
     InputError
-        If an option is out of bounds, a degree is given twice, or not exactly one of r_cut and
-        n_neighbors is given.
+        If an option is out of bounds, a degree is given twice, or not exactly one of r_cut,
+        n_neighbors and weighted is given.
 
     References
     ----------
     Steinhardt, Nelson and Ronchetti, Phys. Rev. B 28, 784 (1983), doi:10.1103/PhysRevB.28.784;
-    averaged: Lechner and Dellago, J. Chem. Phys. 129, 114707 (2008), doi:10.1063/1.2977970
+    averaged: Lechner and Dellago, J. Chem. Phys. 129, 114707 (2008), doi:10.1063/1.2977970;
+    weighted: Mickel et al., J. Chem. Phys. 138, 044501 (2013), doi:10.1063/1.4774084
 
     Examples
     --------
@@ -391,11 +399,14 @@ def steinhardt(
     >>> ice.steinhardt(trj, n_neighbors=12)["steinhardt"].values[0, 0].round(3)
     array([0.191, 0.575], dtype=float32)
     """
-    if (r_cut is None) == (n_neighbors is None):
-        found = "neither" if r_cut is None else "both"
+    chosen = {"r_cut": r_cut is not None, "n_neighbors": n_neighbors is not None}
+    chosen["weighted"] = weighted
+    if sum(chosen.values()) != 1:
+        found = " and ".join(name for name, is_given in chosen.items() if is_given) or "none"
         raise InputError(
-            f"steinhardt: expected exactly one of r_cut and n_neighbors, found {found}; give "
-            "r_cut=3.5 for all neighbours within 3.5 angstrom, or n_neighbors=4 for the 4 nearest"
+            "steinhardt: expected exactly one of r_cut, n_neighbors and weighted, found "
+            f"{found}; give r_cut=3.5 for all neighbours within 3.5 angstrom, n_neighbors=4 for "
+            "the 4 nearest, or weighted=True for those that share a face of the Voronoi cell"
         )
     if len(set(degrees)) < len(degrees):
         raise InputError(
@@ -417,5 +428,5 @@ def steinhardt(
         tail=(DEGREE, len(degrees)),
         coords={"degree": np.array(degrees)},
         species=species,
-        attrs={"invariant": invariant, "averaged": int(averaged)},
+        attrs={"invariant": invariant, "averaged": int(averaged), "weighted": int(weighted)},
     )

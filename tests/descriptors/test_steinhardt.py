@@ -18,6 +18,7 @@ import icedask as ice
 from icedask.descriptors.contract import Frame
 from icedask.descriptors.steinhardt import invariants, wigner_3j
 from icedask.errors import InputError
+from icedask.tessellation import Tessellation, tessellate
 
 DEGREES = (0, 1, 2, 3, 4, 6, 9, 12, 20)
 
@@ -128,6 +129,70 @@ def test_equals_freud(mw: xr.Dataset, frame: int, invariant: str, averaged: bool
     assert np.nanmax(error) < 5e-4
 
 
+def weighted_brute_q(cells: Tessellation, degree: int, averaged: bool) -> np.ndarray:
+    m = np.arange(-degree, degree + 1)[:, None]
+    faces = cells.faces
+    neighbors = [
+        faces.indices[a:b] for a, b in zip(faces.indptr[:-1], faces.indptr[1:], strict=True)
+    ]
+    q_lm = np.full((len(neighbors), 2 * degree + 1), np.nan, complex)
+    for i in np.flatnonzero(faces.counts):
+        own = slice(faces.indptr[i], faces.indptr[i + 1])
+        x, y, z = (faces.vectors[own] / faces.distances[own, None]).T
+        values = sph_harm_y(degree, m, np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x))
+        q_lm[i] = np.average(values, axis=1, weights=cells.areas[own])
+    if averaged:
+        q_lm = np.array([q_lm[[i, *n]].mean(axis=0) for i, n in enumerate(neighbors)])
+    return np.sqrt(4 * np.pi / (2 * degree + 1) * (abs(q_lm) ** 2).sum(axis=1))
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("kind", SYSTEMS)
+def test_weighted_equals_brute_force(kind: str, averaged: bool) -> None:
+    atoms = system(kind)
+    cells = tessellate(atoms.positions, atoms.cell.array, atoms.pbc)
+    expected = np.array([weighted_brute_q(cells, degree, averaged) for degree in DEGREES]).T
+    assert np.isnan(expected).any() == (not all(atoms.pbc))
+    found = kernel(atoms, DEGREES, averaged=averaged)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("invariant", ["q", "w", "w_hat"])
+def test_weighted_equals_freud(mw: xr.Dataset, invariant: str, averaged: bool) -> None:
+    atoms = ice.to_ase(mw, 0)
+    options: dict[str, Any] = {"averaged": averaged, "invariant": invariant}
+    found = ice.steinhardt(mw.isel(frame=[0]), degrees=[2, 3, 4, 6, 8], weighted=True, **options)[
+        "steinhardt"
+    ].values[0]
+    peer = freud.order.Steinhardt(
+        [2, 3, 4, 6, 8],
+        average=averaged,
+        wl=invariant != "q",
+        wl_normalize=invariant == "w_hat",
+        weighted=True,
+    )
+    points = (freud.box.Box(*atoms.cell.lengths()), atoms.positions)
+    peer.compute(points, neighbors=freud.locality.Voronoi().compute(points).nlist)
+    error = abs(found - peer.particle_order)
+    assert found[:, 3].std() > 1e-4
+    assert np.quantile(error, 0.95) < 1e-5
+    assert error.max() < 5e-4
+
+
+def test_weighted_is_stable_where_faces_come_and_go() -> None:
+    # In a simple cubic crystal four cells meet in an edge, in general position only three: the
+    # smallest displacement adds faces.
+    crystal = bulk("Po", "sc", a=3.0) * (4, 4, 4)
+    rattled = crystal.copy()
+    rattled.positions += np.random.default_rng(0).normal(0, 1e-3, crystal.positions.shape)
+    exact = (0.763763, 0.353553)
+    np.testing.assert_allclose(kernel(crystal), np.tile(exact, (64, 1)), atol=1e-5)
+    np.testing.assert_allclose(kernel(rattled), np.tile(exact, (64, 1)), atol=5e-3)
+    cells = tessellate(rattled.positions, rattled.cell.array, rattled.pbc)
+    assert cells.faces.counts.mean() > 10
+
+
 def hcp() -> ase.Atoms:
     return bulk("Mg", "hcp", a=3.2, c=3.2 * np.sqrt(8 / 3))
 
@@ -198,9 +263,16 @@ def test_species_and_centers() -> None:
     assert float(abs(around - plain.values).max()) > 0.01
 
 
-@pytest.mark.parametrize("options", [{}, {"r_cut": 3.5, "n_neighbors": 4}])
-def test_one_choice_of_neighbors(options: Any) -> None:
-    with pytest.raises(InputError, match=r"exactly one of r_cut and n_neighbors.*give r_cut=3.5"):
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({}, "none"),
+        ({"r_cut": 3.5, "n_neighbors": 4}, "r_cut and n_neighbors"),
+        ({"n_neighbors": 4, "weighted": True}, "n_neighbors and weighted"),
+    ],
+)
+def test_one_choice_of_neighbors(options: Any, found: str) -> None:
+    with pytest.raises(InputError, match=f"exactly one of r_cut.*found {found}; give r_cut=3.5"):
         ice.steinhardt(ice.from_ase(water_like()), **options)
 
 
