@@ -13,8 +13,8 @@ from icedask.neighbors import FloatArray, IntArray, Neighbors, complete_cell, ne
 _MARGIN = 20.0
 # The tessellation ends the process when two points are as close as its rounding errors.
 _COINCIDENT = 1e-3
-# For the search of coincident atoms: a much shorter cutoff makes the list slower, not faster.
-_SEARCH = 0.1
+# For the search of coincident atoms: a shorter cutoff makes the list slower, not faster.
+_SEARCH = 1.5
 
 
 class Tessellation(NamedTuple):
@@ -72,6 +72,8 @@ def _cells(box: _Box, pbc: npt.NDArray[np.bool_]) -> tuple[Tessellation, npt.NDA
     """Return the cells of atoms of which no two coincide, and which of the cells are open."""
     import freud
 
+    from icedask.face_vectors import face_vectors
+
     # freud wants the vectors as columns of an upper triangular matrix.
     _, upright = np.linalg.qr(box.cell.T)
     upright *= np.sign(np.diag(upright))[:, None]
@@ -79,15 +81,13 @@ def _cells(box: _Box, pbc: npt.NDArray[np.bool_]) -> tuple[Tessellation, npt.NDA
         (freud.box.Box.from_matrix(upright), (box.fractional - 0.5) @ upright.T)
     )
     bonds = diagram.nlist
-    first, second = bonds[:].astype(np.int64).T
-    indptr = np.searchsorted(first, np.arange(len(box.fractional) + 1))
-    # Its vectors are float32, but good enough to tell which image of the neighbour is meant.
-    apart = box.fractional[second] - box.fractional[first]
-    images = np.round(bonds.vectors @ np.linalg.inv(upright).T - apart)
-    vectors = (apart + images) @ box.cell
-    faces = Neighbors(indptr, second, vectors, np.linalg.norm(vectors, axis=1))
-    across = images[:, ~pbc].any(axis=1)
-    is_open = np.bincount(first[across], minlength=len(box.fractional)) > 0
+    first, second = bonds.query_point_indices, bonds.point_indices
+    # The vectors are float32, but good enough to tell which image of the neighbour is meant.
+    vectors, distances, is_open = face_vectors(
+        first, second, bonds.vectors, np.linalg.inv(upright.T), box.fractional, box.cell, pbc
+    )
+    indptr = np.searchsorted(first, np.arange(len(box.fractional) + 1, dtype=np.uint32))
+    faces = Neighbors(indptr, second.astype(np.int64), vectors, distances)
     return Tessellation(diagram.volumes, faces, bonds.weights.astype(np.float64)), is_open
 
 
@@ -150,8 +150,9 @@ def tessellate(
     double, repeated = _coincident(box)
     part, void = _cells(box._replace(fractional=box.fractional[~repeated]), pbc)
     void |= double[~repeated]
-    has_cell = ~void[part.faces.rows]
-    kept = Tessellation(
-        np.where(void, np.nan, part.volumes), part.faces.where(has_cell), part.areas[has_cell]
-    )
-    return _spread(kept, members[~repeated], n_atoms)
+    if void.any():
+        has_cell = ~void[part.faces.rows]
+        part = Tessellation(
+            np.where(void, np.nan, part.volumes), part.faces.where(has_cell), part.areas[has_cell]
+        )
+    return _spread(part, members[~repeated], n_atoms)
