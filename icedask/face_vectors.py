@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from icedask.descriptors.jit import jit
+from icedask.jit import jit
 from icedask.neighbors import FloatArray
 
 

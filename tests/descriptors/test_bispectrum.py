@@ -13,7 +13,8 @@ from scipy.spatial.transform import Rotation
 from systems import system
 
 import icedask as ice
-from icedask.descriptors.bispectrum import Mapping, clebsch_gordan, components, describe_centers
+from icedask.descriptors.bispectrum import describe_centers
+from icedask.descriptors.bispectrum_kernels import Mapping, clebsch_gordan, components
 from icedask.descriptors.contract import Frame
 from icedask.errors import InputError
 
@@ -132,6 +133,12 @@ def test_no_neighbors_is_the_centre_alone(self_weight: float) -> None:
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-13)
     if self_weight == 1.0:
         assert_rows_equal(found, lammps(atoms, **ICE))
+
+
+def test_an_atom_at_the_place_of_the_centre_does_not_count() -> None:
+    atoms = system("triclinic")
+    atoms += atoms[:3]
+    assert_rows_equal(computed(atoms, **ICE), lammps(atoms, **ICE))
 
 
 @pytest.mark.parametrize("twojmax", [3, 8, 14])
