@@ -52,13 +52,11 @@ class Neighbors(NamedTuple):
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Neighbors:
         """Return the list with only some of its pairs."""
-        counts = np.bincount(self.rows[keep], minlength=len(self.indptr) - 1)
-        return Neighbors(
-            np.concatenate([[0], np.cumsum(counts)]),
-            self.indices[keep],
-            self.vectors[keep],
-            self.distances[keep],
-        )
+        from icedask.neighbor_rows import keep_pairs
+
+        kept = _room(np.zeros_like(self.indptr), int(np.count_nonzero(keep)))
+        keep_pairs(self, keep, kept)
+        return kept
 
 
 class Nearest(NamedTuple):
@@ -110,8 +108,30 @@ def wrap(
     return fractional @ cell, fractional
 
 
+def _room(indptr: IntArray, n_pairs: int) -> Neighbors:
+    """Return a list with row starts, and room for the pairs."""
+    # One piece of memory: the system hands out large ones in large pages, many times faster.
+    memory = np.empty(5 * n_pairs)
+    indices, distances = memory[4 * n_pairs :].view(np.int64), memory[3 * n_pairs : 4 * n_pairs]
+    return Neighbors(indptr, indices, memory[: 3 * n_pairs].reshape(n_pairs, 3), distances)
+
+
+def _square_limit(r_cut: float) -> float:
+    """Return the largest number whose square root is below r_cut."""
+    limit = r_cut * r_cut
+    while np.sqrt(limit) >= r_cut:
+        limit = np.nextafter(limit, 0)
+    while np.sqrt(np.nextafter(limit, np.inf)) < r_cut:
+        limit = np.nextafter(limit, np.inf)
+    return limit
+
+
 def neighbor_list(
-    positions: npt.ArrayLike, cell: npt.ArrayLike, pbc: npt.ArrayLike, r_cut: float
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    r_cut: float,
+    environment: npt.NDArray[np.bool_] | None = None,
 ) -> Neighbors:
     """Find all pairs closer than a cutoff.
 
@@ -125,6 +145,8 @@ def neighbor_list(
         Periodicity along each cell vector. The cell may be smaller than the cutoff.
     r_cut : float, angstrom
         Pairs with distance < r_cut are listed.
+    environment : (n_atoms,) bool, optional
+        Atoms that count as neighbours; all by default.
 
     Returns
     -------
@@ -141,23 +163,29 @@ def neighbor_list(
     >>> neighbor_list([[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [True] * 3, 1.1).counts
     array([6])
     """
-    from vesin import NeighborList
-
-    from icedask.pair_rows import pair_rows
+    from icedask.cells import make_bins
+    from icedask.neighbor_rows import count_neighbors, fill_rows
 
     if not r_cut > 0:
         raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
-    pbc = np.asarray(pbc, bool)
-    cell = complete_cell(np.asarray(cell, float))
-    points, _ = wrap(np.asarray(positions, float), cell, pbc)
-    if len(points) == 0:
-        return Neighbors(
-            np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0)
-        )
-    # Half the pairs, sorted by us: twice as fast as the full sorted list.
-    finder = NeighborList(cutoff=r_cut, full_list=False, sorted=False, n_threads=1)
-    first, second, distances, vectors = finder.compute(points, cell, pbc, "ijdD")
-    return Neighbors(*pair_rows(len(points), first, second, distances, vectors, r_cut))
+    positions, pbc = np.asarray(positions, float), np.asarray(pbc, bool)
+    n_atoms = len(positions)
+    points, source = with_images(positions, np.asarray(cell, float), pbc, r_cut)
+    centers = points[:n_atoms]
+    own = np.full(len(points), -1)
+    own[:n_atoms] = np.arange(n_atoms)
+    if environment is not None:
+        counts = environment[source]
+        points, source, own = points[counts], source[counts], own[counts]
+    if not len(points):
+        return _room(np.zeros(n_atoms + 1, np.int64), 0)
+    bins = make_bins(points, np.zeros(len(points), np.int64), 1, centers, r_cut)
+    limit = _square_limit(r_cut)
+    counts = count_neighbors(bins, centers, r_cut, limit)
+    counts[own[own >= 0]] -= 1
+    found = _room(np.concatenate([[0], np.cumsum(counts)]), int(counts.sum()))
+    fill_rows(bins, centers, r_cut, limit, own, source, found)
+    return found
 
 
 # Most dense matter has a dozen neighbours within this distance; the search goes on from there.
@@ -296,21 +324,8 @@ def with_images(
     source : (n_points,) int64
         The atom of which each point is an image.
     """
+    from icedask.cells import lay_out
+
     cell = complete_cell(cell)
-    _, fractional = wrap(positions, cell, pbc)
-    source = np.arange(len(positions))
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    for axis in np.flatnonzero(pbc):
-        margin = reach / heights[axis]
-        parts, sources = [fractional], [source]
-        for shift in range(-int(np.ceil(margin)), int(np.ceil(margin)) + 1):
-            if shift == 0:
-                continue
-            moved = fractional[:, axis] + shift
-            near = (moved >= -margin) & (moved <= 1 + margin)
-            image = fractional[near]
-            image[:, axis] += shift
-            parts.append(image)
-            sources.append(source[near])
-        fractional, source = np.concatenate(parts), np.concatenate(sources)
-    return fractional @ cell, source
+    inverse = np.linalg.inv(cell)
+    return lay_out(positions, cell, inverse, pbc, reach * np.linalg.norm(inverse, axis=0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from systems import SYSTEMS, brute_pairs, system
+from vesin import NeighborList
 
 from icedask.errors import InputError
 from icedask.neighbors import (
@@ -27,6 +28,35 @@ def test_pairs_equal_brute_force(name: str, r_cut: float) -> None:
     assert [pair[:2] for pair in pairs] == [pair[:2] for pair in expected]
     np.testing.assert_allclose([p[2] for p in pairs], [p[2] for p in expected], atol=1e-9)
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), found.distances)
+
+
+@pytest.mark.parametrize("r_cut", [2.5, 7.0])
+def test_pairs_equal_another_library(r_cut: float) -> None:
+    rng = np.random.default_rng(0)
+    cell = np.array([[30.0, 0, 0], [11, 26, 0], [-9, 8, 21]])
+    positions = rng.random((900, 3)) @ cell + rng.integers(-2, 3, (900, 3)) * [1, 1, 0] @ cell
+    found = neighbor_list(positions, cell, [True, True, False], r_cut)
+    wrapped, _ = wrap(positions, cell, np.array([True, True, False]))
+    peer = NeighborList(cutoff=r_cut, full_list=True, sorted=True)
+    i, j, vectors = peer.compute(wrapped, cell, [True, True, False], "ijD")
+    assert len(i) > 900
+    ours = np.lexsort((found.distances, found.indices, found.rows))
+    theirs = np.lexsort((np.linalg.norm(vectors, axis=1), j, i))
+    np.testing.assert_array_equal(found.rows[ours], i[theirs])
+    np.testing.assert_array_equal(found.indices[ours], j[theirs])
+    np.testing.assert_allclose(found.vectors[ours], vectors[theirs], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["orthogonal", "small_box", "lonely"])
+def test_environment_is_a_filter(name: str) -> None:
+    atoms = system(name)
+    mask = np.arange(len(atoms)) % 3 == 0
+    found = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 5.0, mask)
+    everything = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 5.0)
+    expected = everything.where(mask[everything.indices])
+    assert found.indptr.tolist() == expected.indptr.tolist()
+    for ours, theirs in zip(found[1:], expected[1:], strict=True):
+        assert np.sort(ours, axis=0).tolist() == np.sort(theirs, axis=0).tolist()
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -76,9 +76,7 @@ class Frame:
         """
         cached = self._lists.get("all")
         if cached is None or cached[0] < r_cut:
-            everything = neighbor_list(self.positions, self.cell, self.pbc, r_cut)
-            if not self.environment.all():
-                everything = everything.where(self.environment[everything.indices])
+            everything = neighbor_list(self.positions, self.cell, self.pbc, r_cut, self.environment)
             self._lists["all"] = cached = (r_cut, everything)
         longest, everything = cached
         return everything if longest == r_cut else everything.where(everything.distances < r_cut)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from icedask.cells import make_bins
 from icedask.descriptors.contract import Frame
 from icedask.descriptors.soap_basis import Basis, radial_table
 from icedask.descriptors.soap_kernel import (
@@ -18,9 +19,8 @@ from icedask.descriptors.soap_kernel import (
     VECTOR_BYTES,
     harmonic_norms,
     power_spectra,
-    sort_into_bins,
 )
-from icedask.neighbors import FloatArray, IntArray, with_images
+from icedask.neighbors import IntArray, with_images
 
 # Bins of half the reach: few candidates for each centre, and some centres to share them.
 _BINS_PER_REACH = 2
@@ -33,32 +33,6 @@ def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:
     raw = np.zeros(size + _CACHE_LINE // itemsize, dtype)
     skip = -raw.ctypes.data % _CACHE_LINE // itemsize
     return raw[skip : skip + size]
-
-
-def _bins(points: FloatArray, low: FloatArray, edge: float, shape: IntArray) -> IntArray:
-    index = np.clip(((points - low) / edge).astype(np.int64), 0, shape - 1)
-    return (index[:, 0] * shape[1] + index[:, 1]) * shape[2] + index[:, 2]
-
-
-def _cells(
-    points: FloatArray, species: IntArray, n_species: int, centers: FloatArray, reach: float
-) -> tuple[Any, ...]:
-    """Sort the points of each species, and the centres, into cubic bins."""
-    everything = np.concatenate([points, centers])
-    low, high = everything.min(axis=0), everything.max(axis=0)
-    edge = reach / _BINS_PER_REACH
-    # Few atoms in a large empty space: bins are no more than points.
-    while np.prod(np.floor((high - low) / edge) + 1) > 8 * len(everything) + 64:
-        edge *= 1.26
-    shape = np.floor((high - low) / edge).astype(np.int64) + 1
-    n_bins = int(np.prod(shape))
-    bins = _bins(points, low, edge, shape)
-    start, order = sort_into_bins(species * n_bins + bins, n_species * n_bins)
-    starts = np.stack([start[s * n_bins : (s + 1) * n_bins + 1] for s in range(n_species)])
-    center_start, center_order = sort_into_bins(_bins(centers, low, edge, shape), n_bins)
-    stencil = int(np.ceil(reach / edge))
-    sorted_points = np.ascontiguousarray(points[order].T)
-    return sorted_points, starts, shape, edge, low, stencil, reach, center_start, center_order
 
 
 @lru_cache(maxsize=8)
@@ -112,12 +86,14 @@ def power_spectrum(
         return out
     kinds = np.searchsorted(species, frame.numbers[source[use]])
     places_of_centers = np.ascontiguousarray(points[centers])
-    cells = _cells(points[use], kinds, len(species), places_of_centers, basis.reach)
+    bins = make_bins(
+        points[use], kinds, len(species), places_of_centers, basis.reach / _BINS_PER_REACH
+    )
     table, frequency = radial_table(basis, n_padded, dtype)
     n_points, n_degrees = int(use.sum()), basis.l_max + 1
     scratch = (
-        # One place more than needed: what is not kept is overwritten by the next.
         np.empty((3, n_points + 1)),
+        np.empty(n_points + 1, np.int64),
         np.empty(n_points),
         np.empty(n_points + 1, np.int64),
         _aligned(4 * BLOCK, "float64"),
@@ -127,8 +103,9 @@ def power_spectrum(
         _aligned(4 * BLOCK, dtype),
     )
     power_spectra(
-        cells,
+        bins,
         places_of_centers,
+        basis.reach,
         table,
         frequency,
         np.tile(np.repeat(harmonic_norms(basis.l_max), n_padded), len(species)).astype(dtype),

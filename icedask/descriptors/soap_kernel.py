@@ -1,8 +1,7 @@
-"""SOAP in one fused pass per centre: cell list, radial functions, harmonics, power spectrum.
+"""SOAP in one fused pass per centre: neighbours, radial functions, harmonics, power spectrum.
 
 Vectors are explicit: compilers do not keep the accumulators of these loops in registers by
 themselves. Radial functions are the lanes of the contraction, neighbours those of the harmonics.
-All of it is in one file, because the cache of compiled code knows a change of this file only.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from numba import float32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from icedask.cells import gather, within
 from icedask.jit import jit
 
 # Neighbours that are expanded together: their radial functions and harmonics stay in the L1 cache.
@@ -392,57 +392,6 @@ def _spectrum(
 
 
 @jit
-def sort_into_bins(bins, n_bins):  # type: ignore[no-untyped-def]
-    """Return where each bin begins, (n_bins + 1,), and the members sorted by bin."""
-    start = np.zeros(n_bins + 1, np.int64)
-    for one in bins:
-        start[one + 1] += 1
-    for one in range(n_bins):
-        start[one + 1] += start[one]
-    place = start[:-1].copy()
-    order = np.empty(len(bins), np.int64)
-    for member in range(len(bins)):
-        order[place[bins[member]]] = member
-        place[bins[member]] += 1
-    return start, order
-
-
-@jit
-def _gather(points, start, shape, home, edge, low, stencil, reach, found, n):  # type: ignore[no-untyped-def]
-    """Append the points that may be within reach of a bin to the n found, and count all."""
-    ix, rest = divmod(home, shape[1] * shape[2])
-    iy, iz = divmod(rest, shape[2])
-    x0, y0, z0 = low[0] + ix * edge, low[1] + iy * edge, low[2] + iz * edge
-    first, last = max(iz - stencil, 0), min(iz + stencil, shape[2] - 1)
-    for jx in range(max(ix - stencil, 0), min(ix + stencil, shape[0] - 1) + 1):
-        for jy in range(max(iy - stencil, 0), min(iy + stencil, shape[1] - 1) + 1):
-            column = (jx * shape[1] + jy) * shape[2]
-            # Slices, here and below: loops from zero need no test for negative indices.
-            run = points[:, start[column + first] : start[column + last + 1]]
-            for point in range(run.shape[1]):
-                x, y, z = run[0, point], run[1, point], run[2, point]
-                dx = max(x0 - x, x - x0 - edge, 0.0)
-                dy = max(y0 - y, y - y0 - edge, 0.0)
-                dz = max(z0 - z, z - z0 - edge, 0.0)
-                found[0, n], found[1, n], found[2, n] = x, y, z
-                n += dx * dx + dy * dy + dz * dz <= reach * reach
-    return n
-
-
-@jit
-def _within(xs, ys, zs, x, y, z, reach, squared, near):  # type: ignore[no-untyped-def]
-    """List the candidates within reach of a centre, and return how many."""
-    for one in range(len(xs)):
-        dx, dy, dz = xs[one] - x, ys[one] - y, zs[one] - z
-        squared[one] = dx * dx + dy * dy + dz * dz
-    count = 0
-    for one in range(len(xs)):
-        near[count] = one
-        count += squared[one] <= reach * reach
-    return count
-
-
-@jit
 def _load_block(xs, ys, zs, squared, near, x, y, z, vectors):  # type: ignore[no-untyped-def]
     """Copy the vectors to the neighbours that `near` lists, at most BLOCK."""
     for j in range(len(near)):
@@ -455,13 +404,13 @@ def _load_block(xs, ys, zs, squared, near, x, y, z, vectors):  # type: ignore[no
 
 @jit
 def power_spectra(  # type: ignore[no-untyped-def]
-    cells, centers, table, frequency, norms, scratch, coefficients, square, pairs, places,
+    bins, centers, reach, table, frequency, norms, scratch, coefficients, square, pairs, places,
     degrees, lanes, width, out,
 ):  # fmt: skip
     """Fill out (n_centers, n_components); `soap_cells.power_spectrum` makes the arguments."""
-    points, starts, shape, edge, low, stencil, reach, center_start, center_order = cells
-    found, squared, near, vectors, knots, ylm, radial, weights = scratch
-    n_species = len(starts)
+    found, found_places, squared, near, vectors, knots, ylm, radial, weights = scratch
+    center_start, center_order = bins.center_start, bins.center_order
+    n_species = len(bins.starts)
     size = len(coefficients) // n_species
     square_size = len(square) // len(pairs)
     ends = np.zeros(n_species + 1, np.int64)
@@ -469,10 +418,8 @@ def power_spectra(  # type: ignore[no-untyped-def]
         if center_start[home] == center_start[home + 1]:
             continue
         for species in range(n_species):
-            ends[species + 1] = _gather(
-                points, starts[species], shape, home, edge, low, stencil, reach, found,
-                ends[species],
-            )  # fmt: skip
+            n_found = gather(bins, species, home, reach, found, found_places, ends[species])
+            ends[species + 1] = n_found
         for member in range(center_start[home], center_start[home + 1]):
             center = center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
@@ -480,7 +427,7 @@ def power_spectra(  # type: ignore[no-untyped-def]
             for species in range(n_species):
                 these = slice(ends[species], ends[species + 1])
                 xs, ys, zs = found[0, these], found[1, these], found[2, these]
-                count = _within(xs, ys, zs, x, y, z, reach, squared, near)
+                count = within(xs, ys, zs, x, y, z, reach * reach, squared, near)
                 for begin in range(0, count, BLOCK):
                     block = min(BLOCK, count - begin)
                     part = near[begin : begin + block]

@@ -48,8 +48,9 @@ _PACKAGES = (
     "dask",
     "xarray",
     "zarr",
+    "numba",
     "dscribe",
-    "vesin",
+    "freud-analysis",
     "scikit-learn",
     "hdbscan",
 )

@@ -329,9 +329,9 @@ class Lists:
         monkeypatch.setattr(contract, "neighbor_list", self)
 
     def __call__(self, *args: Any) -> Any:
-        self.built.append(args[-1])
+        self.built.append(args[3])
         neighbors = self._original(*args)
-        self._lists.append(weakref.ref(neighbors.vectors))
+        self._lists.append(weakref.ref(neighbors.vectors.base))
         self.most = max(self.most, sum(one() is not None for one in self._lists))
         return neighbors
 
