@@ -2,7 +2,7 @@
 
 Blocks run over frames and, where one frame's output is too large, over centres, with all
 positions of the frame at hand. Descriptors that are asked for together share each frame's
-neighbour list and run in the same task.
+neighbour list and run in the same task, unless their blocks would be too large together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import xarray as xr
 from icedask.descriptors import registry
 from icedask.descriptors.contract import Descriptor, Frame, Kernel
 from icedask.errors import InputError
-from icedask.io.chunks import Blocks, plan_blocks
+from icedask.io.chunks import Blocks, fits_budget, plan_blocks
 from icedask.io.provenance import Record, fingerprint, stamped
 from icedask.model import ATOM_COORDS, check_trajectory, selected_indices
 from icedask.neighbors import check_cutoff, check_reach
@@ -154,7 +154,41 @@ def _plan(trj: xr.Dataset, kernels: Sequence[Kernel], n_centers: int) -> Blocks:
     return plan_blocks(trj.sizes[FRAME], n_centers, row, halo=halo)
 
 
+def _passes(trj: xr.Dataset, kernels: Sequence[Kernel], n_centers: int) -> list[list[int]]:
+    """Return which kernels run in the same tasks.
+
+    All of them, if their output fits. A kernel with a window needs blocks of several frames, where
+    those with long vectors need a part of one: these then run apart. Short vectors stay with the
+    window, because it is they that share its neighbour list.
+    """
+    order = sorted(
+        range(len(kernels)), key=lambda n: (kernels[n].halo == 0, _row_bytes(kernels[n]))
+    )
+    together: list[int] = []
+    apart: list[int] = []
+    for number in order:
+        tried = [kernels[n] for n in (*together, number)]
+        can_split = kernels[number].halo == 0 and any(kernel.halo for kernel in tried)
+        row = sum(_row_bytes(kernel) for kernel in tried)
+        if can_split and not fits_budget(_plan(trj, tried, n_centers), row):
+            apart.append(number)
+        else:
+            together.append(number)
+    return [sorted(part) for part in (together, apart) if part]
+
+
 def _arrays(
+    trj: xr.Dataset, kernels: Sequence[Kernel], centers: npt.NDArray[np.int64]
+) -> list[da.Array]:
+    """Return the lazy array of each kernel."""
+    arrays = {}
+    for members in _passes(trj, kernels, len(centers)):
+        found = _arrays_of_pass(trj, [kernels[n] for n in members], centers)
+        arrays |= dict(zip(members, found, strict=True))
+    return [arrays[n] for n in range(len(kernels))]
+
+
+def _arrays_of_pass(
     trj: xr.Dataset, kernels: Sequence[Kernel], centers: npt.NDArray[np.int64]
 ) -> list[da.Array]:
     """Return the lazy array of each kernel, all from one task for each block."""

@@ -67,6 +67,11 @@ def plan_blocks(
     return Blocks(max(1, min(frames, n_frames)), n_atoms)
 
 
+def fits_budget(blocks: Blocks, row_bytes: int) -> bool:
+    """Return whether a block's output keeps to the budget of one task."""
+    return blocks.frames * blocks.atoms * row_bytes <= BLOCK_BYTES
+
+
 def _inner_atoms(row_bytes: int) -> int:
     return max(_ATOM_MULTIPLE, INNER_BYTES // row_bytes // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
 

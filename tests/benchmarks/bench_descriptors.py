@@ -29,11 +29,11 @@ from icedask.descriptors.soap_cells import power_spectrum
 from icedask.io.interop import from_ase
 
 
-def ice(n_atoms: int) -> ase.Atoms:
+def ice(n_atoms: int, seed: int = 0) -> ase.Atoms:
     """Return rattled cubic ice of about n_atoms oxygens, 2.76 angstrom apart."""
     cells = round((n_atoms / 8) ** (1 / 3))
     atoms = bulk("O", "diamond", a=6.374, cubic=True) * (cells, cells, cells)
-    atoms.positions += np.random.default_rng(0).normal(0, 0.15, atoms.positions.shape)
+    atoms.positions += np.random.default_rng(seed).normal(0, 0.15, atoms.positions.shape)
     atoms.positions = atoms.positions.astype(np.float32)
     atoms.wrap()
     return atoms

@@ -368,6 +368,24 @@ def test_lists_of_the_halo_are_only_what_windows_need(monkeypatch: pytest.Monkey
     assert lists.built == [3.6] * 4 + [3.0] + [3.6] * 4
 
 
+def test_long_vectors_run_apart_from_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    trj = trajectory(8)
+    requests = {"soap": OPTIONS["soap"], "chill_plus": {}, "lens": {"r_cut": 3.6}}
+    expected = {name: ds.compute() for name, ds in ice.describe(trj, requests).items()}
+    # Room for less than one frame of SOAP, and for four of the others.
+    budget = 4 * 8 * trj.sizes["atom"]
+    monkeypatch.setattr(chunks, "BLOCK_BYTES", budget)
+    lists = Lists(monkeypatch)
+    found = ice.describe(trj, requests)
+    assert found["lens"].chunks == found["chill_plus"].chunks
+    assert max(found["lens"].chunks["frame"]) == 4
+    dask.compute(found["lens"], found["chill_plus"], scheduler="sync")
+    assert lists.built == [3.6] * 9
+    assert max(found["soap"].chunks["frame"]) == 1
+    for name, ds in found.items():
+        xr.testing.assert_equal(ds.compute(), expected[name])
+
+
 def test_different_centers_are_refused() -> None:
     with pytest.raises(InputError, match="same centers"):
         ice.describe(
