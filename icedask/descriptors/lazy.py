@@ -181,7 +181,7 @@ def _arrays(
     trj: xr.Dataset, kernels: Sequence[Kernel], centers: npt.NDArray[np.int64]
 ) -> list[da.Array]:
     """Return the lazy array of each kernel."""
-    arrays = {}
+    arrays: dict[int, da.Array] = {}
     for members in _passes(trj, kernels, len(centers)):
         found = _arrays_of_pass(trj, [kernels[n] for n in members], centers)
         arrays |= dict(zip(members, found, strict=True))
