@@ -182,11 +182,11 @@ def symmetry_functions(
              exp(-eta (R_ij^2 + R_ik^2)) f_c(R_ij) f_c(R_ik)
         G8 = sum_{j<k} sin(eta (th - alpha)) f_b(R_ij) f_b(R_ik)
 
-    Each pair of neighbours counts once: the prefactor 2^-zeta before a sum over j != k is
-    2^(1-zeta) here. f_c is (1 + cos(pi R / r_cut)) / 2 ("cosine"), or
-    1 / (1 + exp(alpha (R - r_cut + epsilon))) ("fermi"), and 0 from r_cut on. f_b is 1 from a1 to
-    ar, cos^2(nu (R - a1)) up to pi / (2 nu) before, cos^2(nu (R - ar)) up to pi / (2 nu) after,
-    and 0 elsewhere; it does not depend on r_cut.
+    Each pair of neighbours counts once: 2^-zeta before a sum over j != k is 2^(1-zeta) here. With
+    the prefactor 2^-zeta, G4 and G5 are half as large. f_c is (1 + cos(pi R / r_cut)) / 2
+    ("cosine"), or 1 / (1 + exp(alpha (R - r_cut + epsilon))) ("fermi"), and 0 from r_cut on. f_b
+    is 1 from a1 to ar, cos^2(nu (R - a1)) up to pi / (2 nu) before, cos^2(nu (R - ar)) up to
+    pi / (2 nu) after, and 0 elsewhere; it does not depend on r_cut.
 
     G2 and G3 are summed for each species of neighbour, the others for each pair of species.
     Every periodic image is a neighbour, those of the atom itself included. On the command line
@@ -206,7 +206,7 @@ def symmetry_functions(
     ------
     InputError
         If an option is out of bounds, no function is asked for, a species is not in the
-        trajectory, or it has none.
+        trajectory, or all its atoms are X.
 
     References
     ----------
