@@ -155,12 +155,20 @@ def remove(store: Path, run: str) -> None:
 
 
 class _List(click.ParamType):
-    """Items between commas."""
+    """Items between commas; the fields of an item between colons."""
 
-    name = "list"
+    def __init__(self, parameter: Parameter) -> None:
+        self.fields, self.item = parameter.fields, parameter.item
+        one = ":".join(field.name for field in self.fields)
+        self.name = f"{one},..." if self.fields else "list"
 
-    def __init__(self, item: Callable[[Any], Any]) -> None:
-        self.item = item
+    def _item(self, text: str) -> Any:
+        if not self.fields:
+            return self.item(text)
+        parts = text.split(":")
+        if len(parts) != len(self.fields):
+            raise ValueError
+        return tuple(field.type(part) for field, part in zip(self.fields, parts, strict=True))
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -168,22 +176,23 @@ class _List(click.ParamType):
         if isinstance(value, list):
             return value
         try:
-            return [self.item(part) for part in value.split(",")]
+            return [self._item(part) for part in value.split(",")]
         except ValueError:
-            self.fail(f"expected numbers between commas, found {value!r}", param, ctx)
+            expected = self.name if self.fields else "numbers between commas"
+            self.fail(f"expected {expected}, found {value!r}", param, ctx)
 
 
 def _click_option(parameter: Parameter) -> click.Option:
     option = parameter.option
     kind: Any = parameter.type
     if kind is list:
-        kind = _List(parameter.item)
+        kind = _List(parameter)
     elif option.choices:
         kind = click.Choice(option.choices)
     unit = f" [{option.unit}]" if option.unit else ""
     flag = f"--{parameter.name.replace('_', '-')}"
     if kind is bool:
-        help_text = option.help + unit
+        help_text = parameter.help + unit
         return click.Option(
             [f"{flag}/--no-{flag[2:]}", parameter.name],
             default=parameter.default,
@@ -192,14 +201,14 @@ def _click_option(parameter: Parameter) -> click.Option:
         )
     names = [flag, parameter.name]
     if parameter.required:
-        return click.Option(names, type=kind, required=True, help=option.help + unit)
+        return click.Option(names, type=kind, required=True, help=parameter.help + unit)
     default = parameter.default
     return click.Option(
         names,
         type=kind,
         default=list(default) if isinstance(default, tuple) else default,
         show_default=default is not None,
-        help=option.help + unit,
+        help=parameter.help + unit,
     )
 
 

@@ -157,6 +157,21 @@ def check_elements(element: npt.NDArray[np.str_]) -> None:
         )
 
 
+def ordered_species(ds: xr.Dataset, species: Sequence[str] | None) -> list[str]:
+    """Return the elements of an environment by atomic number; all of `ds` but X by default.
+
+    Raises
+    ------
+    InputError
+        If one is not a chemical element.
+    """
+    from ase.data import atomic_numbers
+
+    chosen = set(ds["element"].values.astype(str)) - {"X"} if species is None else set(species)
+    check_elements(np.array(list(chosen), np.str_))
+    return sorted(chosen, key=atomic_numbers.__getitem__)
+
+
 def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> None:
     """Raise InputError for a left-handed, non-finite or, where periodic, flat cell.
 

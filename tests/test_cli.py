@@ -76,6 +76,21 @@ def test_lists_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
     assert ice.list_runs(store)["name"].tolist() == ["soap"]
 
 
+def test_lists_of_tuples_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
+    store = str(tmp_path / "s.zarr")
+    ice.save(ice.open_trajectory(demo_store).isel(frame=slice(0, 2)), store)
+    command = ["describe", store, "symmetry_functions", "--r-cut", "3.5"]
+    options = ["--g2", "0.5:2.8,1:3", "--g4", "0.1:1:-1", "--label", "g"]
+    assert run(*command, *options, profile=True)[0] == 0
+    saved = ice.open_run(store, "g")
+    assert saved["shift"].values.tolist()[:2] == [2.8, 3.0]
+    assert saved["lambda"].values.tolist()[2:] == [-1.0]
+    for wrong in ("0.5", "0.5:2.8:1", "0.5:far", "0.5:2.8,"):
+        status, _, err = run(*command, "--g2", wrong)
+        assert status == 2
+        assert "expected eta:shift,..." in err
+
+
 @pytest.mark.parametrize("name", sorted(registry()))
 def test_every_option_is_a_flag(run: Any, name: str) -> None:
     _, out, _ = run("describe", "x.zarr", name, "--help")

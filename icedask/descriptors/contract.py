@@ -154,7 +154,11 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a descriptor, in the annotation of its parameter."""
+    """One option of a descriptor, in the annotation of its parameter.
+
+    An option may be a list of tuples whose fields have options of their own; the help of a field
+    is its name.
+    """
 
     help: str
     unit: str = ""
@@ -181,18 +185,30 @@ _EXAMPLES: dict[Any, str] = {str: '["O", "H"]', int: "[4, 6]", float: "[0.5, 1.0
 
 @dataclass(frozen=True)
 class Parameter:
-    """An option with its name, type (of its items, for a list) and default."""
+    """An option with its name, type (of its items, for a list; of their fields) and default."""
 
     name: str
     type: type
     default: Any
     option: Option
     item: Callable[[Any], Any] = str
+    fields: tuple[Parameter, ...] = ()
 
     @property
     def required(self) -> bool:
         """Whether there is no default."""
         return self.default is inspect.Parameter.empty
+
+    @property
+    def signature(self) -> str:
+        """The names of the fields of an item."""
+        return f"({', '.join(field.name for field in self.fields)})"
+
+    @property
+    def help(self) -> str:
+        """The help of the option, with the units of fields."""
+        units = [f"{field.name} {field.option.unit}" for field in self.fields if field.option.unit]
+        return self.option.help + (f" Units: {', '.join(units)}." if units else "")
 
     def check(self, value: Any, owner: str) -> Any:
         """Return the value in its plain type.
@@ -207,13 +223,23 @@ class Parameter:
             return None
         if self.type is not list:
             return self._check_one(value, self.type, where)
-        example = _EXAMPLES[self.item]
+        example = f"[{self.signature}, ...]" if self.fields else _EXAMPLES[self.item]
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InputError(f"{where}: expected a list such as {example}, found {value!r}")
-        values = [self._check_one(item, self.item, where) for item in value]
+        check = self._check_fields if self.fields else self._check_item
+        values = [check(item, where) for item in value]
         if not values:
             raise InputError(f"{where}: expected a list such as {example}, found an empty one")
         return values
+
+    def _check_item(self, item: Any, where: str) -> Any:
+        return self._check_one(item, self.item, where)
+
+    def _check_fields(self, item: Any, where: str) -> tuple[Any, ...]:
+        given = tuple(item) if isinstance(item, Iterable) and not isinstance(item, str) else ()
+        if len(given) != len(self.fields):
+            raise InputError(f"{where}: expected a list of {self.signature}, found {item!r} in it")
+        return tuple(field.check(one, where) for field, one in zip(self.fields, given, strict=True))
 
     def _check_one(self, value: Any, kind: Callable[[Any], Any], where: str) -> Any:
         option = self.option
@@ -249,13 +275,14 @@ class Parameter:
 
     def documentation(self) -> str:
         """Return the entry of a numpydoc Parameters section."""
-        kind = _TYPES.get(self.type, f"sequence of {_TYPES[self.item]}")
+        items = self.signature if self.fields else _TYPES[self.item]
+        kind = _TYPES.get(self.type, f"sequence of {items}")
         if self.option.choices:
             kind = "{" + ", ".join(f'"{choice}"' for choice in self.option.choices) + "}"
         unit = f", {self.option.unit}" if self.option.unit else ""
         optional = "" if self.required else ", optional"
         default = "" if self.required or self.default is None else f" Default {self.default!r}."
-        return f"{self.name} : {kind}{unit}{optional}\n    {self.option.help}{default}"
+        return f"{self.name} : {kind}{unit}{optional}\n    {self.help}{default}"
 
 
 @dataclass(frozen=True)
@@ -322,8 +349,16 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         hint, option = get_args(hints[parameter.name])[:2]
         kind, item = _plain_type(hint)
-        found.append(Parameter(parameter.name, kind, parameter.default, option, item))
+        fields = _fields(item) if get_origin(item) is tuple else ()
+        found.append(Parameter(parameter.name, kind, parameter.default, option, item, fields))
     return tuple(found)
+
+
+def _fields(item: Any) -> tuple[Parameter, ...]:
+    declared = [get_args(hint)[:2] for hint in get_args(item)]
+    return tuple(
+        Parameter(option.help, kind, inspect.Parameter.empty, option) for kind, option in declared
+    )
 
 
 def descriptor(

@@ -14,7 +14,7 @@ from icedask.descriptors import soap_cells, soap_dscribe
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
 from icedask.descriptors.soap_basis import Basis, check_basis, components
 from icedask.errors import InputError
-from icedask.model import check_elements
+from icedask.model import ordered_species
 from icedask.neighbors import neighbor_list
 from icedask.variables import SOAP_COMPONENT
 
@@ -133,8 +133,7 @@ def soap(
     """
     from ase.data import atomic_numbers
 
-    present = sorted(set(trj["element"].values.astype(str)) - {"X"}, key=atomic_numbers.__getitem__)
-    chosen = present if species is None else sorted(set(species), key=_number)
+    chosen = ordered_species(trj, species)
     labels = components(chosen, n_max, l_max, layout)
     if r_cut <= 1.0:
         raise InputError(
@@ -147,7 +146,7 @@ def soap(
         describe_centers,
         average_within=average_within,
         engine=engine,
-        species=tuple(_number(symbol) for symbol in chosen),
+        species=tuple(atomic_numbers[symbol] for symbol in chosen),
         basis=basis,
         layout=layout,
         dtype=dtype,
@@ -162,10 +161,3 @@ def soap(
         species=chosen,
         parameters={"species": chosen},
     )
-
-
-def _number(symbol: str) -> int:
-    from ase.data import atomic_numbers
-
-    check_elements(np.array([symbol]))
-    return atomic_numbers[symbol]

@@ -1,8 +1,7 @@
-"""Atom-centred symmetry functions: Behler's G2 to G5, and G8, with their species and sets."""
+"""Atom-centred symmetry functions: sums over neighbours and pairs of neighbours."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -12,154 +11,118 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.descriptors.contract import Centers, Cutoff, Frame, Kernel, Option, Species, descriptor
-from icedask.descriptors.symmetry_kernels import Plan, symmetry_kernel
+from icedask.descriptors.symmetry_kernels import (
+    Angular,
+    Buffers,
+    CutoffFunction,
+    Functions,
+    Shells,
+    evaluate,
+)
 from icedask.errors import InputError
-from icedask.model import check_elements
-from icedask.neighbors import FloatArray, IntArray
+from icedask.model import ordered_species
+from icedask.neighbors import FloatArray
 from icedask.variables import FUNCTION
 
-PARAMETERS = ("eta", "shift", "kappa", "xi", "lambda", "alpha", "nu", "inner", "outer")
-RADIAL: dict[str, tuple[str, ...]] = {"G2": ("eta", "shift"), "G3": ("kappa",)}
-ANGULAR: dict[str, tuple[str, ...]] = {
-    "G4": ("eta", "xi", "lambda"),
-    "G5": ("eta", "xi", "lambda"),
-    "G8": ("eta", "alpha", "nu", "inner", "outer"),
+# Pairs of neighbours are summed when so many are collected: few enough for the fastest cache.
+_BLOCK = 512
+
+# What one function of each kind is given by.
+_NAMES = {
+    "G2": ("eta", "shift"),
+    "G3": ("kappa",),
+    "G4": ("eta", "zeta", "lambda"),
+    "G5": ("eta", "zeta", "lambda"),
+    "G8": ("eta", "alpha", "nu", "a1", "ar"),
 }
+_RADIAL, _ANGULAR = ("G2", "G3"), ("G4", "G5", "G8")
 
-_EXAMPLE = "g2_eta=[0.05, 0.5], or g4_eta=[0.01], g4_xi=[1], g4_lambda=[-1]"
+Parameters = Mapping[str, Sequence[tuple[float, ...]]]
 
-# Lists of the parameter sets of each kind, by the names of the parameters.
-Sets = dict[str, list[tuple[float, ...]]]
-
-Decays = Annotated[
-    Sequence[float] | None, Option("eta of each function.", "angstrom^-2", at_least=0)
-]
-Exponents = Annotated[Sequence[float] | None, Option("xi of each function.", above=0)]
-Signs = Annotated[
-    Sequence[float] | None,
-    Option("lambda of each function, as a rule 1 or -1.", at_least=-1, at_most=1),
-]
+_Eta = Annotated[float, Option("eta", "1/angstrom^2", at_least=0)]
+_Zeta = Annotated[float, Option("zeta", above=0)]
+_Lambda = Annotated[float, Option("lambda", at_least=-1, at_most=1)]
+_Angles = Sequence[tuple[_Eta, _Zeta, _Lambda]]
 
 
-def parameter_sets(given: Mapping[str, Sequence[float] | None]) -> Sets:
-    """Return the sets of each kind of function from lists combined element by element.
+def components(species: Sequence[str], parameters: Parameters) -> dict[str, npt.NDArray[Any]]:
+    """Return the labels of the components: kind, species_a, species_b and every parameter.
 
-    Parameters
-    ----------
-    given
-        Lists by the names of their options, such as "g2_eta".
-
-    Raises
-    ------
-    InputError
-        If lists that belong together differ in length, or there is no function at all.
+    Of each species G2 and G3, then of each pair of species G4, G5 and G8; pairs run over
+    species_b and, up to it, species_a. NaN and "" where a function has no such label.
     """
-    sets: Sets = {}
-    for kind, names in {**RADIAL, **ANGULAR}.items():
-        lists = {f"{kind.lower()}_{name}": given[f"{kind.lower()}_{name}"] for name in names}
-        lengths = {name: len(values or ()) for name, values in lists.items()}
-        if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{length} of {name}" for name, length in lengths.items())
-            raise InputError(
-                f"symmetry_functions: {kind} takes one value of each of {', '.join(lists)} for "
-                f"each function: expected lists of equal length, found {found}"
-            )
-        sets[kind] = list(zip(*[values or () for values in lists.values()], strict=True))
-    if not any(sets.values()):
-        raise InputError(
-            f"symmetry_functions: expected at least one function, such as {_EXAMPLE}; found none"
-        )
-    return sets
-
-
-def check_bands(sets: Sets, r_cut: float) -> None:
-    """Raise InputError unless every f_b is in order and vanishes within the cutoff."""
-    for _, _, nu, inner, outer in sets["G8"]:
-        end = outer + 0.5 * math.pi / nu
-        if inner > outer:
-            raise InputError(
-                f"symmetry_functions: g8_inner: expected at most g8_outer, found {inner:g} and "
-                f"{outer:g} angstrom"
-            )
-        if end > r_cut:
-            raise InputError(
-                f"symmetry_functions: r_cut: expected at least {end:.6g} angstrom, where f_b of "
-                f"G8 (nu {nu:g}, outer {outer:g}) ends, found {r_cut:g}"
-            )
-
-
-def components(species: Sequence[str], sets: Sets) -> dict[str, npt.NDArray[Any]]:
-    """Return the labels of the functions: kind, species_a, species_b and the parameters.
-
-    For each species G2 and G3, then for each pair of species G4, G5 and G8. Of the species a <= b
-    of a pair, a changes faster. Parameters that a function does not have are NaN; a radial
-    function has no species_b.
-    """
-    pairs = [(a, b) for place, b in enumerate(species) for a in species[: place + 1]]
-    rows = []
-    for neighbors, kinds in (([(a, "") for a in species], RADIAL), (pairs, ANGULAR)):
-        for a, b in neighbors:
-            for kind, names in kinds.items():
-                for values in sets[kind]:
-                    known = dict(zip(names, values, strict=True))
-                    rows.append((kind, a, b, *(known.get(name, np.nan) for name in PARAMETERS)))
-    labels = ("kind", "species_a", "species_b", *PARAMETERS)
-    return {
-        name: np.array(column) for name, column in zip(labels, zip(*rows, strict=True), strict=True)
+    pairs = [(a, b) for last, b in enumerate(species) for a in species[: last + 1]]
+    rows = [
+        (kind, a, b, dict(zip(_NAMES[kind], values, strict=True)))
+        for places, kinds in (([(a, "") for a in species], _RADIAL), (pairs, _ANGULAR))
+        for a, b in places
+        for kind in kinds
+        for values in parameters[kind]
+    ]
+    labels: dict[str, npt.NDArray[Any]] = {
+        "kind": np.array([row[0] for row in rows], np.str_),
+        "species_a": np.array([row[1] for row in rows], np.str_),
+        "species_b": np.array([row[2] for row in rows], np.str_),
     }
+    for name in dict.fromkeys(name for names in _NAMES.values() for name in names):
+        labels[name] = np.array([row[3].get(name, np.nan) for row in rows], float)
+    return labels
 
 
-def _table(rows: Sequence[Sequence[float]], width: int) -> FloatArray:
-    return np.array(rows, np.float64).reshape(len(rows), width)
-
-
-def plan(
-    sets: Sets,
-    r_cut: float,
-    logistic: tuple[float, float] | None,
-    prefactor: str,
-) -> Plan:
-    """Return what the kernel works from: distinct exponentials, powers and bands once each."""
-    # dict.fromkeys: distinct, in the order of appearance.
-    first = dict.fromkeys(eta for eta, _, _ in sets["G4"])
-    etas = list({**first, **dict.fromkeys(eta for eta, _, _ in sets["G5"])})
-    angular = [*sets["G4"], *sets["G5"]]
-    powers = list(dict.fromkeys((sign, xi) for _, xi, sign in angular))
-    bands = list(dict.fromkeys(values[2:] for values in sets["G8"]))
-
-    def places(kind: str) -> IntArray:
-        rows = [(etas.index(eta), powers.index((sign, xi))) for eta, xi, sign in sets[kind]]
-        return np.array(rows, np.int64).reshape(len(rows), 2)
-
-    return Plan(
-        r_cut=r_cut,
-        logistic=logistic is not None,
-        steepness=logistic[0] if logistic else 0.0,
-        offset=logistic[1] if logistic else 0.0,
-        scale=2.0 if prefactor == "behler" else 1.0,
-        g2=_table(sets["G2"], 2),
-        g3=np.array([kappa for (kappa,) in sets["G3"]], np.float64),
-        etas=np.array(etas, np.float64),
-        n_g4_etas=len(first),
-        powers=_table(powers, 2),
-        g4=places("G4"),
-        g5=places("G5"),
-        bands=_table(bands, 3),
-        g8=_table([values[:2] for values in sets["G8"]], 2),
-        g8_bands=np.array([bands.index(values[2:]) for values in sets["G8"]], np.int64),
+def functions_of(parameters: Parameters, cutoff: CutoffFunction, prefactor: float) -> Functions:
+    """Return the parameters as the kernel takes them."""
+    return Functions(
+        cutoff,
+        np.array(parameters["G2"], float).reshape(-1, 2),
+        np.array(parameters["G3"], float).reshape(-1),
+        _angular(parameters["G4"], True, prefactor),
+        _angular(parameters["G5"], False, prefactor),
+        _shells(parameters["G8"]),
     )
 
 
-def describe_centers(frame: Frame, numbers: Sequence[int], plan: Plan) -> FloatArray:
-    """Return the symmetry functions of the centres of a frame, (n_centers, n_functions)."""
-    neighbors = frame.all_neighbors(plan.r_cut)
-    kind_of = np.full(len(frame.positions), -1)
-    slots = np.zeros((len(numbers), len(numbers)), np.int64)
-    for b, number in enumerate(numbers):
-        kind_of[frame.numbers == number] = b
-        for a in range(b + 1):
-            slots[a, b] = slots[b, a] = b * (b + 1) // 2 + a
-    return symmetry_kernel(plan, frame.centers, kind_of, slots, *neighbors)
+def _angular(parameters: Sequence[tuple[float, ...]], closed: bool, prefactor: float) -> Angular:
+    values = np.array(parameters, float).reshape(-1, 3)
+    etas, of_eta = np.unique(values[:, 0], return_inverse=True)
+    angles, of_angle = np.unique(values[:, [2, 1]], axis=0, return_inverse=True)
+    table = np.stack([np.arange(len(values)), of_eta, of_angle], axis=1)
+    return Angular(closed, prefactor, etas, angles, table[np.argsort(of_angle, kind="stable")])
+
+
+def _shells(parameters: Sequence[tuple[float, ...]]) -> Shells:
+    values = np.array(parameters, float).reshape(-1, 5)
+    bounds, of_shell = np.unique(values[:, 2:], axis=0, return_inverse=True)
+    order = np.argsort(of_shell, kind="stable")
+    starts = np.searchsorted(of_shell[order], np.arange(len(bounds) + 1))
+    return Shells(bounds, starts, order, np.ascontiguousarray(values[order, :2]))
+
+
+def describe_centers(
+    frame: Frame, functions: Functions, reach: float, numbers: Sequence[int]
+) -> FloatArray:
+    """Return the functions of each centre, (n_centers, n_components)."""
+    neighbors = frame.all_neighbors(reach)
+    kinds = np.full(len(frame.positions), -1)
+    for kind, number in enumerate(numbers):
+        kinds[frame.numbers == number] = kind
+    longest = int(neighbors.counts[frame.centers].max(initial=0))
+    buffers = _buffers(functions, len(numbers), longest)
+    return evaluate(functions, neighbors, kinds, frame.centers, buffers)
+
+
+def _buffers(functions: Functions, n_species: int, longest: int) -> Buffers:
+    """Return room for centres with up to `longest` neighbours."""
+    capacity = max(_BLOCK, longest)
+    n_etas = max(len(functions.g4.etas), len(functions.g5.etas))
+    n_radial = len(functions.g2) * longest
+    return Buffers(
+        starts=np.zeros(n_species + 1, np.int64),
+        near=np.empty((5, longest)),
+        pairs=np.empty((4, capacity)),
+        terms=np.empty((n_etas + 2, capacity)),
+        radial=np.empty(n_radial),
+        scratch=np.empty(max(capacity, n_radial)),
+    )
 
 
 @descriptor(variable="symmetry_function", version=1)
@@ -167,45 +130,40 @@ def symmetry_functions(
     trj: xr.Dataset,
     *,
     r_cut: Cutoff = 6.0,
-    g2_eta: Decays = None,
-    g2_shift: Annotated[
-        Sequence[float] | None, Option("Rs of each G2; all 0 by default.", "angstrom")
+    g2: Annotated[
+        Sequence[tuple[_Eta, Annotated[float, Option("shift", "angstrom")]]] | None,
+        Option("G2 functions."),
     ] = None,
-    g3_kappa: Annotated[
-        Sequence[float] | None, Option("kappa of each G3.", "angstrom^-1", at_least=0)
+    g3: Annotated[
+        Sequence[float] | None, Option("kappa of each G3 function.", "1/angstrom")
     ] = None,
-    g4_eta: Decays = None,
-    g4_xi: Exponents = None,
-    g4_lambda: Signs = None,
-    g5_eta: Decays = None,
-    g5_xi: Exponents = None,
-    g5_lambda: Signs = None,
-    g8_eta: Annotated[Sequence[float] | None, Option("eta of each G8.")] = None,
-    g8_alpha: Annotated[Sequence[float] | None, Option("alpha of each G8.", "radian")] = None,
-    g8_nu: Annotated[
-        Sequence[float] | None,
-        Option("nu of f_b, which falls within pi / (2 nu).", "radian/angstrom", above=0),
-    ] = None,
-    g8_inner: Annotated[
-        Sequence[float] | None, Option("a1, from which f_b is 1.", "angstrom", at_least=0)
-    ] = None,
-    g8_outer: Annotated[
-        Sequence[float] | None, Option("ar, up to which f_b is 1.", "angstrom", at_least=0)
+    g4: Annotated[_Angles | None, Option("G4 functions.")] = None,
+    g5: Annotated[_Angles | None, Option("G5 functions.")] = None,
+    g8: Annotated[
+        Sequence[
+            tuple[
+                Annotated[float, Option("eta")],
+                Annotated[float, Option("alpha", "radian")],
+                Annotated[float, Option("nu", "radian/angstrom", above=0)],
+                Annotated[float, Option("a1", "angstrom", at_least=0)],
+                Annotated[float, Option("ar", "angstrom", at_least=0)],
+            ]
+        ]
+        | None,
+        Option("G8 functions."),
     ] = None,
     cutoff: Annotated[
-        str, Option("Cutoff function of G2 to G5.", choices=("behler", "logistic"))
-    ] = "behler",
-    logistic_alpha: Annotated[
-        float | None, Option("Steepness of the logistic cutoff.", "angstrom^-1", above=0)
+        str, Option("Cutoff function f_c of G2 to G5.", choices=("cosine", "fermi"))
+    ] = "cosine",
+    fermi_alpha: Annotated[
+        float | None, Option("alpha of the Fermi cutoff.", "1/angstrom", above=0)
     ] = None,
-    logistic_offset: Annotated[
-        float | None,
-        Option("How far before r_cut the logistic cutoff is one half.", "angstrom"),
+    fermi_epsilon: Annotated[
+        float | None, Option("epsilon of the Fermi cutoff.", "angstrom")
     ] = None,
     prefactor: Annotated[
-        str,
-        Option("Of G4 and G5: 2^(1 - xi) as Behler, or half of it.", choices=("behler", "half")),
-    ] = "behler",
+        str, Option("Before the sums of G4 and G5.", choices=("2^(1-zeta)", "2^-zeta"))
+    ] = "2^(1-zeta)",
     species: Species = None,
     centers: Centers = None,
     dtype: Annotated[
@@ -214,42 +172,41 @@ def symmetry_functions(
 ) -> Kernel:
     """Atom-centred symmetry functions G2, G3, G4, G5 and G8; lazy.
 
-    With R the distances of neighbours j, k of an atom i and th the angle at i between them::
+    With R the distances of neighbours j and k of an atom i and th the angle between them::
 
-        G2 = sum_j exp(-eta (R_ij - Rs)^2) f_c(R_ij)
+        G2 = sum_j exp(-eta (R_ij - shift)^2) f_c(R_ij)
         G3 = sum_j cos(kappa R_ij) f_c(R_ij)
-        G4 = 2^(1-xi) sum_{j<k} (1 + lambda cos th)^xi exp(-eta (R_ij^2 + R_ik^2 + R_jk^2))
-             f_c(R_ij) f_c(R_ik) f_c(R_jk)
-        G5 = 2^(1-xi) sum_{j<k} (1 + lambda cos th)^xi exp(-eta (R_ij^2 + R_ik^2))
-             f_c(R_ij) f_c(R_ik)
+        G4 = 2^(1-zeta) sum_{j<k} (1 + lambda cos th)^zeta
+             exp(-eta (R_ij^2 + R_ik^2 + R_jk^2)) f_c(R_ij) f_c(R_ik) f_c(R_jk)
+        G5 = 2^(1-zeta) sum_{j<k} (1 + lambda cos th)^zeta
+             exp(-eta (R_ij^2 + R_ik^2)) f_c(R_ij) f_c(R_ik)
         G8 = sum_{j<k} sin(eta (th - alpha)) f_b(R_ij) f_b(R_ik)
 
-    Every pair of neighbours counts once, which is half a sum over j != k; with the prefactor
-    "half", 2^-xi stands for 2^(1-xi). Cutoff functions are 0 from r_cut on. Below,
-    f_c is (1 + cos(pi R / r_cut)) / 2 ("behler") or 1 / (1 + exp(alpha (R - r_cut + offset)))
-    ("logistic"). f_b is 1 between a1 and ar, cos^2(nu (R - a1)) within pi / (2 nu) before,
-    cos^2(nu (R - ar)) within pi / (2 nu) after, and 0 elsewhere.
+    Each pair of neighbours counts once: 2^-zeta before a sum over j != k is 2^(1-zeta) here. With
+    the prefactor 2^-zeta, G4 and G5 are half as large. f_c is (1 + cos(pi R / r_cut)) / 2
+    ("cosine"), or 1 / (1 + exp(alpha (R - r_cut + epsilon))) ("fermi"), and 0 from r_cut on. f_b
+    is 1 from a1 to ar, cos^2(nu (R - a1)) up to pi / (2 nu) before, cos^2(nu (R - ar)) up to
+    pi / (2 nu) after, and 0 elsewhere; it does not depend on r_cut.
 
-    The lists of one kind are combined element by element: the third G4 has the third g4_eta,
-    g4_xi and g4_lambda. Each function is made for every species of neighbours, those with angles
-    for every pair of species.
+    G2 and G3 are summed for each species of neighbour, the others for each pair of species.
+    Every periodic image is a neighbour, those of the atom itself included. On the command line
+    the fields of a function are separated by colons: --g2 0.5:2.8,0.5:3.2.
 
     {parameters}
 
     Returns
     -------
     xarray.Dataset
-        symmetry_function (frame, atom, function); coordinates kind, species_a,
-        species_b, eta, shift (Rs), kappa, xi, lambda, alpha, nu, inner (a1) and outer (ar) name
-        the components: G2, G3 for each species, then G4, G5, G8 for each pair, in the order of
-        DScribe without its G1. Without neighbours sums are empty, and 0. NaN for angles where an
-        atom sits on the centre.
+        symmetry_function (frame, atom, function); coordinates kind, species_a, species_b, eta,
+        shift, kappa, zeta, lambda, alpha, nu, a1, ar name the components, in DScribe's order
+        without its G1, which is a G2 with eta 0. An atom without neighbours has zeros, which is
+        what a sum over nothing is; an atom at the very place of another has NaN for angles.
 
     Raises
     ------
     InputError
-        If an option is out of bounds, lists of one kind differ in length, no function is asked
-        for, f_b reaches beyond r_cut, or a species is not in the trajectory.
+        If an option is out of bounds, no function is asked for, a species is not in the
+        trajectory, or all its atoms are X.
 
     References
     ----------
@@ -261,31 +218,49 @@ def symmetry_functions(
     >>> import icedask as ice
     >>> from ase.build import bulk
     >>> trj = ice.from_ase(bulk("Cu", cubic=True))
-    >>> ds = ice.symmetry_functions(
-    ...     trj, r_cut=4.0, g2_eta=[0.5, 2.0], g4_eta=[0.01], g4_xi=[1], g4_lambda=[-1]
-    ... )
+    >>> ds = ice.symmetry_functions(trj, r_cut=4.0, g2=[(0.5, 2.5)], g4=[(0.1, 1, -1), (0.1, 4, 1)])
     >>> ds["kind"].values.tolist()
-    ['G2', 'G2', 'G4']
+    ['G2', 'G4', 'G4']
     """
     from ase.data import atomic_numbers
 
-    lists = {name: value for name, value in locals().items() if name.startswith("g")}
-    lists["g2_shift"] = g2_shift or [0.0] * len(g2_eta or ())
-    sets = parameter_sets(lists)
-    check_bands(sets, r_cut)
-    logistic = _logistic(cutoff, logistic_alpha, logistic_offset)
-    elements = set(trj["element"].values.astype(str)) - {"X"} if species is None else set(species)
-    check_elements(np.array(sorted(elements)))
-    chosen = sorted(elements, key=atomic_numbers.__getitem__)
-    labels = components(chosen, sets)
+    parameters = {
+        "G2": g2 or [],
+        "G3": [(kappa,) for kappa in g3 or []],
+        "G4": g4 or [],
+        "G5": g5 or [],
+        "G8": g8 or [],
+    }
+    if not any(parameters.values()):
+        raise InputError(
+            "symmetry_functions: expected at least one function, found none; ask for some, such "
+            "as g2=[(0.5, 2.8)] for eta and shift, or g4=[(0.1, 1, -1)] for eta, zeta and lambda"
+        )
+    for *_, a1, ar in parameters["G8"]:
+        if a1 > ar:
+            raise InputError(
+                f"symmetry_functions: g8: expected a1 up to ar, found a1 {a1:g} and ar {ar:g}"
+            )
+    chosen = ordered_species(trj, species)
+    if not chosen:
+        raise InputError("symmetry_functions: expected neighbours to sum, found no element but X")
+    labels = components(chosen, parameters)
+    functions = functions_of(
+        parameters,
+        _cutoff_function(r_cut, cutoff, fermi_alpha, fermi_epsilon),
+        2.0 if prefactor == "2^(1-zeta)" else 1.0,
+    )
+    reach = max([r_cut, *(ar + np.pi / (2 * nu) for _, _, nu, _, ar in parameters["G8"])])
+    compute = partial(
+        describe_centers,
+        functions=functions,
+        reach=reach,
+        numbers=[atomic_numbers[symbol] for symbol in chosen],
+    )
     return Kernel(
-        partial(
-            describe_centers,
-            numbers=[atomic_numbers[symbol] for symbol in chosen],
-            plan=plan(sets, r_cut, logistic, prefactor),
-        ),
+        compute,
         dtype,
-        r_cut,
+        reach,
         tail=(FUNCTION, len(labels["kind"])),
         coords=labels,
         species=chosen,
@@ -293,18 +268,14 @@ def symmetry_functions(
     )
 
 
-def _logistic(cutoff: str, alpha: float | None, offset: float | None) -> tuple[float, float] | None:
-    """Return the parameters of the logistic cutoff, or None for Behler's."""
-    if cutoff == "logistic":
-        if alpha is None or offset is None:
-            raise InputError(
-                "symmetry_functions: cutoff logistic: expected logistic_alpha and "
-                f"logistic_offset, such as 5 and 1, found {alpha} and {offset}"
-            )
-        return alpha, offset
-    if alpha is not None or offset is not None:
+def _cutoff_function(
+    r_cut: float, cutoff: str, alpha: float | None, epsilon: float | None
+) -> CutoffFunction:
+    given = [value for value in (alpha, epsilon) if value is not None]
+    if len(given) != (2 if cutoff == "fermi" else 0):
         raise InputError(
-            "symmetry_functions: logistic_alpha and logistic_offset belong to "
-            f'cutoff="logistic", found cutoff="{cutoff}"'
+            "symmetry_functions: expected fermi_alpha and fermi_epsilon with cutoff='fermi' and "
+            f"neither without, found fermi_alpha={alpha}, fermi_epsilon={epsilon} and "
+            f"cutoff={cutoff!r}"
         )
-    return None
+    return CutoffFunction(r_cut, cutoff == "fermi", alpha or 0.0, epsilon or 0.0)

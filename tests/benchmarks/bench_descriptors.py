@@ -137,28 +137,11 @@ def other_rows(atoms: ase.Atoms) -> None:
         compute = entry.build(from_ase(atoms[:8]), **options).compute
         name = f"q4, q6{' averaged' if averaged else ''}, list given"
         report(name, n, lambda c=compute: c(frame), "freud", theirs)
-    etas, shifts = [0.5] * 12, np.linspace(0, 5.5, 12).tolist()
-    xis = [1, 2, 4, 8] * 2
-    signs = [-1] * 4 + [1] * 4
-    acsf = ACSF(
-        species=["O"],
-        r_cut=6.0,
-        periodic=True,
-        g2_params=list(zip(etas, shifts, strict=True)),
-        g4_params=[(0.01, xi, sign) for xi, sign in zip(xis, signs, strict=True)],
-    )
+    g2 = [(0.5, shift) for shift in np.linspace(0, 5.5, 12).tolist()]
+    g4 = [(0.01, zeta, sign) for sign in (-1, 1) for zeta in (1, 2, 4, 8)]
+    acsf = ACSF(species=["O"], r_cut=6.0, periodic=True, g2_params=g2, g4_params=g4)
     theirs = cpu(lambda: acsf.create(atoms, centers=list(range(n)) if n < 10_000 else None))
-    ours = kernel(
-        atoms,
-        "symmetry_functions",
-        r_cut=6.0,
-        g2_eta=etas,
-        g2_shift=shifts,
-        g4_eta=[0.01] * 8,
-        g4_xi=xis,
-        g4_lambda=signs,
-        dtype="float64",
-    )
+    ours = kernel(atoms, "symmetry_functions", r_cut=6.0, g2=g2, g4=g4, dtype="float64")
     report("12 G2 and 8 G4", n, ours, "DScribe", theirs)
 
 

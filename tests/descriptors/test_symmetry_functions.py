@@ -1,386 +1,331 @@
-"""Symmetry functions against DScribe's and against the formulas, summed one neighbour at a time."""
+"""Symmetry functions against DScribe's, plain Python sums and values known by hand."""
 
 from __future__ import annotations
 
-from itertools import product
+from pathlib import Path
 from typing import Any
 
 import ase
 import numpy as np
 import pytest
-from dscribe.descriptors import ACSF
+import xarray as xr
+from ase.build import bulk
+from ase.data import chemical_symbols
+from symmetry_oracles import brute, dscribe
 from systems import SYSTEMS, system
 
 import icedask as ice
+from icedask.descriptors import registry
 from icedask.descriptors.contract import Frame
-from icedask.descriptors.symmetry_functions import ANGULAR, RADIAL, Sets, describe_centers, plan
+from icedask.descriptors.symmetry_kernels import exponentials
 from icedask.errors import InputError
 
-R_CUT = 4.5
-LOGISTIC = (5.0, 0.7)
-SETS: Sets = {
-    "G2": [(0.0, 0.0), (0.3, 0.0), (2.0, 2.75), (40.0, 3.1)],
-    "G3": [(0.0,), (1.7,)],
-    "G4": [(0.01, 1.0, -1.0), (0.01, 4.0, 1.0), (0.1, 4.0, 1.0), (0.2, 16.0, -1.0)],
-    "G5": [(0.1, 2.0, 1.0), (0.02, 3.0, -1.0), (0.01, 3.0, -1.0)],
-    "G8": [],
+RADIAL: dict[str, Any] = {"g2": [(0.0, 0.0), (0.5, 2.8), (30.0, 2.7)], "g3": [1.3, 0.4]}
+# Functions that share eta, or lambda and zeta, in no order; a zeta of every way to a power.
+ANGULAR: dict[str, Any] = {
+    "g4": [(0.1, 1, -1), (0.02, 2.5, 1), (0.1, 4, 0.5), (0.02, 1, -1), (0.3, 2000, 1)],
+    "g5": [(0.05, 16, 1), (0.1, 1, -1), (0.05, 0.5, -1)],
 }
-NOTHING: Sets = {kind: [] for kind in SETS}
-# What DScribe does not have: exponents that are no integers, lambda between -1 and 1, G8.
-ALL_SETS: Sets = {
-    **SETS,
-    "G4": [*SETS["G4"], (0.05, 2.5, 1.0), (0.05, 3.0, 0.5)],
-    "G8": [(1.0, 0.0, 3.0, 1.0, 3.0), (3.0, 1.2, 2.0, 2.6, 2.9), (2.0, -0.4, 3.0, 1.0, 3.0)],
-}
+G8 = [(2.0, 1.9, 5.0, 2.5, 3.2), (1.0, 0.3, 3.0, 3.0, 3.5), (-1.5, 0.0, 5.0, 2.5, 3.2)]
+CUTOFFS: list[dict[str, Any]] = [
+    {"cutoff": "cosine"},
+    {"cutoff": "fermi", "fermi_alpha": 5.0, "fermi_epsilon": 0.7},
+]
 
 
-def with_species(atoms: ase.Atoms, n_species: int) -> ase.Atoms:
+def mixed(name: str, n_species: int = 2) -> ase.Atoms:
+    """Return a system in which every third atom is a hydrogen, then every fourth one copper."""
+    atoms = system(name)
+    atoms.symbols[:] = "O"
     for place, symbol in enumerate(("H", "Cu")[: n_species - 1]):
         atoms.symbols[place :: 3 + place] = symbol
     return atoms
 
 
-def numbers_of(atoms: ase.Atoms) -> list[int]:
-    return sorted(set(atoms.numbers.tolist()))
-
-
-def kernel(
-    atoms: ase.Atoms,
-    sets: Sets,
-    logistic: tuple[float, float] | None = None,
-    prefactor: str = "behler",
-    centers: np.ndarray | None = None,
-) -> np.ndarray:
-    frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, centers=centers)
-    return describe_centers(frame, numbers_of(atoms), plan(sets, R_CUT, logistic, prefactor))
-
-
-def dscribe(atoms: ase.Atoms, sets: Sets) -> np.ndarray:
-    wrapped = atoms.copy()
-    wrapped.wrap()
-    if wrapped.pbc.any() and not wrapped.cell.array[2].any():
-        wrapped.set_cell([*wrapped.cell.array[:2], [0, 0, 90]])
-    acsf = ACSF(
-        species=numbers_of(atoms),
-        r_cut=R_CUT,
-        periodic=bool(atoms.pbc.any()),
-        g2_params=sets["G2"],
-        g3_params=[kappa for (kappa,) in sets["G3"]],
-        g4_params=sets["G4"],
-        g5_params=sets["G5"],
-    )
-    features = acsf.create(wrapped)
-    # Each species of neighbours begins with G1, the sum of the cutoff function.
-    n_radial = 1 + len(sets["G2"]) + len(sets["G3"])
-    return np.delete(features, np.arange(len(numbers_of(atoms))) * n_radial, axis=1)
+def kernel(atoms: ase.Atoms, centers: list[int] | None = None, **options: Any) -> np.ndarray:
+    """Return the functions of positions in double precision."""
+    descriptor = registry()["symmetry_functions"]
+    built = descriptor.build(ice.from_ase(atoms), **descriptor.options(options))
+    chosen = np.arange(len(atoms)) if centers is None else np.array(centers, int)
+    frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, centers=chosen)
+    return built.compute(frame)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 @pytest.mark.parametrize("n_species", [1, 2, 3])
-def test_equals_dscribe(name: str, n_species: int) -> None:
-    atoms = with_species(system(name), n_species)
-    found, expected = kernel(atoms, SETS), dscribe(atoms, SETS)
-    assert found.shape == expected.shape
-    assert name == "lonely" or np.count_nonzero(expected) > 0.2 * expected.size
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-10)
+@pytest.mark.parametrize("r_cut", [4.0, 8.0])
+def test_equals_dscribe(name: str, n_species: int, r_cut: float) -> None:
+    atoms = mixed(name, n_species)
+    options = {"r_cut": r_cut, **RADIAL, **ANGULAR}
+    centers = list(range(0, len(atoms), 5))
+    found = kernel(atoms, centers, **options)
+    expected = dscribe(atoms, centers, **options)
+    assert name == "lonely" or np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def environment(atoms: ase.Atoms, center: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors to everything within the cutoff, images of the centre too, and species."""
-    cell = atoms.cell.complete().array
-    vectors, numbers = [], []
-    for shift in product(*[range(-6, 7) if periodic else [0] for periodic in atoms.pbc]):
-        moved = atoms.positions + np.array(shift) @ cell - atoms.positions[center]
-        r = np.linalg.norm(moved, axis=1)
-        near = (r > 0) & (r < R_CUT)
-        vectors += moved[near].tolist()
-        numbers += atoms.numbers[near].tolist()
-    return np.array(vectors).reshape(-1, 3), np.array(numbers)
+@pytest.mark.parametrize("name", ["unwrapped", "small_box", "slab", "wire", "cluster"])
+@pytest.mark.parametrize("prefactor", ["2^(1-zeta)", "2^-zeta"])
+@pytest.mark.parametrize("cutoff", CUTOFFS, ids=["cosine", "fermi"])
+def test_equals_plain_sums(name: str, prefactor: str, cutoff: dict[str, Any]) -> None:
+    options = {"r_cut": 3.8, **RADIAL, **ANGULAR, "g8": G8, **cutoff, "prefactor": prefactor}
+    atoms = mixed(name)
+    expected = [brute(atoms, center, **options) for center in (0, 1)]
+    np.testing.assert_allclose(kernel(atoms, [0, 1], **options), expected, rtol=1e-10, atol=1e-12)
 
 
-def f_c(r: float, logistic: tuple[float, float] | None) -> float:
-    if r >= R_CUT:
-        return 0.0
-    if logistic is None:
-        return 0.5 * (1 + np.cos(np.pi * r / R_CUT))
-    return 1 / (1 + np.exp(logistic[0] * (r - R_CUT + logistic[1])))
+def test_more_pairs_than_a_block_holds() -> None:
+    # Rows of more than 512 neighbours, and rows that end in the middle of a block.
+    atoms = ase.Atoms("O700", np.random.default_rng(0).random((700, 3)) * 6)
+    atoms.symbols[:40] = "H"
+    options = {"r_cut": 9.0, **RADIAL, **ANGULAR}
+    found, expected = kernel(atoms, [0, 350], **options), dscribe(atoms, [0, 350], **options)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def f_b(r: float, nu: float, a1: float, ar: float) -> float:
-    width = np.pi / (2 * nu)
-    if a1 - width < r < a1:
-        return np.cos(nu * (r - a1)) ** 2
-    if a1 <= r <= ar:
-        return 1.0
-    return np.cos(nu * (r - ar)) ** 2 if ar < r < ar + width else 0.0
+def test_own_images_are_neighbors() -> None:
+    # Simple cubic, one atom: six neighbours at a, twelve right angles and three lines between
+    # them, whose third sides are beyond 1.4 a.
+    crystal = bulk("Cu", "sc", a=3.0)
+    options = {"g2": [(0, 0)], "g4": [(0.0, 1, 1)], "g5": [(0.0, 1, 1), (0.0, 1, -1)]}
+
+    def f(r: float, r_cut: float) -> float:
+        return 0.5 * (1 + np.cos(np.pi * r / r_cut))
+
+    near = f(3.0, 4.2)
+    expected = [[6 * near, 0, 12 * near**2, 18 * near**2]]
+    np.testing.assert_allclose(kernel(crystal, r_cut=4.2, **options), expected, rtol=1e-13)
+    # Within 1.5 a there are twelve more at sqrt(2) a: of each kind of triangle so many.
+    near, far = f(3.0, 4.5), f(18**0.5, 4.5)
+    right, half_right, equal = 12 * near**2 * far, 24 * near**2 * far, 24 * far**3
+    found = kernel(crystal, r_cut=4.5, g4=[(0.0, 1, 1)])
+    np.testing.assert_allclose(
+        found, [[right + half_right * (1 + 0.5**0.5) + equal * 1.5]], rtol=1e-12
+    )
 
 
-def formulas(
-    atoms: ase.Atoms,
-    center: int,
-    sets: Sets,
-    logistic: tuple[float, float] | None,
-    factor: float,
-) -> list[float]:
-    """Return every function of one atom by its formula; sums over j != k halved, not j < k."""
-    vectors, of = environment(atoms, center)
-    r = np.linalg.norm(vectors, axis=1)
-    n = range(len(r))
-    fc = [f_c(one, logistic) for one in r]
-    values = []
-    for a in numbers_of(atoms):
-        mine = [j for j in n if of[j] == a]
-        values += [sum(np.exp(-e * (r[j] - s) ** 2) * fc[j] for j in mine) for e, s in sets["G2"]]
-        values += [sum(np.cos(kappa * r[j]) * fc[j] for j in mine) for (kappa,) in sets["G3"]]
-    numbers = numbers_of(atoms)
-    for b in numbers:
-        for a in numbers[: numbers.index(b) + 1]:
-            pairs = [(j, k) for j in n for k in n if j != k and {of[j], of[k]} == {a, b}]
-            g4, g5, g8 = (np.zeros(len(sets[kind])) for kind in ("G4", "G5", "G8"))
-            for j, k in pairs:
-                cosine = np.clip(vectors[j] @ vectors[k] / (r[j] * r[k]), -1, 1)
-                rjk = np.linalg.norm(vectors[j] - vectors[k])
-                for f, (eta, xi, sign) in enumerate(sets["G4"]):
-                    radial = np.exp(-eta * (r[j] ** 2 + r[k] ** 2 + rjk**2))
-                    radial *= fc[j] * fc[k] * f_c(rjk, logistic)
-                    g4[f] += factor * 2.0**-xi * (1 + sign * cosine) ** xi * radial / 2
-                for f, (eta, xi, sign) in enumerate(sets["G5"]):
-                    radial = np.exp(-eta * (r[j] ** 2 + r[k] ** 2)) * fc[j] * fc[k]
-                    g5[f] += factor * 2.0**-xi * (1 + sign * cosine) ** xi * radial / 2
-                for f, (eta, alpha, *limits) in enumerate(sets["G8"]):
-                    bands = f_b(r[j], *limits) * f_b(r[k], *limits)
-                    g8[f] += np.sin(eta * (np.arccos(cosine) - alpha)) * bands / 2
-            values += [*g4, *g5, *g8]
-    return values
+def test_band_and_its_edges() -> None:
+    # A right angle at the origin, one arm of length 3; f_b of the other is the result.
+    nu, a1, ar = 2.0, 2.5, 3.5
+    margin = np.pi / (2 * nu)
+    waves = {"r_cut": 1.0, "g8": [(1.0, 0.0, nu, a1, ar)], "species": ["O"]}
+
+    def f_b(r: float) -> float:
+        atoms = ase.Atoms("O3", [[0, 0, 0], [3, 0, 0], [0, r, 0]])
+        return float(kernel(atoms, [0], **waves)[0, 0])
+
+    assert f_b(a1 - margin - 1e-6) == 0
+    assert f_b(ar + margin + 1e-6) == 0
+    assert f_b(0.2) == 0
+    assert f_b(40.0) == 0
+    for r in (a1, 3.2, ar):
+        assert f_b(r) == pytest.approx(1, abs=1e-14)
+    for r in (a1 - margin / 2, ar + margin / 2):
+        assert f_b(r) == pytest.approx(0.5, abs=1e-14)
+    assert f_b(a1 - margin / 3) == pytest.approx(0.75, abs=1e-14)
+    assert 0 < f_b(ar + margin - 1e-3) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["triclinic", "small_box", "slab", "wire", "cluster"])
-@pytest.mark.parametrize("logistic", [None, LOGISTIC], ids=["behler", "logistic"])
-@pytest.mark.parametrize(("prefactor", "factor"), [("behler", 2.0), ("half", 1.0)])
-def test_equals_the_formulas(
-    name: str, logistic: tuple[float, float] | None, prefactor: str, factor: float
-) -> None:
-    atoms = with_species(system(name), 2)
-    found = kernel(atoms, ALL_SETS, logistic, prefactor)
-    for center in (0, len(atoms) - 1):
-        expected = formulas(atoms, center, ALL_SETS, logistic, factor)
-        np.testing.assert_allclose(found[center], expected, rtol=1e-10, atol=1e-11)
+def test_band_ignores_r_cut() -> None:
+    found = [kernel(system("orthogonal"), [0], r_cut=r_cut, g8=G8) for r_cut in (2.0, 9.0)]
+    assert np.abs(found[0]).min() > 1e-3
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
 
 
-def test_images_of_the_centre_are_neighbors() -> None:
-    cube = ase.Atoms("O", cell=[2.2] * 3, pbc=True)
-    found = kernel(cube, ALL_SETS)
-    np.testing.assert_allclose(found[0], formulas(cube, 0, ALL_SETS, None, 2.0), rtol=1e-10)
-    np.testing.assert_allclose(kernel(cube * (4, 4, 4), ALL_SETS)[5], found[0], rtol=1e-10)
-
-
-def trimer(r: float, angle: float) -> ase.Atoms:
-    ends = [[r, 0, 0], [r * np.cos(angle), r * np.sin(angle), 0]]
-    return ase.Atoms("O3", [[0, 0, 0], *ends])
-
-
-@pytest.mark.parametrize(
-    ("r", "expected"),
-    [
-        (1.2, 0.0),
-        (1.499, 0.0),
-        (1.75, 0.5),
-        (1.999, 1.0),
-        (2.0, 1.0),
-        (2.5, 1.0),
-        (3.0, 1.0),
-        (3.25, 0.5),
-        (3.501, 0.0),
-        (4.4, 0.0),
-    ],
-)
-def test_band(r: float, expected: float) -> None:
-    sets: Sets = {**NOTHING, "G8": [(2.0, 0.3, np.pi, 2.0, 3.0)]}
-    found = kernel(trimer(r, 2.0), sets)[0, 0]
-    assert found == pytest.approx(np.sin(2 * (2.0 - 0.3)) * expected**2, abs=1e-4)
-    if expected == 0.0:
-        assert found == 0.0
-
-
-def test_cutoffs_end_at_the_radius() -> None:
-    sets: Sets = {**NOTHING, "G2": [(0.0, 0.0)]}
-    for logistic in (None, LOGISTIC):
-        for r in (0.1, 1.0, 3.0, R_CUT - 1e-3):
-            found = kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), sets, logistic)
-            np.testing.assert_allclose(found, f_c(r, logistic), rtol=1e-9)
-        beyond = ase.Atoms("O2", [[0, 0, 0], [0, 0, R_CUT + 1e-9]])
-        assert not kernel(beyond, sets, logistic).any()
-
-
-def test_steep_logistic_cutoff() -> None:
-    found = kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, 4.4]]), SETS, (1e4, 1.0))
-    assert np.isfinite(found).all()
-    assert not found.any()
+def test_atoms_in_a_line_stay_finite() -> None:
+    directions = np.random.default_rng(1).normal(size=(300, 3))
+    directions *= 1.7 / np.linalg.norm(directions, axis=1)[:, None]
+    open_, far = {"r_cut": 4.0, "g5": [(0, 0.5, 1)]}, {"r_cut": 4.0, "g5": [(0, 1.5, -1)]}
+    lines = [ase.Atoms("O3", [[0, 0, 0], u, -u]) for u in directions]
+    # A base of some 1e-16, to the power of 1/2.
+    bent = np.array([kernel(line, [0], **open_)[0, 0] for line in lines])
+    assert (bent < 1e-7).all()
+    f_c = 0.5 * (1 + np.cos(np.pi * 1.7 / 4))
+    for line in lines[:10]:
+        assert kernel(line, [0], **far)[0, 0] == pytest.approx(2 * f_c**2, rel=1e-12)
+    wave = [(0.5, 0.0, 5.0, 1.5, 2.0)]
+    for line in lines[:10]:
+        assert kernel(line, [0], r_cut=4.0, g8=wave)[0, 0] == pytest.approx(1, abs=1e-12)
 
 
 def test_atoms_in_a_line() -> None:
-    # The directions of some of these have a scalar product beyond -1 by rounding.
-    for seed in range(50):
+    for seed in range(20):
         direction = np.random.default_rng(seed).normal(size=3)
         direction /= np.linalg.norm(direction)
         line = ase.Atoms("O5", np.outer([-3.0, -1.1, 0.0, 1.3, 2.9], direction))
-        found = kernel(line, ALL_SETS)
-        assert np.isfinite(found).all()
-        expected = formulas(line, 2, ALL_SETS, None, 2.0)
-        np.testing.assert_allclose(found[2], expected, rtol=1e-7, atol=1e-7)
+        options = {"r_cut": 4.5, **RADIAL, **ANGULAR, "g8": G8}
+        expected = brute(line, 2, **options)
+        np.testing.assert_allclose(kernel(line, [2], **options)[0], expected, rtol=1e-9, atol=1e-7)
+
+
+def test_no_neighbors_is_zero() -> None:
+    found = kernel(system("lonely"), r_cut=5.0, **RADIAL, **ANGULAR, g8=G8)
+    np.testing.assert_array_equal(found, np.zeros((3, 5 + 8 + 3)))
+    pair = ase.Atoms("O2", [[0, 0, 0], [2, 0, 0]])
+    found = kernel(pair, r_cut=5.0, **RADIAL, **ANGULAR, g8=G8)
+    assert (found[:, :2] > 0).all()
+    np.testing.assert_array_equal(found[:, 5:], np.zeros((2, 8 + 3)))
+
+
+def test_atom_on_another_has_no_angle() -> None:
+    atoms = ase.Atoms("O3", [[0, 0, 0], [0, 0, 0], [2, 0, 0]])
+    angular = {"g4": [(0.1, 4, -1)], "g5": [(0.1, 1, 1)], "g8": [(1.0, 0.0, 1.0, 0.0, 2.0)]}
+    for cutoff in CUTOFFS:
+        found = kernel(atoms, r_cut=5.0, g2=[(1, 0)], g3=[1.0], **angular, **cutoff)
+        assert np.isfinite(found[:, :2]).all()
+        assert np.isnan(found[:2, 2:]).all()
+        assert np.isfinite(found[2]).all()
+
+
+@pytest.mark.parametrize("cutoff", CUTOFFS, ids=["cosine", "fermi"])
+def test_cutoffs_end_at_the_radius(cutoff: dict[str, Any]) -> None:
+    r_cut = 4.5
+    options = {"r_cut": r_cut, "g2": [(0, 0)], **cutoff}
+    alpha, epsilon = 5.0, 0.7
+    for r in (0.1, 1.0, 3.0, r_cut - 1e-3):
+        expected = {
+            "cosine": np.cos(np.pi * r / r_cut / 2) ** 2,
+            "fermi": 1 / (1 + np.exp(alpha * (r - r_cut + epsilon))),
+        }[cutoff["cutoff"]]
+        found = kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+    for r in (r_cut, r_cut + 1e-9):
+        assert not kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options).any()
+
+
+def test_steep_fermi() -> None:
+    cutoff = {"cutoff": "fermi", "fermi_alpha": 1e4, "fermi_epsilon": 1.0}
+    for r, expected in ((3.4, 1.0), (4.4, 0.0)):
+        pair = ase.Atoms("O2", [[0, 0, 0], [0, 0, r]])
+        found = kernel(pair, r_cut=4.5, g2=[(0, 0)], **cutoff)
+        np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-300)
 
 
 def test_high_exponents() -> None:
-    sets: Sets = {
-        **NOTHING,
-        "G5": [(0.0, 2000.0, 1.0), (0.0, 512.0, 1.0), (1e4, 1.0, 1.0)],
-    }
-    atoms = trimer(1.0, 0.1)
-    fc, base = f_c(1.0, None) ** 2, (1 + np.cos(0.1)) / 2
-    expected = [2 * base**2000 * fc, 2 * base**512 * fc, 0.0]
-    np.testing.assert_allclose(kernel(atoms, sets)[0], expected, rtol=1e-10, atol=1e-290)
-
-
-def test_no_neighbors_are_empty_sums() -> None:
-    assert not kernel(system("lonely"), ALL_SETS).any()
+    angle = 0.1
+    atoms = ase.Atoms("O3", [[0, 0, 0], [1, 0, 0], [np.cos(angle), np.sin(angle), 0]])
+    found = kernel(atoms, [0], r_cut=4.5, g5=[(0, 2000, 1), (0, 512, 1), (0, 31, 1), (1e4, 1, 1)])
+    weight, base = np.cos(np.pi / 9) ** 4, (1 + np.cos(angle)) / 2
+    expected = [[*(2 * base**zeta * weight for zeta in (2000, 512, 31)), 0.0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-290)
 
 
 def test_centers_are_a_subset() -> None:
-    atoms = with_species(system("triclinic"), 3)
-    chosen = np.array([100, 3, 57])
-    np.testing.assert_array_equal(
-        kernel(atoms, ALL_SETS, centers=chosen), kernel(atoms, ALL_SETS)[chosen]
-    )
-    assert kernel(atoms, ALL_SETS, centers=chosen[:0]).shape == (
-        0,
-        kernel(atoms, ALL_SETS).shape[1],
-    )
-
-
-def test_atom_on_the_centre() -> None:
-    atoms = ase.Atoms("O3", [[0, 0, 0], [0, 0, 0], [1, 0, 0]])
-    found = kernel(atoms, SETS)[0]
-    assert np.isfinite(found[:6]).all()
-    assert np.isnan(found[6:]).all()
-
-
-OPTIONS: dict[str, Any] = {
-    "r_cut": R_CUT,
-    "g2_eta": [0.3, 2.0],
-    "g2_shift": [0.0, 2.75],
-    "g3_kappa": [1.7],
-    "g4_eta": [0.01],
-    "g4_xi": [4],
-    "g4_lambda": [1],
-    "g5_eta": [0.1, 0.02],
-    "g5_xi": [2, 2.5],
-    "g5_lambda": [1, -1],
-    "g8_eta": [3.0],
-    "g8_alpha": [1.2],
-    "g8_nu": [2.0],
-    "g8_inner": [2.6],
-    "g8_outer": [2.9],
-    "dtype": "float64",
-}
-
-
-def test_labels_name_the_components() -> None:
-    atoms = with_species(system("triclinic"), 3)
-    ds = ice.symmetry_functions(ice.from_ase(atoms), **OPTIONS, centers="index 7")
-    # The Dataset holds float32 positions: the formulas are given the same.
-    atoms.positions = atoms.positions.astype(np.float32)
-    symbols = ["H", "O", "Cu"]
-    assert list(dict.fromkeys(ds["species_a"].values[:9])) == symbols
-    pairs = dict.fromkeys(zip(ds["species_a"].values, ds["species_b"].values, strict=True))
-    angular = [pair for pair in pairs if pair[1]]
-    assert angular == [(a, b) for n, b in enumerate(symbols) for a in symbols[: n + 1]]
-    for place in range(ds.sizes["function"]):
-        one = ds.isel(function=place)
-        label = {name: one[name].item() for name in ds.coords if ds[name].dims == ("function",)}
-        names = {**RADIAL, **ANGULAR}[label["kind"]]
-        numeric = {name for name, value in label.items() if isinstance(value, float)}
-        assert {name for name in numeric if np.isfinite(label[name])} == set(names)
-        assert bool(label["species_b"]) == (label["kind"] in ANGULAR)
-        # The formula of this one function alone, for all species or pairs of species.
-        sets: Sets = {**NOTHING, label["kind"]: [tuple(label[name] for name in names)]}
-        columns = formulas(atoms, 7, sets, None, 2.0)
-        if label["kind"] in RADIAL:
-            expected = columns[symbols.index(label["species_a"])]
-        else:
-            expected = columns[angular.index((label["species_a"], label["species_b"]))]
-        found = one["symmetry_function"].values[0, 0]
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+    atoms = mixed("triclinic", 3)
+    options = {"r_cut": 4.5, **RADIAL, **ANGULAR, "g8": G8}
+    whole = kernel(atoms, **options)
+    # Nothing of the centre before is left in the buffers.
+    np.testing.assert_array_equal(kernel(atoms, [100, 3, 57], **options), whole[[100, 3, 57]])
+    assert kernel(atoms, [], **options).shape == (0, whole.shape[1])
 
 
 def test_single_precision_is_the_rounded_result() -> None:
-    trj = ice.from_ase(system("triclinic"))
-    double = ice.symmetry_functions(trj, **OPTIONS)["symmetry_function"].values
-    options = {**OPTIONS, "dtype": "float32"}
-    found = ice.symmetry_functions(trj, **options)["symmetry_function"].values
-    np.testing.assert_array_equal(found, double.astype(np.float32))
+    trj = ice.from_ase(mixed("triclinic"))
+    options = {"r_cut": 4.5, **RADIAL, **ANGULAR, "g8": G8}
+    double = ice.symmetry_functions(trj, **options, dtype="float64")["symmetry_function"].values
+    single = ice.symmetry_functions(trj, **options)["symmetry_function"].values
+    assert double.dtype == np.float64
+    np.testing.assert_array_equal(single, double.astype(np.float32))
 
 
-def test_options_reach_the_kernel() -> None:
-    atoms = system("triclinic")
-    trj = ice.from_ase(atoms)
+def test_species_limit_the_neighbors() -> None:
+    atoms = mixed("triclinic")
+    centers = [1, 2, 4]
+    options = {"r_cut": 4.5, **RADIAL, **ANGULAR}
+    oxygens = atoms.symbols == "O"
+    places = [int(np.count_nonzero(oxygens[:center])) for center in centers]
+    expected = dscribe(atoms[oxygens], places, **options)
+    found = kernel(atoms, centers, species=["O"], **options)
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_components_are_named_in_the_order_of_dscribe() -> None:
+    atoms = system("cluster")
+    atoms.symbols[:20], atoms.symbols[20:40] = "H", "C"
+    options = {"r_cut": 5.0, **RADIAL, "g4": ANGULAR["g4"][:2], "g5": ANGULAR["g5"][:1]}
+    ds = ice.symmetry_functions(ice.from_ase(atoms), **options, g8=G8, dtype="float64")
     atoms.positions = atoms.positions.astype(np.float32)
-    ds = ice.symmetry_functions(
-        trj,
-        **OPTIONS,
-        cutoff="logistic",
-        logistic_alpha=LOGISTIC[0],
-        logistic_offset=LOGISTIC[1],
-        prefactor="half",
-    )
-    sets: Sets = {
-        "G2": [(0.3, 0.0), (2.0, 2.75)],
-        "G3": [(1.7,)],
-        "G4": [(0.01, 4.0, 1.0)],
-        "G5": [(0.1, 2.0, 1.0), (0.02, 2.5, -1.0)],
-        "G8": [(3.0, 1.2, 2.0, 2.6, 2.9)],
-    }
-    expected = kernel(atoms, sets, LOGISTIC, "half")
-    np.testing.assert_allclose(ds["symmetry_function"].values[0], expected, rtol=1e-9, atol=1e-12)
+    labels = {name: ds[name].values for name in ds.coords if ds[name].dims == ("function",)}
+    values = ds["symmetry_function"].values[0]
+    expected = dscribe(atoms, **options)
+    np.testing.assert_allclose(values[:, labels["kind"] != "G8"], expected, rtol=1e-10, atol=1e-12)
+    groups = np.char.add(labels["species_a"], labels["species_b"])
+    order = ["H", "C", "O", "HH", "HC", "CC", "HO", "CO", "OO"]
+    assert list(dict.fromkeys(groups.tolist())) == order
+    # The labels of a component are all it takes to compute it.
+    three = ("eta", "zeta", "lambda")
+    fields = {"G2": ("eta", "shift"), "G3": ("kappa",), "G4": three, "G5": three}
+    fields["G8"] = ("eta", "alpha", "nu", "a1", "ar")
+    parameters = labels.keys() - {"kind", "species_a", "species_b"}
+    recomputed = []
+    for place, kind in enumerate(labels["kind"].tolist()):
+        given = [labels[name][place] for name in fields[kind]]
+        assert all(np.isnan(labels[name][place]) for name in parameters - {*fields[kind]})
+        option = {kind.lower(): given if kind == "G3" else [given]}
+        slot = order.index(groups[place]) - (0 if kind in ("G2", "G3") else 3)
+        recomputed.append(brute(atoms, 3, r_cut=5.0, **option)[slot])
+    assert np.count_nonzero(recomputed) > 40
+    np.testing.assert_allclose(values[3], recomputed, rtol=1e-9, atol=1e-12)
 
 
-def test_shift_is_zero_by_default() -> None:
-    trj = ice.from_ase(system("orthogonal"))
-    ds = ice.symmetry_functions(trj, g2_eta=[0.1, 1.0])
-    same = ice.symmetry_functions(trj, g2_eta=[0.1, 1.0], g2_shift=[0.0, 0.0])
-    np.testing.assert_array_equal(ds["symmetry_function"], same["symmetry_function"])
-    assert ds["shift"].values.tolist() == [0.0, 0.0]
+def test_saved_and_opened(tmp_path: Path) -> None:
+    trj = ice.from_ase([mixed("cluster")] * 2)
+    ds = ice.symmetry_functions(trj, r_cut=4.0, **RADIAL, **ANGULAR, g8=G8)
+    assert ds["symmetry_function"].dtype == np.float32
+    ice.save(trj, tmp_path / "s.zarr")
+    saved = ice.save(ds, tmp_path / "s.zarr")
+    xr.testing.assert_equal(saved.compute(), ds.compute())
+    assert saved["species_b"].values[0] == ""
+    assert saved.attrs["parameters"]["g2"] == [[0.0, 0.0], [0.5, 2.8], [30.0, 2.7]]
+    single = kernel(mixed("cluster"), r_cut=4.0, **RADIAL, **ANGULAR, g8=G8)
+    np.testing.assert_allclose(saved["symmetry_function"][1], single, rtol=1e-4, atol=1e-5)
 
 
-def test_species_limit_the_environment() -> None:
-    atoms = system("orthogonal")
-    atoms.symbols[1::2] = "H"
-    alone = ice.from_ase(atoms[atoms.symbols == "O"])
-    found = ice.symmetry_functions(
-        ice.from_ase(atoms), **OPTIONS, species=["O"], centers="element O"
-    )
-    expected = ice.symmetry_functions(alone, **OPTIONS)
-    np.testing.assert_allclose(found["symmetry_function"], expected["symmetry_function"], rtol=1e-9)
-    assert set(found["species_a"].values) == {"O"}
+def test_parameters_decide_the_run() -> None:
+    trj = ice.from_ase(system("cluster"))
+    ids = [
+        ice.symmetry_functions(trj, r_cut=4.0, g4=g4).attrs["run_id"]
+        for g4 in ([(0.1, 1, 1)], [(0.1, 1, -1)], [[0.1, 1.0, 1]])
+    ]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_exponentials() -> None:
+    given = np.concatenate([-np.logspace(-20, np.log10(690), 1001), np.linspace(-40, 40, 1001)])
+    found = given.copy()
+    exponentials(found, len(found), np.empty_like(found))
+    np.testing.assert_allclose(found, np.exp(given), rtol=1e-13)
+    extreme = np.array([-1e9, -750.0, 0.0, 750.0])
+    exponentials(extreme, 4, np.empty(4))
+    assert extreme[0] == extreme[1] < 1e-300
+    assert extreme[2] == 1
+    assert 1e300 < extreme[3] < np.inf
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, r"at least one function, such as g2_eta=\[0.05, 0.5\]"),
-        ({"g2_shift": [1.0]}, "1 of g2_shift"),
-        ({"g2_eta": [1.0, 2.0], "g2_shift": [1.0]}, "2 of g2_eta, 1 of g2_shift"),
-        ({"g4_eta": [1.0], "g4_xi": [1.0]}, "equal length, .* 0 of g4_lambda"),
-        ({"g2_eta": [-1.0]}, "g2_eta: expected at least 0"),
-        ({"g5_eta": [1.0], "g5_xi": [0.0], "g5_lambda": [1]}, "g5_xi: expected a number above 0"),
-        ({"g5_eta": [1.0], "g5_xi": [1.0], "g5_lambda": [2]}, "g5_lambda: expected at most 1"),
-        ({"g2_eta": [1.0], "cutoff": "tanh"}, "cutoff: expected one of behler, logistic"),
-        ({"g2_eta": [1.0], "cutoff": "logistic"}, "expected logistic_alpha"),
-        ({"g2_eta": [1.0], "logistic_offset": 1.0}, 'belong to cutoff="logistic"'),
-        ({**OPTIONS, "g8_inner": [3.0]}, "g8_inner: expected at most g8_outer"),
-        ({**OPTIONS, "r_cut": 3.6}, "r_cut: expected at least 3.6854 angstrom"),
-        ({"g2_eta": [1.0], "prefactor": "2"}, "prefactor: expected one of behler, half"),
+        ({}, r"at least one function, found none; ask for some, such as g2=\[\(0.5, 2.8\)\]"),
+        ({"g2": [(-1, 2)]}, "g2: eta: expected at least 0"),
+        ({"g2": [(1,)]}, r"g2: expected a list of \(eta, shift\), found \(1,\)"),
+        ({"g2": (1, 2)}, r"g2: expected a list of \(eta, shift\), found 1"),
+        ({"g4": [(1, 1, 2)]}, "g4: lambda: expected at most 1"),
+        ({"g5": [(1, 0, 1)]}, "g5: zeta: expected a number above 0"),
+        ({"g8": [(1, 0, 0, 2, 3)]}, "g8: nu: expected a number radian/angstrom above 0"),
+        ({"g8": [(1, 0, 1, 3, 2)]}, "g8: expected a1 up to ar, found a1 3 and ar 2"),
+        ({"g3": [1], "cutoff": "fermi"}, "expected fermi_alpha and fermi_epsilon with"),
+        ({"g3": [1], "fermi_alpha": 2.0}, "neither without, found fermi_alpha=2.0"),
+        ({"g3": [1], "cutoff": "sharp"}, "expected one of cosine, fermi"),
+        ({"g3": [1], "species": ["Zz"]}, "Zz"),
     ],
 )
-def test_bad_options(options: dict[str, Any], message: str) -> None:
+def test_mistakes(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        ice.symmetry_functions(ice.from_ase(system("orthogonal")), **options)
+        ice.symmetry_functions(ice.from_ase(system("cluster")), r_cut=4.0, **options)
+
+
+def test_sites_without_an_element() -> None:
+    atoms = system("cluster")
+    atoms.numbers[:] = chemical_symbols.index("X")
+    with pytest.raises(InputError, match="found no element but X"):
+        ice.symmetry_functions(ice.from_ase(atoms), r_cut=4.0, g3=[1.0])
