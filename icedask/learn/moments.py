@@ -13,8 +13,8 @@ from dask import delayed
 from icedask.compute import run_tasks
 from icedask.errors import InputError
 
-# Rows converted to float64 at a time: a few MB for a few hundred features.
-_ROWS = 4096
+# Rows converted to float64 at a time: about a MB for a few hundred features, which stays in cache.
+CACHED_ROWS = 512
 _FAN_IN = 8
 
 
@@ -56,8 +56,8 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
     """Return the moments of a block of rows."""
     width = rows.shape[1]
     parts = [Moments(0, np.zeros(width), np.zeros((width, width)))]
-    for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS].astype(np.float64)
+    for start in range(0, len(rows), CACHED_ROWS):
+        some = rows[start : start + CACHED_ROWS].astype(np.float64)
         mean = some.mean(axis=0)
         some -= mean
         parts = [merge([*parts, Moments(len(some), mean, some.T @ some)])]

@@ -12,7 +12,7 @@ import xarray as xr
 from icedask.errors import InputError
 from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator, feature_blocks, feature_variable, input_record
-from icedask.learn.moments import moments
+from icedask.learn.moments import CACHED_ROWS, moments
 from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
 
 
@@ -179,7 +179,9 @@ def project(
     components: npt.NDArray[np.float64],
 ) -> npt.NDArray[np.floating]:
     """Return (block - mean) @ components.T in float64, in the dtype of the block."""
-    result = np.empty((*block.shape[:-1], len(components)), block.dtype)
-    for frame in range(len(block)):
-        result[frame] = (block[frame] - mean) @ components.T
-    return result
+    rows = block.reshape(-1, block.shape[-1])
+    result = np.empty((len(rows), len(components)), block.dtype)
+    for start in range(0, len(rows), CACHED_ROWS):
+        some = slice(start, start + CACHED_ROWS)
+        result[some] = (rows[some] - mean) @ components.T
+    return result.reshape(*block.shape[:-1], -1)
