@@ -23,6 +23,7 @@ _NAMES = {
     "displacement": "icedask.descriptors.displacement",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
+    "radial_structure_functions": "icedask.descriptors.radial",
     "symmetry_functions": "icedask.descriptors.symmetry_functions",
     "steinhardt": "icedask.descriptors.steinhardt",
     "local_structure_index": "icedask.descriptors.tetrahedral",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.displacement import displacement
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
+    from icedask.descriptors.radial import radial_structure_functions
     from icedask.descriptors.soap import soap
     from icedask.descriptors.steinhardt import steinhardt
     from icedask.descriptors.symmetry_functions import symmetry_functions

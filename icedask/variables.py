@@ -23,6 +23,7 @@ FEATURE = "feature"
 FUNCTION = "function"
 DEGREE = "degree"
 NEIGHBOR = "neighbor"
+RADIAL_FUNCTION = "radial_function"
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,14 @@ _SPECS = [
         "float32",
         "angstrom",
         "distance to each of the nearest neighbours",
+    ),
+    Variable(
+        "radial_structure_function",
+        (FRAME, ATOM, RADIAL_FUNCTION),
+        "float32",
+        "1",
+        "neighbours about a multiple of the mean distance of the nearest, counted by a Gaussian",
+        "doi:10.1103/PhysRevMaterials.6.043801",
     ),
     Variable("neighbor", (NEIGHBOR,), "int64", "1", "rank of the neighbour by distance"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),

@@ -12,6 +12,7 @@ _MODULES = (
     "coordination",
     "displacement",
     "lens",
+    "radial",
     "soap",
     "steinhardt",
     "symmetry_functions",

@@ -94,7 +94,7 @@ class _Binary(ConcreteTemplate):
     cases = [signature(vector, vector, vector)]  # noqa: RUF012
 
 
-for _operator in (operator.add, operator.sub, operator.mul):
+for _operator in (operator.add, operator.sub, operator.mul, operator.truediv):
     infer_global(_operator)(_Binary)
 
 
@@ -111,3 +111,8 @@ def _subtract(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @lower_builtin(operator.mul, vector, vector)
 def _multiply(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.fmul(*args, flags=("contract",))
+
+
+@lower_builtin(operator.truediv, vector, vector)
+def _divide(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.fdiv(*args)

@@ -31,6 +31,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "local_structure_index": {"r_cut": 3.7},
     "mass_density": {"mass": 18.015},
     "neighbor_distances": {"n_neighbors": 6},
+    "radial_structure_functions": {"n_neighbors": [2, 4, 7], "mu": [0.9, 1.0, 1.1]},
     "soap": {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
     "symmetry_functions": {
         "r_cut": 4.0,
@@ -61,6 +62,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "displacement": {"delay": 1},
     "mass_density": {"mass": 18.0},
     "neighbor_distances": {"n_neighbors": 5},
+    "radial_structure_functions": {"sigma": 0.06},
     "tetrahedral": {"measure": "A"},
     "voronoi": {"species": ["O"]},
 }

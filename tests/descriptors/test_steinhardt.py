@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from itertools import product
 from typing import Any
 
@@ -18,6 +19,7 @@ import icedask as ice
 from icedask.descriptors.contract import Frame
 from icedask.descriptors.steinhardt import invariants, wigner_3j
 from icedask.errors import InputError
+from icedask.neighbors import Neighbors
 from icedask.tessellation import Tessellation, tessellate
 
 DEGREES = (0, 1, 2, 3, 4, 6, 9, 12, 20)
@@ -102,6 +104,19 @@ def test_images_of_the_atom_itself() -> None:
     np.testing.assert_allclose(found, [brute_q(bonds, d, True)[0] for d in (4, 6, 8)], atol=1e-6)
 
 
+# freud is float32 inside: bonds near the axis of the harmonics lose digits, and w_hat divides them
+# by a small number. test_equals_harmonics_in_float64 shows that the error is its own: of q on the
+# same bonds, up to 6e-5. Here: the fraction of values within 1e-5, and the largest error.
+FREUD = {"q": (0.99, 1e-4), "w": (1.0, 1e-5), "w_hat": (0.95, 5e-4)}
+
+
+def assert_as_freud(found: np.ndarray, expected: np.ndarray, invariant: str) -> None:
+    fraction, worst = FREUD[invariant]
+    error = abs(found - expected)
+    assert np.nanquantile(error, fraction) < 1e-5
+    assert np.nanmax(error) < worst
+
+
 @pytest.mark.parametrize("averaged", [False, True])
 @pytest.mark.parametrize("invariant", ["q", "w", "w_hat"])
 @pytest.mark.parametrize("frame", [0, -1])
@@ -123,10 +138,36 @@ def test_equals_freud(mw: xr.Dataset, frame: int, invariant: str, averaged: bool
     expected = peer.particle_order
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
     assert np.nanstd(found[:, 3]) > 1e-4
-    # freud is float32 inside: bonds along the axis of the harmonics lose digits.
-    error = abs(found - expected)
-    assert np.nanquantile(error, 0.95) < 1e-5
-    assert np.nanmax(error) < 5e-4
+    assert_as_freud(found, expected, invariant)
+
+
+def listed_q(listed: Neighbors, degree: int, averaged: bool) -> np.ndarray:
+    """Return q_l in float64 from harmonics of SciPy."""
+    x, y, z = (listed.vectors / listed.distances[:, None]).T
+    m = np.arange(-degree, degree + 1)
+    values = sph_harm_y(
+        degree, m, np.arctan2(np.hypot(x, y), z)[:, None], np.arctan2(y, x)[:, None]
+    )
+    q_lm = np.zeros((len(listed.counts), len(m)), complex)
+    np.add.at(q_lm, listed.rows, values)
+    q_lm /= listed.counts[:, None]
+    if averaged:
+        total = q_lm.copy()
+        np.add.at(total, listed.rows, q_lm[listed.indices])
+        q_lm = total / (1 + listed.counts[:, None])
+    return np.sqrt(4 * np.pi / (2 * degree + 1) * (abs(q_lm) ** 2).sum(axis=1))
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+@pytest.mark.parametrize("frame", [0, -1])
+def test_equals_harmonics_in_float64(mw: xr.Dataset, frame: int, averaged: bool) -> None:
+    atoms = ice.to_ase(mw, frame)
+    listed = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers).all_neighbors(3.5)
+    # The bonds that freud gets above, before they are rounded to float32.
+    degrees = (2, 3, 4, 6, 8, 12)
+    found = kernel(atoms, degrees, r_cut=3.5, averaged=averaged)
+    expected = np.transpose([listed_q(listed, degree, averaged) for degree in degrees])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
 
 
 def weighted_brute_q(cells: Tessellation, degree: int, averaged: bool) -> np.ndarray:
@@ -174,10 +215,8 @@ def test_weighted_equals_freud(mw: xr.Dataset, invariant: str, averaged: bool) -
     )
     points = (freud.box.Box(*atoms.cell.lengths()), atoms.positions)
     peer.compute(points, neighbors=freud.locality.Voronoi().compute(points).nlist)
-    error = abs(found - peer.particle_order)
     assert found[:, 3].std() > 1e-4
-    assert np.quantile(error, 0.95) < 1e-5
-    assert error.max() < 5e-4
+    assert_as_freud(found, peer.particle_order, invariant)
 
 
 def test_weighted_is_stable_where_faces_come_and_go() -> None:
@@ -223,6 +262,35 @@ def test_exact(atoms: ase.Atoms, n_neighbors: int, q: Any, w_hat: Any) -> None:
         # The two sublattices of hcp and diamond are mirror images: even degrees are the same.
         averaged = kernel(atoms, n_neighbors=n_neighbors, averaged=True)[0]
         np.testing.assert_allclose(averaged, q, atol=2e-6)
+
+
+# By the addition theorem q_l^2 is the mean of P_l(cos theta) over all pairs of bonds, which is
+# rational in these crystals: the squares from l = 2 to 12.
+SQUARES = {
+    "fcc": "0 0 7/192 0 169/512 0 2673/16384 0 65/393216 0 2265551/6291456",
+    "bcc8": "0 0 7/27 0 32/81 0 11/243 0 8320/19683 0 30559/177147",
+    "bcc14": "0 0 1/756 0 169/648 0 140459/762048 0 4703465/123451776 0 728247671/4444263936",
+    "hcp": "0 5/864 49/5184 875/13824 29237/124416 288463/2985984 4939/49152 49025735/2579890176 "
+    "800345/7739670528 314141971/20639121408 355753910881/1114512556032",
+    "diamond": "0 5/9 7/27 0 32/81 91/243 11/243 1760/6561 8320/19683 2431/19683 30559/177147",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "atoms", "n_neighbors"),
+    [
+        ("fcc", bulk("Cu", "fcc", a=3.6), 12),
+        ("bcc8", bulk("Fe", "bcc", a=2.9), 8),
+        ("bcc14", bulk("Fe", "bcc", a=2.9), 14),
+        ("hcp", hcp(), 12),
+        ("diamond", bulk("O", "diamond", a=6.37), 4),
+    ],
+    ids=list(SQUARES),
+)
+def test_exact_up_to_degree_twelve(name: str, atoms: ase.Atoms, n_neighbors: int) -> None:
+    expected = np.sqrt([float(Fraction(square)) for square in SQUARES[name].split()])
+    found = kernel(atoms, tuple(range(2, 13)), n_neighbors=n_neighbors)
+    np.testing.assert_allclose(found, np.tile(expected, (len(atoms), 1)), rtol=0, atol=1e-6)
 
 
 def test_degrees_keep_their_order_and_name() -> None:
