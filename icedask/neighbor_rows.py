@@ -1,4 +1,4 @@
-"""The compiled loops of the neighbour list: rows from bins, and some pairs of the rows."""
+"""The compiled loops of the neighbour lists: rows from bins, nearest ones, some of the pairs."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ def fill_rows(
     centers: FloatArray,
     reach: float,
     limit: float,
+    atoms: IntArray,
     own: IntArray,
     source: IntArray,
     rows: Rows,
 ) -> None:
-    """Write the neighbours of each centre to its row.
+    """Write the neighbours of each centre to the row of its atom.
 
     Parameters
     ----------
@@ -55,8 +56,10 @@ def fill_rows(
         Neighbours are at most this far away,
     limit
         and their squared distance at most this.
+    atoms : (n_centers,)
+        The atom that each centre is.
     own : (n_points,)
-        For each point the centre that it is, or -1: a centre is no neighbour of itself.
+        The atom that stands at each point, or -1 for an image: an atom is no neighbour of itself.
     source : (n_points,)
         The atom that each point is an image of.
     rows
@@ -74,11 +77,11 @@ def fill_rows(
         for member in range(bins.center_start[home], bins.center_start[home + 1]):
             center = bins.center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
-            to = np.uint64(starts[center])
+            to = np.uint64(starts[atoms[center]])
             for one in near[: within(xs, ys, zs, x, y, z, limit, squared, near)]:
                 candidate = np.uint64(one)
                 point = bins.order[places[candidate]]
-                if own[point] == center:
+                if own[point] == atoms[center]:
                     continue
                 indices[to] = source[point]
                 vectors[to, 0] = xs[candidate] - x
@@ -86,6 +89,56 @@ def fill_rows(
                 vectors[to, 2] = zs[candidate] - z
                 distances[to] = np.sqrt(squared[candidate])
                 to += np.uint64(1)
+
+
+@jit
+def nearest_rows(
+    bins: Bins,
+    centers: FloatArray,
+    reach: float,
+    atoms: IntArray,
+    own: IntArray,
+    source: IntArray,
+    found: tuple[IntArray, FloatArray, FloatArray],
+) -> npt.NDArray[np.bool_]:
+    """Write the nearest neighbours of each centre, and return where all are within reach.
+
+    found : neighbours, vectors and distances, whose rows are as long as neighbours are wanted; the
+    others as in `fill_rows`.
+    """
+    n_points, k = len(own), found[0].shape[1]
+    candidates, places = np.empty((3, n_points + 1)), np.empty(n_points + 1, np.int64)
+    best, which = np.empty(k), np.empty(k, np.int64)
+    is_done = np.zeros(len(centers), np.bool_)
+    for home in range(len(bins.center_start) - 1):
+        if bins.center_start[home] == bins.center_start[home + 1]:
+            continue
+        n_found = gather(bins, 0, home, reach, candidates, places, 0)
+        for member in range(bins.center_start[home], bins.center_start[home + 1]):
+            center = bins.center_order[member]
+            best[:] = np.inf
+            which[:] = -1
+            for one in range(n_found):
+                square = 0.0
+                for axis in range(3):
+                    square += (candidates[axis, one] - centers[center, axis]) ** 2
+                if square >= best[k - 1] or own[bins.order[places[one]]] == atoms[center]:
+                    continue
+                rank = k - 1
+                while rank > 0 and best[rank - 1] > square:
+                    best[rank], which[rank] = best[rank - 1], which[rank - 1]
+                    rank -= 1
+                best[rank], which[rank] = square, one
+            is_done[center] = np.sqrt(best[k - 1]) <= reach
+            row = atoms[center]
+            for rank in range(k):
+                one = which[rank]
+                found[2][row, rank] = np.sqrt(best[rank])
+                if one >= 0:
+                    found[0][row, rank] = source[bins.order[places[one]]]
+                    for axis in range(3):
+                        found[1][row, rank, axis] = candidates[axis, one] - centers[center, axis]
+    return is_done
 
 
 @jit

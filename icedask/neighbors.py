@@ -132,6 +132,7 @@ def neighbor_list(
     pbc: npt.ArrayLike,
     r_cut: float,
     environment: npt.NDArray[np.bool_] | None = None,
+    centers: IntArray | None = None,
 ) -> Neighbors:
     """Find all pairs closer than a cutoff.
 
@@ -147,6 +148,8 @@ def neighbor_list(
         Pairs with distance < r_cut are listed.
     environment : (n_atoms,) bool, optional
         Atoms that count as neighbours; all by default.
+    centers : (n_centers,) int, optional
+        Atoms whose neighbours are wanted; the rows of others are empty. All by default.
 
     Returns
     -------
@@ -168,24 +171,52 @@ def neighbor_list(
 
     if not r_cut > 0:
         raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
+    space = _points(positions, cell, pbc, r_cut, environment)
+    atoms = np.arange(space.n_atoms) if centers is None else centers
+    indptr = np.zeros(space.n_atoms + 1, np.int64)
+    if not len(space.source):
+        return _room(indptr, 0)
+    places = space.wrapped[atoms]
+    bins = make_bins(space.points, np.zeros_like(space.source), 1, places, r_cut)
+    limit = _square_limit(r_cut)
+    counts = indptr[1:]
+    counts[atoms] = count_neighbors(bins, places, r_cut, limit)
+    # Each centre that is in its own environment was counted.
+    itself = counts[atoms] if environment is None else environment[atoms]
+    counts[atoms] -= itself > 0
+    np.cumsum(counts, out=counts)
+    found = _room(indptr, int(indptr[-1]))
+    fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, found)
+    return found
+
+
+class _Space(NamedTuple):
+    """Wrapped atoms, and the points of their environment: atoms and images."""
+
+    n_atoms: int
+    wrapped: FloatArray
+    points: FloatArray
+    source: IntArray
+    own: IntArray
+
+
+def _points(
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    reach: float,
+    environment: npt.NDArray[np.bool_] | None,
+) -> _Space:
     positions, pbc = np.asarray(positions, float), np.asarray(pbc, bool)
     n_atoms = len(positions)
-    points, source = with_images(positions, np.asarray(cell, float), pbc, r_cut)
-    centers = points[:n_atoms]
+    points, source = with_images(positions, np.asarray(cell, float), pbc, reach)
+    wrapped = points[:n_atoms]
     own = np.full(len(points), -1)
     own[:n_atoms] = np.arange(n_atoms)
-    if environment is not None:
+    if environment is not None and not environment.all():
         counts = environment[source]
         points, source, own = points[counts], source[counts], own[counts]
-    if not len(points):
-        return _room(np.zeros(n_atoms + 1, np.int64), 0)
-    bins = make_bins(points, np.zeros(len(points), np.int64), 1, centers, r_cut)
-    limit = _square_limit(r_cut)
-    counts = count_neighbors(bins, centers, r_cut, limit)
-    counts[own[own >= 0]] -= 1
-    found = _room(np.concatenate([[0], np.cumsum(counts)]), int(counts.sum()))
-    fill_rows(bins, centers, r_cut, limit, own, source, found)
-    return found
+    return _Space(n_atoms, wrapped, points, source, own)
 
 
 # Most dense matter has a dozen neighbours within this distance; the search goes on from there.
@@ -198,6 +229,7 @@ def k_nearest(
     pbc: npt.ArrayLike,
     k: int,
     environment: npt.NDArray[np.bool_] | None = None,
+    centers: IntArray | None = None,
 ) -> Nearest:
     """Find the k nearest neighbours of every atom, periodic images included.
 
@@ -213,6 +245,8 @@ def k_nearest(
         Neighbours of each atom.
     environment : (n_atoms,) bool, optional
         Atoms that count as neighbours; all by default.
+    centers : (n_centers,) int, optional
+        Atoms whose neighbours are wanted; others get none. All by default.
 
     Returns
     -------
@@ -226,37 +260,37 @@ def k_nearest(
     >>> k_nearest([[0, 0, 0]], [[1, 0, 0], [0, 2, 0], [0, 0, 3]], [True] * 3, 4).distances
     array([[1., 1., 2., 2.]])
     """
-    from scipy.spatial import cKDTree
+    from icedask.cells import make_bins
+    from icedask.neighbor_rows import nearest_rows
 
-    positions, pbc = np.asarray(positions, float), np.asarray(pbc, bool)
-    cell = np.asarray(cell, float)
+    positions = np.asarray(positions, float)
+    pbc, cell = np.asarray(pbc, bool), np.asarray(cell, float)
     n_atoms = len(positions)
-    counts = np.ones(n_atoms, bool) if environment is None else environment
     found = Nearest(
         np.full((n_atoms, k), -1), np.full((n_atoms, k, 3), np.nan), np.full((n_atoms, k), np.inf)
     )
-    todo, reach = np.arange(n_atoms), _FIRST_REACH
-    while len(todo) and counts.any():
-        points, source = with_images(positions, cell, pbc, reach)
-        centers = points[todo]
-        used = np.flatnonzero(counts[source])
-        # One more than asked for: the atom itself is among them if it counts.
-        distances, place = cKDTree(points[used]).query(centers, k=np.arange(1, k + 2))
-        indices = np.append(used, -1)[place]
-        others = (indices != todo[:, None]) & (indices >= 0)
-        order = np.argsort(~others, axis=1, kind="stable")[:, :k]
-        distances = np.where(others, distances, np.inf)
-        distances = np.take_along_axis(distances, order, axis=1)
-        indices = np.take_along_axis(np.where(others, indices, -1), order, axis=1)
-        # Images beyond the reach were not laid out: what was found within it is final.
-        done = distances[:, -1] <= reach if pbc.any() else np.ones(len(todo), bool)
-        rows, there = todo[done], indices[done] >= 0
-        found.indices[rows] = np.where(there, source[indices[done]], -1)
-        found.distances[rows] = distances[done]
-        vectors = points[indices[done]] - centers[done][:, None]
-        found.vectors[rows] = np.where(there[..., None], vectors, np.nan)
+    todo = np.arange(n_atoms) if centers is None else centers
+    n_counting = n_atoms if environment is None else int(environment.sum())
+    reach = _first_reach(k, n_counting, cell, pbc)
+    # Without periodic directions nothing is farther away than this.
+    farthest = np.inf if pbc.any() or not n_atoms else float(np.linalg.norm(np.ptp(positions, 0)))
+    while len(todo) and n_counting:
+        space = _points(positions, cell, pbc, reach, environment)
+        places = space.wrapped[todo]
+        bins = make_bins(space.points, np.zeros_like(space.source), 1, places, reach)
+        done = nearest_rows(bins, places, reach, todo, space.own, space.source, found)
+        if reach > farthest:
+            break
         todo, reach = todo[~done], 2 * reach
     return found
+
+
+def _first_reach(k: int, n_counting: int, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> float:
+    """Return a distance within which most atoms have k neighbours, if density tells it."""
+    if not pbc.all() or n_counting == 0:
+        return _FIRST_REACH
+    volume = abs(np.linalg.det(cell)) / n_counting * (k + 1)
+    return min(_FIRST_REACH, 1.3 * float(np.cbrt(volume * 3 / (4 * np.pi))))
 
 
 def check_cutoff(

@@ -38,7 +38,7 @@ def describe_centers(
     of_atoms = np.ones(len(frame.positions))
     for number, weight in weights:
         of_atoms[frame.numbers == number] = weight
-    neighbors = frame.all_neighbors(mapping.r_cut)
+    neighbors = frame.neighbors(mapping.r_cut)
     return bispectra(frame.centers, neighbors, of_atoms, mapping, tables(twojmax), twojmax)
 
 

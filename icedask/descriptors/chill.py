@@ -164,7 +164,7 @@ def classify(frame: Frame, plus: bool, r_cut: float, neighbors: str) -> npt.NDAr
         starts, stops = pairs.indptr[:-1], pairs.indptr[1:]
         indices, vectors, distances = pairs.indices, pairs.vectors, pairs.distances
     else:
-        nearest = frame.nearest(4)
+        nearest = frame.all_nearest(4)
         starts = 4 * np.arange(len(frame.positions))
         stops = starts + (nearest.indices >= 0).sum(axis=1)
         indices = nearest.indices.ravel()
@@ -213,6 +213,7 @@ def _kernel(
         "int32",
         None if nearest else r_cut,
         4 if nearest else None,
+        beyond=True,
         species=species,
         attrs={
             "flag_values": list(range(len(names))),

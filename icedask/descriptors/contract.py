@@ -69,28 +69,62 @@ class Frame:
         self.centers = np.arange(n_atoms) if centers is None else centers
         self._lists: dict[str, Any] = {}
 
-    def all_neighbors(self, r_cut: float) -> Neighbors:
-        """Return the neighbours of every atom; built once for all descriptors of the frame.
+    def neighbors(self, r_cut: float) -> Neighbors:
+        """Return the neighbours of the centres; the rows of other atoms may be empty.
 
-        A shorter cutoff than before filters the longer list.
+        Built once for all descriptors of the frame: a shorter cutoff than before filters the
+        longer list.
         """
-        cached = self._lists.get("all")
-        if cached is None or cached[0] < r_cut:
-            everything = neighbor_list(self.positions, self.cell, self.pbc, r_cut, self.environment)
-            self._lists["all"] = cached = (r_cut, everything)
-        longest, everything = cached
-        return everything if longest == r_cut else everything.where(everything.distances < r_cut)
+        return self._shorter("all", r_cut) or self._neighbors("centers", r_cut, self.centers)
+
+    def all_neighbors(self, r_cut: float) -> Neighbors:
+        """Return the neighbours of the centres and of whatever can be their neighbour."""
+        return self._neighbors("all", r_cut, self._involved())
+
+    def _neighbors(self, kind: str, r_cut: float, centers: IntArray) -> Neighbors:
+        found = self._shorter(kind, r_cut)
+        if found is None:
+            found = neighbor_list(
+                self.positions, self.cell, self.pbc, r_cut, self.environment, centers
+            )
+            self._lists[kind] = (r_cut, found)
+        return found
+
+    def _shorter(self, kind: str, r_cut: float) -> Neighbors | None:
+        """Return the list, cut from the one there is."""
+        longest, found = self._lists.get(kind, (0.0, None))
+        if found is None or longest < r_cut:
+            return None
+        return found if longest == r_cut else found.where(found.distances < r_cut)
 
     def nearest(self, k: int) -> Nearest:
-        """Return the k nearest neighbours of every atom; found once for all descriptors.
+        """Return the k nearest neighbours of the centres; other atoms may have none.
 
-        Fewer than were found before are cut from the longer lists.
+        Found once for all descriptors: fewer than before are cut from the longer lists.
         """
-        cached = self._lists.get("nearest")
-        if cached is None or cached.indices.shape[1] < k:
-            cached = k_nearest(self.positions, self.cell, self.pbc, k, self.environment)
-            self._lists["nearest"] = cached
-        indices, vectors, distances = cached
+        return self._fewer("all nearest", k) or self._nearest("nearest", k, self.centers)
+
+    def all_nearest(self, k: int) -> Nearest:
+        """Return the k nearest neighbours of the centres and of what can be their neighbour."""
+        return self._nearest("all nearest", k, self._involved())
+
+    def _involved(self) -> IntArray:
+        involved = self.environment.copy()
+        involved[self.centers] = True
+        return np.flatnonzero(involved)
+
+    def _nearest(self, kind: str, k: int, centers: IntArray) -> Nearest:
+        found = self._fewer(kind, k)
+        if found is None:
+            found = k_nearest(self.positions, self.cell, self.pbc, k, self.environment, centers)
+            self._lists[kind] = found
+        return found
+
+    def _fewer(self, kind: str, k: int) -> Nearest | None:
+        found = self._lists.get(kind)
+        if found is None or found.indices.shape[1] < k:
+            return None
+        indices, vectors, distances = found
         return Nearest(indices[:, :k], vectors[:, :k], distances[:, :k])
 
     def voronoi(self) -> Tessellation:
@@ -119,6 +153,8 @@ class Kernel:
         Of the neighbour list that the kernel asks for, angstrom; None for no list.
     nearest
         Nearest neighbours that the kernel asks for; None for no such list.
+    beyond
+        Whether it needs the neighbours of neighbours too.
     reach
         Distance up to which the kernel lays out periodic images, angstrom.
     tail
@@ -142,6 +178,7 @@ class Kernel:
     dtype: str
     cutoff: float | None = None
     nearest: int | None = None
+    beyond: bool = False
     reach: float | None = None
     tail: tuple[str, int] | None = None
     coords: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from icedask.descriptors.contract import Centers, Cutoff, Frame, Kernel, Species
 
 def count_neighbors(frame: Frame, r_cut: float) -> npt.NDArray[np.int32]:
     """Return the number of neighbours of each centre, (n_centers,)."""
-    return frame.all_neighbors(r_cut).counts[frame.centers].astype(np.int32)
+    return frame.neighbors(r_cut).counts[frame.centers].astype(np.int32)
 
 
 @descriptor(variable="coordination", version=1)

@@ -293,12 +293,14 @@ def _compute_block(
 
 def _build_longest(frame: Frame, kernels: Sequence[Kernel]) -> None:
     """Build the longest lists that several kernels ask for: the others are cut from them."""
-    cutoffs = [kernel.cutoff for kernel in kernels if kernel.cutoff]
+    cutoffs = [(kernel.cutoff, kernel.beyond) for kernel in kernels if kernel.cutoff]
     if len(cutoffs) > 1:
-        frame.all_neighbors(max(cutoffs))
-    nearest = [kernel.nearest for kernel in kernels if kernel.nearest]
+        longest, for_all = (max(column) for column in zip(*cutoffs, strict=True))
+        frame.all_neighbors(longest) if for_all else frame.neighbors(longest)
+    nearest = [(kernel.nearest, kernel.beyond) for kernel in kernels if kernel.nearest]
     if len(nearest) > 1:
-        frame.nearest(max(nearest))
+        most, for_all = (max(column) for column in zip(*nearest, strict=True))
+        frame.all_nearest(most) if for_all else frame.nearest(most)
 
 
 def _run(

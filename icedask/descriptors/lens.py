@@ -78,7 +78,7 @@ def neighbor_identities(frame: Frame, r_cut: float | None, n_neighbors: int | No
     """Return the number of atoms, and row starts and neighbours of the centres."""
     n_atoms = len(frame.positions)
     if r_cut is not None:
-        neighbors = frame.all_neighbors(r_cut)
+        neighbors = frame.neighbors(r_cut)
         indptr, indices = neighbors.indptr, neighbors.indices
     else:
         nearest = frame.nearest(n_neighbors or 0).indices

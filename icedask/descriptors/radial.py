@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.cells import Bins, make_bins
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
 from icedask.descriptors.simd import WIDTH, load, splat, store
 from icedask.jit import jit
@@ -20,64 +21,27 @@ from icedask.variables import RADIAL_FUNCTION
 _TAIL = 6.0
 
 
-class Bins(NamedTuple):
-    """Points sorted into boxes of equal size.
-
-    Attributes
-    ----------
-    points : (n_points, 3) float64, angstrom
-        Sorted by bin.
-    atoms : (n_points,) int64
-        The atom that stands at each point; -1 for its periodic images.
-    starts : (n_bins + 1,) int64
-        The points of bin b are starts[b] to starts[b + 1]; the last axis runs fastest.
-    low, edges : (3,) float64, angstrom
-        Lower corner of the first bin, edges of all.
-    shape : (3,) int64
-        Bins along each axis.
-    """
-
-    points: FloatArray
-    atoms: IntArray
-    starts: IntArray
-    low: FloatArray
-    edges: FloatArray
-    shape: IntArray
-
-
-def sort_into_bins(points: FloatArray, atoms: IntArray, edge: float) -> Bins:
-    """Return points in bins of this edge; of longer ones where few points fill a large space."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    edges = np.maximum(edge, (high - low) / (2 * np.cbrt(len(points))))
-    places = ((points - low) / edges).astype(np.int64)
-    shape = places.max(axis=0) + 1
-    bins = (places[:, 0] * shape[1] + places[:, 1]) * shape[2] + places[:, 2]
-    order = np.argsort(bins, kind="stable")
-    starts = np.searchsorted(bins[order], np.arange(shape.prod() + 1))
-    return Bins(points[order], atoms[order], starts, low, edges, shape)
-
-
 @jit
 def distances_within(
-    bins: Bins, center: int, place: FloatArray, reach: float, found: FloatArray
+    bins: Bins, own: IntArray, center: int, place: FloatArray, reach: float, found: FloatArray
 ) -> int:
     """List the distances from a centre to the other points within reach; return how many."""
     first, last = np.empty(3, np.int64), np.empty(3, np.int64)
     for axis in range(3):
-        low, edge, end = bins.low[axis], bins.edges[axis], bins.shape[axis] - 1
-        first[axis] = min(max(int((place[axis] - reach - low) / edge), 0), end)
-        last[axis] = min(max(int((place[axis] + reach - low) / edge), 0), end)
+        low, end = bins.low[axis], bins.shape[axis] - 1
+        first[axis] = min(max(int((place[axis] - reach - low) / bins.edge), 0), end)
+        last[axis] = min(max(int((place[axis] + reach - low) / bins.edge), 0), end)
     n = 0
     for x in range(first[0], last[0] + 1):
         for y in range(first[1], last[1] + 1):
             row = (x * bins.shape[1] + y) * bins.shape[2]
-            for point in range(bins.starts[row + first[2]], bins.starts[row + last[2] + 1]):
+            for point in range(bins.starts[0, row + first[2]], bins.starts[0, row + last[2] + 1]):
                 square = 0.0
                 for axis in range(3):
-                    square += (bins.points[point, axis] - place[axis]) ** 2
+                    square += (bins.points[axis, point] - place[axis]) ** 2
                 # What is not counted is overwritten by the next.
                 found[n] = np.sqrt(square)
-                n += (square <= reach * reach) & (bins.atoms[point] != center)
+                n += (square <= reach * reach) & (own[bins.order[point]] != center)
     return n
 
 
@@ -110,6 +74,7 @@ def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float, lanes: Floa
 @jit
 def gaussian_sums(
     bins: Bins,
+    own: IntArray,
     centers: IntArray,
     places: FloatArray,
     reach: FloatArray,
@@ -122,11 +87,11 @@ def gaussian_sums(
     No distance is longer than `reach` of the centre; 0 where a mean is NaN.
     """
     result = np.empty((len(means), means.shape[1], len(mu)))
-    size = len(bins.points) + WIDTH
+    size = len(bins.order) + WIDTH
     found, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
     low, high = mu.min() / sigma - _TAIL, mu.max() / sigma + _TAIL
     for row in range(len(means)):
-        n_found = distances_within(bins, centers[row], places[row], reach[row], found)
+        n_found = distances_within(bins, own, centers[row], places[row], reach[row], found)
         for number in range(means.shape[1]):
             unit = means[row, number] * sigma
             n = 0
@@ -166,11 +131,12 @@ def radial_structure(
         return np.full((len(means), means.shape[1] * len(mu)), np.nan, np.float32)
     used = np.flatnonzero(frame.environment)
     points, _ = with_images(frame.positions[used], frame.cell, frame.pbc, float(reach.max()))
-    atoms = np.full(len(points), -1)
-    atoms[: len(used)] = used
-    bins = sort_into_bins(points, atoms, 0.5 * float(np.median(reach[reach > 0])))
+    own = np.full(len(points), -1)
+    own[: len(used)] = used
     places, _ = wrap(frame.positions[frame.centers], frame.cell, frame.pbc)
-    sums = gaussian_sums(bins, frame.centers, places, reach, means, np.array(mu), sigma)
+    kind = np.zeros(len(points), np.int64)
+    bins = make_bins(points, kind, 1, places, 0.5 * float(np.median(reach[reach > 0])))
+    sums = gaussian_sums(bins, own, frame.centers, places, reach, means, np.array(mu), sigma)
     sums[np.isnan(means)] = np.nan
     return sums.reshape(len(means), -1).astype(np.float32)
 

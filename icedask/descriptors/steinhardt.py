@@ -269,18 +269,19 @@ def third_order(orders: FloatArray, offsets: IntArray, terms: Triples) -> FloatA
     return result
 
 
-def find_bonds(frame: Frame, r_cut: float | None, n_neighbors: int | None) -> Bonds:
+def find_bonds(frame: Frame, r_cut: float | None, n_neighbors: int | None, beyond: bool) -> Bonds:
     """Return the neighbours within a cutoff, or the nearest, or else those by Voronoi faces.
 
-    An atom that has fewer than n_neighbors is left without any.
+    An atom that has fewer than n_neighbors is left without any. Those of the centres' neighbours
+    are there only if wanted (beyond).
     """
     if r_cut is not None:
-        listed = frame.all_neighbors(r_cut)
+        listed = frame.all_neighbors(r_cut) if beyond else frame.neighbors(r_cut)
         return Bonds(listed.indptr[:-1], listed.counts, *listed[1:], np.ones(len(listed.indices)))
     if n_neighbors is None:
         cells = frame.voronoi()
         return Bonds(cells.faces.indptr[:-1], cells.faces.counts, *cells.faces[1:], cells.areas)
-    nearest = frame.nearest(n_neighbors)
+    nearest = frame.all_nearest(n_neighbors) if beyond else frame.nearest(n_neighbors)
     complete = nearest.indices[:, -1] >= 0
     return Bonds(
         np.arange(len(complete)) * n_neighbors,
@@ -317,7 +318,7 @@ def invariants(
 ) -> npt.NDArray[np.float32]:
     """Return the invariants of the centres, (n_centers, n_degrees)."""
     basis = harmonics(degrees)
-    orders = bond_orders(frame, find_bonds(frame, r_cut, n_neighbors), basis, averaged)
+    orders = bond_orders(frame, find_bonds(frame, r_cut, n_neighbors, averaged), basis, averaged)
     if invariant == "q":
         squares = second_order(orders, basis.degrees, basis.offsets)
         return np.sqrt(4 * np.pi / (2 * basis.degrees + 1) * squares).astype(np.float32)
@@ -425,6 +426,7 @@ def steinhardt(
         "float32",
         cutoff=r_cut,
         nearest=n_neighbors,
+        beyond=averaged,
         tail=(DEGREE, len(degrees)),
         coords={"degree": np.array(degrees)},
         species=species,

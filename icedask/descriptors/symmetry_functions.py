@@ -101,7 +101,7 @@ def describe_centers(
     frame: Frame, functions: Functions, reach: float, numbers: Sequence[int]
 ) -> FloatArray:
     """Return the functions of each centre, (n_centers, n_components)."""
-    neighbors = frame.all_neighbors(reach)
+    neighbors = frame.neighbors(reach)
     kinds = np.full(len(frame.positions), -1)
     for kind, number in enumerate(numbers):
         kinds[frame.numbers == number] = kind

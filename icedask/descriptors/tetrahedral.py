@@ -67,7 +67,7 @@ def gap_variance(centers: IntArray, counts: IntArray, distances: FloatArray) -> 
 
 def structure_index(frame: Frame, r_cut: float) -> npt.NDArray[np.float32]:
     """Return the local structure index of each centre, (n_centers,)."""
-    counts = frame.all_neighbors(r_cut).counts
+    counts = frame.neighbors(r_cut).counts
     most = int(counts[frame.centers].max(initial=0))
     distances = frame.nearest(most + 1).distances
     return gap_variance(frame.centers, counts, distances).astype(np.float32)
