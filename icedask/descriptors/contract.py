@@ -193,8 +193,7 @@ class Kernel:
 class Option:
     """One option of a descriptor, in the annotation of its parameter.
 
-    An option may be a list of tuples whose fields have options of their own; the help of a field
-    is its name.
+    In a list of tuples each field has an Option of its own, whose help is the field's name.
     """
 
     help: str
@@ -263,16 +262,14 @@ class Parameter:
         example = f"[{self.signature}, ...]" if self.fields else _EXAMPLES[self.item]
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InputError(f"{where}: expected a list such as {example}, found {value!r}")
-        check = self._check_fields if self.fields else self._check_item
-        values = [check(item, where) for item in value]
+        values = [self._check_item(item, where) for item in value]
         if not values:
             raise InputError(f"{where}: expected a list such as {example}, found an empty one")
         return values
 
     def _check_item(self, item: Any, where: str) -> Any:
-        return self._check_one(item, self.item, where)
-
-    def _check_fields(self, item: Any, where: str) -> tuple[Any, ...]:
+        if not self.fields:
+            return self._check_one(item, self.item, where)
         given = tuple(item) if isinstance(item, Iterable) and not isinstance(item, str) else ()
         if len(given) != len(self.fields):
             raise InputError(f"{where}: expected a list of {self.signature}, found {item!r} in it")

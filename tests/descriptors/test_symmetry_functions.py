@@ -180,7 +180,8 @@ def test_atom_on_another_has_no_angle() -> None:
 @pytest.mark.parametrize("cutoff", CUTOFFS, ids=["cosine", "fermi"])
 def test_cutoffs_end_at_the_radius(cutoff: dict[str, Any]) -> None:
     r_cut = 4.5
-    options = {"r_cut": r_cut, "g2": [(0, 0)], **cutoff}
+    # The list of neighbours is as long as f_b is wide.
+    options = {"r_cut": r_cut, "g2": [(0, 0)], "g8": [(1.0, 0.0, 1.0, 5.0, 6.0)], **cutoff}
     alpha, epsilon = 5.0, 0.7
     for r in (0.1, 1.0, 3.0, r_cut - 1e-3):
         expected = {
@@ -188,7 +189,7 @@ def test_cutoffs_end_at_the_radius(cutoff: dict[str, Any]) -> None:
             "fermi": 1 / (1 + np.exp(alpha * (r - r_cut + epsilon))),
         }[cutoff["cutoff"]]
         found = kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options)
-        np.testing.assert_allclose(found, expected, rtol=1e-9)
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-9)
     for r in (r_cut, r_cut + 1e-9):
         assert not kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options).any()
 
