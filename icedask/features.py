@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dask.array as da
+import numpy as np
 import xarray as xr
 
 from icedask.errors import InputError
@@ -20,19 +21,17 @@ def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
     InputError
         If there is none, or more than one.
     """
-    if isinstance(x, xr.DataArray):
-        found = [x]
-    elif isinstance(x, xr.Dataset):
-        found = [
-            array
-            for array in x.data_vars.values()
-            if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
-        ]
-    else:
+    if not isinstance(x, xr.Dataset | xr.DataArray):
         raise InputError(
             f"expected a Dataset with dimensions (frame, atom, feature), found {type(x).__name__}"
         )
-    if len(found) != 1 or found[0].dims[:2] != (FRAME, ATOM):
+    candidates = [x] if isinstance(x, xr.DataArray) else list(x.data_vars.values())
+    found = [
+        array
+        for array in candidates
+        if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
+    ]
+    if len(found) != 1:
         names = ", ".join(str(array.name) for array in found) or "none"
         raise InputError(
             "expected a Dataset with one floating-point variable of dimensions (frame, atom, "
@@ -70,3 +69,18 @@ def input_record(x: xr.Dataset | xr.DataArray) -> Record:
         # Changed by other means since: of the same trajectory, but not the recorded result.
         return record_of(known).child("external", name, 1, {"content": content})
     return Record("external", name, 1, {"content": content})
+
+
+def whole_number(value: Any, where: str, *, at_least: int) -> int:
+    """Return `value` as an int.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number or smaller; the message begins with `where`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{where}: expected a whole number, found {value!r}")
+    if value < at_least:
+        raise InputError(f"{where}: expected at least {at_least}, found {value}")
+    return int(value)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import dask
 import dask.array as da
@@ -14,7 +12,7 @@ import xarray as xr
 from numpy.polynomial.legendre import legvander
 
 from icedask.errors import InputError
-from icedask.features import feature_variable, input_record, lazy_blocks
+from icedask.features import feature_variable, input_record, lazy_blocks, whole_number
 from icedask.io.chunks import plan_windows
 from icedask.io.provenance import stamped
 from icedask.jit import jit
@@ -22,26 +20,29 @@ from icedask.model import check_even_steps
 from icedask.neighbors import FloatArray
 from icedask.variables import FRAME
 
+# Series in float64 at a time: a few MB for a few hundred frames.
+_SERIES = 1024
+
 
 def smooth(ds: xr.Dataset, *, window: int, order: int = 2) -> xr.Dataset:
     """Smooth a variable along the frames by a Savitzky-Golay filter; lazy.
 
     Each value is replaced by that of the polynomial which fits the `window` frames around it
-    best. In the first and the last half window of a series, it is the polynomial of the first and
-    the last `window` frames. The result does not depend on the blocks of the input.
+    best. In the first and the last half window, it is the polynomial of the first and the last
+    `window` frames. The result does not depend on the blocks of the input.
 
-    A value that is NaN or infinite ends a series: each stretch of frames without one is filtered
-    as if it were the whole trajectory. So the filter of LENS stops before its last `delay` frames,
-    which stay NaN, as does a stretch shorter than the window.
+    Where values of an atom are NaN or infinite, each stretch of frames between them is filtered
+    as if it were the whole trajectory; a stretch shorter than the window becomes NaN. So LENS is
+    smoothed up to its last `delay` frames, which stay NaN.
 
     Parameters
     ----------
     ds : xarray.Dataset
         One floating-point variable (frame, atom) or (frame, atom, feature), at even time steps.
     window : int
-        Frames that each polynomial is fitted to, at least 1. An odd number has a middle. With an
-        even one, as in some publications, the value is that in the middle between two frames:
-        away from the ends, the result runs half a frame ahead of the input, as in SciPy.
+        Frames that each polynomial is fitted to. Of an odd number one is the middle. An even
+        number, as in some publications, has its middle between two frames: away from the ends,
+        the result at frame t is the value at t + 1/2, as in SciPy.
     order : int, optional
         Degree of the polynomials, below `window`. Default 2.
 
@@ -70,22 +71,17 @@ def smooth(ds: xr.Dataset, *, window: int, order: int = 2) -> xr.Dataset:
     array([ 0.,  0.,  0.,  0.,  0.,  0.,  0., nan], dtype=float32)
     """
     array = feature_variable(ds)
+    window = whole_number(window, "smooth: window", at_least=1)
+    order = whole_number(order, "smooth: order", at_least=0)
     _check_window(window, order, array.sizes[FRAME])
     check_even_steps(array.coords.to_dataset(), "smooth")
     name = array.name or "data"
-    smoothed = _smoothed(lazy_blocks(array), int(window), int(order))
-    record = input_record(ds).child(
-        "results", "smooth", 1, {"window": int(window), "order": int(order)}
-    )
+    smoothed = _smoothed(lazy_blocks(array), window, order)
+    record = input_record(ds).child("results", "smooth", 1, {"window": window, "order": order})
     return stamped(xr.Dataset({name: (array.dims, smoothed, array.attrs)}, array.coords), record)
 
 
-def _check_window(window: Any, order: Any, n_frames: int) -> None:
-    for name, value, least in (("window", window, 1), ("order", order, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise InputError(f"smooth: {name}: expected a whole number, found {value!r}")
-        if value < least:
-            raise InputError(f"smooth: {name}: expected at least {least}, found {value}")
+def _check_window(window: int, order: int, n_frames: int) -> None:
     if window <= order:
         raise InputError(
             f"smooth: a polynomial of order {order} needs a window of at least {order + 1} frames, "
@@ -138,51 +134,11 @@ def _smooth_block(
     matters: whether it is long enough, and the ends within half a window.
     """
     first = min(halo, int(core[0]))
-    smoothed = smooth_stretches(values.reshape(len(values), -1), window, order)
+    smoothed = smooth_columns(values.reshape(len(values), -1), window, order)
     return smoothed[first : first + len(core)].reshape(len(core), *values.shape[1:])
 
 
-def weights(window: int, order: int) -> tuple[FloatArray, FloatArray]:
-    """Return what turns the values of a window into those of its polynomial.
-
-    Returns
-    -------
-    everywhere : (window, window) array
-        At each frame of the window.
-    middle : (window,) array
-        In its middle, which for an even window lies between two frames.
-    """
-    points = np.linspace(-1, 1, window) if window > 1 else np.zeros(1)
-    q, r = np.linalg.qr(legvander(points, order))
-    return q @ q.T, np.linalg.solve(r.T, legvander(np.zeros(1), order)[0]) @ q.T
-
-
-@jit
-def filter_stretch(
-    values: npt.NDArray[np.floating], everywhere: FloatArray, middle: FloatArray
-) -> FloatArray:
-    """Filter the columns of an array at least as long as the window, (n_frames, n_series)."""
-    n_frames, n_series = values.shape
-    window = len(middle)
-    half = window // 2
-    result = np.zeros((n_frames, n_series))
-    for frame in range(n_frames):
-        # An even window has its middle half a frame later.
-        start = frame - (window - 1) // 2
-        row = middle
-        if frame < half:
-            start, row = 0, everywhere[frame]
-        elif frame >= n_frames - half:
-            start = n_frames - window
-            row = everywhere[frame - start]
-        for place in range(window):
-            weight = row[place]
-            for series in range(n_series):
-                result[frame, series] += weight * values[start + place, series]
-    return result
-
-
-def smooth_stretches(
+def smooth_columns(
     values: npt.NDArray[np.floating], window: int, order: int
 ) -> npt.NDArray[np.floating]:
     """Filter each stretch of finite values of each column by itself; NaN elsewhere.
@@ -193,29 +149,69 @@ def smooth_stretches(
     window, order
         Of the filter.
     """
-    everywhere, middle = weights(window, order)
-    result = np.full_like(values, np.nan)
-    for members, known in _patterns(np.isfinite(values)):
-        edges = np.flatnonzero(np.diff(known, prepend=False, append=False))
-        for first, last in edges.reshape(-1, 2):
-            if last - first >= window:
-                part = np.ascontiguousarray(values[first:last, members])
-                result[first:last, members] = filter_stretch(part, everywhere, middle)
+    everywhere, middle = polynomial_weights(window, order)
+    result = np.empty_like(values)
+    for start in range(0, values.shape[1], _SERIES):
+        some = slice(start, start + _SERIES)
+        series = np.ascontiguousarray(values[:, some].T, np.float64)
+        result[:, some] = smooth_series(series, everywhere, middle).T
     return result
 
 
-def _patterns(
-    finite: npt.NDArray[np.bool_],
-) -> Iterator[tuple[Any, npt.NDArray[np.bool_]]]:
-    """Yield the columns that are finite in the same frames, and these frames."""
-    if finite.shape[1] == 0:
-        return
-    if (finite == finite[:, :1]).all():
-        yield slice(None), finite[:, 0]
-        return
-    packed = np.ascontiguousarray(np.packbits(finite, axis=0).T)
-    _, first, group = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(group, kind="stable")
-    ends = np.cumsum(np.bincount(group))
-    for column, members in zip(first, np.split(order, ends[:-1]), strict=True):
-        yield members, finite[:, column]
+def polynomial_weights(window: int, order: int) -> tuple[FloatArray, FloatArray]:
+    """Return what turns the values of a window into those of the polynomial fitted to them.
+
+    Returns
+    -------
+    everywhere : (window, window) array
+        At each frame of the window; symmetric.
+    middle : (window,) array
+        In the middle, which in an even window lies between two frames.
+    """
+    points = np.linspace(-1, 1, window) if window > 1 else np.zeros(1)
+    q, r = np.linalg.qr(legvander(points, order))
+    return q @ q.T, np.linalg.solve(r.T, legvander(np.zeros(1), order)[0]) @ q.T
+
+
+@jit
+def smooth_series(values: FloatArray, everywhere: FloatArray, middle: FloatArray) -> FloatArray:
+    """Filter each stretch of finite values of each row by itself, (n_series, n_frames)."""
+    result = np.full(values.shape, np.nan)
+    n_series, n_frames = values.shape
+    for series in range(n_series):
+        first = 0
+        while first < n_frames:
+            last = first
+            while last < n_frames and np.isfinite(values[series, last]):
+                last += 1
+            if last - first >= len(middle):
+                stretch = values[series, first:last]
+                filter_stretch(stretch, everywhere, middle, result[series, first:last])
+            first = last + 1
+    return result
+
+
+@jit
+def filter_stretch(
+    values: FloatArray, everywhere: FloatArray, middle: FloatArray, out: FloatArray
+) -> None:
+    """Filter a series at least as long as the window into `out`."""
+    n_frames, window = len(values), len(middle)
+    half = window // 2
+    n_inner = n_frames - 2 * half
+    first = 1 - window % 2  # an even window has its middle half a frame later
+    out[:] = 0.0
+    head, inner, tail = out[:half], out[half : half + n_inner], out[half + n_inner :]
+    for place in range(window):
+        add_multiple(inner, middle[place], values[first + place : first + place + n_inner])
+        # A row of the symmetric matrix holds what a frame adds to the others.
+        row = everywhere[place]
+        add_multiple(head, values[place], row[:half])
+        add_multiple(tail, values[n_frames - window + place], row[window - half :])
+
+
+@jit
+def add_multiple(out: FloatArray, factor: float, values: FloatArray) -> None:
+    """Add factor * values to out. No sum across elements: it runs in vector registers."""
+    for k in range(len(out)):
+        out[k] += factor * values[k]

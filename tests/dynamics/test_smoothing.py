@@ -12,7 +12,7 @@ from scipy.signal import savgol_filter
 from systems import system
 
 import icedask as ice
-from icedask.dynamics.smoothing import smooth_stretches
+from icedask.dynamics.smoothing import smooth_columns
 from icedask.errors import InputError
 from icedask.io import chunks
 
@@ -77,7 +77,7 @@ def test_missing_values_end_a_series() -> None:
     values[17, 1] = np.nan
     values[[10, 14], 2] = np.inf, np.nan
     values[:, 3] = np.nan
-    found = smooth_stretches(values, 5, 2)
+    found = smooth_columns(values, 5, 2)
     expected = np.full_like(values, np.nan)
     stretches = [(0, 0, 37), (1, 0, 17), (1, 18, 37), (2, 0, 10), (2, 15, 37)]
     for atom, first, last in stretches:
