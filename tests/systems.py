@@ -6,7 +6,6 @@ from itertools import product
 
 import ase
 import numpy as np
-import xarray as xr
 from ase.build import bulk, fcc111
 
 SYSTEMS = (
@@ -91,12 +90,3 @@ def brute_pairs(atoms: ase.Atoms, r_cut: float) -> list[tuple[int, int, float]]:
             if i != j or any(shift):
                 pairs.append((int(i), int(j), float(distance[i, j])))
     return sorted(pairs)
-
-
-def full_square(soap: xr.Dataset) -> np.ndarray:
-    """Return SOAP with all n, n' of each pair of species, (frame, atom, ...), float64."""
-    labels = [soap[name].values.tolist() for name in ("species_a", "species_b", "n_a", "n_b", "l")]
-    columns = []
-    for k, (a, b, n, m, _) in enumerate(zip(*labels, strict=True)):
-        columns += [k, k] if a == b and n != m else [k]
-    return soap["soap"].values.astype(float)[:, :, columns]

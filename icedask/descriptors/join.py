@@ -11,7 +11,7 @@ import xarray as xr
 from icedask.descriptors.soap_square import square_weights
 from icedask.errors import InputError
 from icedask.features import feature_variable, input_record, lazy_blocks, row_coords
-from icedask.io.provenance import stamped
+from icedask.io.provenance import Record, stamped
 from icedask.jit import jit
 from icedask.neighbors import FloatArray
 from icedask.variables import ATOM, FEATURE, FRAME, VARIABLES
@@ -21,7 +21,7 @@ from icedask.variables import ATOM, FEATURE, FRAME, VARIABLES
 def joined_rows(
     soap: npt.NDArray[np.floating], lens: npt.NDArray[np.floating], roots: FloatArray
 ) -> npt.NDArray[np.floating]:
-    """Return the unit vectors of soap * roots with lens appended; NaN where any of it is."""
+    """Return the unit vectors of soap * roots with lens appended; NaN without one of the two."""
     n_frames, n_atoms, width = soap.shape
     result = np.empty((n_frames, n_atoms, width + 1), soap.dtype)
     for frame in range(n_frames):
@@ -31,11 +31,14 @@ def joined_rows(
                 value = soap[frame, atom, k] * roots[k]
                 total += value * value
             change = lens[frame, atom]
-            # Zero vectors have no direction: their factor is NaN too.
-            factor = 0 * change + (1 / np.sqrt(total) if total > 0 else np.nan)
+            # A zero vector has no direction.
+            if not (np.isfinite(total) and total > 0 and np.isfinite(change)):
+                result[frame, atom] = np.nan
+                continue
+            factor = 1 / np.sqrt(total)
             for k in range(width):
                 result[frame, atom, k] = soap[frame, atom, k] * roots[k] * factor
-            result[frame, atom, width] = change + 0 * factor
+            result[frame, atom, width] = change
     return result
 
 
@@ -66,8 +69,8 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Datas
     Raises
     ------
     InputError
-        If there are no such variables, they are not of the same frames and atoms, or SOAP has no
-        component labels and `filled` asks for them.
+        If there are no such variables, they are not of the same trajectory, frames and atoms, or
+        SOAP has no component labels and `filled` asks for them.
 
     References
     ----------
@@ -105,9 +108,9 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Datas
     )
     spec = VARIABLES["features"]
     coords = {**row_coords(structure), FEATURE: _names(structure, str(dynamics.name or "lens"))}
-    record = input_record(soap).child(
-        "descriptors", "join", 1, {"filled": bool(filled)}, input_record(lens)
-    )
+    parents = input_record(soap), input_record(lens)
+    _check_same_trajectory(*parents)
+    record = parents[0].child("descriptors", "join", 1, {"filled": bool(filled)}, parents[1])
     return stamped(xr.Dataset({spec.name: (spec.dims, joined, spec.attrs)}, coords), record)
 
 
@@ -146,6 +149,17 @@ def _check_same_rows(structure: xr.DataArray, dynamics: xr.DataArray) -> None:
                 f"{other[place]} at {dim} {place}; compute both of one trajectory, with the same "
                 "centers"
             )
+
+
+def _check_same_trajectory(structure: Record, dynamics: Record) -> None:
+    # What comes from elsewhere says nothing of its positions.
+    known = structure.positions and dynamics.positions
+    if known and structure.positions != dynamics.positions:
+        raise InputError(
+            "join: expected both of one trajectory, found other positions behind "
+            f"{structure.run_id} than behind {dynamics.run_id}; compute both of the same "
+            "Dataset, with centers and species for some of its atoms"
+        )
 
 
 def _names(structure: xr.DataArray, last: str) -> npt.NDArray[np.str_]:

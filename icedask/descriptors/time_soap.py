@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,13 @@ import xarray as xr
 
 from icedask.descriptors.soap_square import square_weights
 from icedask.errors import InputError
-from icedask.features import feature_variable, input_record, lazy_blocks, row_coords
+from icedask.features import (
+    feature_variable,
+    input_record,
+    lazy_blocks,
+    row_coords,
+    whole_number,
+)
 from icedask.io.provenance import Record, stamped
 from icedask.jit import jit
 from icedask.model import check_even_steps
@@ -97,7 +104,7 @@ def time_soap(soap: xr.Dataset, *, delay: int = 1, filled: bool = True) -> xr.Da
             f"time_soap: expected a variable (frame, atom, feature), found {array.name} with the "
             f"dimensions {array.dims}; pass what icedask.soap returned"
         )
-    _check_delay(delay)
+    delay = whole_number(delay, "time_soap: delay", at_least=1)
     n_frames, n_features = array.shape[0], array.shape[2]
     if n_frames <= delay:
         raise InputError(
@@ -106,12 +113,10 @@ def time_soap(soap: xr.Dataset, *, delay: int = 1, filled: bool = True) -> xr.Da
         )
     check_even_steps(array.coords.to_dataset(), "time_soap")
     weights = square_weights(array, "time_soap") if filled else np.ones(n_features)
-    changes = between_frames(
-        partial(_changes, weights=weights), "fak", lazy_blocks(array), int(delay)
-    )
-    options = {"delay": int(delay), "filled": bool(filled)}
+    changes = _between_frames(partial(_changes, weights=weights), lazy_blocks(array), delay)
+    options = {"delay": delay, "filled": bool(filled)}
     record = input_record(soap).child("descriptors", "time_soap", 1, options)
-    return _dataset("time_soap", changes, array, record, {"delay": int(delay)})
+    return _dataset("time_soap", changes, array, record, {"delay": delay})
 
 
 def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
@@ -158,20 +163,18 @@ def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
             f"the dimensions {array.dims}; pass what icedask.time_soap returned"
         )
     if array.sizes[FRAME] < 2:
-        raise InputError("time_soap_derivative: expected at least 2 frames, found 1")
+        raise InputError(
+            f"time_soap_derivative: expected at least 2 frames, found {array.sizes[FRAME]}"
+        )
     check_even_steps(array.coords.to_dataset(), "time_soap_derivative")
     interval = _interval(array)
-    rates = between_frames(partial(_rate, interval=interval or 1.0), "fa", lazy_blocks(array), 1)
-    record = input_record(time_soap).child("descriptors", "time_soap_derivative", 1, {})
+    rates = _between_frames(partial(_rate, interval=interval or 1.0), lazy_blocks(array), 1)
+    # No run id of an input knows the times. Part of a trajectory has the same interval but for
+    # rounding.
+    options = {"interval": interval and float(f"{interval:.5g}")}
+    record = input_record(time_soap).child("descriptors", "time_soap_derivative", 1, options)
     units = {} if interval else {"units": "1/frame"}
     return _dataset("time_soap_derivative", rates, array, record, units)
-
-
-def _check_delay(delay: Any) -> None:
-    if isinstance(delay, bool) or not isinstance(delay, int | np.integer):
-        raise InputError(f"time_soap: delay: expected a whole number, found {delay!r}")
-    if delay < 1:
-        raise InputError(f"time_soap: delay: expected at least 1, found {delay}")
 
 
 def _interval(array: xr.DataArray) -> float | None:
@@ -196,12 +199,15 @@ def _rate(
     return ((after.astype(np.float64) - before) / interval).astype(np.float32)
 
 
-def between_frames(function: Any, index: str, data: da.Array, delay: int) -> da.Array:
+def _between_frames(
+    function: Callable[..., npt.NDArray[np.float32]], data: da.Array, delay: int
+) -> da.Array:
     """Return function(frames, frames `delay` later), (frame, atom), in the blocks of `data`.
 
     The last `delay` frames are NaN. Each block of `data` is computed once.
     """
     before, after = data[:-delay], data[delay:]
+    index = "fak"[: data.ndim]
     with dask.config.set({"array.rechunk.method": "tasks"}):
         values = da.blockwise(
             function,
@@ -213,8 +219,8 @@ def between_frames(function: Any, index: str, data: da.Array, delay: int) -> da.
             concatenate=True,
             meta=np.empty((0, 0), np.float32),
         )
-        atoms = data.chunks[1]
-        missing = da.full((delay, data.shape[1]), np.nan, dtype=np.float32, chunks=(delay, atoms))
+        shape = (delay, data.shape[1])
+        missing = da.full(shape, np.nan, dtype=np.float32, chunks=(delay, data.chunks[1]))
         return da.concatenate([values, missing]).rechunk(data.chunks[:2])
 
 

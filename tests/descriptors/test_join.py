@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import ase
+import cloudpickle
 import dask
 import numpy as np
 import pytest
 import xarray as xr
-from systems import full_square
+from scipy.spatial.distance import cdist
 
 import icedask as ice
 from icedask.errors import InputError
@@ -35,11 +36,16 @@ def test_rows(water: xr.Dataset, dtype: str) -> None:
     joined = ice.join(soap, lens)["features"]
     assert joined.dtype == dtype
     assert joined.dims == ("frame", "atom", "feature")
-    rows, full = joined.values[:-1, :, :-1], full_square(soap)[:-1]
-    np.testing.assert_allclose(np.linalg.norm(rows, axis=2), 1, rtol=1e-6)
+    rows = joined.values[:-1].astype(float)
+    full = ice.soap(water, **OPTIONS, layout="full", dtype="float64")["soap"].values[:-1]
+    assert full.shape[2] > rows.shape[2]
     full /= np.linalg.norm(full, axis=2, keepdims=True)
-    np.testing.assert_allclose(rows[0] @ rows[1].T, full[0] @ full[1].T, atol=1e-6)
-    np.testing.assert_allclose(joined[:-1, :, -1], lens["lens"][:-1], rtol=1e-7)
+    expected = np.concatenate([full, lens["lens"].values[:-1, :, None]], axis=2)
+    np.testing.assert_allclose(np.linalg.norm(rows[:, :, :-1], axis=2), 1, rtol=1e-6)
+    np.testing.assert_array_equal(joined[:-1, :, -1], lens["lens"][:-1])
+    np.testing.assert_allclose(
+        cdist(rows[0], rows[1]), cdist(expected[0], expected[1]), rtol=1e-6, atol=1e-5
+    )
 
 
 def test_products_are_those_of_the_full_layout(water: xr.Dataset) -> None:
@@ -67,7 +73,17 @@ def test_rows_without_lens_are_left_out_of_fits(water: xr.Dataset) -> None:
     assert np.isfinite(joined["features"][:-2]).all()
     pca = ice.PCA(2).fit(joined)
     assert pca.n_samples_ == 2 * water.sizes["atom"]
-    assert np.isnan(pca.transform(joined)["latent"][-2:]).all()
+    latent = pca.transform(joined)
+    assert np.isnan(latent["latent"][-2:]).all()
+    assert np.isfinite(latent["latent"][:-2]).all()
+    for features in (joined, latent):
+        model = ice.HDBSCAN(20, min_samples=5, holdout=0).fit(features)
+        assert len(model.labels_) == 2 * water.sizes["atom"]
+        assert model.n_clusters_ > 0
+        states = model.predict(features)
+        assert (states["label"][-2:] == -1).all()
+        assert (states["probability"][-2:] == 0).all()
+        assert (states["label"][:-2] >= 0).any()
 
 
 def test_zero_soap_is_missing() -> None:
@@ -154,3 +170,27 @@ def test_other_rows_are_refused(water: xr.Dataset) -> None:
         ice.join(soap, soap)
     with pytest.raises(InputError, match="expected the component labels of SOAP"):
         ice.join(soap.drop_vars("l"), lens)
+
+
+def test_other_trajectories_are_refused(water: xr.Dataset) -> None:
+    soap, lens = both(water)
+    replica = water.assign(positions=water["positions"] + np.float32(0.1))
+    with pytest.raises(InputError, match="expected both of one trajectory"):
+        ice.join(soap, ice.lens(replica, r_cut=4.0))
+    # Parts of one trajectory are one trajectory; arrays from elsewhere are taken as they are.
+    part = slice(0, 3)
+    ice.join(soap.isel(frame=part), lens.isel(frame=part))
+    plain = xr.Dataset({"lens": lens["lens"].drop_attrs()})
+    assert ice.join(soap, plain)["features"].shape[2] == soap.sizes["soap_component"] + 1
+
+
+def test_lazy_and_shipped_to_other_processes(water: xr.Dataset) -> None:
+    soap, lens = both(water)
+    with dask.config.set(scheduler=_refuse):
+        joined = ice.join(soap, ice.smooth(lens, window=3))
+    copy = cloudpickle.loads(cloudpickle.dumps(joined["features"]))
+    np.testing.assert_array_equal(copy, joined["features"])
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise AssertionError("computed where laziness was promised")

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import ase
+import cloudpickle
 import dask
 import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
-from systems import full_square, system
+from systems import system
 
 import icedask as ice
 from icedask.errors import InputError
@@ -43,20 +44,15 @@ def changes(vectors: np.ndarray, delay: int) -> np.ndarray:
 @pytest.mark.parametrize("delay", [1, 3])
 @pytest.mark.parametrize("filled", [True, False])
 def test_equals_the_formula(hydrogen: bool, delay: int, filled: bool) -> None:
-    soap = ice.soap(ice.from_ase(frames(6, hydrogen=hydrogen)), **OPTIONS, dtype="float64")
-    vectors = full_square(soap) if filled else soap["soap"].values
+    trj = ice.from_ase(frames(6, hydrogen=hydrogen))
+    soap, full = (
+        ice.soap(trj, **OPTIONS, dtype="float64", layout=layout) for layout in ("compact", "full")
+    )
+    vectors = (full if filled else soap)["soap"].values
     found = ice.time_soap(soap, delay=delay, filled=filled)["time_soap"]
     assert found.dtype == "float32"
     np.testing.assert_allclose(found[:-delay], changes(vectors, delay), rtol=1e-6)
     assert np.isnan(found[-delay:]).all()
-
-
-def test_size_of_the_full_square() -> None:
-    """The sizes that publications state: 576 for one species, 1728 for two."""
-    soap = ice.soap(ice.from_ase(bulk("Cu", cubic=True)))
-    assert full_square(soap).shape[2] == 576
-    water = ice.from_ase(ase.Atoms("OH2", np.eye(3)))
-    assert full_square(ice.soap(water, centers="element O")).shape[2] == 1728
 
 
 @pytest.mark.parametrize("hydrogen", [False, True])
@@ -151,6 +147,36 @@ def test_derivative() -> None:
     rates = ice.time_soap_derivative(unknown)["time_soap_derivative"]
     np.testing.assert_allclose(rates[:-1], 2 * expected, rtol=1e-6)
     assert rates.attrs["units"] == "1/frame"
+
+
+def test_run_of_the_derivative_knows_the_interval() -> None:
+    soap = ice.soap(ice.from_ase(frames(6), frame_interval=0.1), **OPTIONS)
+    changes = ice.time_soap(soap)
+    rates = ice.time_soap_derivative(changes)
+    other = changes.assign_coords(time=2 * changes["time"])
+    assert ice.time_soap_derivative(other).attrs["run_id"] != rates.attrs["run_id"]
+    # The intervals of a part are the same but for rounding: so are the features.
+    part = ice.time_soap_derivative(ice.time_soap(soap.isel(frame=slice(2, None))))
+    assert part.attrs["parameters"] == rates.attrs["parameters"] == {"interval": 0.1}
+
+
+def test_blocks_are_shipped_to_other_processes() -> None:
+    rates = ice.time_soap_derivative(
+        ice.time_soap(ice.soap(ice.from_ase(frames(4)), **OPTIONS), delay=2)
+    )["time_soap_derivative"]
+    copy = cloudpickle.loads(cloudpickle.dumps(rates))
+    np.testing.assert_array_equal(copy, rates)
+    assert np.isfinite(copy[0]).all()
+
+
+def test_small_changes_do_not_cancel() -> None:
+    vectors = np.ones((2, 1, 3), np.float32)
+    vectors[1, 0, 0] += 1e-6
+    step = vectors[1, 0, 0].astype(float) - 1
+    ds = xr.Dataset({"x": (("frame", "atom", "feature"), vectors)})
+    found = float(ice.time_soap(ds, filled=False)["time_soap"][0, 0])
+    # The part of the step across the direction (1, 1, 1), over the length of the vector.
+    assert found == pytest.approx(step * np.sqrt(2 / 3) / np.sqrt(3), rel=1e-5)
 
 
 def test_stored(tmp_path: Path, mw: xr.Dataset) -> None:

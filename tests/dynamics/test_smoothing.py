@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cloudpickle
 import dask
 import numpy as np
 import pytest
@@ -171,5 +172,14 @@ def test_uneven_steps() -> None:
 
 
 def test_nothing_to_smooth() -> None:
-    with pytest.raises(InputError, match="one floating-point variable"):
-        ice.smooth(xr.Dataset(), window=3)
+    counts = series(9, 3)["value"].astype(int)
+    vectors = series(9, 3, 4).expand_dims(xyz=3, axis=3)
+    for wrong in (xr.Dataset(), counts, counts.to_dataset(), vectors):
+        with pytest.raises(InputError, match="one floating-point variable"):
+            ice.smooth(wrong, window=3)
+
+
+def test_blocks_are_shipped_to_other_processes() -> None:
+    smoothed = ice.smooth(series(20, 3).chunk(frame=5), window=5)["value"]
+    copy = cloudpickle.loads(cloudpickle.dumps(smoothed))
+    np.testing.assert_array_equal(copy, smoothed)
