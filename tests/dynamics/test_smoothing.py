@@ -57,15 +57,17 @@ def test_equals_scipy(shape: tuple[int, ...], window: int, order: int) -> None:
 def test_blocks_change_nothing(
     window: int, frames: int, budget: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ds = series(60, 40, 3, dtype="float32")
+    ds = series(60, 56, 3, dtype="float32")
     values = ds["value"].values
     values[-4:] = np.nan
-    values[31, :5] = np.nan
-    values[40:42, 7, 1] = np.nan
+    # Wherever blocks end: a gap at every distance, and two with a window or less between them.
+    atoms = np.arange(56)
+    values[atoms, atoms, 1:] = np.nan
+    values[np.minimum(atoms + window, 59), atoms, 2] = np.nan
     whole = ice.smooth(ds, window=window, order=1)["value"]
     assert whole.data.npartitions == 1
     monkeypatch.setattr(chunks, "BLOCK_BYTES", budget)
-    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 40 * 3)
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 56 * 3)
     split = ice.smooth(ds.chunk(frame=frames, atom=11), window=window, order=1)["value"]
     assert split.data.numblocks[0] > 1
     assert (split.data.numblocks[1] > 1) == (budget == 2**10)
