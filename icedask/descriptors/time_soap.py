@@ -67,7 +67,8 @@ def time_soap(soap: xr.Dataset, *, delay: int = 1, filled: bool = True) -> xr.Da
     soap : xarray.Dataset
         What `soap` returned, or another variable (frame, atom, feature), at even time steps.
     delay : int, optional
-        Frames from the earlier to the later one. Default 1.
+        Frames from the earlier to the later one; about as many of SOAP are in memory at once.
+        Default 1.
     filled : bool, optional
         Take norms and cosines of the full square of pairs n, n', as the publication does; else of
         the components that are kept, of which a pair of equal species has only n' >= n.

@@ -125,6 +125,10 @@ def test_parents(water: xr.Dataset, tmp_path: Path) -> None:
     np.testing.assert_array_equal(saved["features"], joined["features"])
     assert saved["feature"].values.tolist() == joined["feature"].values.tolist()
     assert saved.attrs["group"] == "descriptors"
+    # From the store it is the same input of a fit.
+    records = [ice.PCA(2).fitted_record(features) for features in (joined, saved)]
+    assert records[0].run_id == records[1].run_id
+    assert np.isnan(ice.PCA(2).fit_transform(saved)["latent"][-1]).all()
 
 
 def test_features_of_other_parents_are_other_features(water: xr.Dataset) -> None:
