@@ -67,6 +67,14 @@ def plan_blocks(
     return Blocks(max(1, min(frames, n_frames)), n_atoms)
 
 
+def _inner_atoms(row_bytes: int) -> int:
+    return max(_ATOM_MULTIPLE, INNER_BYTES // row_bytes // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
+
+
+def _largest_divisor(number: int, ceiling: int) -> int:
+    return next(d for d in range(min(number, max(ceiling, 1)), 0, -1) if number % d == 0)
+
+
 def plan_windows(n_frames: int, n_atoms: int, row_bytes: int, *, halo: int) -> Blocks:
     """Choose the block of what is computed atom by atom from a window of frames.
 
@@ -85,14 +93,6 @@ def plan_windows(n_frames: int, n_atoms: int, row_bytes: int, *, halo: int) -> B
     if atoms > _ATOM_MULTIPLE:
         atoms = atoms // _ATOM_MULTIPLE * _ATOM_MULTIPLE
     return Blocks(frames, min(atoms, max(n_atoms, 1)))
-
-
-def _inner_atoms(row_bytes: int) -> int:
-    return max(_ATOM_MULTIPLE, INNER_BYTES // row_bytes // _ATOM_MULTIPLE * _ATOM_MULTIPLE)
-
-
-def _largest_divisor(number: int, ceiling: int) -> int:
-    return next(d for d in range(min(number, max(ceiling, 1)), 0, -1) if number % d == 0)
 
 
 def shard_layout(
