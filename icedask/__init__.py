@@ -21,6 +21,7 @@ _NAMES = {
     "chill_plus": "icedask.descriptors.chill",
     "coordination": "icedask.descriptors.coordination",
     "displacement": "icedask.descriptors.displacement",
+    "join": "icedask.descriptors.join",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "radial_structure_functions": "icedask.descriptors.radial",
@@ -31,6 +32,9 @@ _NAMES = {
     "tetrahedral": "icedask.descriptors.tetrahedral",
     "mass_density": "icedask.descriptors.voronoi",
     "voronoi": "icedask.descriptors.voronoi",
+    "time_soap": "icedask.descriptors.time_soap",
+    "time_soap_derivative": "icedask.descriptors.time_soap",
+    "smooth": "icedask.dynamics.smoothing",
     "from_ase": "icedask.io.interop",
     "from_mdanalysis": "icedask.io.interop",
     "to_ase": "icedask.io.interop",
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
     from icedask.descriptors.displacement import displacement
+    from icedask.descriptors.join import join
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.radial import radial_structure_functions
@@ -64,7 +69,9 @@ if TYPE_CHECKING:
         neighbor_distances,
         tetrahedral,
     )
+    from icedask.descriptors.time_soap import time_soap, time_soap_derivative
     from icedask.descriptors.voronoi import mass_density, voronoi
+    from icedask.dynamics.smoothing import smooth
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc import connect
     from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run

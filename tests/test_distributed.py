@@ -47,6 +47,22 @@ def test_workers_give_the_same(
     np.testing.assert_array_equal(here["probability"], there["probability"])
 
 
+def test_windows_in_time_on_workers(
+    mw: xr.Dataset, tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 900)
+    trj = ice.select(mw, "index 0:299")
+    soap = ice.soap(trj, r_cut=4.0, n_max=3, l_max=3, sigma=0.5)
+    joined = ice.join(soap, ice.smooth(ice.lens(trj, r_cut=4.0), window=3))
+    changes = ice.smooth(ice.time_soap(soap, delay=2), window=3)
+    assert joined["features"].data.numblocks[0] > 1 and changes["time_soap"].data.numblocks[0] > 1
+    there = ice.save([joined, changes], tmp_path / "there.zarr")
+    monkeypatch.setattr(compute, "_active_client", lambda: None)
+    here = ice.save([joined, changes], tmp_path / "here.zarr")
+    for one, other in zip(here, there, strict=True):
+        xr.testing.assert_equal(one, other)
+
+
 def _kill_a_worker(client: Any, pids: dict[str, int], done: list[int]) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

@@ -80,6 +80,26 @@ def _largest_divisor(number: int, ceiling: int) -> int:
     return next(d for d in range(min(number, max(ceiling, 1)), 0, -1) if number % d == 0)
 
 
+def plan_windows(n_frames: int, n_atoms: int, row_bytes: int, *, halo: int) -> Blocks:
+    """Choose the block of what is computed atom by atom from a window of frames.
+
+    Parameters
+    ----------
+    n_frames, n_atoms
+        Shape of input and output.
+    row_bytes
+        Bytes of one atom in one frame.
+    halo
+        Frames that a block needs on either side. Where long blocks of all atoms would pass the
+        budget, they hold fewer atoms.
+    """
+    frames = plan_blocks(n_frames, n_atoms, row_bytes, halo=max(halo, 1)).frames
+    atoms = max(1, BLOCK_BYTES // (row_bytes * frames))
+    if atoms > _ATOM_MULTIPLE:
+        atoms = atoms // _ATOM_MULTIPLE * _ATOM_MULTIPLE
+    return Blocks(frames, min(atoms, max(n_atoms, 1)))
+
+
 def shard_layout(
     block: tuple[int, ...], n_atoms: int, itemsize: int
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -7,89 +7,35 @@ import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from icedask.errors import InputError, StoreError
+from icedask.features import input_record
 from icedask.io.catalog import has_run, open_run
-from icedask.io.provenance import (
-    Record,
-    canonical,
-    digest,
-    is_unchanged,
-    record_of,
-    stamped,
-)
+from icedask.io.provenance import Record, canonical, record_of, stamped
 from icedask.io.store import save
-from icedask.variables import ATOM, FRAME
 
 _ESTIMATORS = {"pca": ("icedask.learn.pca", "PCA"), "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN")}
-
-
-def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
-    """Return the one variable of `x` with dimensions (frame, atom[, feature]).
-
-    Raises
-    ------
-    InputError
-        If there is none, or more than one.
-    """
-    if isinstance(x, xr.DataArray):
-        found = [x]
-    elif isinstance(x, xr.Dataset):
-        found = [
-            array
-            for array in x.data_vars.values()
-            if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
-        ]
-    else:
-        raise InputError(
-            f"expected a Dataset with dimensions (frame, atom, feature), found {type(x).__name__}"
-        )
-    if len(found) != 1 or found[0].dims[:2] != (FRAME, ATOM):
-        names = ", ".join(str(array.name) for array in found) or "none"
-        raise InputError(
-            "expected a Dataset with one floating-point variable of dimensions (frame, atom, "
-            f"feature), found {names}; choose one, for example ds[['soap']]"
-        )
-    return found[0]
-
-
-def feature_blocks(x: xr.Dataset | xr.DataArray) -> da.Array:
-    """Return the features as a lazy array (frame, atom, feature) in one block along feature."""
-    array = feature_variable(x)
-    data = array.data if array.chunks is not None else da.from_array(array.values)
-    if data.ndim == 2:
-        data = data[:, :, None]
-    return data.rechunk({2: -1})
-
-
-def input_record(x: xr.Dataset | xr.DataArray) -> Record:
-    """Return the record of an estimator's input; data from elsewhere is known by its content."""
-    array = feature_variable(x)
-    known = x if isinstance(x, xr.Dataset) and "function" in x.attrs else None
-    if known is not None and is_unchanged(known):
-        return record_of(known)
-    content = array.data.name if array.chunks is not None else digest(array.values)
-    name = str(array.name or "data")
-    if known is not None:
-        # Changed by other means since: of the same trajectory, but not the recorded result.
-        return record_of(known).child("external", name, 1, {"content": content})
-    return Record("external", name, 1, {"content": content})
-
 
 # Options that change which rows there are, or how they are stored, but not what a feature means.
 _NOT_OF_FEATURES = ("centers", "dtype", "precision")
 
 
-def _meaning(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two results must share for their features to be the same quantities."""
+def _meaning(identity: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two results must share for their features to be the same quantities.
+
+    The options, and those of what they were computed from; but a model must be the same model.
+    """
     parameters = {k: v for k, v in identity["parameters"].items() if k not in _NOT_OF_FEATURES}
-    model = identity["parents"][:1] if identity["function"].startswith("results/") else []
-    return {"function": identity["function"], "parameters": parameters, "model": model}
+    parents = [(run_id, lineage[run_id]) for run_id in identity["parents"]]
+    if parents and parents[0][1]["function"].startswith("models/"):
+        sources: list[Any] = [parents[0][0]]
+    else:
+        sources = [_meaning(parent, lineage) for _, parent in parents]
+    return {"function": identity["function"], "parameters": parameters, "sources": sources}
 
 
 class Estimator(BaseEstimator):
@@ -124,14 +70,15 @@ class Estimator(BaseEstimator):
         if found != n_features:
             raise InputError(f"{name}: expected {n_features} features as in the fit, found {found}")
         fitted = self.record_.lineage[self.record_.parents[0]]
-        given = input_record(x).identity
-        if "external/" in f"{fitted['function']} {given['function']}":
+        given = input_record(x)
+        expected = canonical(_meaning(fitted, self.record_.lineage))
+        other = canonical(_meaning(given.identity, given.lineage))
+        if '"external/' in f"{expected} {other}":
             return
-        expected, other = _meaning(fitted), _meaning(given)
-        if canonical(expected) != canonical(other):
+        if expected != other:
             raise InputError(
-                f"{name}: expected the features of the fit, {canonical(expected)}, found "
-                f"{canonical(other)}; compute them with the same options"
+                f"{name}: expected the features of the fit, {expected}, found {other}; compute "
+                "them with the same options"
             )
 
     def to_dataset(self) -> xr.Dataset:

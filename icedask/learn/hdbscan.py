@@ -12,11 +12,12 @@ import xarray as xr
 from dask import delayed
 
 from icedask.errors import InputError
+from icedask.features import feature_blocks, feature_variable, input_record, row_coords
 from icedask.io.provenance import stamped
-from icedask.learn.base import Estimator, feature_blocks, feature_variable, input_record
+from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
 from icedask.learn.sampling import stratified_sample
-from icedask.variables import ATOM, FRAME, VARIABLES
+from icedask.variables import VARIABLES
 
 _TREE_DIMS = {
     "points": ("point", "feature"),
@@ -238,11 +239,7 @@ class HDBSCAN(Estimator):
             meta = np.empty((0, 0), spec.dtype)
             part = da.blockwise(operator.getitem, "fa", both, "fa", number, None, meta=meta)
             variables[name] = (spec.dims, part, spec.attrs)
-        coords = {
-            name: coord
-            for name, coord in feature_variable(x).coords.items()
-            if set(coord.dims) <= {FRAME, ATOM}
-        }
+        coords = row_coords(feature_variable(x))
         record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
         return stamped(xr.Dataset(variables, coords), record)
 

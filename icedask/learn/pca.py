@@ -10,8 +10,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
+from icedask.features import feature_blocks, feature_variable, input_record, row_coords
 from icedask.io.provenance import stamped
-from icedask.learn.base import Estimator, feature_blocks, feature_variable, input_record
+from icedask.learn.base import Estimator
 from icedask.learn.moments import CACHED_ROWS, moments
 from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
 
@@ -157,10 +158,7 @@ class PCA(Estimator):
             concatenate=True,
             meta=np.empty((0, 0, 0), features.dtype),
         )
-        array = feature_variable(x)
-        coords = {
-            name: coord for name, coord in array.coords.items() if set(coord.dims) <= {FRAME, ATOM}
-        }
+        coords = row_coords(feature_variable(x))
         record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
         ds = xr.Dataset(
             {"latent": ((FRAME, ATOM, COMPONENT), latent, VARIABLES["latent"].attrs)},

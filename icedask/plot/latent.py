@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from icedask.learn.base import feature_blocks
+from icedask.features import feature_blocks
 from icedask.learn.sampling import stratified_sample
 from icedask.plot.style import TIME_MAP, new_figure, state_color, state_colors, state_name
 

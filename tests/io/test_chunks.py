@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from icedask.io.chunks import BLOCK_ATOM_FRAMES, BLOCK_BYTES, plan_blocks, shard_layout
+from icedask.io.chunks import (
+    BLOCK_ATOM_FRAMES,
+    BLOCK_BYTES,
+    plan_blocks,
+    plan_windows,
+    shard_layout,
+)
 
 
 @pytest.mark.parametrize("n_frames", [1, 7, 1000, 100_000])
@@ -27,6 +33,22 @@ def test_last_block_holds_the_halo(n_frames: int, halo: int) -> None:
     last = n_frames % blocks.frames
     assert blocks.frames >= min(halo, n_frames)
     assert last == 0 or last >= halo or blocks.frames >= n_frames
+
+
+@pytest.mark.parametrize("n_frames", [1, 7, 99, 100, 401, 100_000])
+@pytest.mark.parametrize("n_atoms", [1, 4096, 1_000_000])
+@pytest.mark.parametrize("row_bytes", [4, 1296, 6912])
+@pytest.mark.parametrize("halo", [0, 1, 20, 100])
+def test_windows_keep_the_budget_and_the_halo(
+    n_frames: int, n_atoms: int, row_bytes: int, halo: int
+) -> None:
+    blocks = plan_windows(n_frames, n_atoms, row_bytes, halo=halo)
+    assert 1 <= blocks.frames <= n_frames
+    assert 1 <= blocks.atoms <= n_atoms
+    assert blocks.frames * blocks.atoms * row_bytes <= BLOCK_BYTES
+    last = n_frames % blocks.frames
+    assert blocks.frames >= min(halo, n_frames)
+    assert last == 0 or last >= halo
 
 
 @pytest.mark.parametrize(

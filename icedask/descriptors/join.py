@@ -1,0 +1,175 @@
+"""Structure and dynamics of an atom in one vector: SOAP with LENS."""
+
+from __future__ import annotations
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.descriptors.soap_square import square_weights
+from icedask.errors import InputError
+from icedask.features import feature_variable, input_record, lazy_blocks, row_coords
+from icedask.io.provenance import Record, stamped
+from icedask.jit import jit
+from icedask.neighbors import FloatArray
+from icedask.variables import ATOM, FEATURE, FRAME, VARIABLES
+
+
+@jit
+def joined_rows(
+    soap: npt.NDArray[np.floating], lens: npt.NDArray[np.floating], roots: FloatArray
+) -> npt.NDArray[np.floating]:
+    """Return the unit vectors of soap * roots with lens appended; NaN without one of the two."""
+    n_frames, n_atoms, width = soap.shape
+    result = np.empty((n_frames, n_atoms, width + 1), soap.dtype)
+    for frame in range(n_frames):
+        for atom in range(n_atoms):
+            total = 0.0
+            for k in range(width):
+                value = soap[frame, atom, k] * roots[k]
+                total += value * value
+            change = lens[frame, atom]
+            # A zero vector has no direction.
+            if not (np.isfinite(total) and total > 0 and np.isfinite(change)):
+                result[frame, atom] = np.nan
+                continue
+            factor = 1 / np.sqrt(total)
+            for k in range(width):
+                result[frame, atom, k] = soap[frame, atom, k] * roots[k] * factor
+            result[frame, atom, width] = change
+    return result
+
+
+def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Dataset:
+    """Append LENS to the unit SOAP vector of each atom; lazy.
+
+    The vector of structure and dynamics of the publication: SOAP divided by its Euclidean norm,
+    then LENS as it is, of the interval that begins at the frame. Rows without a value of LENS (the
+    last `delay` frames) or with a zero SOAP vector are NaN throughout; fits leave them out.
+
+    Parameters
+    ----------
+    soap : xarray.Dataset
+        What `soap` returned, or another variable (frame, atom, feature).
+    lens : xarray.Dataset
+        What `lens` returned, smoothed or not, or another variable (frame, atom), of the same
+        frames and atoms.
+    filled : bool, optional
+        Multiply each component that stands for two of the full square of pairs n, n' by sqrt(2):
+        norms, distances and dot products are then those of the full vectors, as published, at
+        half the size. Default True.
+
+    Returns
+    -------
+    xarray.Dataset
+        features (frame, atom, feature), of the dtype of SOAP; coordinate feature names them.
+
+    Raises
+    ------
+    InputError
+        If there are no such variables, they are not of the same trajectory, frames and atoms, or
+        SOAP has no component labels and `filled` asks for them.
+
+    References
+    ----------
+    Crippa et al., Mach. Learn.: Sci. Technol. 4, 045044 (2023), doi:10.1088/2632-2153/ad0fa5
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> trj = ice.from_ase([bulk("Cu", cubic=True)] * 2)
+    >>> soap = ice.soap(trj, r_cut=4.0, n_max=2, l_max=2)
+    >>> ice.join(soap, ice.lens(trj, r_cut=4.0))["features"].shape
+    (2, 4, 10)
+    """
+    structure, dynamics = feature_variable(soap), feature_variable(lens)
+    _check_dims(structure, 3)
+    _check_dims(dynamics, 2)
+    _check_same_rows(structure, dynamics)
+    width = structure.shape[2]
+    weights = square_weights(structure, "join") if filled else np.ones(width)
+    rows, changes = lazy_blocks(structure), lazy_blocks(dynamics)
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        changes = changes.rechunk(rows.chunks[:2])
+    joined = da.blockwise(
+        _join_blocks,
+        "faj",
+        rows,
+        "fak",
+        changes,
+        "fa",
+        roots=np.sqrt(weights),
+        new_axes={"j": width + 1},
+        concatenate=True,
+        meta=np.empty((0, 0, 0), rows.dtype),
+    )
+    spec = VARIABLES["features"]
+    coords = {**row_coords(structure), FEATURE: _names(structure, str(dynamics.name or "lens"))}
+    parents = input_record(soap), input_record(lens)
+    _check_same_trajectory(*parents)
+    record = parents[0].child("descriptors", "join", 1, {"filled": bool(filled)}, parents[1])
+    return stamped(xr.Dataset({spec.name: (spec.dims, joined, spec.attrs)}, coords), record)
+
+
+def _join_blocks(
+    soap: npt.NDArray[np.floating], lens: npt.NDArray[np.floating], roots: FloatArray
+) -> npt.NDArray[np.floating]:
+    # Compiled functions are pickled by value, without their cache: this one goes by its name.
+    return joined_rows(soap, lens, roots)
+
+
+def _check_dims(array: xr.DataArray, expected: int) -> None:
+    if array.ndim != expected:
+        dims = "(frame, atom, feature), then one (frame, atom)"
+        raise InputError(
+            f"join: expected a variable {dims}, found {array.name} with the dimensions "
+            f"{array.dims}; call it as join(soap, lens)"
+        )
+
+
+def _check_same_rows(structure: xr.DataArray, dynamics: xr.DataArray) -> None:
+    for dim in (FRAME, ATOM):
+        if structure.sizes[dim] != dynamics.sizes[dim]:
+            raise InputError(
+                f"join: expected the same {dim}s in both, found {structure.sizes[dim]} and "
+                f"{dynamics.sizes[dim]}; compute both of one trajectory, with the same centers"
+            )
+    for name, dim in (("step", FRAME), ("time", FRAME), ("atom", ATOM)):
+        if name not in structure.coords or name not in dynamics.coords:
+            continue
+        one, other = structure[name].values, dynamics[name].values
+        same = (one == other) | ((one != one) & (other != other))
+        if not same.all():
+            place = int(np.argmin(same))
+            raise InputError(
+                f"join: expected the same {dim}s in both, found {name} {one[place]} and "
+                f"{other[place]} at {dim} {place}; compute both of one trajectory, with the same "
+                "centers"
+            )
+
+
+def _check_same_trajectory(structure: Record, dynamics: Record) -> None:
+    # What comes from elsewhere says nothing of its positions.
+    known = structure.positions and dynamics.positions
+    if known and structure.positions != dynamics.positions:
+        raise InputError(
+            "join: expected both of one trajectory, found other positions behind "
+            f"{structure.run_id} than behind {dynamics.run_id}; compute both of the same "
+            "Dataset, with centers and species for some of its atoms"
+        )
+
+
+def _names(structure: xr.DataArray, last: str) -> npt.NDArray[np.str_]:
+    labels = ("species_a", "species_b", "n_a", "n_b", "l")
+    if all(name in structure.coords for name in labels):
+        columns = [structure[name].values.tolist() for name in labels]
+        names = [
+            f"{structure.name} {a}-{b} n{n} n{m} l{degree}"
+            for a, b, n, m, degree in zip(*columns, strict=True)
+        ]
+    else:
+        names = [f"{structure.name} {k}" for k in range(structure.shape[2])]
+    return np.array([*names, last])

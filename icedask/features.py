@@ -1,0 +1,86 @@
+"""Datasets of features: their one variable (frame, atom[, feature]), its blocks and its record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from icedask.errors import InputError
+from icedask.io.provenance import Record, digest, is_unchanged, record_of
+from icedask.variables import ATOM, FRAME
+
+
+def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """Return the one variable of `x` with dimensions (frame, atom[, feature]).
+
+    Raises
+    ------
+    InputError
+        If there is none, or more than one.
+    """
+    if not isinstance(x, xr.Dataset | xr.DataArray):
+        raise InputError(
+            f"expected a Dataset with dimensions (frame, atom, feature), found {type(x).__name__}"
+        )
+    candidates = [x] if isinstance(x, xr.DataArray) else list(x.data_vars.values())
+    found = [
+        array
+        for array in candidates
+        if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
+    ]
+    if len(found) != 1:
+        names = ", ".join(str(array.name) for array in found) or "none"
+        raise InputError(
+            "expected a Dataset with one floating-point variable of dimensions (frame, atom, "
+            f"feature), found {names}; choose one, for example ds[['soap']]"
+        )
+    return found[0]
+
+
+def lazy_blocks(array: xr.DataArray) -> da.Array:
+    """Return the values as a lazy array of as many dimensions, in one block along feature."""
+    data = array.data if array.chunks is not None else da.from_array(array.values)
+    return data.rechunk({2: -1}) if data.ndim == 3 else data
+
+
+def feature_blocks(x: xr.Dataset | xr.DataArray) -> da.Array:
+    """Return the features as a lazy array (frame, atom, feature) in one block along feature."""
+    data = lazy_blocks(feature_variable(x))
+    return data[:, :, None] if data.ndim == 2 else data
+
+
+def row_coords(array: xr.DataArray) -> dict[Any, xr.DataArray]:
+    """Return the coordinates of the rows: those of frames and atoms, not those of features."""
+    return {name: coord for name, coord in array.coords.items() if set(coord.dims) <= {FRAME, ATOM}}
+
+
+def input_record(x: xr.Dataset | xr.DataArray) -> Record:
+    """Return the record of a function's input; data from elsewhere is known by its content."""
+    array = feature_variable(x)
+    known = x if isinstance(x, xr.Dataset) and "function" in x.attrs else None
+    if known is not None and is_unchanged(known):
+        return record_of(known)
+    content = array.data.name if array.chunks is not None else digest(array.values)
+    name = str(array.name or "data")
+    if known is not None:
+        # Changed by other means since: of the same trajectory, but not the recorded result.
+        return record_of(known).child("external", name, 1, {"content": content})
+    return Record("external", name, 1, {"content": content})
+
+
+def whole_number(value: Any, where: str, *, at_least: int) -> int:
+    """Return `value` as an int.
+
+    Raises
+    ------
+    InputError
+        If it is no whole number or smaller; the message begins with `where`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{where}: expected a whole number, found {value!r}")
+    if value < at_least:
+        raise InputError(f"{where}: expected at least {at_least}, found {value}")
+    return int(value)
