@@ -21,8 +21,16 @@ _DECAY = 1e-3
 # Functions that are no more orthonormal than this are noise.
 _ORTHONORMAL = 1e-3
 # As few knots as keep the error of the interpolation below this: the table should stay in cache.
-_ERROR = {"float64": 6.5e-10, "float32": 5e-7}
-_KNOTS = (100, 150, 200, 300, 400, 500, 600, 800, 1000, 1500, 2000, 3000, 4000)
+_ERROR = {"float64": 4e-10, "float32": 5e-7}
+_KNOTS = (
+    *range(60, 160, 20),
+    *range(200, 600, 50),
+    *range(600, 1000, 100),
+    *range(1000, 4500, 500),
+)
+# Knots are equidistant in r (1 - bend r): three times sparser at the reach, where the functions
+# fade, than at the centre. Most neighbours are far away, and share that small part of the table.
+_BEND = 1 / 3
 
 
 class Basis(NamedTuple):
@@ -122,33 +130,46 @@ def radial_functions(basis: Basis, r: FloatArray) -> tuple[FloatArray, FloatArra
     return values, slopes
 
 
-def _hermite_error(basis: Basis, r: FloatArray, values: FloatArray, slopes: FloatArray) -> float:
+def _by_place(basis: Basis, place: FloatArray, bend: float) -> tuple[FloatArray, FloatArray]:
+    """Return the radial functions and their derivatives by place = r (1 - bend r)."""
+    r = (1 - np.sqrt(1 - 4 * bend * place)) / (2 * bend)
+    values, slopes = radial_functions(basis, r)
+    return values, slopes / (1 - 2 * bend * r)[:, None, None]
+
+
+def _hermite_error(
+    basis: Basis, place: FloatArray, bend: float, values: FloatArray, slopes: FloatArray
+) -> float:
     """Return the largest error half-way between knots, relative to the largest row."""
-    step = r[1] - r[0]
-    exact, _ = radial_functions(basis, r[:-1] + step / 2)
+    step = place[1] - place[0]
+    exact, _ = _by_place(basis, place[:-1] + step / 2, bend)
     found = (values[:-1] + values[1:]) / 2 + step / 8 * (slopes[:-1] - slopes[1:])
     size = np.linalg.norm(exact, axis=(1, 2)).max()
     return float(np.linalg.norm(found - exact, axis=(1, 2)).max() / size)
 
 
 @lru_cache(maxsize=8)
-def radial_table(basis: Basis, n_padded: int, dtype: str) -> tuple[npt.NDArray[Any], float]:
-    """Return the radial functions as cubic Hermite polynomials between equidistant knots.
+def radial_table(
+    basis: Basis, n_padded: int, dtype: str
+) -> tuple[npt.NDArray[Any], tuple[float, float]]:
+    """Return the radial functions as cubic Hermite polynomials between knots.
 
     Returns
     -------
     table : (n_knots * (l_max + 1) * 2 * n_padded,) array
         At each knot, for each degree, the values and then the slopes times the distance of knots.
-    per_angstrom : float
-        Knots per angstrom.
+    per_angstrom, bend : float
+        The place of distance r between knots is per_angstrom * r * (1 - bend * r).
     """
+    bend = _BEND / basis.reach
+    end = basis.reach * (1 - _BEND)
     for n_knots in _KNOTS:
         # One knot more, so that an atom at the very end has a knot on either side.
-        r = np.linspace(0, basis.reach * n_knots / (n_knots - 2), n_knots)
-        values, slopes = radial_functions(basis, r)
-        if _hermite_error(basis, r, values, slopes) < _ERROR[dtype]:
+        place = np.linspace(0, end * n_knots / (n_knots - 2), n_knots)
+        values, slopes = _by_place(basis, place, bend)
+        if _hermite_error(basis, place, bend, values, slopes) < _ERROR[dtype]:
             break
     table = np.zeros((n_knots, basis.l_max + 1, 2, n_padded))
     table[:, :, 0, : basis.n_max] = values
-    table[:, :, 1, : basis.n_max] = slopes * r[1]
-    return table.astype(dtype).ravel(), float(1 / r[1])
+    table[:, :, 1, : basis.n_max] = slopes * place[1]
+    return table.astype(dtype).ravel(), (float(1 / place[1]), bend)

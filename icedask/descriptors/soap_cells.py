@@ -22,8 +22,6 @@ from icedask.descriptors.soap_kernel import (
 )
 from icedask.neighbors import IntArray, with_images
 
-# Bins of half the reach: few candidates for each centre, and some centres to share them.
-_BINS_PER_REACH = 2
 _CACHE_LINE = 64
 
 
@@ -36,19 +34,23 @@ def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:
 
 
 @lru_cache(maxsize=8)
-def _places(
+def _runs(
     n_species: int, n_max: int, l_max: int, n_padded: int, layout: str
 ) -> tuple[IntArray, IntArray]:
-    """Return the pairs of species, and where in their padded squares each component stands."""
+    """Return the pairs of species, and where each run of components stands and goes.
+
+    A run is a row of a padded square: the components of a pair, degree and n, with n' that grows.
+    """
     pairs = list(combinations_with_replacement(range(n_species), 2))
-    places = [
-        ((pair * (l_max + 1) + degree) * n_padded + n_a) * n_padded + n_b
-        for pair, (a, b) in enumerate(pairs)
-        for degree in range(l_max + 1)
-        for n_a in range(n_max)
-        for n_b in range(n_a if a == b and layout == "compact" else 0, n_max)
-    ]
-    return np.array(pairs), np.array(places)
+    runs, end = [], 0
+    for pair, (a, b) in enumerate(pairs):
+        for degree in range(l_max + 1):
+            for n in range(n_max):
+                first = n if a == b and layout == "compact" else 0
+                row = ((pair * (l_max + 1) + degree) * n_padded + n) * n_padded
+                runs.append((row + first, end))
+                end += n_max - first
+    return np.array(pairs), np.array(runs)
 
 
 def power_spectrum(
@@ -78,18 +80,17 @@ def power_spectrum(
     """
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
     n_padded = -(-basis.n_max // width) * width
-    pairs, places = _places(len(species), basis.n_max, basis.l_max, n_padded, layout)
-    out = np.zeros((len(centers), len(places)), dtype)
+    pairs, runs = _runs(len(species), basis.n_max, basis.l_max, n_padded, layout)
+    n_components = int(runs[-1, 1]) + (1 if layout == "compact" else basis.n_max)
+    out = np.zeros((len(centers), n_components), dtype)
     points, source = with_images(frame.positions, frame.cell, frame.pbc, basis.reach)
     use = np.isin(frame.numbers[source], species)
     if not use.any() or not len(centers):
         return out
     kinds = np.searchsorted(species, frame.numbers[source[use]])
     places_of_centers = np.ascontiguousarray(points[centers])
-    bins = make_bins(
-        points[use], kinds, len(species), places_of_centers, basis.reach / _BINS_PER_REACH
-    )
-    table, frequency = radial_table(basis, n_padded, dtype)
+    bins = make_bins(points[use], kinds, len(species), places_of_centers, basis.reach)
+    table, knots_at = radial_table(basis, n_padded, dtype)
     n_points, n_degrees = int(use.sum()), basis.l_max + 1
     scratch = (
         np.empty((3, n_points + 1)),
@@ -101,19 +102,21 @@ def power_spectrum(
         _aligned(n_degrees**2 * STRIDE, dtype),
         _aligned(n_degrees * BLOCK * n_padded, dtype),
         _aligned(4 * BLOCK, dtype),
+        # Runs are copied in whole vectors, beyond their ends.
+        _aligned(n_components + n_padded, dtype),
     )
     power_spectra(
         bins,
         places_of_centers,
         basis.reach,
         table,
-        frequency,
+        knots_at,
         np.tile(np.repeat(harmonic_norms(basis.l_max), n_padded), len(species)).astype(dtype),
         scratch,
         _aligned(len(species) * n_degrees**2 * n_padded, dtype),
-        _aligned(len(pairs) * n_degrees * n_padded**2, dtype),
+        _aligned(len(pairs) * n_degrees * n_padded**2 + n_padded, dtype),
         pairs,
-        places,
+        runs,
         # The kernel is specialised by the lengths of these.
         (0,) * n_degrees,
         (0,) * (n_padded // width),

@@ -146,7 +146,7 @@ def _multiply(
 def _expand(
     typing: Any,
     vectors: Any,
-    frequency: Any,
+    knots_at: Any,
     ylm: Any,
     weights: Any,
     knots: Any,
@@ -155,10 +155,11 @@ def _expand(
 ) -> Any:
     """Harmonics and places in the radial table of the neighbours j, j + 1, ...
 
-    vectors : (4 * BLOCK,) float64: x, y, z and squared distances. ylm : ((l_max + 1)^2 * STRIDE,).
+    vectors : (4 * BLOCK,) float64: x, y, z and squared distances. knots_at : two numbers, see
+    `soap_basis.radial_table`. ylm : ((l_max + 1)^2 * STRIDE,).
     weights : (4 * BLOCK,) of the Hermite polynomials. knots : (BLOCK,) int32.
     """
-    signature = types.void(vectors, frequency, ylm, weights, knots, j, degrees)
+    signature = types.void(vectors, knots_at, ylm, weights, knots, j, degrees)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
@@ -175,7 +176,11 @@ def _expand(
         one, zero = v.constant(1.0, v.double), v.constant(0.0, v.double)
         r = v.sqrt(squared)
         inverse = builder.select(builder.fcmp_ordered(">", r, zero), builder.fdiv(one, r), zero)
-        _hermite_weights(v, builder.fmul(r, v.splat(arguments[1], v.double)), hermite, place, at)
+        per_angstrom, bend = (
+            v.splat(builder.extract_value(arguments[1], n), v.double) for n in range(2)
+        )
+        straight = builder.fmul(builder.fmul(r, per_angstrom), v.fma(builder.fneg(bend), r, one))
+        _hermite_weights(v, straight, hermite, place, at)
         unit = [v.narrow(builder.fmul(part, inverse)) for part in (x, y, z)]
         for row, value in enumerate(_harmonics(v, unit, kinds[6].count - 1)):
             v.store(value, out, at(row * STRIDE))
@@ -391,6 +396,25 @@ def _spectrum(
     return signature, generate
 
 
+@intrinsic
+def _copy_run(typing: Any, source: Any, begin: Any, target: Any, end: Any, lanes: Any) -> Any:
+    """Copy source[begin:] to target[end:], as many numbers as the lanes hold."""
+    signature = types.void(source, begin, target, end, lanes)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        v = _Vectors(builder, kinds[0].dtype)
+        there, here = (
+            v.element(_data(context, builder, kinds[n], arguments[n]), arguments[n + 1])
+            for n in (0, 2)
+        )
+        for lane in range(kinds[4].count):
+            v.store(v.load(there, lane * v.width), here, lane * v.width)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 @jit
 def _load_block(xs, ys, zs, squared, near, x, y, z, vectors):  # type: ignore[no-untyped-def]
     """Copy the vectors to the neighbours that `near` lists, at most BLOCK."""
@@ -404,15 +428,15 @@ def _load_block(xs, ys, zs, squared, near, x, y, z, vectors):  # type: ignore[no
 
 @jit
 def power_spectra(  # type: ignore[no-untyped-def]
-    bins, centers, reach, table, frequency, norms, scratch, coefficients, square, pairs, places,
+    bins, centers, reach, table, knots_at, norms, scratch, coefficients, square, pairs, runs,
     degrees, lanes, width, out,
 ):  # fmt: skip
     """Fill out (n_centers, n_components); `soap_cells.power_spectrum` makes the arguments."""
-    found, found_places, squared, near, vectors, knots, ylm, radial, weights = scratch
+    found, found_places, squared, near, vectors, knots, ylm, radial, weights, line = scratch
     center_start, center_order = bins.center_start, bins.center_order
     n_species = len(bins.starts)
     size = len(coefficients) // n_species
-    square_size = len(square) // len(pairs)
+    square_size = len(degrees) * (len(lanes) * width) ** 2
     ends = np.zeros(n_species + 1, np.int64)
     for home in range(len(center_start) - 1):
         if center_start[home] == center_start[home + 1]:
@@ -433,7 +457,7 @@ def power_spectra(  # type: ignore[no-untyped-def]
                     part = near[begin : begin + block]
                     _load_block(xs, ys, zs, squared, part, x, y, z, vectors)
                     for j in range(0, block, width):
-                        _expand(vectors, frequency, ylm, weights, knots, j, degrees)
+                        _expand(vectors, knots_at, ylm, weights, knots, j, degrees)
                     _radial(table, weights, knots, block, radial, degrees, lanes)
                     _contract(ylm, radial, block, coefficients, species * size, degrees, lanes)
             for number in range(len(coefficients)):
@@ -441,6 +465,9 @@ def power_spectra(  # type: ignore[no-untyped-def]
             for pair in range(len(pairs)):
                 a, b = pairs[pair, 0] * size, pairs[pair, 1] * size
                 _spectrum(coefficients, a, b, square[pair * square_size :], degrees, lanes)
+            # Each run overwrites what the one before has copied too much.
+            for run in range(len(runs)):
+                _copy_run(square, runs[run, 0], line, runs[run, 1], lanes)
             row = out[center]
-            for component in range(len(places)):
-                row[component] = square[np.uint64(places[component])]
+            for component in range(len(row)):
+                row[component] = line[component]
