@@ -22,6 +22,7 @@ _NAMES = {
     "coordination": "icedask.descriptors.coordination",
     "displacement": "icedask.descriptors.displacement",
     "join": "icedask.descriptors.join",
+    "unit_norm": "icedask.descriptors.join",
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "radial_structure_functions": "icedask.descriptors.radial",
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
     from icedask.descriptors.displacement import displacement
-    from icedask.descriptors.join import join
+    from icedask.descriptors.join import join, unit_norm
     from icedask.descriptors.lazy import describe
     from icedask.descriptors.lens import lens
     from icedask.descriptors.radial import radial_structure_functions

@@ -1,6 +1,8 @@
-"""Structure and dynamics of an atom in one vector: SOAP with LENS."""
+"""Unit vectors of SOAP, and structure and dynamics of an atom in one: SOAP with LENS."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import dask
 import dask.array as da
@@ -19,27 +21,79 @@ from icedask.variables import ATOM, FEATURE, FRAME, VARIABLES
 
 @jit
 def joined_rows(
-    soap: npt.NDArray[np.floating], lens: npt.NDArray[np.floating], roots: FloatArray
+    soap: npt.NDArray[np.floating], others: npt.NDArray[np.floating], roots: FloatArray
 ) -> npt.NDArray[np.floating]:
-    """Return the unit vectors of soap * roots with lens appended; NaN without one of the two."""
+    """Return the unit vectors of soap * roots, others appended; NaN where any of it is missing.
+
+    soap : (n_frames, n_atoms, width). others : (n_frames, n_atoms, n_others), as they are.
+    """
     n_frames, n_atoms, width = soap.shape
-    result = np.empty((n_frames, n_atoms, width + 1), soap.dtype)
+    n_others = others.shape[2]
+    result = np.empty((n_frames, n_atoms, width + n_others), soap.dtype)
     for frame in range(n_frames):
         for atom in range(n_atoms):
             total = 0.0
             for k in range(width):
                 value = soap[frame, atom, k] * roots[k]
                 total += value * value
-            change = lens[frame, atom]
             # A zero vector has no direction.
-            if not (np.isfinite(total) and total > 0 and np.isfinite(change)):
+            if not (total > 0 and np.isfinite(total) and np.isfinite(others[frame, atom]).all()):
                 result[frame, atom] = np.nan
                 continue
             factor = 1 / np.sqrt(total)
             for k in range(width):
                 result[frame, atom, k] = soap[frame, atom, k] * roots[k] * factor
-            result[frame, atom, width] = change
+            for k in range(n_others):
+                result[frame, atom, width + k] = others[frame, atom, k]
     return result
+
+
+def unit_norm(soap: xr.Dataset, *, filled: bool = True) -> xr.Dataset:
+    """Divide the SOAP vector of each atom by its Euclidean norm; lazy.
+
+    How many neighbours an atom has then counts no more, only how they are arranged.
+
+    Parameters
+    ----------
+    soap : xarray.Dataset
+        What `soap` returned, or another variable (frame, atom, feature).
+    filled : bool, optional
+        Multiply each component that stands for two of the full square of pairs n, n' by sqrt(2):
+        norms, distances and dot products are then those of the full vectors, as published, at
+        half the size. Default True.
+
+    Returns
+    -------
+    xarray.Dataset
+        features (frame, atom, feature), of the dtype of SOAP; coordinate feature names them. NaN
+        where a vector is zero or NaN.
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, or SOAP has no component labels and `filled` asks for them.
+
+    References
+    ----------
+    Crippa et al., Mach. Learn.: Sci. Technol. 4, 045044 (2023), doi:10.1088/2632-2153/ad0fa5
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> trj = ice.from_ase(bulk("Cu", cubic=True))
+    >>> unit = ice.unit_norm(ice.soap(trj, r_cut=4.0, n_max=2, l_max=2))["features"]
+    >>> float((unit**2).sum("feature")[0, 0].round(6))
+    1.0
+    """
+    structure = feature_variable(soap)
+    if structure.ndim != 3:
+        raise InputError(
+            f"unit_norm: expected a variable (frame, atom, feature), found {structure.name} with "
+            f"the dimensions {structure.dims}; pass what icedask.soap returned"
+        )
+    record = input_record(soap).child("descriptors", "unit_norm", 1, {"filled": bool(filled)})
+    return _features("unit_norm", structure, None, filled, record)
 
 
 def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Dataset:
@@ -89,36 +143,49 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Datas
     _check_dims(structure, 3)
     _check_dims(dynamics, 2)
     _check_same_rows(structure, dynamics)
+    parents = input_record(soap), input_record(lens)
+    _check_same_trajectory(*parents)
+    record = parents[0].child("descriptors", "join", 1, {"filled": bool(filled)}, parents[1])
+    return _features("join", structure, dynamics, filled, record)
+
+
+def _features(
+    caller: str,
+    structure: xr.DataArray,
+    dynamics: xr.DataArray | None,
+    filled: bool,
+    record: Record,
+) -> xr.Dataset:
+    """Return the unit vectors of structure, with dynamics appended if it is given."""
     width = structure.shape[2]
-    weights = square_weights(structure, "join") if filled else np.ones(width)
-    rows, changes = lazy_blocks(structure), lazy_blocks(dynamics)
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        changes = changes.rechunk(rows.chunks[:2])
+    weights = square_weights(structure, caller) if filled else np.ones(width)
+    rows = lazy_blocks(structure)
+    arguments: list[Any] = [rows, "fak"]
+    names = _names(structure)
+    if dynamics is not None:
+        with dask.config.set({"array.rechunk.method": "tasks"}):
+            arguments += [lazy_blocks(dynamics).rechunk(rows.chunks[:2]), "fa"]
+        names.append(str(dynamics.name or "lens"))
     joined = da.blockwise(
         _join_blocks,
         "faj",
-        rows,
-        "fak",
-        changes,
-        "fa",
+        *arguments,
         roots=np.sqrt(weights),
-        new_axes={"j": width + 1},
+        new_axes={"j": len(names)},
         concatenate=True,
         meta=np.empty((0, 0, 0), rows.dtype),
     )
     spec = VARIABLES["features"]
-    coords = {**row_coords(structure), FEATURE: _names(structure, str(dynamics.name or "lens"))}
-    parents = input_record(soap), input_record(lens)
-    _check_same_trajectory(*parents)
-    record = parents[0].child("descriptors", "join", 1, {"filled": bool(filled)}, parents[1])
+    coords = {**row_coords(structure), FEATURE: np.array(names)}
     return stamped(xr.Dataset({spec.name: (spec.dims, joined, spec.attrs)}, coords), record)
 
 
 def _join_blocks(
-    soap: npt.NDArray[np.floating], lens: npt.NDArray[np.floating], roots: FloatArray
+    soap: npt.NDArray[np.floating], *others: npt.NDArray[np.floating], roots: FloatArray
 ) -> npt.NDArray[np.floating]:
     # Compiled functions are pickled by value, without their cache: this one goes by its name.
-    return joined_rows(soap, lens, roots)
+    appended = np.stack(others, axis=2) if others else np.empty((*soap.shape[:2], 0), soap.dtype)
+    return joined_rows(soap, appended, roots)
 
 
 def _check_dims(array: xr.DataArray, expected: int) -> None:
@@ -162,14 +229,12 @@ def _check_same_trajectory(structure: Record, dynamics: Record) -> None:
         )
 
 
-def _names(structure: xr.DataArray, last: str) -> npt.NDArray[np.str_]:
+def _names(structure: xr.DataArray) -> list[str]:
     labels = ("species_a", "species_b", "n_a", "n_b", "l")
     if all(name in structure.coords for name in labels):
         columns = [structure[name].values.tolist() for name in labels]
-        names = [
+        return [
             f"{structure.name} {a}-{b} n{n} n{m} l{degree}"
             for a, b, n, m, degree in zip(*columns, strict=True)
         ]
-    else:
-        names = [f"{structure.name} {k}" for k in range(structure.shape[2])]
-    return np.array([*names, last])
+    return [f"{structure.name} {k}" for k in range(structure.shape[2])]

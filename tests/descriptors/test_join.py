@@ -11,6 +11,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from ase.build import bulk
 from scipy.spatial.distance import cdist
 
 import icedask as ice
@@ -46,6 +47,42 @@ def test_rows(water: xr.Dataset, dtype: str) -> None:
     np.testing.assert_allclose(
         cdist(rows[0], rows[1]), cdist(expected[0], expected[1]), rtol=1e-6, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("layout", ["compact", "full"])
+def test_unit_norm(water: xr.Dataset, layout: str) -> None:
+    soap, lens = both(water, dtype="float64", layout=layout)
+    unit = ice.unit_norm(soap)["features"]
+    joined = ice.join(soap, lens)["features"]
+    assert unit.chunks == joined.isel(feature=slice(-1)).chunks
+    assert unit["feature"].values.tolist() == joined["feature"].values[:-1].tolist()
+    np.testing.assert_array_equal(unit[:-1], joined[:-1, :, :-1])
+    np.testing.assert_allclose(np.linalg.norm(unit.values, axis=2), 1, rtol=1e-12)
+    plain = ice.unit_norm(soap, filled=False)["features"].values
+    expected = soap["soap"].values
+    expected = expected / np.linalg.norm(expected, axis=2, keepdims=True)
+    np.testing.assert_allclose(plain, expected, rtol=1e-12)
+
+
+def test_unit_norm_is_lazy_saved_and_projected(
+    water: xr.Dataset, tmp_path: Path, nothing_computes: None
+) -> None:
+    unit = ice.unit_norm(ice.soap(water, **OPTIONS))
+    with dask.config.set(scheduler="sync"):
+        latent = ice.PCA(2).fit(unit).transform(unit)
+        saved = ice.save(latent, tmp_path / "run.zarr")
+        np.testing.assert_array_equal(saved["latent"], latent["latent"])
+    with pytest.raises(InputError, match=r"expected a variable \(frame.*feature\), found lens"):
+        ice.unit_norm(ice.lens(water, r_cut=4.0))
+
+
+def test_vector_without_direction(water: xr.Dataset) -> None:
+    soap = ice.soap(water, **OPTIONS).load()
+    soap["soap"][1, 2] = 0
+    soap["soap"][0, 3] = np.nan
+    missing = np.isnan(ice.unit_norm(soap)["features"].values)
+    assert missing[1, 2].all() and missing[0, 3].all()
+    assert missing.any(axis=2).sum() == 2
 
 
 def test_products_are_those_of_the_full_layout(water: xr.Dataset) -> None:
@@ -143,7 +180,7 @@ def test_features_of_other_parents_are_other_features(water: xr.Dataset) -> None
 
 def test_a_jumper_in_a_crystal_stands_out_by_lens_only() -> None:
     """Two atoms of a crystal exchange places: only LENS tells them from the rest."""
-    crystal = ase.build.bulk("Cu", cubic=True) * (5, 5, 5)
+    crystal = bulk("Cu", cubic=True) * (5, 5, 5)
     order = np.arange(len(crystal))
     order[[0, 250]] = [250, 0]
     trj = ice.from_ase([crystal, crystal[order]])
