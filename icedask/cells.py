@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray
+from icedask.simd import WIDTH, list_lanes, load
 
 
 class Bins(NamedTuple):
@@ -197,17 +198,20 @@ def within(
     z: float,
     limit: float,
     squared: FloatArray,
-    near: IntArray,
+    near: npt.NDArray[np.int32],
 ) -> int:
     """List the candidates whose squared distance is at most `limit`, and return how many.
 
-    squared : (n_candidates,) is filled with all squared distances; near : (n_candidates + 1,).
+    squared : (n_candidates,) is filled with all squared distances; near : (n_candidates + WIDTH,).
     """
+    # Not in explicit vectors, which round otherwise: what is near must not depend on the place.
     for one in range(len(xs)):
         dx, dy, dz = xs[one] - x, ys[one] - y, zs[one] - z
         squared[one] = dx * dx + dy * dy + dz * dz
-    count = 0
-    for one in range(len(xs)):
+    count, whole = 0, len(xs) // WIDTH
+    for row in range(whole):
+        count = list_lanes(load(squared, row), limit, row * WIDTH, near, count)
+    for one in range(whole * WIDTH, len(xs)):
         near[count] = one
         count += squared[one] <= limit
     return count

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from icedask.cells import Bins, gather, within
 from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray
+from icedask.simd import WIDTH
 
 Rows = tuple[IntArray, IntArray, FloatArray, FloatArray]
 
@@ -68,7 +69,7 @@ def fill_rows(
     starts, indices, vectors, distances = rows
     n_points = len(own)
     found, squared = np.empty((3, n_points + 1)), np.empty(n_points + 1)
-    places, near = np.empty(n_points + 1, np.int64), np.empty(n_points + 1, np.int64)
+    places, near = np.empty(n_points + 1, np.int64), np.empty(n_points + WIDTH, np.int32)
     for home in range(len(bins.center_start) - 1):
         if bins.center_start[home] == bins.center_start[home + 1]:
             continue

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from icedask.descriptors.simd import WIDTH, load, splat, store
 from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray, Neighbors
+from icedask.simd import WIDTH, load, splat, store
 
 
 class Mapping(NamedTuple):

@@ -12,9 +12,9 @@ import xarray as xr
 
 from icedask.cells import Bins, make_bins
 from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
-from icedask.descriptors.simd import WIDTH, load, splat, store
 from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray, with_images, wrap
+from icedask.simd import WIDTH, load, splat, store
 from icedask.variables import RADIAL_FUNCTION
 
 # Standard deviations from its centre at which a Gaussian is cut: it is 2e-8 there.

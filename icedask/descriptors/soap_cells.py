@@ -21,6 +21,7 @@ from icedask.descriptors.soap_kernel import (
     power_spectra,
 )
 from icedask.neighbors import IntArray, with_images
+from icedask.simd import WIDTH
 
 _CACHE_LINE = 64
 
@@ -84,19 +85,23 @@ def power_spectrum(
     n_components = int(runs[-1, 1]) + (1 if layout == "compact" else basis.n_max)
     out = np.zeros((len(centers), n_components), dtype)
     points, source = with_images(frame.positions, frame.cell, frame.pbc, basis.reach)
-    use = np.isin(frame.numbers[source], species)
-    if not use.any() or not len(centers):
+    places_of_centers = points[centers]
+    kind_of_atom = np.full(len(frame.positions), -1)
+    for kind, number in enumerate(species):
+        kind_of_atom[frame.numbers == number] = kind
+    kinds = kind_of_atom[source]
+    if (kinds < 0).any():
+        points, kinds = points[kinds >= 0], kinds[kinds >= 0]
+    if not len(kinds) or not len(centers):
         return out
-    kinds = np.searchsorted(species, frame.numbers[source[use]])
-    places_of_centers = np.ascontiguousarray(points[centers])
-    bins = make_bins(points[use], kinds, len(species), places_of_centers, basis.reach)
+    bins = make_bins(points, kinds, len(species), places_of_centers, basis.reach)
     table, knots_at = radial_table(basis, n_padded, dtype)
-    n_points, n_degrees = int(use.sum()), basis.l_max + 1
+    n_points, n_degrees = len(points), basis.l_max + 1
     scratch = (
         np.empty((3, n_points + 1)),
         np.empty(n_points + 1, np.int64),
         np.empty(n_points),
-        np.empty(n_points + 1, np.int64),
+        np.empty(n_points + WIDTH, np.int32),
         _aligned(4 * BLOCK, "float64"),
         _aligned(BLOCK, "int32"),
         _aligned(n_degrees**2 * STRIDE, dtype),

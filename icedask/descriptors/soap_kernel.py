@@ -7,6 +7,7 @@ themselves. Radial functions are the lanes of the contraction, neighbours those 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -173,15 +174,17 @@ def _expand(
             return builder.add(j, _integer(offset))
 
         x, y, z, squared = (v.load(source, at(n * BLOCK), v.double) for n in range(4))
-        one, zero = v.constant(1.0, v.double), v.constant(0.0, v.double)
+        one = v.constant(1.0, v.double)
         r = v.sqrt(squared)
-        inverse = builder.select(builder.fcmp_ordered(">", r, zero), builder.fdiv(one, r), zero)
         per_angstrom, bend = (
             v.splat(builder.extract_value(arguments[1], n), v.double) for n in range(2)
         )
         straight = builder.fmul(builder.fmul(r, per_angstrom), v.fma(builder.fneg(bend), r, one))
         _hermite_weights(v, straight, hermite, place, at)
-        unit = [v.narrow(builder.fmul(part, inverse)) for part in (x, y, z)]
+        length, nothing = v.narrow(r), v.constant(0.0)
+        inverse = builder.fdiv(v.constant(1.0), length)
+        inverse = builder.select(builder.fcmp_ordered(">", length, nothing), inverse, nothing)
+        unit = [builder.fmul(v.narrow(part), inverse) for part in (x, y, z)]
         for row, value in enumerate(_harmonics(v, unit, kinds[6].count - 1)):
             v.store(value, out, at(row * STRIDE))
         return context.get_dummy_value()
@@ -196,20 +199,21 @@ def _hermite_weights(
     builder = v.builder
     knot = builder.fptosi(place, ir.VectorType(ir.IntType(32), v.width))
     v.store(knot, knots, at(0))
-    u = builder.fsub(place, builder.sitofp(knot, v.double))
-    left = builder.fsub(v.constant(1.0, v.double), u)
+    u = v.narrow(builder.fsub(place, builder.sitofp(knot, v.double)))
+    one, two = v.constant(1.0), v.constant(2.0)
+    left = builder.fsub(one, u)
     u2, left2 = builder.fmul(u, u), builder.fmul(left, left)
-    two = v.constant(2.0, v.double)
     polynomials = (
-        builder.fmul(v.fma(two, u, v.constant(1.0, v.double)), left2),
+        builder.fmul(v.fma(two, u, one), left2),
         builder.fmul(u, left2),
-        builder.fmul(v.fma(two, left, v.constant(1.0, v.double)), u2),
+        builder.fmul(v.fma(two, left, one), u2),
         builder.fneg(builder.fmul(left, u2)),
     )
     for number, value in enumerate(polynomials):
-        v.store(v.narrow(value), weights, at(number * BLOCK))
+        v.store(value, weights, at(number * BLOCK))
 
 
+@lru_cache(maxsize=16)
 def harmonic_norms(l_max: int) -> npt.NDArray[np.float64]:
     """Return the factors that make the harmonics of `_harmonics` orthonormal, ((l_max + 1)^2,)."""
     norms = np.empty((l_max + 1) ** 2)

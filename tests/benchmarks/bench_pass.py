@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from bench_memory import peak_mb
 from dscribe.descriptors import SOAP
-from frames import ice
+from frames import ice, seconds
 
 import icedask
 

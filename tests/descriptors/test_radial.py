@@ -17,8 +17,8 @@ from systems import SYSTEMS, brute_pairs, system, water_like
 import icedask as ice
 from icedask.descriptors.contract import Frame
 from icedask.descriptors.radial import gaussian_sum, radial_structure
-from icedask.descriptors.simd import WIDTH
 from icedask.errors import InputError
+from icedask.simd import WIDTH
 
 N = tuple(range(2, 17))
 MU = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)

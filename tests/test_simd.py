@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
-from icedask.descriptors.simd import WIDTH, load, splat, store
 from icedask.jit import jit
+from icedask.simd import WIDTH, list_lanes, load, splat, store
 
 
 @jit
@@ -27,6 +27,25 @@ def test_equals_numpy() -> None:
         out[1], (a * b / (c + 0.5) - 0.25).sum(axis=0), rtol=1e-14, atol=1e-15
     )
     assert (out[[0, 2]] == 7.0).all()
+
+
+@jit
+def _below(values, limit, target, count):  # type: ignore[no-untyped-def]
+    for row in range(len(values) // WIDTH):
+        count = list_lanes(load(values, row), limit, row * WIDTH, target, count)
+    return count
+
+
+@pytest.mark.parametrize("limit", [-1.0, 0.25, 0.5, 2.0])
+def test_lanes_below_a_limit_are_listed(limit: float) -> None:
+    values = np.random.default_rng(0).permutation(256 * WIDTH) / (256 * WIDTH)
+    values[:3] = limit, np.nan, np.inf
+    target = np.full(len(values) + WIDTH + 2, -1, np.int32)
+    count = _below(values, limit, target, 2)
+    expected = np.flatnonzero(values <= limit)
+    assert count == 2 + len(expected)
+    assert target[2:count].tolist() == expected.tolist()
+    assert (target[:2] == -1).all()
 
 
 @pytest.mark.parametrize(

@@ -83,11 +83,58 @@ def splat(typing: Any, number: Any) -> Any:
     """Return a vector of one number, repeated."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        nothing, places = ir.Constant(_LLVM, ir.Undefined), ir.VectorType(ir.IntType(32), WIDTH)
-        one = builder.insert_element(nothing, args[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(one, nothing, ir.Constant(places, [0] * WIDTH))
+        return _repeat(builder, args[0], _LLVM)
 
     return vector(types.float64), generate
+
+
+def _repeat(builder: Any, number: Any, kind: Any) -> Any:
+    nothing, places = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), WIDTH)
+    one = builder.insert_element(nothing, number, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, nothing, ir.Constant(places, [0] * WIDTH))
+
+
+def _places_of_bits() -> ir.Constant:
+    """Return, for each mask of WIDTH bits, the places of its set bits, then anything."""
+    kind = ir.ArrayType(ir.IntType(32), WIDTH)
+    rows = []
+    for mask in range(2**WIDTH):
+        places = [place for place in range(WIDTH) if mask >> place & 1]
+        rows.append(ir.Constant(kind, [*places, *[0] * (WIDTH - len(places))]))
+    return ir.Constant(ir.ArrayType(kind, len(rows)), rows)
+
+
+@_intrinsic
+def list_lanes(typing: Any, value: Any, limit: Any, first: Any, target: Any, count: Any) -> Any:
+    """Append first + lane to the `count` numbers in target for each lane whose value <= limit.
+
+    Returns how many there are then. WIDTH int32 from target[count] on are overwritten.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        value, limit, first, target, count = args
+        integers = ir.VectorType(ir.IntType(32), WIDTH)
+        below = builder.fcmp_ordered("<=", value, _repeat(builder, limit, _LLVM))
+        mask = builder.bitcast(below, ir.IntType(WIDTH))
+        name = "icedask.places_of_bits"
+        table = builder.module.globals.get(name)
+        if table is None:
+            places = _places_of_bits()
+            table = ir.GlobalVariable(builder.module, places.type, name)
+            table.initializer, table.global_constant = places, True
+            table.linkage, table.align = "internal", 32
+        index = [ir.IntType(64)(0), builder.zext(mask, ir.IntType(64))]
+        row = builder.bitcast(builder.gep(table, index), integers.as_pointer())
+        start = _repeat(builder, builder.trunc(first, ir.IntType(32)), integers)
+        lanes = builder.add(builder.load(row, align=32), start)
+        data = context.make_array(sig.args[3])(context, builder, target).data
+        place = builder.bitcast(builder.gep(data, [count]), integers.as_pointer())
+        builder.store(lanes, place, align=4)
+        return builder.add(count, builder.zext(builder.ctpop(mask), ir.IntType(64)))
+
+    fits = isinstance(target, types.Array) and target.dtype == types.int32
+    kind = types.intp(vector, types.float64, types.intp, target, types.intp)
+    return (kind, generate) if fits else None
 
 
 class _Binary(ConcreteTemplate):
