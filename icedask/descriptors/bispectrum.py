@@ -10,15 +10,8 @@ import numpy as np
 import xarray as xr
 
 from icedask.descriptors.bispectrum_kernels import Mapping, bispectra, components, tables
-from icedask.descriptors.contract import (
-    Centers,
-    Cutoff,
-    Frame,
-    Kernel,
-    Option,
-    Species,
-    descriptor,
-)
+from icedask.descriptors.contract import Centers, Cutoff, Kernel, Option, Species, descriptor
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.model import check_elements
 from icedask.neighbors import FloatArray

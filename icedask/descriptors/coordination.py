@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Cutoff, Frame, Kernel, Species, descriptor
+from icedask.descriptors.contract import Centers, Cutoff, Kernel, Species, descriptor
+from icedask.descriptors.frame import Frame
 
 
 def count_neighbors(frame: Frame, r_cut: float) -> npt.NDArray[np.int32]:

@@ -20,7 +20,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.descriptors import registry
-from icedask.descriptors.contract import Descriptor, Frame, Kernel
+from icedask.descriptors.contract import Descriptor, Kernel
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.io.chunks import Blocks, fits_budget, plan_blocks
 from icedask.io.provenance import Record, fingerprint, stamped

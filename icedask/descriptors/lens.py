@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.jit import jit
 from icedask.model import check_even_steps

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.cells import Bins, make_bins
-from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.frame import Frame
 from icedask.jit import jit
 from icedask.neighbors import FloatArray, IntArray, with_images, wrap
 from icedask.simd import WIDTH, load, splat, store

@@ -11,7 +11,8 @@ import xarray as xr
 from scipy.sparse import csr_matrix
 
 from icedask.descriptors import soap_cells, soap_dscribe
-from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap_basis import Basis, check_basis, components
 from icedask.errors import InputError
 from icedask.model import ordered_species

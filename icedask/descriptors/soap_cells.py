@@ -11,15 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.cells import make_bins
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap_basis import Basis, radial_table
-from icedask.descriptors.soap_kernel import (
-    BLOCK,
-    STRIDE,
-    VECTOR_BYTES,
-    harmonic_norms,
-    power_spectra,
-)
+from icedask.descriptors.soap_kernel import power_spectra
+from icedask.descriptors.soap_steps import BLOCK, STRIDE, VECTOR_BYTES, harmonic_norms
 from icedask.neighbors import IntArray, with_images
 from icedask.simd import WIDTH
 

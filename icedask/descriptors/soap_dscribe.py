@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap_basis import Basis, components
 from icedask.neighbors import IntArray, with_images
 

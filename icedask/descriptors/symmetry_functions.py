@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Cutoff, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Cutoff, Kernel, Option, Species, descriptor
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.symmetry_kernels import (
     Angular,
     Buffers,

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Frame, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.frame import Frame
 
 # From dalton/angstrom^3 to g/cm^3.
 _GRAMS_PER_CM3 = 1.66053906892

@@ -120,7 +120,8 @@ def draw(lines: list[Line], path: Path) -> None:
         place = keys.index((line.name, line.peer)) + height * sizes.index(line.n_atoms) - 0.2
         ratio = line.theirs / line.ours
         axes.barh(place, ratio, height, color=colors[line.n_atoms])
-        axes.text(ratio * 1.05, place, f"{ratio:.3g}", va="center", fontsize=7)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.3}
+        axes.text(ratio * 1.05, place, f"{ratio:.3g}", va="center", fontsize=7, bbox=box)
     for size in sizes:
         axes.barh(np.nan, np.nan, color=colors[size], label=f"{size:,} atoms")
     axes.axvline(1, color="black", linewidth=0.8)

@@ -11,7 +11,7 @@ import numpy as np
 from ase.build import bulk
 
 from icedask.descriptors import registry
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.io.interop import from_ase
 
 # Rounds of calls, and the CPU seconds after which no further round is begun.

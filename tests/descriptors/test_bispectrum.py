@@ -15,7 +15,7 @@ from systems import system
 import icedask as ice
 from icedask.descriptors.bispectrum import describe_centers
 from icedask.descriptors.bispectrum_kernels import Mapping, clebsch_gordan, components
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 
 ICE = {"r_cut": 4.5, "twojmax": 6}

@@ -27,7 +27,7 @@ from icedask.descriptors.chill import (
     LIQUID,
     classify,
 )
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.neighbors import neighbor_list
 

@@ -15,8 +15,9 @@ from scipy.spatial.transform import Rotation
 from systems import SYSTEMS, system
 
 import icedask as ice
-from icedask.descriptors import contract, registry
-from icedask.descriptors.contract import Frame
+from icedask.descriptors import frame as frame_module
+from icedask.descriptors import registry
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.io import chunks
 from icedask.variables import VARIABLES
@@ -322,8 +323,8 @@ class Lists:
         self.built: list[float] = []
         self.most = 0
         self._lists: list[weakref.ref[np.ndarray]] = []
-        self._original = contract.neighbor_list
-        monkeypatch.setattr(contract, "neighbor_list", self)
+        self._original = frame_module.neighbor_list
+        monkeypatch.setattr(frame_module, "neighbor_list", self)
 
     def __call__(self, *args: Any) -> Any:
         self.built.append(args[3])

@@ -11,8 +11,8 @@ from ase.geometry import find_mic
 from systems import SYSTEMS, system
 
 import icedask as ice
-from icedask.descriptors.contract import Frame
 from icedask.descriptors.displacement import displacements, keep_positions
+from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 
 SKEWED = [[5.0, 0, 0], [12.3, 4.0, 0], [-9.7, 14.1, 3.5]]

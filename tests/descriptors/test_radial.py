@@ -15,7 +15,7 @@ from ase.build import bulk
 from systems import SYSTEMS, brute_pairs, system, water_like
 
 import icedask as ice
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.radial import gaussian_sum, radial_structure
 from icedask.errors import InputError
 from icedask.simd import WIDTH

@@ -12,7 +12,7 @@ from systems import system
 
 import icedask as ice
 from icedask.descriptors import soap_cells
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap_basis import Basis
 from icedask.errors import InputError
 

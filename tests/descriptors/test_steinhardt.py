@@ -16,7 +16,7 @@ from scipy.special import sph_harm_y
 from systems import SYSTEMS, system, water_like
 
 import icedask as ice
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.steinhardt import invariants, wigner_3j
 from icedask.errors import InputError
 from icedask.neighbors import Neighbors

@@ -16,7 +16,7 @@ from systems import SYSTEMS, system
 
 import icedask as ice
 from icedask.descriptors import registry
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.symmetry_kernels import exponentials
 from icedask.errors import InputError
 

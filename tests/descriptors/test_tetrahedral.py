@@ -13,7 +13,7 @@ from ase.build import bulk
 from systems import SYSTEMS, system, water_like
 
 import icedask as ice
-from icedask.descriptors.contract import Frame
+from icedask.descriptors.frame import Frame
 from icedask.descriptors.tetrahedral import sorted_distances, structure_index, tetrahedrality
 
 

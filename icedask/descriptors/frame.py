@@ -1,0 +1,113 @@
+"""One frame as kernels see it, and the neighbour lists that they share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.neighbors import FloatArray, IntArray, Nearest, Neighbors, k_nearest, neighbor_list
+from icedask.tessellation import Tessellation, tessellate
+
+
+class Frame:
+    """One frame as a kernel sees it: centres and their environment, float64.
+
+    Attributes
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+    cell : (3, 3) array, angstrom
+    pbc : (3,) bool
+    numbers : (n_atoms,) int
+        Atomic numbers.
+    environment : (n_atoms,) bool
+        Atoms that count as neighbours.
+    centers : (n_centers,) int
+        Atoms to describe.
+    """
+
+    def __init__(
+        self,
+        positions: npt.ArrayLike,
+        cell: FloatArray,
+        pbc: npt.NDArray[np.bool_],
+        numbers: npt.NDArray[np.integer],
+        environment: npt.NDArray[np.bool_] | None = None,
+        centers: IntArray | None = None,
+    ) -> None:
+        self.positions: FloatArray = np.asarray(positions, np.float64)
+        self.cell = cell
+        self.pbc = pbc
+        self.numbers = numbers
+        n_atoms = len(self.positions)
+        self.environment = np.ones(n_atoms, bool) if environment is None else environment
+        self.centers = np.arange(n_atoms) if centers is None else centers
+        self._lists: dict[str, Any] = {}
+
+    def neighbors(self, r_cut: float) -> Neighbors:
+        """Return the neighbours of the centres; the rows of other atoms may be empty.
+
+        Built once for all descriptors of the frame: a shorter cutoff than before filters the
+        longer list.
+        """
+        return self._shorter("all", r_cut) or self._neighbors("centers", r_cut, self.centers)
+
+    def all_neighbors(self, r_cut: float) -> Neighbors:
+        """Return the neighbours of the centres and of whatever can be their neighbour."""
+        return self._neighbors("all", r_cut, self._involved())
+
+    def _neighbors(self, kind: str, r_cut: float, centers: IntArray) -> Neighbors:
+        found = self._shorter(kind, r_cut)
+        if found is None:
+            found = neighbor_list(
+                self.positions, self.cell, self.pbc, r_cut, self.environment, centers
+            )
+            self._lists[kind] = (r_cut, found)
+        return found
+
+    def _shorter(self, kind: str, r_cut: float) -> Neighbors | None:
+        """Return the list, cut from the one there is."""
+        longest, found = self._lists.get(kind, (0.0, None))
+        if found is None or longest < r_cut:
+            return None
+        return found if longest == r_cut else found.where(found.distances < r_cut)
+
+    def nearest(self, k: int) -> Nearest:
+        """Return the k nearest neighbours of the centres; other atoms may have none.
+
+        Found once for all descriptors: fewer than before are cut from the longer lists.
+        """
+        return self._fewer("all nearest", k) or self._nearest("nearest", k, self.centers)
+
+    def all_nearest(self, k: int) -> Nearest:
+        """Return the k nearest neighbours of the centres and of what can be their neighbour."""
+        return self._nearest("all nearest", k, self._involved())
+
+    def _involved(self) -> IntArray:
+        involved = self.environment.copy()
+        involved[self.centers] = True
+        return np.flatnonzero(involved)
+
+    def _nearest(self, kind: str, k: int, centers: IntArray) -> Nearest:
+        found = self._fewer(kind, k)
+        if found is None:
+            found = k_nearest(self.positions, self.cell, self.pbc, k, self.environment, centers)
+            self._lists[kind] = found
+        return found
+
+    def _fewer(self, kind: str, k: int) -> Nearest | None:
+        found = self._lists.get(kind)
+        if found is None or found.indices.shape[1] < k:
+            return None
+        indices, vectors, distances = found
+        return Nearest(indices[:, :k], vectors[:, :k], distances[:, :k])
+
+    def voronoi(self) -> Tessellation:
+        """Return the Voronoi cells of the environment; made once for all descriptors."""
+        if "voronoi" not in self._lists:
+            self._lists["voronoi"] = tessellate(
+                self.positions, self.cell, self.pbc, self.environment
+            )
+        cells: Tessellation = self._lists["voronoi"]
+        return cells
