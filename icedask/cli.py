@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,13 +154,16 @@ def remove(store: Path, run: str) -> None:
     click.echo(f"{store}: removed {run}")
 
 
+_ITEMS: dict[Any, str] = {int: "integer", float: "number", str: "text"}
+
+
 class _List(click.ParamType):
     """Items between commas; the fields of an item between colons."""
 
     def __init__(self, parameter: Parameter) -> None:
         self.fields, self.item = parameter.fields, parameter.item
         one = ":".join(field.name for field in self.fields)
-        self.name = f"{one},..." if self.fields else "list"
+        self.name = f"{one},..." if self.fields else f"{_ITEMS[self.item]},..."
 
     def _item(self, text: str) -> Any:
         if not self.fields:
@@ -173,8 +176,6 @@ class _List(click.ParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[Any]:
-        if isinstance(value, list):
-            return value
         try:
             return [self._item(part) for part in value.split(",")]
         except ValueError:
@@ -186,8 +187,8 @@ def _click_option(parameter: Parameter) -> click.Option:
     option = parameter.option
     kind: Any = parameter.type
     if kind is list:
-        kind = _List(parameter)
-    elif option.choices:
+        return _list_option(parameter)
+    if option.choices:
         kind = click.Choice(option.choices)
     unit = f" [{option.unit}]" if option.unit else ""
     flag = f"--{parameter.name.replace('_', '-')}"
@@ -206,8 +207,27 @@ def _click_option(parameter: Parameter) -> click.Option:
     return click.Option(
         names,
         type=kind,
-        default=list(default) if isinstance(default, tuple) else default,
+        default=default,
         show_default=default is not None,
+        help=parameter.help + unit,
+    )
+
+
+def _list_option(parameter: Parameter) -> click.Option:
+    """Return an option that may be given several times: its lists are one."""
+    default = parameter.default
+
+    def joined(ctx: click.Context, param: click.Parameter, value: Sequence[list[Any]]) -> Any:
+        return [item for part in value for item in part] or default
+
+    unit = f" [{parameter.option.unit}]" if parameter.option.unit else ""
+    return click.Option(
+        [f"--{parameter.name.replace('_', '-')}", parameter.name],
+        type=_List(parameter),
+        multiple=True,
+        required=parameter.required,
+        callback=joined,
+        show_default=",".join(map(str, default)) if isinstance(default, tuple) else False,
         help=parameter.help + unit,
     )
 

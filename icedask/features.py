@@ -32,12 +32,22 @@ def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
         if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
     ]
     if len(found) != 1:
-        names = ", ".join(str(array.name) for array in found) or "none"
-        raise InputError(
-            "expected a Dataset with one floating-point variable of dimensions (frame, atom, "
-            f"feature), found {names}; choose one, for example ds[['soap']]"
+        listed = ", ".join(
+            f"{array.name} ({', '.join(map(str, array.dims))}) of {array.dtype}"
+            for array in found or candidates
         )
-    return found[0]
+        remedy = "choose one, for example ds[['soap']]" if found else "integers: astype('float32')"
+        raise InputError(
+            "expected one floating-point variable of dimensions (frame, atom) or (frame, atom, "
+            f"feature), found {listed or 'none'}; {remedy}"
+        )
+    array = found[0]
+    if array.dtype.itemsize not in (4, 8) or 0 in array.shape[2:]:
+        raise InputError(
+            f"expected features of float32 or float64, at least one, found {array.name} of "
+            f"{array.dtype} with the shape {array.shape}"
+        )
+    return array
 
 
 def lazy_blocks(array: xr.DataArray) -> da.Array:

@@ -121,6 +121,7 @@ def check_trajectory(ds: xr.Dataset, caller: str) -> None:
             "pass what open_trajectory returned"
         )
     check_dataset(ds)
+    check_cells(ds["cell"].values, ds["pbc"].values.astype(bool))
 
 
 def check_even_steps(ds: xr.Dataset, caller: str) -> None:
@@ -157,6 +158,14 @@ def check_elements(element: npt.NDArray[np.str_]) -> None:
         )
 
 
+def own_species(ds: xr.Dataset, centers: str | None, species: Sequence[str] | None) -> list[str]:
+    """Return the elements of an environment; those of the centres, but X, by default."""
+    if species is None and centers is not None:
+        found = ds["element"].values.astype(str)[selected_indices(ds, centers)]
+        species = sorted(set(found.tolist()) - {"X"})
+    return ordered_species(ds, species)
+
+
 def ordered_species(ds: xr.Dataset, species: Sequence[str] | None) -> list[str]:
     """Return the elements of an environment by atomic number; all of `ds` but X by default.
 
@@ -173,7 +182,7 @@ def ordered_species(ds: xr.Dataset, species: Sequence[str] | None) -> list[str]:
 
 
 def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> None:
-    """Raise InputError for a left-handed, non-finite or, where periodic, flat cell.
+    """Raise InputError for a left-handed, non-finite or flat cell.
 
     Parameters
     ----------
@@ -199,11 +208,14 @@ def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> No
             f"cell of frame {int(np.argmax(left))}: left-handed (volume "
             f"{volume[np.argmax(left)]:.6g} cubic angstrom); swap two cell vectors"
         )
-    degenerate = whole & (volume <= 1e-9 * scale) & bool(pbc.any())
+    # The area or volume that the vectors which are not zero span, over that of orthogonal ones.
+    unit = cell / np.where(lengths > 0, lengths, 1.0)[:, :, None]
+    overlap = unit @ np.swapaxes(unit, 1, 2) + (lengths == 0)[:, :, None] * np.eye(3)
+    degenerate = np.linalg.det(overlap) <= 1e-18
     if degenerate.any():
         raise InputError(
-            f"cell of frame {int(np.argmax(degenerate))}: zero volume; the cell vectors lie in "
-            "one plane, check the box of the source"
+            f"cell of frame {int(np.argmax(degenerate))}: zero volume; the cell vectors "
+            "lie in one plane or on one line, check the box of the source"
         )
 
 

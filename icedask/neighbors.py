@@ -360,6 +360,8 @@ def with_images(
     """
     from icedask.cells import lay_out
 
+    if not np.isfinite(positions).all():
+        raise InputError("positions: expected finite coordinates, found NaN or infinite ones")
     cell = complete_cell(cell)
     inverse = np.linalg.inv(cell)
     return lay_out(positions, cell, inverse, pbc, reach * np.linalg.norm(inverse, axis=0))

@@ -76,6 +76,19 @@ def test_lists_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
     assert ice.list_runs(store)["name"].tolist() == ["soap"]
 
 
+def test_repeated_lists_are_one(run: Any, tmp_path: Path, demo_store: Path) -> None:
+    store = str(tmp_path / "s.zarr")
+    ice.save(ice.open_trajectory(demo_store).isel(frame=[0]), store)
+    command = ["describe", store, "steinhardt", "--n-neighbors", "4"]
+    assert run(*command, "--degrees", "2,3", "--degrees", "8", "--label", "a", profile=True)[0] == 0
+    assert ice.open_run(store, "a")["degree"].values.tolist() == [2, 3, 8]
+    assert run(*command, "--label", "b", profile=True)[0] == 0
+    assert ice.open_run(store, "b")["degree"].values.tolist() == [4, 6]
+    help_text = run("describe", store, "steinhardt", "--help")[1]
+    assert "--degrees INTEGER,..." in help_text
+    assert "[default: (4,6)]" in help_text
+
+
 def test_lists_of_tuples_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
     store = str(tmp_path / "s.zarr")
     ice.save(ice.open_trajectory(demo_store).isel(frame=slice(0, 2)), store)

@@ -8,7 +8,6 @@ docstring. The function's body turns options into a `Kernel`; `lazy` turns that 
 from __future__ import annotations
 
 import inspect
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import update_wrapper
@@ -106,14 +105,24 @@ Centers = Annotated[
     str | None,
     Option('Atoms to describe, a selection such as "element O"; all by default.'),
 ]
+OwnSpecies = Annotated[
+    Sequence[str] | None,
+    Option("Elements that count as environment; those of the centres by default."),
+]
 Species = Annotated[
     Sequence[str] | None,
     Option("Elements that count as environment; all but X by default."),
 ]
 
 
+# Beyond, or below its inverse, powers leave the range of floating-point numbers.
+_LARGE = 1e15
 _TYPES: dict[Any, str] = {float: "float", int: "int", str: "str", bool: "bool"}
 _EXAMPLES: dict[Any, str] = {str: '["O", "H"]', int: "[4, 6]", float: "[0.5, 1.0]"}
+
+
+def _is_ordinary(value: Any) -> bool:
+    return bool(value == 0 or 1 / _LARGE <= abs(value) <= _LARGE)
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ class Parameter:
         if self.type is not list:
             return self._check_one(value, self.type, where)
         example = f"[{self.signature}, ...]" if self.fields else _EXAMPLES[self.item]
-        if isinstance(value, str) or not isinstance(value, Iterable):
+        if isinstance(value, str) or not isinstance(value, Iterable) or np.ndim(value) == 0:  # type: ignore[arg-type]
             raise InputError(f"{where}: expected a list such as {example}, found {value!r}")
         values = [self._check_item(item, where) for item in value]
         if not values:
@@ -187,10 +196,15 @@ class Parameter:
                     f"{where}: expected one of {', '.join(option.choices)}, found {value!r}"
                 )
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise InputError(f"{where}: expected a number{unit}, found {value!r}")
-        if not np.isfinite(value):
+        if value != value or abs(value) == np.inf:
             raise InputError(f"{where}: expected a finite number{unit}, found {value!r}")
+        if not _is_ordinary(value):
+            raise InputError(
+                f"{where}: expected a number{unit} from {1 / _LARGE:g} to {_LARGE:g} in size, or "
+                f"zero, found {value!r}"
+            )
         if kind is int and value != int(value):
             raise InputError(f"{where}: expected a whole number, found {value!r}")
         value = kind(value)
@@ -204,16 +218,20 @@ class Parameter:
             raise InputError(f"{where}: expected at most {option.at_most}, found {value}")
         return value
 
+    @property
+    def kind(self) -> str:
+        """What kind of value it takes, in words."""
+        items = self.signature if self.fields else _TYPES[self.item]
+        if self.option.choices:
+            return "{" + ", ".join(f'"{choice}"' for choice in self.option.choices) + "}"
+        return _TYPES.get(self.type, f"sequence of {items}")
+
     def documentation(self) -> str:
         """Return the entry of a numpydoc Parameters section."""
-        items = self.signature if self.fields else _TYPES[self.item]
-        kind = _TYPES.get(self.type, f"sequence of {items}")
-        if self.option.choices:
-            kind = "{" + ", ".join(f'"{choice}"' for choice in self.option.choices) + "}"
         unit = f", {self.option.unit}" if self.option.unit else ""
         optional = "" if self.required else ", optional"
         default = "" if self.required or self.default is None else f" Default {self.default!r}."
-        return f"{self.name} : {kind}{unit}{optional}\n    {self.help}{default}"
+        return f"{self.name} : {self.kind}{unit}{optional}\n    {self.help}{default}"
 
 
 @dataclass(frozen=True)
@@ -285,6 +303,18 @@ def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
+def _plain_signature(
+    signature: inspect.Signature, parameters: Sequence[Parameter]
+) -> inspect.Signature:
+    """Return the signature with the types alone, without what `Option` says of them."""
+    kinds = {one.name: one.kind for one in parameters}
+    plain = [
+        one.replace(annotation=kinds.get(name, xr.Dataset))
+        for name, one in signature.parameters.items()
+    ]
+    return signature.replace(parameters=plain, return_annotation=xr.Dataset)
+
+
 def _fields(item: Any) -> tuple[Parameter, ...]:
     declared = [get_args(hint)[:2] for hint in get_args(item)]
     return tuple(
@@ -320,8 +350,8 @@ def descriptor(
         update_wrapper(function, build)
         parameters = _parameters(build)
         signature = inspect.signature(build)
-        function.__signature__ = signature.replace(return_annotation=xr.Dataset)  # type: ignore[attr-defined]
-        text = textwrap.dedent(build.__doc__ or "")
+        function.__signature__ = _plain_signature(signature, parameters)  # type: ignore[attr-defined]
+        text = inspect.cleandoc(build.__doc__ or "")
         entries = "\n".join(
             ["trj : xarray.Dataset\n    A trajectory.", *(p.documentation() for p in parameters)]
         )

@@ -29,6 +29,9 @@ from icedask.model import ATOM_COORDS, check_trajectory, selected_indices
 from icedask.neighbors import check_cutoff, check_reach
 from icedask.variables import ATOM, FRAME, VARIABLES
 
+# angstrom; a float32 that is larger has lost all that matters.
+_FARTHEST = 1e9
+
 
 def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.Dataset]:
     """Compute several descriptors in one pass; lazy.
@@ -71,13 +74,19 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     if unknown:
         raise InputError(f"describe: no descriptor {unknown[0]!r}; there are {', '.join(known)}")
     descriptors = [known[name] for name in requests]
+    for name, given in requests.items():
+        if not isinstance(given, Mapping):
+            raise InputError(
+                f"describe: {name}: expected its options, such as {{}} for the defaults, found "
+                f"{given!r}"
+            )
     options = [d.options(requests[d.name]) for d in descriptors]
     kernels = [d.build(trj, **given) for d, given in zip(descriptors, options, strict=True)]
     centers = _centers(trj, [given.get("centers") for given in options])
     present = set(trj["element"].values.astype(str))
+    cell = _smallest_cell(trj)
     for d, kernel in zip(descriptors, kernels, strict=True):
         _check_species(kernel, present, d.name)
-        cell = trj["cell"].values[0] if trj.sizes[FRAME] else np.eye(3)
         if kernel.cutoff is not None:
             check_cutoff(kernel.cutoff, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
         if kernel.reach is not None:
@@ -96,6 +105,14 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
         )
         results[d.name] = _dataset(trj, d, kernel, array, centers, record)
     return results
+
+
+def _smallest_cell(trj: xr.Dataset) -> npt.NDArray[np.float64]:
+    cells = trj["cell"].values
+    if not len(cells):
+        return np.eye(3)
+    smallest: npt.NDArray[np.float64] = cells[np.argmin(np.abs(np.linalg.det(cells)))]
+    return smallest
 
 
 def _check_species(kernel: Kernel, present: set[str], name: str) -> None:
@@ -271,6 +288,7 @@ def _compute_block(
     environments: Sequence[tuple[int, ...] | None],
 ) -> tuple[npt.NDArray[Any], ...]:
     """Run every kernel on one block."""
+    _check_positions(positions, core)
     # Kernels with the same environment see the same Frame, and so the same lists.
     groups: dict[bytes, list[int]] = {}
     results: list[npt.NDArray[Any]] = []
@@ -290,6 +308,18 @@ def _compute_block(
             for n in wanted:
                 _run(kernels[n], frame, row, windows[n], results[n])
     return tuple(results)
+
+
+def _check_positions(positions: npt.NDArray[np.float32], core: npt.NDArray[np.int64]) -> None:
+    # Positions from files were checked; those of a Dataset that was changed since were not.
+    wrong = ~(np.abs(positions) < _FARTHEST).all(axis=2)
+    if wrong.any():
+        frame, atom = np.argwhere(wrong)[0]
+        raise InputError(
+            f"positions: expected coordinates below {_FARTHEST:g} angstrom, found "
+            f"{positions[frame, atom].tolist()} at frame {core[0] + frame}, atom {atom}; repair "
+            "the positions, or leave the frame out with isel(frame=...)"
+        )
 
 
 def _build_longest(frame: Frame, kernels: Sequence[Kernel]) -> None:

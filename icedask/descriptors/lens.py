@@ -104,7 +104,8 @@ def lens(
         float | None, Option("Cutoff radius; or give n_neighbors.", "angstrom", above=0)
     ] = None,
     n_neighbors: Annotated[
-        int | None, Option("Nearest atoms that count as neighbours; or give r_cut.", at_least=1)
+        int | None,
+        Option("Nearest atoms that count as neighbours; or give r_cut.", at_least=1, at_most=1000),
     ] = None,
     delay: Annotated[int, Option("Frames from the earlier to the later one.", at_least=1)] = 1,
     centers: Centers = None,

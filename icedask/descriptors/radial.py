@@ -147,7 +147,8 @@ def radial_structure_functions(
     trj: xr.Dataset,
     *,
     n_neighbors: Annotated[
-        Sequence[int], Option("Nearest neighbours that the mean distance is of.", at_least=1)
+        Sequence[int],
+        Option("Nearest neighbours that the mean distance is of.", at_least=1, at_most=1000),
     ] = tuple(range(2, 17)),
     mu: Annotated[
         Sequence[float],

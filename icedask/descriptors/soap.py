@@ -135,6 +135,8 @@ def soap(
     from ase.data import atomic_numbers
 
     chosen = ordered_species(trj, species)
+    if not chosen:
+        raise InputError("soap: expected atoms to describe, found no element but X")
     labels = components(chosen, n_max, l_max, layout)
     if r_cut <= 1.0:
         raise InputError(

@@ -336,7 +336,7 @@ def steinhardt(
         Option("Neighbours are all atoms closer than this.", "angstrom", above=0),
     ] = None,
     n_neighbors: Annotated[
-        int | None, Option("Neighbours are this many nearest atoms.", at_least=1)
+        int | None, Option("Neighbours are this many nearest atoms.", at_least=1, at_most=1000)
     ] = None,
     weighted: Annotated[
         bool, Option("Neighbours share a face of the Voronoi cell, and count by its area.")

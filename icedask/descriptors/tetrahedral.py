@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Kernel, Option, OwnSpecies, Species, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.jit import jit
+from icedask.model import own_species
 from icedask.neighbors import FloatArray, IntArray
 from icedask.variables import NEIGHBOR
 
@@ -86,21 +87,22 @@ def tetrahedral(
     *,
     measure: Annotated[str, Option("Order parameter q or deviation A.", choices=("q", "A"))] = "q",
     centers: Centers = None,
-    species: Species = None,
+    species: OwnSpecies = None,
 ) -> Kernel:
     """Tetrahedral order of the four nearest neighbours; lazy.
 
     A is the sum of (cos theta + 1/3)^2 over the six pairs of bonds to the four nearest neighbours
     with angle theta between them; q = 1 - 3 A / 8. In a perfect tetrahedron A = 0 and q = 1; for
     directions at random A is 8/3 and q is 0 on average. For water choose the oxygens:
-    centers="element O", species=["O"].
+    centers="element O".
 
     {parameters}
 
     Returns
     -------
     xarray.Dataset
-        tetrahedral (frame, atom), float32. NaN where there are fewer than four neighbours.
+        tetrahedral (frame, atom), float32. NaN where there are fewer than four neighbours, or one
+        is at the place of the atom itself.
 
     Raises
     ------
@@ -119,11 +121,13 @@ def tetrahedral(
     >>> round(float(ice.tetrahedral(trj)["tetrahedral"][0, 0]), 4)
     1.0
     """
+    chosen = own_species(trj, centers, species)
     return Kernel(
         partial(tetrahedrality, measure=measure),
         "float32",
         nearest=4,
-        species=species,
+        species=chosen,
+        parameters={"species": chosen},
         attrs={"measure": measure},
     )
 
@@ -139,7 +143,7 @@ def local_structure_index(
         ),
     ] = 3.7,
     centers: Centers = None,
-    species: Species = None,
+    species: OwnSpecies = None,
 ) -> Kernel:
     """Local structure index: how unevenly the neighbours are spaced; lazy.
 
@@ -176,14 +180,21 @@ def local_structure_index(
     >>> round(float(index[0, 0]), 3)  # three gaps of 0 and one of 1.746 angstrom
     0.572
     """
-    return Kernel(partial(structure_index, r_cut=r_cut), "float32", r_cut, species=species)
+    chosen = own_species(trj, centers, species)
+    return Kernel(
+        partial(structure_index, r_cut=r_cut),
+        "float32",
+        r_cut,
+        species=chosen,
+        parameters={"species": chosen},
+    )
 
 
 @descriptor(variable="neighbor_distance", version=1)
 def neighbor_distances(
     trj: xr.Dataset,
     *,
-    n_neighbors: Annotated[int, Option("Nearest neighbours.", at_least=1)] = 5,
+    n_neighbors: Annotated[int, Option("Nearest neighbours.", at_least=1, at_most=1000)] = 5,
     centers: Centers = None,
     species: Species = None,
 ) -> Kernel:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.contract import Centers, Kernel, Option, OwnSpecies, Species, descriptor
 from icedask.descriptors.frame import Frame
+from icedask.model import own_species
 
 # From dalton/angstrom^3 to g/cm^3.
 _GRAMS_PER_CM3 = 1.66053906892
@@ -75,12 +76,13 @@ def mass_density(
         ),
     ],
     centers: Centers = None,
-    species: Species = None,
+    species: OwnSpecies = None,
 ) -> Kernel:
     """Local mass density: the mass of a site over the volume of its Voronoi cell; lazy.
 
     For water, tessellate the oxygens and give them the mass of the molecule: centers="element O",
-    species=["O"], mass=18.015. The density is then 29.915 g/cm^3 over the volume in angstrom^3.
+    mass=18.015. The density is then 29.915 g/cm^3 over the volume in angstrom^3. Its mean over the
+    atoms is a little above the density of the whole: the mean of 1/V is not 1 over the mean of V.
 
     {parameters}
 
@@ -107,4 +109,7 @@ def mass_density(
     >>> round(float(density[0, 0]), 3)
     0.931
     """
-    return Kernel(partial(densities, mass=mass), "float32", species=species)
+    chosen = own_species(trj, centers, species)
+    return Kernel(
+        partial(densities, mass=mass), "float32", species=chosen, parameters={"species": chosen}
+    )

@@ -73,7 +73,7 @@ def smooth(ds: xr.Dataset, *, window: int, order: int = 2) -> xr.Dataset:
     array = feature_variable(ds)
     window = whole_number(window, "smooth: window", at_least=1)
     order = whole_number(order, "smooth: order", at_least=0)
-    _check_window(window, order, array.sizes[FRAME])
+    _check_window(window, order, array.sizes[FRAME] - int(array.attrs.get("delay", 0)))
     check_even_steps(array.coords.to_dataset(), "smooth")
     name = array.name or "data"
     smoothed = _smoothed(lazy_blocks(array), window, order)
@@ -89,8 +89,8 @@ def _check_window(window: int, order: int, n_frames: int) -> None:
         )
     if window > n_frames:
         raise InputError(
-            f"smooth: window {window} needs at least {window} frames, the trajectory has "
-            f"{n_frames}; choose a shorter window"
+            f"smooth: window {window} needs at least {window} frames with values, the trajectory "
+            f"has {n_frames}; choose a shorter window"
         )
 
 

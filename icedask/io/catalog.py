@@ -197,11 +197,14 @@ def remove_run(store: str | os.PathLike[str], run: str) -> None:
     path, attrs = find_run(root, run)
     with locked(root):
         children = [
-            other["run_id"] for _, other in iter_runs(root) if attrs["run_id"] in other["parents"]
+            other["run_id"]
+            for _, other in iter_runs(root)
+            if attrs["run_id"] in (*other["parents"], *other.get("lineage", {}))
+            and other["run_id"] != attrs["run_id"]
         ]
         if children:
             raise StoreError(
-                f"{root}: run {run!r} is the parent of {', '.join(children)}; remove these first"
+                f"{root}: {', '.join(children)} were computed from run {run!r}; remove these first"
             )
         # Out of sight in one step, so that a crash leaves no half of a run.
         hidden = path.with_name(f".{path.name}")

@@ -169,7 +169,8 @@ def _dataset(ds: object) -> xr.Dataset:
         ds = ds.to_dataset()
     if not isinstance(ds, xr.Dataset):
         raise InputError(
-            f"save: expected a Dataset or a fitted estimator, found {type(ds).__name__}"
+            "save: expected a Dataset, a fitted estimator or a list of these, found "
+            f"{type(ds).__name__}; save what describe returned as list(results.values())"
         )
     return ds
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import weakref
 from typing import Any
@@ -401,7 +402,63 @@ def test_absent_species(name: str, species: str) -> None:
         registry()[name].function(trajectory(4), **{**OPTIONS[name], "species": [species]})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("name", NAMES)
+def test_positions_that_became_wrong(name: str, value: float) -> None:
+    trj = trajectory(4)
+    trj["positions"][2, 1, 0] = value
+    with pytest.raises(InputError, match=r"found \[.*\] at frame 2, atom 1; repair"):
+        registry()[name].function(trj, **OPTIONS[name]).compute()
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_cells_that_became_wrong(value: float) -> None:
+    trj = trajectory(4)
+    trj["cell"][2] = value
+    with pytest.raises(InputError, match="cell of frame 2"):
+        ice.describe(trj, {"coordination": {"r_cut": 3.0}})
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [[5, 0, 0], [5, 0, 0], [0, 0, 0]],
+        [[5, 0, 0], [5, 0, 0], [5, 0, 1]],
+        [[5, 0, 0], [0, 5, 0], [3, 4, 0]],
+    ],
+)
+@pytest.mark.parametrize("pbc", [[True, True, False], [False, False, False]])
+def test_flat_cells(cell: list[list[float]], pbc: list[bool]) -> None:
+    trj = trajectory(2)
+    trj["cell"][1] = cell
+    trj["pbc"][:] = pbc
+    with pytest.raises(InputError, match="cell of frame 1: zero volume"):
+        ice.describe(trj, {"coordination": {"r_cut": 3.0}})
+
+
+@pytest.mark.parametrize("name", ["tetrahedral", "local_structure_index", "mass_density"])
+def test_the_environment_is_that_of_the_centers(name: str) -> None:
+    trj = trajectory(2)
+    trj["element"][::3] = "H"
+    options = {**OPTIONS.get(name, {}), "centers": "element O"}
+    found = registry()[name].function(trj, **options)
+    expected = registry()[name].function(trj, **{**options, "species": ["O"]})
+    assert found.attrs["run_id"] == expected.attrs["run_id"]
+    xr.testing.assert_equal(found.compute(), expected.compute())
+    everything = registry()[name].function(trj, **{**options, "species": ["O", "H"]})
+    assert not everything[name].equals(found[name])
+
+
+def test_docstrings_and_signatures_are_plain() -> None:
+    text = inspect.getdoc(ice.steinhardt) or ""
+    assert "\nParameters\n----------\ntrj : xarray.Dataset\n" in text
+    assert "\nReturns\n-------\n" in text
+    assert "Option" not in str(inspect.signature(ice.steinhardt))
+
+
 def test_requests_without_options() -> None:
+    with pytest.raises(InputError, match=r"describe: soap: expected its options, such as \{\}"):
+        ice.describe(trajectory(2), {"soap": None})  # type: ignore[dict-item]
     with pytest.raises(InputError, match="expected options by descriptor name"):
         ice.describe(trajectory(2), ["coordination"])  # type: ignore[arg-type]
 

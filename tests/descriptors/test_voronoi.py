@@ -102,16 +102,16 @@ def test_free_atoms_have_no_density() -> None:
 
 
 def test_several_descriptors_tessellate_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from icedask.descriptors import contract
+    from icedask.descriptors import frame as frame_module
 
     calls = []
-    original = contract.tessellate
+    original = frame_module.tessellate
 
     def counting(*args: Any) -> Any:
         calls.append(len(args[0]))
         return original(*args)
 
-    monkeypatch.setattr(contract, "tessellate", counting)
+    monkeypatch.setattr(frame_module, "tessellate", counting)
     trj = ice.from_ase([water_like()] * 2)
     both = ice.describe(trj, {"voronoi": {}, "mass_density": {"mass": 18.0}})
     dask.compute(*both.values(), scheduler="sync")

@@ -105,6 +105,17 @@ def test_even_window_runs_half_a_frame_ahead() -> None:
     np.testing.assert_allclose(found[:3], [0, 1, 2], atol=1e-12)
 
 
+def test_window_longer_than_what_has_values() -> None:
+    lens = ice.lens(moving(12), r_cut=3.4, delay=2)
+    with pytest.raises(InputError, match="at least 11 frames with values, the trajectory has 10"):
+        ice.smooth(lens, window=11)
+
+
+def test_integers_are_refused() -> None:
+    with pytest.raises(InputError, match=r"found coordination \(frame, atom\) of int32; integers"):
+        ice.smooth(ice.coordination(moving(12), r_cut=3.4), window=5)
+
+
 def test_lens_keeps_its_tail_and_its_record(tmp_path: Path) -> None:
     lens = ice.lens(moving(30), r_cut=3.4, delay=2)
     found = ice.smooth(lens, window=7)
@@ -156,7 +167,7 @@ def test_smoothed_features_are_other_features() -> None:
         ({"window": True}, "window: expected a whole number"),
         ({"window": 5, "order": -1}, "order: expected at least 0, found -1"),
         ({"window": 2}, "a polynomial of order 2 needs a window of at least 3 frames, found 2"),
-        ({"window": 12}, "window 12 needs at least 12 frames, the trajectory has 11"),
+        ({"window": 12}, "window 12 needs at least 12 frames with values, the trajectory has 11"),
     ],
 )
 def test_bad_options(options: dict, message: str) -> None:

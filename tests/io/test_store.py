@@ -174,12 +174,12 @@ def test_resume_keeps_the_layout_on_disk(store: Path, two_frames: None) -> None:
 
 
 def test_several_in_one_pass(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from icedask.descriptors import contract
+    from icedask.descriptors import frame as frame_module
 
     calls = []
-    original = contract.neighbor_list
+    original = frame_module.neighbor_list
     monkeypatch.setattr(
-        contract, "neighbor_list", lambda *args: (calls.append(1), original(*args))[1]
+        frame_module, "neighbor_list", lambda *args: (calls.append(1), original(*args))[1]
     )
     trj = ice.open_trajectory(store)
     both = ice.describe(trj, {"coordination": {"r_cut": 3.0}, "chill_plus": {}})
@@ -216,9 +216,18 @@ def test_remove(store: Path) -> None:
     soap = ice.save(ice.soap(trj, r_cut=4.0, n_max=2, l_max=1), store, label="soap")
     pca = ice.PCA(2).fit(soap)
     ice.save(pca, store, label="pca")
-    with pytest.raises(StoreError, match="is the parent of"):
+    with pytest.raises(StoreError, match="were computed from run 'soap'"):
         ice.remove_run(store, "soap")
+    with pytest.raises(InputError, match=r"list\(results.values\(\)\)"):
+        ice.save({"pca": pca}, store)  # type: ignore[call-overload]
     ice.remove_run(store, "pca")
+    lens = ice.save(ice.lens(trj, r_cut=4.0), store, label="lens")
+    joined = ice.save(ice.PCA(2).fit_transform(ice.join(soap, lens)), store, label="joined")
+    # The join itself was never stored.
+    with pytest.raises(StoreError, match=f"{joined.attrs['run_id']} were computed from run"):
+        ice.remove_run(store, "lens")
+    ice.remove_run(store, "joined")
+    ice.remove_run(store, "lens")
     ice.remove_run(store, "soap")
     assert len(ice.list_runs(store)) == 0
     with pytest.raises(StoreError, match="no run 'soap'"):
