@@ -130,6 +130,8 @@ def _trajectory_summary(store: Path) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def info(store: Path, as_json: bool) -> None:
     """Show the trajectory and the runs of STORE."""
+    from icedask.io.catalog import iter_runs
+
     summary = _trajectory_summary(store)
     runs = icedask.list_runs(store).reset_index()
     if as_json:
@@ -143,6 +145,12 @@ def info(store: Path, as_json: bool) -> None:
     if len(runs):
         shown = runs[["run_id", "group", "label", "status", "created", "bytes"]]
         click.echo(shown.fillna("").to_string(index=False))
+        click.echo()
+        for _, attrs in iter_runs(store):
+            options = [
+                f"{k}={value}" for k, value in attrs["parameters"].items() if value is not None
+            ]
+            click.echo(f"{attrs['run_id']}: {', '.join(options) or 'no options'}")
 
 
 @cli.command()
@@ -274,7 +282,11 @@ class _Descriptors(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         found = registry().get(cmd_name.replace("-", "_"))
-        return None if found is None else _describe_command(found)
+        if found is None:
+            raise click.UsageError(
+                f"no descriptor {cmd_name!r}; there are {', '.join(registry())}", ctx
+            )
+        return _describe_command(found)
 
 
 @cli.group(cls=_Descriptors)

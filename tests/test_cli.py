@@ -59,6 +59,7 @@ def test_from_file_to_descriptor(run: Any, tmp_path: Path) -> None:
     assert status == 0
     assert "4096" in out
     assert "coordination-" in out
+    assert ": r_cut=3.5" in out
     assert " cn " in out
     found = json.loads(run("info", store, "--json")[1])
     assert found["trajectory"]["elements"] == {"O": 4096}
@@ -74,6 +75,12 @@ def test_lists_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
     options = ["--species", "O", "--n-max", "2", "--l-max", "1", "--r-cut", "3"]
     assert run("describe", store, "soap", *options, profile=True)[0] == 0
     assert ice.list_runs(store)["name"].tolist() == ["soap"]
+
+
+def test_unknown_descriptor(run: Any) -> None:
+    status, _, err = run("describe", "x.zarr", "sope")
+    assert status == 2
+    assert "no descriptor 'sope'; there are bispectrum, chill" in err
 
 
 def test_repeated_lists_are_one(run: Any, tmp_path: Path, demo_store: Path) -> None:

@@ -38,6 +38,31 @@ def _meaning(identity: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[st
     return {"function": identity["function"], "parameters": parameters, "sources": sources}
 
 
+def _differences(expected: Any, found: Any, where: str = "features") -> list[str]:
+    """Return in words where two meanings differ."""
+    if canonical(expected) == canonical(found):
+        return []
+    if isinstance(expected, dict) and isinstance(found, dict):
+        if expected.get("function") == found.get("function"):
+            where = str(expected.get("function", where))
+            keys = [key for key in expected if key in found]
+            pairs = [(expected[key], found[key], f"{where} {key}") for key in keys]
+            inner = [one for a, b, name in pairs for one in _differences(a, b, name)]
+            if inner:
+                return inner
+    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = [(a, b, where) for a, b in zip(expected, found, strict=True)]
+        return [one for a, b, name in pairs for one in _differences(a, b, name)]
+    return [f"{where}: {_brief(expected)} in the fit, {_brief(found)} here"]
+
+
+def _brief(value: Any) -> str:
+    """Return a value, or the name of the function that a meaning is of."""
+    if isinstance(value, dict) and "function" in value:
+        return str(value["function"])
+    return canonical(value)
+
+
 class Estimator(BaseEstimator):
     """Base of the estimators.
 
@@ -71,14 +96,14 @@ class Estimator(BaseEstimator):
             raise InputError(f"{name}: expected {n_features} features as in the fit, found {found}")
         fitted = self.record_.lineage[self.record_.parents[0]]
         given = input_record(x)
-        expected = canonical(_meaning(fitted, self.record_.lineage))
-        other = canonical(_meaning(given.identity, given.lineage))
-        if '"external/' in f"{expected} {other}":
+        expected = _meaning(fitted, self.record_.lineage)
+        other = _meaning(given.identity, given.lineage)
+        if '"external/' in canonical([expected, other]):
             return
-        if expected != other:
+        if canonical(expected) != canonical(other):
             raise InputError(
-                f"{name}: expected the features of the fit, {expected}, found {other}; compute "
-                "them with the same options"
+                f"{name}: expected the features of the fit, found others: "
+                f"{'; '.join(_differences(expected, other))}; compute them with the same options"
             )
 
     def to_dataset(self) -> xr.Dataset:
