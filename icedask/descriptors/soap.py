@@ -47,7 +47,7 @@ def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDAr
     members : (n_members,) int64
         The atoms that any mean needs.
     """
-    neighbors = neighbor_list(frame.positions, frame.cell, frame.pbc, r_cut)
+    neighbors = neighbor_list(frame.positions, frame.cell, frame.pbc, r_cut, centers=frame.centers)
     rows = np.concatenate([np.arange(len(frame.positions)), neighbors.rows])
     columns = np.concatenate([np.arange(len(frame.positions)), neighbors.indices])
     place = np.full(len(frame.positions), -1)
