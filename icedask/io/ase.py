@@ -16,6 +16,8 @@ from icedask.errors import InputError
 from icedask.io.frames import FrameBlock, join_blocks
 
 _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmoms")
+# What describes an atom once for the whole trajectory, and the kinds of its values.
+_PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
 _RENAMED = {"initial_charges": "charge", "energies": "potential_energy", "forces": "force"}
 
 
@@ -56,7 +58,7 @@ def frame_of(
     values = {
         name: array
         for name, array in atoms.arrays.items()
-        if name not in _RESERVED and array.dtype.kind in "iuf"
+        if name not in (*_RESERVED, *_PER_ATOM) and array.dtype.kind in "iuf"
     }
     if atoms.calc is not None:
         for name in ("forces", "energies"):
@@ -87,7 +89,12 @@ def frame_of(
 
 def atoms_of(atoms: Any) -> dict[str, npt.NDArray[Any]]:
     """Return the per-atom coordinates of ASE Atoms."""
-    return {"element": np.array(atoms.get_chemical_symbols())}
+    found = {"element": np.array(atoms.get_chemical_symbols())}
+    for name, kinds in _PER_ATOM.items():
+        values = atoms.arrays.get(name)
+        if values is not None and values.ndim == 1 and values.dtype.kind in kinds:
+            found[name] = values.astype(np.str_ if "U" in kinds else np.int64)
+    return found
 
 
 @dataclass(frozen=True)

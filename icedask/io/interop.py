@@ -139,7 +139,7 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
     Returns
     -------
     ase.Atoms
-        With per-atom columns as arrays.
+        With per-atom columns, molecules, types and names as arrays.
 
     Raises
     ------
@@ -167,7 +167,10 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
         pbc=one["pbc"].values,
         celldisp=one["cell_origin"].values if "cell_origin" in one else None,
     )
-    for name in one.data_vars:
-        if name != "positions" and one[name].dims in ((ATOM,), (ATOM, XYZ)):
+    for name in one.variables:
+        if name not in ("positions", "element", "atom", "mass") and one[name].dims in (
+            (ATOM,),
+            (ATOM, XYZ),
+        ):
             atoms.arrays[str(name)] = one[name].values
     return atoms

@@ -424,3 +424,21 @@ def test_select_equals_mdanalysis(expression):
     # The source index survives a second selection.
     again = ice.select(chosen, "index 0")
     assert again["atom"].values.tolist() == [expected.indices[0]]
+
+
+def test_molecules_of_ase_are_coordinates(tmp_path: Path) -> None:
+    from ase.build import molecule
+
+    water = molecule("H2O")
+    atoms = water + water
+    atoms.positions[3:] += 4.0
+    atoms.set_array("molecule", np.array([1, 1, 1, 2, 2, 2]))
+    atoms.set_array("type", np.array(["OW", "HW", "HW"] * 2))
+    trj = ice.from_ase(atoms)
+    assert (
+        trj["molecule"].dims == ("atom",) and trj["molecule"].values.tolist() == [1] * 3 + [2] * 3
+    )
+    again = ice.to_ase(ice.save(trj, tmp_path / "water.zarr"), 0)
+    assert again.arrays["molecule"].tolist() == [1] * 3 + [2] * 3
+    assert again.arrays["type"].tolist() == ["OW", "HW", "HW"] * 2
+    assert ice.select(trj, "resid 2").sizes["atom"] == 3
