@@ -43,6 +43,7 @@ def connect(profile: str = "local", **overrides: Any) -> Any:
             "processes": True,
             # Loopback only: a dashboard is a way into the process.
             "dashboard_address": "127.0.0.1:0",
+            "preload": "icedask.worker",
             **overrides,
         }
         try:
