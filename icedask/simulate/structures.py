@@ -1,0 +1,335 @@
+"""The structures that simulations start from: ices, liquid water, a metal slab and a cluster.
+
+The same arguments give the same atoms. A periodic cell is right-handed, lower triangular and
+reduced, as LAMMPS and OpenMM take it. Where a structure comes from is its `info["origin"]`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from importlib.resources import as_file, files
+from threading import Lock
+from typing import Any, Literal
+
+import ase
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
+
+from icedask.errors import InputError
+from icedask.io.sources import SourceOptions, open_source
+from icedask.simulate.molecules import reduced
+from icedask.simulate.potentials import WATER_MASS
+
+# How it was made is told beside it.
+SHIPPED = "mw_nucleation.lammpstrj.gz"
+
+FloatArray = npt.NDArray[np.float64]
+Sites = Literal["O", "OHH"]
+
+_GENICE_NAMES = {
+    "Ih": "1h",
+    "Ic": "1c",
+    "II": "2",
+    "III": "3",
+    "V": "5",
+    "VI": "6",
+    "VII": "7",
+    "sI": "CS1",
+}
+_AVOGADRO = 0.602214076  # molecules per mole, times cubic centimetre per cubic angstrom
+
+# TIP4P: angstrom and degree. The dipole is along z, both hydrogens in the plane of y and z.
+_R_OH, _HOH = 0.9572, 104.52
+_HYDROGENS = _R_OH * np.array(
+    [
+        [0.0, np.sin(np.radians(_HOH / 2)), np.cos(np.radians(_HOH / 2))],
+        [0.0, -np.sin(np.radians(_HOH / 2)), np.cos(np.radians(_HOH / 2))],
+    ]
+)
+
+# Oxygens of liquid water come no closer, angstrom.
+_CLOSEST = 2.5
+_MAX_SWEEPS = 1000
+
+# GenIce2 does not always find a disorder whose bonds cancel: it is asked again, so many times.
+_MAX_DRAWS = 20
+
+# GenIce2 draws from NumPy's global random numbers: two threads would share them.
+_GENICE_LOCK = Lock()
+
+
+def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> ase.Atoms:
+    """Return a crystal of water, proton-disordered unless the phase is ordered.
+
+    Parameters
+    ----------
+    phase
+        "Ih", "Ic", "II", "III", "V", "VI", "VII" or "sI" (the empty clathrate).
+    repeats
+        Unit cells of GenIce2 along each cell vector; its cell of Ih is orthorhombic, with the
+        hexagonal axis along y.
+    seed
+        Of the proton disorder; of no effect on sites "O".
+    sites
+        "O", one atom a molecule, or "OHH": O, H, H of each molecule in turn, with the geometry
+        of TIP4P, numbered from 1 by arrays["molecule"].
+
+    Returns
+    -------
+    ase.Atoms
+        Oxygens in the cell, molecules whole, a net dipole near zero (a few per cent of that of all
+        molecules aligned), the density that GenIce2 gives the phase.
+
+    Raises
+    ------
+    InputError
+        If GenIce2 is not installed, or the phase, the repeats or the sites are none of these.
+
+    References
+    ----------
+    Matsumoto, Yagasaki and Tanaka, J. Comput. Chem. 39, 61 (2018), doi:10.1002/jcc.25077
+    """
+    if phase not in _GENICE_NAMES:
+        raise InputError(f"phase: expected one of {', '.join(_GENICE_NAMES)}, found {phase}")
+    if len(repeats) != 3 or any(number != int(number) or number < 1 for number in repeats):
+        raise InputError(f"repeats: expected three positive integers, found {repeats}")
+    _check_sites(sites)
+    raw = _genice(_GENICE_NAMES[phase], repeats, seed, disorder=sites == "OHH")
+    cell = reduced(10 * raw["repcell"])
+    # GenIce2 gives fractions of its cell, which span the same lattice as the reduced one.
+    oxygens = 10 * raw["reppositions"] @ raw["repcell"]
+    oxygens = _wrapped(oxygens, cell)
+    # Rows of a rotation matrix of GenIce2 are the molecule's axes.
+    atoms = _water(oxygens, raw["rotmatrices"] if sites == "OHH" else None, cell)
+    times = "x".join(str(number) for number in repeats)
+    disorder = f", proton seed {seed}" if sites == "OHH" else ", oxygens alone"
+    atoms.info["origin"] = (
+        f"ice {phase}: GenIce2 {version('genice2')} lattice {_GENICE_NAMES[phase]}, "
+        f"{times} cells{disorder}"
+    )
+    return atoms
+
+
+def liquid(n: int, density: float, seed: int, sites: Sites = "OHH") -> ase.Atoms:
+    """Return molecules at random in a cube: a start for a liquid, not an equilibrated one.
+
+    Parameters
+    ----------
+    n
+        Number of molecules.
+    density
+        g/cm3.
+    seed
+        Of places and orientations.
+    sites
+        As of `ice`.
+
+    Returns
+    -------
+    ase.Atoms
+        Oxygens at least 2.5 angstrom apart, orientations uniformly random; of "OHH", hydrogens
+        of neighbours may be close: minimise the energy first.
+
+    Raises
+    ------
+    InputError
+        If the molecules do not fit at this density.
+    """
+    _check_sites(sites)
+    if n < 1 or density <= 0:
+        raise InputError(
+            f"liquid: expected molecules and a density, found {n} at {density:g} g/cm3"
+        )
+    edge = float(np.cbrt(n * WATER_MASS / (_AVOGADRO * density)))
+    rng = np.random.default_rng(seed)
+    oxygens = _spread(rng.random((n, 3)) * edge, edge, density)
+    axes = Rotation.random(n, rng=rng).as_matrix() if sites == "OHH" else None
+    atoms = _water(oxygens, axes, np.diag([edge] * 3))
+    atoms.info["origin"] = f"liquid: {n} molecules at random at {density:g} g/cm3, seed {seed}"
+    return atoms
+
+
+def shipped_frame(frame: int) -> ase.Atoms:
+    """Return a frame of the trajectory that comes with the package: freezing mW water.
+
+    Parameters
+    ----------
+    frame
+        Its index; the nucleus has grown to some hundred molecules in frame 49, at 200 K.
+
+    Returns
+    -------
+    ase.Atoms
+        4,096 molecules of one site, in a cube.
+    """
+    with as_file(files("icedask") / "data" / SHIPPED) as path:
+        options = SourceOptions(units="real", timestep=10.0, elements="O")
+        source = open_source([str(path)], options)
+        block = source.read([frame])
+    atoms = ase.Atoms(
+        source.atoms()["element"].tolist(), block.positions[0], cell=block.cell[0], pbc=True
+    )
+    atoms.wrap()
+    atoms.info["origin"] = f"{SHIPPED}: frame {frame}, at {block.time[0]:g} ps"
+    return atoms
+
+
+def icosahedron(element: str, shells: int, a: float) -> ase.Atoms:
+    """Return a Mackay icosahedron, not periodic and without a cell.
+
+    Parameters
+    ----------
+    element
+        Its metal.
+    shells
+        Shells around the central atom: 1, 2, 3, 4 have 13, 55, 147, 309 atoms.
+    a
+        Lattice constant of the face-centred cubic crystal, angstrom.
+    """
+    from ase.cluster import Icosahedron
+
+    cluster = Icosahedron(element, shells + 1, a)
+    atoms = ase.Atoms(cluster.symbols, cluster.positions - cluster.positions.mean(axis=0))
+    atoms.info["origin"] = (
+        f"{element}{len(atoms)} icosahedron: ASE {version('ase')}, {shells} shells, "
+        f"a {a:g} angstrom"
+    )
+    return atoms
+
+
+def fcc211(element: str, a: float, size: Sequence[int], vacuum: float) -> ase.Atoms:
+    """Return a slab with (211) surfaces, periodic along x and y.
+
+    Parameters
+    ----------
+    element
+        Its metal.
+    a
+        Lattice constant, angstrom.
+    size
+        Atoms along x, three to a terrace, along y, the close-packed direction of the steps, and
+        layers along z.
+    vacuum
+        On either side, angstrom.
+
+    Raises
+    ------
+    InputError
+        If the atoms along x do not make whole terraces.
+    """
+    from ase.build import fcc211 as ase_fcc211
+
+    if len(size) != 3 or min(size) < 1 or size[0] % 3:
+        raise InputError(
+            f"size: expected three positive integers, the first a multiple of 3, found {size}"
+        )
+    slab = ase_fcc211(element, tuple(size), a=a, vacuum=vacuum)
+    atoms = ase.Atoms(slab.symbols, slab.positions, cell=slab.cell, pbc=(True, True, False))
+    atoms.info["origin"] = (
+        f"{element}(211) slab: ASE {version('ase')}, size {'x'.join(map(str, size))}, "
+        f"a {a:g} angstrom, vacuum {vacuum:g} angstrom on either side"
+    )
+    return atoms
+
+
+def _check_sites(sites: str) -> None:
+    if sites not in ("O", "OHH"):
+        raise InputError(f"sites: expected O or OHH, found {sites}")
+
+
+def _wrapped(positions: FloatArray, cell: FloatArray) -> FloatArray:
+    from icedask.neighbors import wrap
+
+    return wrap(positions, cell, np.ones(3, bool))[0]
+
+
+def _water(oxygens: FloatArray, axes: FloatArray | None, cell: FloatArray) -> ase.Atoms:
+    """Return water of one site, or of three with the axes of the molecules, (n, 3, 3), in rows."""
+    if axes is None:
+        return ase.Atoms(f"O{len(oxygens)}", oxygens, cell=cell, pbc=True)
+    positions = np.empty((len(oxygens), 3, 3))
+    positions[:, 0] = oxygens
+    positions[:, 1:] = oxygens[:, None] + _HYDROGENS @ axes
+    atoms = ase.Atoms(f"(OH2){len(oxygens)}", positions.reshape(-1, 3), cell=cell, pbc=True)
+    atoms.set_array("molecule", np.repeat(np.arange(1, len(oxygens) + 1), 3))
+    return atoms
+
+
+def _spread(points: FloatArray, edge: float, density: float) -> FloatArray:
+    """Push points of a periodic cube apart until none are closer than `_CLOSEST`."""
+    for _ in range(_MAX_SWEEPS):
+        pairs = KDTree(points, boxsize=edge).query_pairs(_CLOSEST, output_type="ndarray")
+        if not len(pairs):
+            return points
+        apart = points[pairs[:, 1]] - points[pairs[:, 0]]
+        apart -= edge * np.round(apart / edge)
+        distances = np.linalg.norm(apart, axis=1, keepdims=True)
+        # A little more than half of what is missing, or the last overlaps would never end.
+        push = apart / distances * (0.55 * (_CLOSEST - distances) + 0.005)
+        for axis in range(3):
+            points[:, axis] += np.bincount(pairs[:, 1], push[:, axis], len(points))
+            points[:, axis] -= np.bincount(pairs[:, 0], push[:, axis], len(points))
+        points %= edge
+        points[points >= edge] = 0.0
+    raise InputError(
+        f"liquid: {len(points)} molecules do not fit {_CLOSEST} angstrom apart at {density:g} "
+        "g/cm3; choose a lower density"
+    )
+
+
+def _genice(lattice: str, repeats: Sequence[int], seed: int, *, disorder: bool) -> dict[str, Any]:
+    """Return the lattice of GenIce2, on demand with bonds (`digraph`) and molecules' axes."""
+    try:
+        from genice2.formats.raw import Format
+        from genice2.genice import GenIce
+        from genice2.plugin import Lattice
+    except ImportError as error:
+        raise InputError(
+            "ice: GenIce2, which makes the crystal, is not installed; pip install icedask[simulate]"
+        ) from error
+    reshape = np.diag([int(number) for number in repeats])
+    stages = [1, 4, 5] if disorder else [1]
+    with _GENICE_LOCK, _seeded(seed), _silent():
+        for _ in range(_MAX_DRAWS):
+            ice = GenIce(Lattice(lattice), reshape=reshape)
+            raw: dict[str, Any] = ice.generate_ice(Format(stage=stages))
+            if not disorder or _bonds_cancel(raw):
+                break
+    return raw
+
+
+def _bonds_cancel(raw: dict[str, Any]) -> bool:
+    """Tell whether the vectors from donors to acceptors add up to nothing."""
+    donors, acceptors = np.array(raw["digraph"].edges).T
+    bonds = raw["reppositions"][acceptors] - raw["reppositions"][donors]
+    return bool(np.abs((bonds - bonds.round()).sum(axis=0)).max() < 1e-6)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed NumPy's global random numbers, and put them back afterwards."""
+    state = np.random.get_state()  # noqa: NPY002
+    np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Hide what GenIce2 warns its own developers of."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
