@@ -17,7 +17,8 @@ from tqdm import tqdm
 from icedask.errors import ComputeError
 
 
-def _active_client() -> Any | None:
+def active_client() -> Any | None:
+    """Return the active Dask client, if there is one."""
     # distributed is slow to import; a client can only exist where somebody imported it.
     if "distributed" not in sys.modules:
         return None
@@ -61,7 +62,7 @@ def run_tasks(tasks: Sequence[Delayed], description: str, *, result: Delayed | N
     list or value
         The values of `tasks` in their order, or the value of `result`.
     """
-    client = _active_client()
+    client = active_client()
     if client is None:
         return _run_here(tasks, description, result)
     from distributed import as_completed

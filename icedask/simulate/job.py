@@ -1,0 +1,193 @@
+"""One simulation: where it starts, under which potential, through which stages, and its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import ase
+import numpy as np
+import numpy.typing as npt
+
+from icedask.io.frames import FrameBlock
+from icedask.simulate.potentials import Potential
+from icedask.simulate.stages import (
+    Minimise,
+    Segment,
+    Stage,
+    check_stages,
+    count_frames,
+    cut,
+    default_segment_steps,
+    steps,
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start structure, as the function that makes it.
+
+    Attributes
+    ----------
+    function
+        Name of a function of `icedask.simulate.structures`, which returns ASE Atoms.
+    options
+        Its arguments, plain values. A function that draws random numbers has the argument `seed`.
+    """
+
+    function: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> ase.Atoms:
+        """Return the structure."""
+        from icedask.simulate import structures
+
+        atoms: ase.Atoms = getattr(structures, self.function)(**self.options)
+        return atoms
+
+
+@dataclass(frozen=True)
+class Check:
+    """What the end of a simulation must look like for its phase to be written on it.
+
+    Attributes
+    ----------
+    function
+        Name of a function of `icedask.simulate.checks`: takes the trajectory and the options,
+        returns a `Verdict`.
+    options
+        Its arguments, plain values.
+    """
+
+    function: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One simulation of one system, the work of one Dask task.
+
+    Attributes
+    ----------
+    recipe, system
+        Their names.
+    start
+        The start structure.
+    n_atoms
+        Atoms in it.
+    potential
+        The interactions, which also say the engine and the time step.
+    stages
+        What is done, in order.
+    seed
+        Of everything random.
+    labels
+        What the trajectory is: phase, temperature (K), pressure (bar), model, ...
+    periodic
+        Whether there is a cell: False for a cluster in empty space.
+    segment_steps
+        Time steps between restart files: what a crash can cost.
+    check
+        What must hold for the phase to stay among the labels.
+    reference
+        The publication that the recipe follows.
+    """
+
+    recipe: str
+    system: str
+    start: Start
+    n_atoms: int
+    potential: Potential
+    stages: tuple[Stage, ...]
+    seed: int
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    periodic: bool = True
+    segment_steps: int | None = None
+    check: Check | None = None
+    reference: str = ""
+
+    def __post_init__(self) -> None:
+        check_stages(self.stages)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that are kept."""
+        return count_frames(self.stages)
+
+    def kept_picoseconds(self) -> float:
+        """Return the length of the stages that keep frames."""
+        kept = [s for s in self.stages if not isinstance(s, Minimise) and s.every]
+        return sum(steps(stage) for stage in kept) * self.potential.timestep * 1e-3
+
+    def core_seconds(self) -> float:
+        """Return about how long one core takes, from the measured speed of the potential."""
+        total = sum(steps(stage) for stage in self.stages)
+        return total * self.n_atoms / (self.potential.speed * 1e6)
+
+    def segments(self) -> list[Segment]:
+        """Return the segments between restart files."""
+        longest = self.segment_steps or default_segment_steps(self.n_atoms)
+        return cut(self.stages, longest, self.potential.timestep)
+
+    def random(self, segment: int) -> np.random.Generator:
+        """Return the random numbers of a segment, the same however often it is run."""
+        return np.random.default_rng([self.seed, segment])
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that decides the trajectory, as plain values."""
+        return {
+            "recipe": self.recipe,
+            "system": self.system,
+            "start": asdict(self.start),
+            "potential": self.potential.describe(),
+            "stages": [{"kind": type(stage).__name__, **asdict(stage)} for stage in self.stages],
+            "segment_steps": self.segment_steps,
+            "seed": self.seed,
+        }
+
+
+class Engine(Protocol):
+    """A simulation engine inside its child process.
+
+    An engine keeps its whole state in restart files. Every segment starts from one, also where
+    the one before has just ended, so that an interrupted simulation and an unbroken one do the
+    same.
+
+    Attributes
+    ----------
+    version
+        Its release.
+    platform
+        What it runs on.
+    """
+
+    @property
+    def version(self) -> str: ...  # noqa: D102
+
+    @property
+    def platform(self) -> str: ...  # noqa: D102
+
+    def begin(self, atoms: ase.Atoms, restart: str) -> None:
+        """Write the restart file of the start structure."""
+        ...
+
+    def run(self, segment: Segment, restart: str, following: str) -> FrameBlock | None:
+        """Run a segment from its restart file, write the following one, return the frames kept.
+
+        Raises
+        ------
+        SimulationFailed
+            If the system exploded.
+        """
+        ...
+
+
+class SimulationFailed(Exception):
+    """An engine cannot go on: lost atoms, NaN, an error of its own."""
+
+
+def finite(values: npt.NDArray[Any], what: str, step: int) -> None:
+    """Raise SimulationFailed unless all values are finite."""
+    if not np.isfinite(values).all():
+        raise SimulationFailed(f"{what} are not finite at step {step}: the system exploded")

@@ -1,0 +1,390 @@
+"""One replica: its child process, and its frames into the store; the work of one Dask task."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import ase
+import numpy as np
+import xarray as xr
+import zarr
+
+from icedask.errors import ComputeError, StoreError
+from icedask.io.arrays import group_attrs, remove_partial_files, update_attrs
+from icedask.io.encode import (
+    STAGING,
+    TRAJECTORY,
+    TrajectoryPlan,
+    begin,
+    conclude,
+    encode_block,
+    existing_status,
+    finalise,
+    make_folder,
+    sidecar,
+)
+from icedask.io.frames import FrameBlock, join_blocks
+from icedask.io.lock import locked
+from icedask.io.regions import disk_errors
+from icedask.io.store import versions
+from icedask.model import trajectory
+from icedask.simulate.child import (
+    DISK_FULL,
+    ENGINE,
+    ERROR_MARK,
+    JOB,
+    PROGRESS,
+    START,
+    frames_name,
+    load_frames,
+    load_start,
+    segments_done,
+)
+from icedask.simulate.job import Job
+from icedask.simulate.lammps import LOG
+
+if TYPE_CHECKING:
+    from icedask.simulate.checks import Verdict
+
+logger = logging.getLogger("icedask")
+
+FOLDER = "simulation"
+_LOG_LINES = 12
+# Tables of embedded-atom potentials are told by their checksum alone.
+_SHOWN_TEXT = 10_000
+# A child that dies without a word (killed, out of memory, a machine in trouble) is started again
+# from its restart file; not for ever where it dies at the same point.
+_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a replica ended.
+
+    Attributes
+    ----------
+    store
+        Its store.
+    status
+        "complete" or "failed".
+    labels
+        What the trajectory is.
+    message
+        Why it failed, or why it has no phase.
+    seconds
+        Of this call.
+    """
+
+    store: str
+    status: str
+    labels: Mapping[str, Any]
+    message: str
+    seconds: float
+
+
+def run_replica(job: Job, store: str, cores: int) -> Outcome:
+    """Run a simulation, or what is left of it, into its store; never raises for a bad end.
+
+    Parameters
+    ----------
+    job
+        The simulation.
+    store
+        Path of its store.
+    cores
+        Cores of the child process.
+    """
+    started = time.monotonic()
+    try:
+        attrs = _run(job, Path(store), cores)
+    except (ComputeError, StoreError, OSError, ValueError) as error:
+        return Outcome(store, "failed", dict(job.labels), str(error), time.monotonic() - started)
+    except (BadZipFile, EOFError) as error:  # what NumPy says of files that are not whole
+        message = (
+            f"{store}: a file of the unfinished simulation is damaged ({error}); delete this store "
+            "and run the same command again"
+        )
+        return Outcome(store, "failed", dict(job.labels), message, time.monotonic() - started)
+    labels, message = attrs["labels"], attrs["simulation"].get("verdict", {}).get("reason", "")
+    return Outcome(store, "complete", labels, message, time.monotonic() - started)
+
+
+def progress_of(store: Path) -> float:
+    """Return the share of a simulation that is done, 0 to 1; NaN if nothing is there to tell."""
+    folder = store / STAGING / FOLDER
+    try:
+        return float(json.loads((folder / PROGRESS).read_text())["share"])
+    except (OSError, ValueError, KeyError):
+        complete = (store / TRAJECTORY / "zarr.json").exists() and not folder.exists()
+        return 1.0 if complete else float("nan")
+
+
+def _run(job: Job, store: Path, cores: int) -> dict[str, Any]:
+    make_folder(store)
+    identity = job.describe()
+    with locked(store), disk_errors(store):
+        status = existing_status(store, identity, overwrite=True)
+        if status == "other":
+            held = group_attrs(store / TRAJECTORY)["identity"]
+            changed = [key for key in identity if held.get(key) != _plain(identity[key])]
+            raise StoreError(
+                f"{store}: holds another trajectory (other {', '.join(changed) or 'source'}); give "
+                "another path, or the same options to continue it"
+            )
+        if status == "absent":
+            # What an attempt left that ended before its trajectory began: maybe of other options.
+            shutil.rmtree(store / STAGING, ignore_errors=True)
+        if status != "complete":
+            folder = store / STAGING / FOLDER
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_partial_files(folder)
+            (folder / JOB).write_bytes(pickle.dumps(job))
+            _Replica(job, store, folder, cores).complete()
+        conclude(store)
+        return group_attrs(store / TRAJECTORY)
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+class _Replica:
+    """A simulation under way: a child process that leaves frames, and the blocks made of them."""
+
+    def __init__(self, job: Job, store: Path, folder: Path, cores: int) -> None:
+        self.job, self.store, self.folder, self.cores = job, store, folder, cores
+        self.segments = [segment for segment in job.segments() if segment.frames]
+
+    def complete(self) -> None:
+        if not (self.folder / START).exists():
+            self._child("build", lambda: None)
+        plan = self._plan()
+        if not (self.store / TRAJECTORY / "zarr.json").exists():
+            begin(self.store, plan)
+        if segments_done(self.folder) != len(self.job.segments()):
+            self._child("run", lambda: self._encode(plan))
+        self._encode(plan)
+        verdict = self._verdict(plan)
+        self._describe(verdict)
+        finalise(self.store, plan, "simulated")
+
+    def _plan(self) -> TrajectoryPlan:
+        start = load_start(self.folder / START)
+        atoms: dict[str, Any] = {
+            "element": np.array(start.get_chemical_symbols()),
+            "atom": np.arange(len(start)),
+        }
+        masses = self.job.potential.masses
+        atoms["mass"] = np.array([masses[symbol] for symbol in start.get_chemical_symbols()])
+        if "molecule" in start.arrays:
+            atoms["molecule"] = start.arrays["molecule"].astype(np.int64)
+        return TrajectoryPlan(
+            n_frames=self.job.n_frames,
+            atoms=atoms,
+            columns=_columns(self.job),
+            identity=self.job.describe(),
+            attrs={
+                "source": f"icedask simulate {self.job.recipe} ({self.job.system})",
+                "column_units": "eV, angstrom",
+            },
+        )
+
+    def _encode(self, plan: TrajectoryPlan) -> None:
+        """Write the blocks whose frames are there, and drop the frames that are written."""
+        for index in range(plan.n_blocks):
+            if sidecar(self.store, index).exists():
+                continue
+            frames = plan.block(index)
+            parts = [
+                segment
+                for segment in self.segments
+                if segment.first_frame < frames.stop
+                and segment.first_frame + len(segment.frames) > frames.start
+            ]
+            files = [self.folder / frames_name(segment.index) for segment in parts]
+            if not all(file.exists() for file in files):
+                return
+            joined = join_blocks([load_frames(file) for file in files])
+            start = frames.start - parts[0].first_frame
+            block = _part(joined, slice(start, start + len(frames)))
+            pbc = block.pbc.tolist()
+            encode_block(block, str(self.store), index, frames.start, pbc, "the simulation")
+            for segment, file in zip(parts, files, strict=True):
+                if segment.first_frame + len(segment.frames) <= frames.stop:
+                    file.unlink()
+
+    def _verdict(self, plan: TrajectoryPlan) -> Verdict | None:
+        if self.job.check is None:
+            return None
+        from icedask.simulate import checks
+
+        function: Callable[..., Verdict] = getattr(checks, self.job.check.function)
+        return function(ending(self.store, plan, 10), **self.job.check.options)
+
+    def _describe(self, verdict: Verdict | None) -> None:
+        """Write labels and provenance, before the trajectory counts as complete."""
+        labels, start = dict(self.job.labels), load_start(self.folder / START)
+        record: dict[str, Any] = {
+            **self.job.describe(),
+            "engine": json.loads((self.folder / ENGINE).read_text()),
+            "input": _input_text(self.job, start),
+            "origin": start.info["origin"],
+            "published": self.job.reference,
+            "versions": versions(),
+        }
+        text = self.job.potential.text()
+        if len(text) <= _SHOWN_TEXT:
+            record["potential"]["text"] = text
+        if verdict is not None:
+            labels["phase"] = verdict.phase
+            record["verdict"] = {"reason": verdict.reason, "values": dict(verdict.values)}
+        update_attrs(self.store / TRAJECTORY, {"labels": labels, "simulation": _plain(record)})
+
+    def _child(self, mode: str, meanwhile: Callable[[], None]) -> None:
+        """Run the child to its end, starting it again where it died for no reason of its own."""
+        deaths, reached = 0, segments_done(self.folder)
+        while True:
+            status, lines = self._attempt(mode, meanwhile)
+            if status == 0:
+                return
+            done = segments_done(self.folder)
+            deaths = 1 if done != reached else deaths + 1
+            reached = done
+            said = next((line for line in reversed(lines) if line.startswith(ERROR_MARK)), None)
+            if status == DISK_FULL:
+                raise StoreError(
+                    f"{self.store}: the disk is full or over quota; what is there stays valid: "
+                    "free space and run the same command again, it continues where it stopped"
+                )
+            if said is not None or deaths >= _DEATHS:
+                raise ComputeError(self._obituary(status, said, lines))
+            logger.warning(
+                "%s: the simulation died (status %d) and goes on from its restart file",
+                self.store,
+                status,
+            )
+
+    def _obituary(self, status: int, said: str | None, lines: list[str]) -> str:
+        why = (
+            f"died {_DEATHS} times in the same segment (status {status})"
+            if said is None
+            else json.loads(said.removeprefix(ERROR_MARK))
+        )
+        log = self.folder / LOG
+        # What died of itself, says so on its standard error; LAMMPS' own words are in its log.
+        from_log = log.exists() and not (said is None and lines)
+        tail = log.read_text(errors="replace").splitlines() if from_log else lines
+        shown = "\n".join(f"    {line}" for line in tail[-_LOG_LINES:] if ERROR_MARK not in line)
+        return f"{self.job.recipe} {self.job.system}: {why}" + (
+            f"\n  last lines of its {'log' if from_log else 'messages'}:\n{shown}" if shown else ""
+        )
+
+    def _attempt(self, mode: str, meanwhile: Callable[[], None]) -> tuple[int, list[str]]:
+        # -P: a lammps.py or random.py in the current folder is not the module of that name.
+        command = [sys.executable, "-P", "-m", "icedask.simulate.child", str(self.folder), mode]
+        command.append(str(self.cores))
+        environment = {
+            **os.environ,
+            # The modules of this process.
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "OMP_NUM_THREADS": str(self.cores),
+            # Threads that spin while they wait take the core from those that work.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        # The child reads its standard input to learn of this process' end.
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            # An interrupt from the keyboard is for the one that started it all.
+            start_new_session=True,
+        )
+        lines: deque[str] = deque(maxlen=50)
+        assert child.stderr is not None and child.stdin is not None
+        reader = threading.Thread(target=lines.extend, args=(child.stderr,), daemon=True)
+        reader.start()
+        try:
+            while child.poll() is None:
+                time.sleep(0.2)
+                meanwhile()
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.wait()
+            reader.join(timeout=5)
+            child.stdin.close()
+            child.stderr.close()
+        return child.returncode, [line.rstrip() for line in lines]
+
+
+def _columns(job: Job) -> dict[str, tuple[int, np.dtype]]:
+    if job.potential.engine == "lammps":
+        from icedask.simulate.lammps import columns
+
+        return columns(job)
+    return {}
+
+
+def _input_text(job: Job, start: ase.Atoms) -> str:
+    if job.potential.engine == "lammps":
+        from icedask.simulate.lammps import input_text
+
+        return input_text(job, start)
+    from icedask.simulate.openmm import input_text as openmm_text
+
+    return openmm_text(job)
+
+
+def _part(block: FrameBlock, frames: slice) -> FrameBlock:
+    return replace(
+        block,
+        positions=block.positions[frames],
+        cell=block.cell[frames],
+        time=block.time[frames],
+        step=block.step[frames],
+        columns={name: values[frames] for name, values in block.columns.items()},
+    )
+
+
+def ending(store: Path, plan: TrajectoryPlan, n_frames: int) -> xr.Dataset:
+    """Return the last frames of a trajectory whose blocks are all written, in memory."""
+    first = max(plan.n_frames - n_frames, 0)
+    parts = []
+    for index in range(plan.n_blocks):
+        if plan.block(index).stop > first:
+            with np.load(sidecar(store, index)) as found:
+                parts.append({name: found[name] for name in ("cell", "time", "step", "pbc")})
+    kept = plan.n_frames - first
+    joined = {
+        name: np.concatenate([part[name] for part in parts])[-kept:]
+        for name in ("cell", "time", "step")
+    }
+    atoms = dict(plan.atoms)
+    positions = zarr.open_array(str(store / TRAJECTORY / "positions"), mode="r")[first:]
+    return trajectory(
+        np.asarray(positions),
+        element=atoms.pop("element"),
+        cell=joined["cell"],
+        pbc=parts[0]["pbc"],
+        time=joined["time"],
+        step=joined["step"],
+        atoms=atoms,
+    )

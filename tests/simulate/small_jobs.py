@@ -1,0 +1,46 @@
+"""Simulations of seconds, in a module of their own so that other processes can import them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from icedask.simulate.job import Job, Start
+from icedask.simulate.potentials import MW
+from icedask.simulate.replica import run_replica
+from icedask.simulate.stages import Dynamics, Stage
+
+
+def small_stages(steps: int = 1200, every: int = 100, **options: Any) -> tuple[Stage, ...]:
+    return (
+        Dynamics("melt", 200, temperature=300.0, pressure=1.0, velocities=400.0),
+        Dynamics("keep", steps, temperature=300.0, pressure=1.0, every=every, **options),
+    )
+
+
+def small_job(stages: Sequence[Stage] | None = None, n: int = 216, **options: Any) -> Job:
+    """Return liquid mW water, a little of it."""
+    fields: dict[str, Any] = {
+        "recipe": "test",
+        "system": "mW",
+        "start": Start("liquid", {"n": n, "density": 0.98, "seed": 3, "sites": "O"}),
+        "n_atoms": n,
+        "potential": MW,
+        "stages": tuple(small_stages() if stages is None else stages),
+        "seed": 5,
+        "segment_steps": 250,
+        "labels": {"phase": "liquid", "model": "mW", "seed": 5},
+    }
+    return Job(**fields | options)
+
+
+def exploding_job() -> Job:
+    """Return a simulation that blows up: a step a hundred times too long."""
+    from dataclasses import replace
+
+    return small_job(potential=replace(MW, timestep=1500.0))
+
+
+def run_small(cores: int, store: str) -> None:
+    """Run the small job; a process that runs this can be killed at any moment."""
+    assert run_replica(small_job(), store, cores).status == "complete"
