@@ -25,7 +25,7 @@ DEMO_OPTIONS = {
 def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with 16 frames of the shipped trajectory; not to be written to."""
     store = tmp_path_factory.mktemp("demo") / "mw.zarr"
-    ice.ingest(DEMO_DUMP, store, frames="55:71", **DEMO_OPTIONS)
+    ice.ingest(DEMO_DUMP, store, frames="44:60", **DEMO_OPTIONS)
     return store
 
 

@@ -28,7 +28,7 @@ def test_demo(tmp_path: Path, client: Any) -> None:
     for path in result.figures:
         assert path.read_bytes()[:4] == b"\x89PNG"
     states = ice.open_run(result.store, "states")
-    assert states["label"].shape == (71, 4096)
+    assert states["label"].shape == (60, 4096)
     fraction = (states["label"] == int(ice_like.idxmax().split()[1])).mean("atom").values
     assert fraction[:10].mean() < 0.05
     assert fraction[-1] > 0.4
