@@ -51,9 +51,13 @@ _NAMES = {
     "select": "icedask.model",
 }
 
-__all__ = ["__version__", *sorted(_NAMES)]
+# Packages with functions of their own, imported when they are first used.
+_PACKAGES = ("simulate",)
+
+__all__ = ["__version__", *sorted(_NAMES), *_PACKAGES]
 
 if TYPE_CHECKING:
+    from icedask import simulate
     from icedask.descriptors.bispectrum import bispectrum
     from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
@@ -86,6 +90,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"icedask.{name}")
     if name not in _NAMES:
         raise AttributeError(f"module 'icedask' has no attribute {name!r}")
     value = getattr(importlib.import_module(_NAMES[name]), name)
@@ -94,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_NAMES})
+    return sorted({*globals(), *_NAMES, *_PACKAGES})

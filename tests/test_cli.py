@@ -48,7 +48,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cli
 def test_from_file_to_descriptor(run: Any, tmp_path: Path) -> None:
     store = str(tmp_path / "mw.zarr")
     status, out, _ = run("ingest", str(DEMO_DUMP), store, *INGEST, "--frames", "0:3", profile=True)
-    assert (status, out) == (0, f"{store}: 3 frames of 4096 atoms, 0 to 160 ps\n")
+    assert (status, out) == (0, f"{store}: 3 frames of 4096 atoms, 80 to 240 ps\n")
     status, out, _ = run(
         "describe", store, "coordination", "--r-cut", "3.5", "--label", "cn", "--json", profile=True
     )
@@ -151,3 +151,28 @@ def test_as_a_program(tmp_path: Path) -> None:
     assert found.returncode == 1
     assert found.stdout == ""
     assert "expected an icedask store" in found.stderr
+
+
+def test_simulate(run: Any, tmp_path: Path) -> None:
+    status, out, _ = run("simulate", "--list")
+    assert status == 0
+    for name in ("nucleation", "ice-phases", "ice-water", "amorphous", "cu211", "au309"):
+        assert f"\n{name}: " in f"\n{out}"
+    status, out, _ = run("simulate", "--list", "--json")
+    assert {row["recipe"] for row in json.loads(out)} >= {"nucleation", "au309"}
+    store = str(tmp_path / "au.zarr")
+    options = ["au309", store, "--length", "1", "--interval", "0.5", "--seed", "4"]
+    status, out, _ = run("simulate", *options, "--dump", "--json", profile=True)
+    assert status == 0
+    (row,) = json.loads(out)
+    assert (row["replica"], row["status"], row["seed"]) == ("400K", "complete", 4)
+    trj = ice.open_trajectory(store)
+    assert dict(trj.sizes)["frame"] == 2 and trj["element"].values[0] == "Au"
+    assert (tmp_path / "au.lammpstrj.gz").exists()
+    status, out, err = run("info", store)
+    assert "'seed': 4" in out
+    status, out, err = run("simulate", *options[:-1], "5", profile=True)
+    assert status == 1
+    assert "other seed" in err and "1 of 1 replicas failed: 400K" in err
+    status, _, err = run("simulate", "au309")
+    assert status == 2 and "--list" in err
