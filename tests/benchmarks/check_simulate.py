@@ -199,7 +199,8 @@ def figure(stores: dict[str, Path], path: Path) -> None:
         r, g = measures.radial_distribution(trj, 7.0, 0.05)
         axes.plot(r, g + number, color=PALETTE[number], label=label)
         axes.axhline(number + 1, color="#DDDDDD", linewidth=0.8, zorder=0)
-        axes.text(6.98, number + 1.12, label, color=PALETTE[number], ha="right", fontsize=8)
+    # The free corner; in the order of the curves.
+    axes.legend(loc="upper right", reverse=True, frameon=False, fontsize=8)
     axes.set_xlim(2.2, 7.0)
     axes.set_ylim(0, None)
     axes.set_xlabel("O-O distance / angstrom")
@@ -213,7 +214,7 @@ def main(folder: str) -> None:
     text = [
         "# What the recipes give",
         "",
-        "Written by `tests/benchmarks/check_simulate.py` from the recipes at their default sizes.",
+        "Written by `tests/benchmarks/check_simulate.py` from the recipes at their default sizes (Au309: 2 ns).",
         "",
         "## Liquids of one-site models, 1000 molecules, 0.5 ns",
         "",
