@@ -63,7 +63,7 @@ def test_from_file_to_descriptor(run: Any, tmp_path: Path) -> None:
     assert " cn " in out
     found = json.loads(run("info", store, "--json")[1])
     assert found["trajectory"]["elements"] == {"O": 4096}
-    assert found["trajectory"]["time_ps"] == [0.0, 160.0]
+    assert found["trajectory"]["time_ps"] == [80.0, 240.0]
     assert found["runs"][0]["label"] == "cn"
     assert run("remove", store, "cn")[0] == 0
     assert json.loads(run("info", store, "--json")[1])["runs"] == []

@@ -214,7 +214,8 @@ def main(folder: str) -> None:
     text = [
         "# What the recipes give",
         "",
-        "Written by `tests/benchmarks/check_simulate.py` from the recipes at their default sizes (Au309: 2 ns).",
+        "Written by `tests/benchmarks/check_simulate.py` from the recipes at their default sizes "
+        "(Au309: 2 ns).",
         "",
         "## Liquids of one-site models, 1000 molecules, 0.5 ns",
         "",

@@ -220,7 +220,7 @@ def test_impossible_options(option: str, value: Any) -> None:
 
 
 def test_published_growth_needs_its_time() -> None:
-    with pytest.raises(ice.InputError, match=r"length: expected at least 1120 ps, .* found 100 ps"):
+    with pytest.raises(ice.InputError, match=r"length: expected at least 880 ps, .* found 100 ps"):
         recipes()["nucleation"].systems["mW"](Options(published=True, length=100.0))
 
 
