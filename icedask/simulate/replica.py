@@ -84,7 +84,7 @@ class Outcome:
     labels
         What the trajectory is.
     message
-        Why it failed, or why it has no phase.
+        Why it failed, or what its phase was judged by.
     seconds
         Of this call.
     """

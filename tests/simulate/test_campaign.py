@@ -260,3 +260,11 @@ def test_a_killed_worker_loses_nothing(
     one, other = ice.open_trajectory(store), ice.open_trajectory(unbroken)
     for name in ("positions", "cell", "potential_energy", "image"):
         np.testing.assert_array_equal(one[name].values, other[name].values)
+
+
+@pytest.mark.parametrize("system", ["mW", "ML-BOP"])
+@pytest.mark.parametrize("published", [False, True])
+def test_a_pressure_holds_from_the_start(system: str, published: bool) -> None:
+    job = recipes()["nucleation"].systems[system](Options(pressure=500.0, published=published))
+    found = {stage.pressure for stage in job.stages if not isinstance(stage, Minimise)}
+    assert found == {500.0}

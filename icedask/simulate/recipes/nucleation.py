@@ -13,17 +13,17 @@ _PRESSURE = 1.0
 
 
 def _from_random(
-    potential: Potential, options: Options, temperature: float, density: float
+    potential: Potential, seed: int, temperature: float, pressure: float
 ) -> tuple[Start, list[Stage]]:
     """Return the start of a liquid, and the stages that bring it to a temperature."""
-    start = Start("liquid", {"n": _N, "density": density, "seed": options.seed, "sites": "O"})
+    start = Start("liquid", {"n": _N, "density": 0.98, "seed": seed, "sites": "O"})
     stages: list[Stage] = [
         Minimise(),
         Dynamics(
             "melt",
             steps_of(20, potential),
             temperature=300.0,
-            pressure=_PRESSURE,
+            pressure=pressure,
             velocities=300.0,
         ),
         Dynamics(
@@ -31,20 +31,22 @@ def _from_random(
             steps_of(50, potential),
             temperature=300.0,
             temperature_end=temperature,
-            pressure=_PRESSURE,
+            pressure=pressure,
         ),
     ]
     return start, stages
 
 
-def _from_nucleus(potential: Potential, temperature: float) -> tuple[Start, list[Stage]]:
+def _from_nucleus(
+    potential: Potential, temperature: float, pressure: float
+) -> tuple[Start, list[Stage]]:
     """Return the shipped frame with a nucleus, and the stage that brings it to a temperature."""
     start = Start("shipped_frame", {"frame": 49})
     settle = Dynamics(
         "settle",
         steps_of(5, potential),
         temperature=temperature,
-        pressure=_PRESSURE,
+        pressure=pressure,
         velocities=temperature,
     )
     return start, [settle]
@@ -56,7 +58,7 @@ def mw(options: Options) -> Job:
     grow = 218.0 if options.temperature is None else options.temperature
     if options.published:
         supercooled = 200.0 if options.temperature is None else options.temperature
-        start, stages = _from_random(MW, options, supercooled, 0.98)
+        start, stages = _from_random(MW, options.seed, supercooled, pressure)
         wait, growth, interval = 4000.0, 800.0, options.interval or 80.0
         if options.length is not None:
             wait = options.length - growth
@@ -67,7 +69,7 @@ def mw(options: Options) -> Job:
                 )
         stages.append(_production("nucleate", MW, wait, interval, supercooled, pressure))
     else:
-        start, stages = _from_nucleus(MW, grow)
+        start, stages = _from_nucleus(MW, grow, pressure)
         growth, interval = options.length or 500.0, options.interval or 10.0
     stages.append(_production("grow", MW, growth, interval, grow, pressure))
     return _job("mW", MW, start, stages, options, grow, pressure)
@@ -78,10 +80,10 @@ def ml_bop(options: Options) -> Job:
     temperature = 210.0 if options.temperature is None else options.temperature
     pressure = _PRESSURE if options.pressure is None else options.pressure
     if options.published:
-        start, stages = _from_random(ML_BOP, options, temperature, 0.98)
+        start, stages = _from_random(ML_BOP, options.seed, temperature, pressure)
         length, interval = options.length or 20_000.0, options.interval or 100.0
     else:
-        start, stages = _from_nucleus(ML_BOP, temperature)
+        start, stages = _from_nucleus(ML_BOP, temperature, pressure)
         length, interval = options.length or 300.0, options.interval or 10.0
     stages.append(_production("freeze", ML_BOP, length, interval, temperature, pressure))
     return _job("ML-BOP", ML_BOP, start, stages, options, temperature, pressure)
