@@ -48,6 +48,7 @@ _NAMES = {
     "HDBSCAN": "icedask.learn.hdbscan",
     "PCA": "icedask.learn.pca",
     "load_model": "icedask.learn.base",
+    "plan": "icedask.sizing.plan",
     "select": "icedask.model",
 }
 
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from icedask.learn.hdbscan import HDBSCAN
     from icedask.learn.pca import PCA
     from icedask.model import select
+    from icedask.sizing.plan import plan
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ import dask
 import icedask
 from icedask.cli.demo import demo
 from icedask.cli.describe import describe
+from icedask.cli.plan import plan
 from icedask.cli.simulate import simulate
 from icedask.cli.stores import info, ingest, remove
 from icedask.errors import IcedaskError
@@ -22,7 +23,7 @@ def cli() -> None:
     """Analyse molecular-dynamics trajectories of any size, in parallel."""
 
 
-for _command in (ingest, info, remove, describe, simulate, demo):
+for _command in (ingest, info, remove, describe, plan, simulate, demo):
     cli.add_command(_command)
 
 

@@ -166,7 +166,7 @@ def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
             "status": attrs["status"],
             "created": attrs["created"],
             "parents": attrs["parents"],
-            "bytes": _bytes_on_disk(path),
+            "bytes": bytes_on_disk(path),
         }
         for path, attrs in iter_runs(root)
     ]
@@ -174,7 +174,8 @@ def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("run_id")
 
 
-def _bytes_on_disk(path: Path) -> int:
+def bytes_on_disk(path: Path) -> int:
+    """Return the size of all files below a folder."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 

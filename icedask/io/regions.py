@@ -144,6 +144,11 @@ class Target(NamedTuple):
     keepbits: int | None
 
 
+def lazy_variables(ds: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the variables that are written block by block."""
+    return {str(name): array for name, array in ds.data_vars.items() if array.chunks is not None}
+
+
 def write_missing(targets: Sequence[Target], store: Path, description: str) -> None:
     """Compute and write the blocks that are not on disk yet, of all targets in one computation.
 
@@ -156,14 +161,7 @@ def write_missing(targets: Sequence[Target], store: Path, description: str) -> N
     description
         For the progress bar.
     """
-    lazy = [
-        {
-            str(name): array
-            for name, array in target.ds.data_vars.items()
-            if array.chunks is not None
-        }
-        for target in targets
-    ]
+    lazy = [lazy_variables(target.ds) for target in targets]
     optimized = iter(optimize_together([a.data for v in lazy for a in v.values()]))
     tasks: list[Delayed] = []
     for target, variables in zip(targets, lazy, strict=True):
@@ -195,6 +193,30 @@ def _missing_tasks(arrays: Mapping[str, da.Array], target: Target) -> Iterator[D
         blocks = [g[(*index, *tail)] for g, tail in zip(grids, tails, strict=True)]
         starts = [(*start, *tail) for tail in tails]
         yield write(str(target.group), list(arrays), starts, target.keepbits, *blocks)
+
+
+def block_task(target: Target, index: Sequence[int]) -> Delayed:
+    """Return the task that computes and writes one block alone.
+
+    Parameters
+    ----------
+    target
+        Where the block belongs.
+    index
+        Of the block along the first two dimensions.
+    """
+    variables = lazy_variables(target.ds)
+    tails = [(0,) * (array.ndim - len(index)) for array in variables.values()]
+    arrays = [
+        array.data.blocks[(*index, *tail)]
+        for array, tail in zip(variables.values(), tails, strict=True)
+    ]
+    edges = [_starts(chunks) for chunks in next(iter(variables.values())).data.chunks]
+    start = [edge[i] for edge, i in zip(edges, index, strict=False)]
+    blocks = [array.to_delayed(optimize_graph=False).item() for array in optimize_together(arrays)]
+    starts = [(*start, *tail) for tail in tails]
+    write = delayed(_write_blocks, pure=False)
+    return write(str(target.group), list(variables), starts, target.keepbits, *blocks)
 
 
 def _starts(chunks: Sequence[int]) -> list[int]:

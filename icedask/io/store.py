@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -155,8 +155,7 @@ def save(
     12
     """
     path = Path(store).resolve()
-    if precision is not None and not 1 <= precision <= 23:
-        raise InputError(f"precision: expected 1 to 23 bits of mantissa, found {precision}")
+    check_precision(precision)
     if isinstance(ds, list | tuple):
         if label is not None:
             raise InputError("save: a label names one run; save them one by one to label them")
@@ -166,6 +165,12 @@ def save(
         write_trajectory_dataset(one, path)
         return open_trajectory(path)
     return _save_results([one], path, label, precision)[0]
+
+
+def check_precision(precision: int | None) -> None:
+    """Raise InputError unless `precision` is a number of bits to keep, or None."""
+    if precision is not None and not 1 <= precision <= 23:
+        raise InputError(f"precision: expected 1 to 23 bits of mantissa, found {precision}")
 
 
 def _dataset(ds: object) -> xr.Dataset:
@@ -182,7 +187,7 @@ def _dataset(ds: object) -> xr.Dataset:
 def _save_results(
     results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
 ) -> list[xr.Dataset]:
-    records = [_with_precision(record_of(ds), precision) for ds in results]
+    records = [with_precision(record_of(ds), precision) for ds in results]
     for ds, record in zip(results, records, strict=True):
         if not is_unchanged(ds) or ds.attrs["content"].keys() != ds.data_vars.keys():
             raise StoreError(
@@ -199,8 +204,8 @@ def _save_results(
             _check_belongs(path, record)
         _write_runs(list(zip(results, records, strict=True)), path, precision)
         if label is not None:
-            _set_label(path, path / _run_path(records[0]), label)
-        if label is not None or not all(is_consolidated(path, _run_path(r)) for r in records):
+            _set_label(path, path / run_path(records[0]), label)
+        if label is not None or not all(is_consolidated(path, run_path(r)) for r in records):
             consolidate(path)
     return [open_run(path, record.run_id) for record in records]
 
@@ -210,7 +215,8 @@ def _check_label(label: str | None) -> None:
         raise InputError(f"label: expected a name, found {label!r}")
 
 
-def _with_precision(record: Record, precision: int | None) -> Record:
+def with_precision(record: Record, precision: int | None) -> Record:
+    """Return the record of a result that is rounded to `precision` bits, where that is given."""
     if precision is None:
         return record
     return replace(record, parameters={**record.parameters, "precision": precision})
@@ -233,7 +239,8 @@ def _check_belongs(path: Path, record: Record) -> None:
         )
 
 
-def _run_path(record: Record) -> str:
+def run_path(record: Record) -> str:
+    """Return the path of a run in its store."""
     return f"{record.group}/{record.name}/{record.run_id}"
 
 
@@ -243,16 +250,14 @@ def _write_runs(
     """Begin or continue the runs that are not complete, and complete them."""
     targets = []
     for ds, record in runs:
-        group = store / _run_path(record)
+        group = store / run_path(record)
         status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
         if status == "complete":
             continue
         stored = stored_blocks(ds, group) if status == "running" else None
-        # Coordinates are small, even where somebody chunked them.
-        ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
-        ds = uniform_blocks(with_attrs(ds), stored)
+        ds = as_written(ds, stored)
         if status is None:
-            _begin_run(ds, record, store, precision)
+            begin_run(ds, record, store, precision)
         targets.append(Target(ds, group, precision))
     if not targets:
         return
@@ -262,8 +267,16 @@ def _write_runs(
         update_attrs(target.group, {"status": "complete", "history": history})
 
 
-def _begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None) -> None:
-    group = store / _run_path(record)
+def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Return `ds` in the blocks in which it is written; those of size `stored`, if given."""
+    # Coordinates are small, even where somebody chunked them.
+    ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
+    return uniform_blocks(with_attrs(ds), stored)
+
+
+def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None) -> None:
+    """Write all of a run but its blocks."""
+    group = store / run_path(record)
     shutil.rmtree(group, ignore_errors=True)
     for parent in (record.group, f"{record.group}/{record.name}"):
         if not (store / parent / "zarr.json").exists():
