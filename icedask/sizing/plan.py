@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import ceil, prod
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,13 +17,15 @@ from icedask.errors import InputError
 from icedask.io.provenance import record_of
 from icedask.io.regions import lazy_variables
 from icedask.io.store import as_written, check_precision, with_precision
-from icedask.sizing.measure import Measured, measure
+from icedask.sizing.measure import Measured, MeasuredBlock, measure
 
 # Share of their time that workers compute; the rest goes to the scheduler, to data on its way
 # between workers, and to cores that share memory and caches.
 EFFICIENCY = 0.9
 # Dask writes results to disk where a worker holds 0.7 of its memory: the peak stays below.
 MEMORY_MARGIN = 1.5
+# Results that wait in a worker to be written while it computes the next one; seen in real runs.
+WAITING_BLOCKS = 2
 MEMORY_STEP = 2**29
 # The process that watches over the workers of a job, and what the job's shell holds.
 NANNY_BYTES = 2**29
@@ -67,6 +70,8 @@ class Plan:
         Measured: bytes of values over bytes on disk.
     total_seconds : float
         Extrapolated: wall time with all workers, without waiting in a queue.
+    efficiency : float
+        Assumed, from runs: share of their time that workers compute.
     core_hours : float
         Extrapolated: time of all blocks on one core.
     store_bytes : int
@@ -104,6 +109,7 @@ class Plan:
     peak_memory_bytes: int
     compression_ratio: float
     total_seconds: float
+    efficiency: float
     core_hours: float
     store_bytes: int
     scheduler_tasks: int
@@ -222,7 +228,8 @@ def _extrapolate(
     total = start + _waves(grid, workers) * mean / EFFICIENCY
     walltime = _stepped(start + WALLTIME_MARGIN * (total - start), WALLTIME_STEP)
     least = _stepped(start + WALLTIME_MARGIN * BLOCKS_PER_JOB * max(seconds), WALLTIME_STEP)
-    memory = _stepped(MEMORY_MARGIN * measured.peak_memory_bytes, MEMORY_STEP)
+    waiting = WAITING_BLOCKS * max(block.bytes for block in measured.blocks)
+    memory = _stepped(MEMORY_MARGIN * (measured.peak_memory_bytes + waiting), MEMORY_STEP)
     tasks = blocks * measured.tasks_per_block
     sizes = [sum(chunks) for chunks in grid]
     whole = [max(chunks) for chunks in grid]
@@ -235,7 +242,9 @@ def _extrapolate(
         block_atoms=whole[1] if len(whole) > 1 else 1,
         workers=workers,
         blocks_per_worker=blocks / workers,
-        measured=[_described(block, grid) for block in measured.blocks],
+        measured=[
+            _described(block, grid) for block in sorted(measured.blocks, key=attrgetter("index"))
+        ],
         block_seconds=mean,
         block_seconds_min=min(seconds),
         block_seconds_max=max(seconds),
@@ -244,6 +253,7 @@ def _extrapolate(
         peak_memory_bytes=measured.peak_memory_bytes,
         compression_ratio=ratio,
         total_seconds=total,
+        efficiency=EFFICIENCY,
         core_hours=_waves(grid, 1) * mean / 3600,
         store_bytes=measured.fixed_bytes + round(values / ratio),
         scheduler_tasks=tasks,
@@ -257,7 +267,7 @@ def _extrapolate(
     )
 
 
-def _described(block: Any, grid: Sequence[Sequence[int]]) -> dict[str, Any]:
+def _described(block: MeasuredBlock, grid: Sequence[Sequence[int]]) -> dict[str, Any]:
     spans = [
         [sum(chunks[:number]), sum(chunks[: number + 1])]
         for chunks, number in zip(grid, block.index, strict=True)

@@ -27,7 +27,8 @@ def table(plan: Plan) -> str:
             "compression": f"{plan.compression_ratio:.2f}",
         },
         "Extrapolated": {
-            "total time": f"{_seconds(plan.total_seconds)}, {plan.workers:,} workers",
+            "total time": f"{_seconds(plan.total_seconds)}; {plan.workers:,} workers that compute "
+            f"{plan.efficiency:.0%} of it, in whole waves",
             "time of one core": _seconds(3600 * plan.core_hours),
             "store": _bytes(plan.store_bytes),
             "scheduler": f"{plan.scheduler_tasks:,} tasks, {_bytes(plan.scheduler_memory_bytes)}",

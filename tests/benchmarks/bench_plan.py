@@ -34,7 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "soap": {"r_cut": 6.0, "n_max": 8, "l_max": 8},
     "lens": {"r_cut": 6.0},
 }
-TURNS = 3
+TURNS = 2
 
 
 def repeats(n_atoms: int, unit: int) -> tuple[int, int, int]:
