@@ -28,8 +28,9 @@ def _child(action: Callable[..., None], args: tuple[Any, ...], at: int, total: A
     def strike(function: Callable[..., Any]) -> Callable[..., Any]:
         def struck(*a: Any, **k: Any) -> Any:
             nonlocal count
-            # Other files change too: compilers keep caches, and only in the first run.
-            if any(store in str(path) for path in a[:2]):
+            # Other files change too: compilers keep caches, and only in the first run; reports of
+            # progress are written by the clock.
+            if any(store in str(path) and ".progress" not in str(path) for path in a[:2]):
                 count += 1
                 total.value = count
                 if count == at:
@@ -59,10 +60,10 @@ def run(action: Callable[..., None], *args: Any, kill_at: int = 0) -> tuple[int,
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a store, without the times at which it was made."""
+    """Every file of a store, without the times at which it was made and reports of progress."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name != ".lock":
+        if path.is_file() and path.name != ".lock" and path.parent.name != ".progress":
             data = path.read_bytes()
             if path.name == "zarr.json":
                 data = json.dumps(_timeless(json.loads(data))).encode()

@@ -227,7 +227,7 @@ def _arrays_of_pass(
     )
     # The core frames come first: they, not the longer windows, decide the blocks of the result.
     arguments = (
-        *(da.arange(n_frames, chunks=blocks.frames), "f"),
+        *(da.from_array(np.arange(n_frames), chunks=blocks.frames), "f"),
         *(da.from_array(centers, chunks=blocks.atoms), "a"),
         *(positions, "fix"),
         *(cell, "fcx"),

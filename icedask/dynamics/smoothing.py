@@ -111,7 +111,7 @@ def _smoothed(data: da.Array, window: int, order: int) -> da.Array:
     return da.blockwise(
         partial(_smooth_block, halo=halo, window=window, order=order),
         index,
-        da.arange(n_frames, chunks=(data.chunks[0],)),
+        da.from_array(np.arange(n_frames), chunks=(data.chunks[0],)),
         "f",
         windows,
         index,

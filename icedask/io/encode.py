@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from dask.delayed import Delayed
 
 from icedask.compute import run_tasks
 from icedask.errors import InputError, StoreError
+from icedask.graphs import delayed_waves
 from icedask.io.arrays import (
     check_format,
     consolidate,
@@ -43,6 +45,7 @@ from icedask.io.lock import LOCK_FILE, locked
 from icedask.io.provenance import canonical, fingerprint, frame_digest, joined_digest
 from icedask.io.regions import disk_errors
 from icedask.model import check_cells, check_elements, check_trajectory
+from icedask.progress import FOLDER, reporting
 from icedask.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 
 TRAJECTORY = "trajectory"
@@ -127,7 +130,7 @@ def prepare(store: Path) -> None:
     others = sorted(
         name
         for name in os.listdir(store)
-        if name not in (LOCK_FILE, STAGING) and not name.endswith(".partial")
+        if name not in (LOCK_FILE, STAGING, FOLDER) and not name.endswith(".partial")
     )
     if others and not (store / "zarr.json").exists():
         raise StoreError(
@@ -139,11 +142,11 @@ def prepare(store: Path) -> None:
 
 
 def clear(store: Path) -> None:
-    """Delete everything in the folder of a store but its lock.
+    """Delete everything in the folder of a store but its lock and the reports of progress.
 
     The root's metadata goes last: until then the folder is a store, which can be cleared again.
     """
-    names = [name for name in os.listdir(store) if name not in (LOCK_FILE, "zarr.json")]
+    names = [name for name in os.listdir(store) if name not in (LOCK_FILE, FOLDER, "zarr.json")]
     for name in names:
         path = store / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -257,8 +260,8 @@ def encode_block(
     for name, values in arrays.items():
         write_region(root / TRAJECTORY / name, (start,) + (0,) * (values.ndim - 1), values)
     target = sidecar(root, index)
-    partial = target.with_suffix(".partial")
-    with partial.open("wb") as file:
+    unfinished = target.with_suffix(".partial")
+    with unfinished.open("wb") as file:
         np.savez(
             file,
             cell=block.cell,
@@ -268,16 +271,16 @@ def encode_block(
             origin=np.zeros((0, 3)) if block.cell_origin is None else block.cell_origin,
             digests=np.array([frame_digest(frame) for frame in block.positions]),
         )
-    partial.replace(target)
+    unfinished.replace(target)
 
 
-def run_blocks(store: Path, plan: TrajectoryPlan, tasks: Mapping[int, Delayed]) -> None:
-    """Encode the blocks that are not done yet."""
+def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]) -> None:
+    """Encode the blocks that are not done yet, each by the task that `task` makes of its index."""
     remove_partial_files(store / TRAJECTORY)
     remove_partial_files(store / STAGING)
-    missing = [task for index, task in tasks.items() if not sidecar(store, index).exists()]
+    missing = [index for index in range(plan.n_blocks) if not sidecar(store, index).exists()]
     with disk_errors(store):
-        run_tasks(missing, "ingest")
+        run_tasks(delayed_waves(map(task, missing)), len(missing), "ingest")
 
 
 def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
@@ -371,7 +374,7 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
         attrs={"source": "dataset", "column_units": ", ".join(sorted(units)) or "unknown"},
     )
     make_folder(store)
-    with locked(store):
+    with locked(store), reporting(store, "save"):
         if (store / "zarr.json").exists():
             check_results_belong(store, fingerprint(ds)[1])
         status = existing_status(store, plan.identity)
@@ -379,28 +382,26 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
             (store / STAGING).mkdir(exist_ok=True)
             if status == "absent":
                 begin(store, plan)
-            run_blocks(store, plan, _dataset_tasks(ds, store, plan, columns))
+            run_blocks(store, plan, partial(_dataset_task, ds, store, plan, columns))
             finalise(store, plan)
         conclude(store)
 
 
-def _dataset_tasks(
-    ds: xr.Dataset, store: Path, plan: TrajectoryPlan, columns: Sequence[str]
-) -> dict[int, Delayed]:
-    tasks = {}
-    encode = delayed(encode_block, pure=False)
-    for index in range(plan.n_blocks):
-        frames = plan.block(index)
-        part = ds.isel({FRAME: slice(frames.start, frames.stop)})
-        block = delayed(FrameBlock)(
-            positions=part["positions"].data,
-            cell=part["cell"].values,
-            pbc=part["pbc"].values,
-            time=part["time"].values,
-            step=part["step"].values,
-            cell_origin=part["cell_origin"].values if "cell_origin" in part else None,
-            columns={name: part[name].data for name in columns},
-        )
-        pbc = ds["pbc"].values.tolist()
-        tasks[index] = encode(block, str(store), index, frames.start, pbc, "the Dataset")
-    return tasks
+def _dataset_task(
+    ds: xr.Dataset, store: Path, plan: TrajectoryPlan, columns: Sequence[str], index: int
+) -> Delayed:
+    frames = plan.block(index)
+    part = ds.isel({FRAME: slice(frames.start, frames.stop)})
+    block = delayed(FrameBlock)(
+        positions=part["positions"].data,
+        cell=part["cell"].values,
+        pbc=part["pbc"].values,
+        time=part["time"].values,
+        step=part["step"].values,
+        cell_origin=part["cell_origin"].values if "cell_origin" in part else None,
+        columns={name: part[name].data for name in columns},
+    )
+    pbc = ds["pbc"].values.tolist()
+    return delayed(encode_block, pure=False)(
+        block, str(store), index, frames.start, pbc, "the Dataset"
+    )

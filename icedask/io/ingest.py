@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask import delayed
+from dask.delayed import Delayed
 
 from icedask.errors import InputError
 from icedask.io.arrays import group_attrs
@@ -45,6 +46,7 @@ from icedask.io.sources import (
     open_source,
 )
 from icedask.model import select_in_universe, selected_indices, trajectory
+from icedask.progress import reporting
 
 logger = logging.getLogger("icedask")
 
@@ -270,7 +272,8 @@ def ingest(
         if existing_status(path, identity, overwrite=overwrite) != "other":
             _run(job, path, created)
         else:
-            _replace(job, path)
+            with reporting(path, "ingest"):
+                _replace(job, path)
         shutil.rmtree(_beside(path), ignore_errors=True)
     return open_trajectory(path)
 
@@ -300,7 +303,8 @@ class _Job(NamedTuple):
 
 def _run(job: _Job, store: Path, created: bool) -> None:
     try:
-        _ingest(job, store)
+        with reporting(store, "ingest"):
+            _ingest(job, store)
     except InputError:
         _remove_half(store, created)
         raise
@@ -349,21 +353,22 @@ def _ingest(job: _Job, store: Path) -> None:
         begin(store, plan)
     logger.info("%s", _summary(plan, store, blocks_done(store)))
     encode = delayed(_encode, pure=False)
-    shared = delayed(source)
-    tasks = {}
-    for index in range(plan.n_blocks):
+    shared, kept = delayed(source), delayed(indices)
+
+    def task(index: int) -> Delayed:
         block = plan.block(index)
-        tasks[index] = encode(
+        return encode(
             shared,
             chosen[block.start : block.stop].tolist(),
-            indices,
+            kept,
             str(store),
             index,
             block.start,
             first.pbc.tolist(),
             list(plan.columns),
         )
-    run_blocks(store, plan, tasks)
+
+    run_blocks(store, plan, task)
     if [file_identity(file) for file in job.files] != job.identity["files"]:
         raise InputError(
             f"{plan.attrs['source']}: changed while it was read; ingest it when the simulation has "

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
-from dask import delayed
-from dask.delayed import Delayed
+from dask._task_spec import Task, TaskRef
 
-from icedask.compute import optimize_together, run_tasks
+from icedask.compute import run_tasks
 from icedask.errors import InputError, StoreError
+from icedask.graphs import Key, LazyGraph, Wave, Waves, block_key, cut
 from icedask.io.arrays import create_array, remove_partial_files, shard_path, write_region
 from icedask.variables import ATOM, FRAME
 
@@ -161,63 +162,128 @@ def write_missing(targets: Sequence[Target], store: Path, description: str) -> N
     description
         For the progress bar.
     """
-    lazy = [lazy_variables(target.ds) for target in targets]
-    optimized = iter(optimize_together([a.data for v in lazy for a in v.values()]))
-    tasks: list[Delayed] = []
-    for target, variables in zip(targets, lazy, strict=True):
+    lazy = [target for target in map(_lazy, targets) if target.arrays]
+    for target in targets:
         remove_partial_files(target.group)
-        arrays = {name: next(optimized) for name in variables}
-        if arrays:
-            tasks += _missing_tasks(arrays, target)
+    missing = [_missing_blocks(number, target) for number, target in enumerate(lazy)]
+    if not any(map(len, missing)):
+        return
+    # In the order of frames, whatever their target: what shares work is in one wave.
+    blocks = np.concatenate(missing)
+    blocks = blocks[np.argsort(blocks[:, 0], kind="stable")]
+    graph = LazyGraph([array for target in lazy for array in target.arrays.values()])
     with disk_errors(store):
-        run_tasks(tasks, description)
+        run_tasks(_writing_waves(blocks, lazy, graph), len(blocks), description)
 
 
-def _missing_tasks(arrays: Mapping[str, da.Array], target: Target) -> Iterator[Delayed]:
-    grids = [array.to_delayed(optimize_graph=False) for array in arrays.values()]
-    first = next(iter(arrays.values()))
-    grid = grids[0].shape[:2]
-    if any(other.shape[:2] != grid for other in grids):
-        raise InputError("the variables of one Dataset must share the dimensions frame and atom")
-    edges = [_starts(chunks) for chunks in first.chunks[:2]]
-    write = delayed(_write_blocks, pure=False)
-    tails = [(0,) * (array.ndim - len(grid)) for array in arrays.values()]
-    for index in product(*map(range, grid)):
-        paths = [
-            shard_path(target.group / name, (*index, *tail))
-            for name, tail in zip(arrays, tails, strict=True)
+class _Lazy(NamedTuple):
+    """The lazy variables of a target, and where their blocks begin along frame and atom."""
+
+    arrays: dict[str, da.Array]
+    edges: list[npt.NDArray[np.int64]]
+    group: Path
+    keepbits: int | None
+
+    def keys(self, index: Sequence[int]) -> list[Key]:
+        """Return the keys of the blocks of all variables."""
+        return [block_key(array, index) for array in self.arrays.values()]
+
+    def task(self, key: Key, index: Sequence[int]) -> Task:
+        """Return the task that writes the blocks of all variables."""
+        start = [int(edge[i]) for edge, i in zip(self.edges, index, strict=True)]
+        starts = [
+            (*start, *(0 for _ in range(array.ndim - len(start)))) for array in self.arrays.values()
         ]
-        if all(path.exists() for path in paths):
-            continue
-        start = [edge[i] for edge, i in zip(edges, index, strict=True)]
-        blocks = [g[(*index, *tail)] for g, tail in zip(grids, tails, strict=True)]
-        starts = [(*start, *tail) for tail in tails]
-        yield write(str(target.group), list(arrays), starts, target.keepbits, *blocks)
+        blocks = [TaskRef(one) for one in self.keys(index)]
+        group, names = str(self.group), list(self.arrays)
+        return Task(key, _write_blocks, group, names, starts, self.keepbits, *blocks)
 
 
-def block_task(target: Target, index: Sequence[int]) -> Delayed:
-    """Return the task that computes and writes one block alone.
+def _lazy(target: Target) -> _Lazy:
+    arrays = {name: array.data for name, array in lazy_variables(target.ds).items()}
+    grids = {array.numblocks[:2] for array in arrays.values()}
+    if len(grids) > 1:
+        raise InputError("the variables of one Dataset must share the dimensions frame and atom")
+    first = next(iter(arrays.values()), None)
+    edges = [] if first is None else [_starts(chunks) for chunks in first.chunks[:2]]
+    return _Lazy(arrays, edges, target.group, target.keepbits)
+
+
+def _missing_blocks(number: int, target: _Lazy) -> npt.NDArray[np.int64]:
+    """Return first frame, number of the target and index of each block that is not on disk."""
+    grid = [len(edge) for edge in target.edges]
+    missing = np.ones(grid, bool)
+    for first in range(grid[0]):
+        # A look at the folder saves one at each file, which takes long on a parallel file system.
+        if all((target.group / name / "c" / str(first)).exists() for name in target.arrays):
+            for rest in np.ndindex(*grid[1:]):
+                missing[(first, *rest)] = not _is_written(target, (first, *rest))
+    index = np.argwhere(missing)
+    wide = np.zeros((len(index), 2), np.int64)
+    wide[:, : index.shape[1]] = index
+    starts = target.edges[0][index[:, 0]]
+    return np.column_stack([starts, np.full(len(index), number), wide])
+
+
+def _is_written(target: _Lazy, index: Sequence[int]) -> bool:
+    return all(
+        shard_path(target.group / name, block_key(array, index)[1:]).exists()
+        for name, array in target.arrays.items()
+    )
+
+
+def _writing_waves(
+    blocks: npt.NDArray[np.int64], targets: Sequence[_Lazy], graph: LazyGraph
+) -> Iterator[Wave]:
+    def place(row: npt.NDArray[np.int64]) -> tuple[_Lazy, list[int]]:
+        target = targets[row[1]]
+        return target, row[2 : 2 + len(target.edges)].tolist()
+
+    def keys(row: npt.NDArray[np.int64]) -> list[Key]:
+        target, index = place(row)
+        return target.keys(index)
+
+    waves = Waves(graph)
+    for rows in cut(blocks, keys, graph):
+        tasks = []
+        for row in rows:
+            target, index = place(row)
+            tasks.append(target.task((f"write-{target.group.name}", *index), index))
+        yield waves.wave([key for row in rows for key in keys(row)], tasks)
+
+
+def block_waves(target: Target, chosen: Sequence[Sequence[int]]) -> list[Wave]:
+    """Return for each of some blocks what computes and writes it alone.
 
     Parameters
     ----------
     target
-        Where the block belongs.
-    index
-        Of the block along the first two dimensions.
+        Where the blocks belong.
+    chosen
+        Index of each along the first two dimensions.
     """
-    variables = lazy_variables(target.ds)
-    tails = [(0,) * (array.ndim - len(index)) for array in variables.values()]
-    arrays = [
-        array.data.blocks[(*index, *tail)]
-        for array, tail in zip(variables.values(), tails, strict=True)
+    lazy = _lazy(target)
+    waves = Waves(LazyGraph(list(lazy.arrays.values())))
+    return [
+        waves.wave(lazy.keys(index), [lazy.task((f"write-{target.group.name}", *index), index)])
+        for index in chosen
     ]
-    edges = [_starts(chunks) for chunks in next(iter(variables.values())).data.chunks]
-    start = [edge[i] for edge, i in zip(edges, index, strict=False)]
-    blocks = [array.to_delayed(optimize_graph=False).item() for array in optimize_together(arrays)]
-    starts = [(*start, *tail) for tail in tails]
-    write = delayed(_write_blocks, pure=False)
-    return write(str(target.group), list(variables), starts, target.keepbits, *blocks)
 
 
-def _starts(chunks: Sequence[int]) -> list[int]:
-    return [0, *np.cumsum(chunks)[:-1].tolist()]
+def shards_done(group: Path) -> tuple[int, int]:
+    """Return how many shards of the arrays of a group are on disk, and how many there will be."""
+    done = total = 0
+    for path in sorted(group.glob("*/zarr.json")):
+        array = zarr.open_array(str(path.parent), mode="r")
+        if array.shards is None:
+            continue
+        total += math.prod(
+            math.ceil(size / shard) for size, shard in zip(array.shape, array.shards, strict=True)
+        )
+        for _, _, names in os.walk(path.parent / "c"):
+            done += sum(not name.endswith(".partial") for name in names)
+    return done, total
+
+
+def _starts(chunks: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(chunks)[:-1]]).astype(np.int64)

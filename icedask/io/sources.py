@@ -16,6 +16,7 @@ from dask import delayed
 
 from icedask.compute import run_tasks
 from icedask.errors import InputError
+from icedask.graphs import delayed_waves
 from icedask.io.ase import AseFile
 from icedask.io.elements import ElementMap
 from icedask.io.frames import FrameBlock, Source, join_blocks
@@ -232,7 +233,8 @@ def open_source(
         files = [open_file(paths[0], options, scratch)]
     else:
         opener = delayed(open_file, pure=False)
-        files = run_tasks([opener(path, options, scratch) for path in paths], "index")
+        tasks = (opener(path, options, scratch) for path in paths)
+        files = run_tasks(delayed_waves(tasks, values=True), len(paths), "index")
     atoms = files[0].atoms()
     table: list[tuple[int, int]] = []
     last: tuple[int, float] | None = None

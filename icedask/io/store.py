@@ -38,6 +38,7 @@ from icedask.io.regions import (
     uniform_blocks,
     write_missing,
 )
+from icedask.progress import reporting
 from icedask.variables import with_attrs
 
 logger = logging.getLogger("icedask")
@@ -197,7 +198,7 @@ def _save_results(
             )
     _check_label(label)
     make_folder(path)
-    with locked(path), disk_errors(path):
+    with locked(path), reporting(path, "save"), disk_errors(path):
         if not (path / "zarr.json").exists():
             create_root(path)
         for record in records:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask import delayed
 
-from icedask.compute import run_tasks
+from icedask.compute import wave_results
 from icedask.errors import InputError
+from icedask.graphs import Key, LazyGraph, Wave, Waves, block_key, cut
 
 # Rows converted to float64 at a time: about a MB for a few hundred features, which stays in cache.
 CACHED_ROWS = 512
@@ -70,7 +71,7 @@ def _block_moments(block: npt.NDArray[np.floating]) -> npt.NDArray[np.object_]:
     return result
 
 
-def _merge_cells(cells: Sequence[npt.NDArray[np.object_]]) -> npt.NDArray[np.object_]:
+def _merge_cells(*cells: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
     result = np.empty((1, 1), object)
     result[0, 0] = merge([cell[0, 0] for cell in cells])
     return result
@@ -91,14 +92,27 @@ def moments(features: da.Array, description: str) -> Moments:
     partial = da.blockwise(
         _block_moments, "fa", features, "fak", concatenate=True, meta=np.empty((0, 0), object)
     )
-    level = list(partial.to_delayed().ravel())
-    first = level
-    while len(level) > 1:
-        level = [
-            delayed(_merge_cells)(level[start : start + _FAN_IN])
-            for start in range(0, len(level), _FAN_IN)
-        ]
-    result = run_tasks(first, description, result=level[0])[0, 0]
+    result: Moments | None = None
+    for cells in wave_results(_waves(partial), math.prod(partial.numblocks), description):
+        # In the order of the waves: the same blocks give the same bits, whichever ends first.
+        found = [cell[0, 0] for cell in cells]
+        result = merge(found if result is None else [result, *found])
+    if result is None:
+        raise InputError("fit: expected at least two rows without NaN, found no rows")
     if result.n < 2:
         raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
     return result
+
+
+def _waves(partial: da.Array) -> Iterator[Wave]:
+    """Yield waves that each reduce the moments of their blocks to one."""
+    graph = LazyGraph([partial])
+    waves = Waves(graph)
+    blocks = np.array(list(np.ndindex(*partial.numblocks)))
+
+    def keys(row: npt.NDArray[np.int64]) -> list[Key]:
+        return [block_key(partial, row.tolist())]
+
+    for rows in cut(blocks, keys, graph):
+        level = [key for row in rows for key in keys(row)]
+        yield waves.reduced(level, _merge_cells, _FAN_IN)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
-from dask import delayed
+from dask._task_spec import Task, TaskRef
 
 from icedask.compute import run_tasks
+from icedask.graphs import Key, LazyGraph, Wave, Waves, block_key, cut
 
 
 class Sample(NamedTuple):
@@ -67,20 +69,44 @@ def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
         Of the choice.
     """
     chosen = draw(features.shape[0], features.shape[1], size, seed)
-    blocks = features.to_delayed()[:, :, 0]
     frame_edges = np.concatenate([[0], np.cumsum(features.chunks[0])])
     atom_edges = np.concatenate([[0], np.cumsum(features.chunks[1])])
-    frame_block = np.searchsorted(frame_edges, chosen[:, 0], side="right") - 1
-    atom_block = np.searchsorted(atom_edges, chosen[:, 1], side="right") - 1
-    tasks, places = [], []
-    for i, j in np.unique(np.stack([frame_block, atom_block], axis=1), axis=0):
-        place = np.flatnonzero((frame_block == i) & (atom_block == j))
-        frame = chosen[place, 0] - frame_edges[i]
-        atom = chosen[place, 1] - atom_edges[j]
-        tasks.append(delayed(_take)(blocks[i, j], frame, atom))
-        places.append(place)
+    block = np.stack(
+        [
+            np.searchsorted(frame_edges, chosen[:, 0], side="right") - 1,
+            np.searchsorted(atom_edges, chosen[:, 1], side="right") - 1,
+        ],
+        axis=1,
+    )
+    within = chosen - np.stack([frame_edges[block[:, 0]], atom_edges[block[:, 1]]], axis=1)
+    # Blocks in order, and of each the rows that are in it.
+    blocks, inverse = np.unique(block, axis=0, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    ends = np.cumsum(np.bincount(inverse, minlength=len(blocks)))
+    places = np.split(order, ends[:-1])
     rows = np.empty((len(chosen), features.shape[2]))
-    for place, part in zip(places, run_tasks(tasks, "sample"), strict=True):
+    parts = run_tasks(_waves(features, blocks, [within[p] for p in places]), len(blocks), "sample")
+    for place, part in zip(places, parts, strict=True):
         rows[place] = part
     finite = np.isfinite(rows).all(axis=1)
     return Sample(rows[finite], chosen[finite, 0], chosen[finite, 1])
+
+
+def _waves(
+    features: da.Array, blocks: npt.NDArray[np.int64], rows: Sequence[npt.NDArray[np.int64]]
+) -> Iterator[Wave]:
+    """Yield waves of the tasks that take the given rows of each block."""
+    graph = LazyGraph([features])
+    waves = Waves(graph)
+
+    def keys(block: npt.NDArray[np.int64]) -> list[Key]:
+        return [block_key(features, block.tolist())]
+
+    number = 0
+    for some in cut(blocks, keys, graph):
+        needed = [key for block in some for key in keys(block)]
+        tasks = []
+        for key in needed:
+            tasks.append(Task(("take", number), _take, TaskRef(key), *rows[number].T))
+            number += 1
+        yield waves.wave(needed, tasks, values=True)

@@ -2,7 +2,7 @@
 
     python -m icedask.sizing.child FOLDER LAUNCHED
 
-The folder holds the pickled tasks, the first of them to warm up with; LAUNCHED is the monotonic
+The folder holds the pickled blocks to compute, the first of them to warm up with; LAUNCHED is the monotonic
 clock when the process was started. What was measured is left in the folder.
 """
 
@@ -14,15 +14,14 @@ import sys
 import time
 from pathlib import Path
 
-import dask
-
 # A worker holds the modules of distributed, so the process that stands for one holds them too.
 import distributed  # noqa: F401
-from dask.delayed import Delayed
+from dask.local import get_sync
 
 from icedask.errors import IcedaskError
+from icedask.graphs import Wave
 
-TASKS, RESULT = "tasks.pickle", "measured.json"
+WAVES, RESULT = "waves.pickle", "measured.json"
 # Seconds of a block beyond which no further one is measured.
 LONG = 30.0
 
@@ -36,20 +35,20 @@ def peak_bytes() -> int:
     return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 
 
-def timed(task: Delayed) -> dict[str, float]:
-    """Run one task in this thread and return its times."""
+def timed(wave: Wave) -> dict[str, float]:
+    """Compute one block in this thread and return its times."""
     wall, cpu = time.perf_counter(), time.process_time()
-    dask.compute(task, scheduler="synchronous")
+    get_sync(dict(wave.graph), list(wave.tasks))
     return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
 
 
-def measure(tasks: list[Delayed], launched: float) -> dict[str, object]:
-    """Run the first task to compile and to load what is compiled, then time the others."""
-    warm = timed(tasks[0])["seconds"]
+def measure(waves: list[Wave], launched: float) -> dict[str, object]:
+    """Compute the first block to compile and to load what is compiled, then time the others."""
+    warm = timed(waves[0])["seconds"]
     ready = time.monotonic() - launched
     blocks: list[dict[str, float]] = []
-    for task in tasks[1:]:
-        blocks.append(timed(task))
+    for wave in waves[1:]:
+        blocks.append(timed(wave))
         if max(warm, blocks[-1]["seconds"]) > LONG:
             break
     # Of the first block, what the work itself takes is no part of the start.
@@ -60,9 +59,9 @@ def measure(tasks: list[Delayed], launched: float) -> dict[str, object]:
 def main() -> None:
     """Measure, or say in one line why not."""
     folder, launched = Path(sys.argv[1]), float(sys.argv[2])
-    tasks = pickle.loads((folder / TASKS).read_bytes())
+    waves = pickle.loads((folder / WAVES).read_bytes())
     try:
-        result = measure(tasks, launched)
+        result = measure(waves, launched)
     except (IcedaskError, OSError) as error:
         sys.exit(str(error))
     (folder / RESULT).write_text(json.dumps(result))

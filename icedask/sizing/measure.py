@@ -18,12 +18,13 @@ import numpy as np
 import xarray as xr
 
 from icedask.errors import ComputeError
+from icedask.graphs import Wave
 from icedask.io.arrays import create_root, shard_path
 from icedask.io.catalog import bytes_on_disk
 from icedask.io.provenance import Record
-from icedask.io.regions import Target, block_task, lazy_variables
+from icedask.io.regions import Target, block_waves, lazy_variables
 from icedask.io.store import begin_run, run_path
-from icedask.sizing.child import RESULT, TASKS
+from icedask.sizing.child import RESULT, WAVES
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,14 @@ def measure(
         group = store / run_path(record)
         fixed = bytes_on_disk(group)
         target = Target(ds, group, precision)
-        tasks = [block_task(target, index) for index in chosen]
+        waves = block_waves(target, chosen)
         # The first one twice: to warm up, and to be measured.
-        found = _run_child(Path(name), [tasks[0], *tasks])
+        found = _run_child(Path(name), [waves[0], *waves])
         blocks = tuple(
             MeasuredBlock(index, **times, **_sizes(target, index))
             for index, times in zip(chosen, found.pop("blocks"), strict=False)
         )
-    return Measured(blocks, **found, fixed_bytes=fixed, tasks_per_block=len(tasks[0].dask))
+    return Measured(blocks, **found, fixed_bytes=fixed, tasks_per_block=len(waves[0].graph))
 
 
 def _sizes(target: Target, index: tuple[int, ...]) -> dict[str, int]:
@@ -116,10 +117,10 @@ def _sizes(target: Target, index: tuple[int, ...]) -> dict[str, int]:
     return {"bytes": values, "written_bytes": written}
 
 
-def _run_child(folder: Path, tasks: Sequence[object]) -> dict:
+def _run_child(folder: Path, waves: Sequence[Wave]) -> dict:
     import distributed  # noqa: F401  its configuration holds the environment of workers
 
-    (folder / TASKS).write_bytes(cloudpickle.dumps(tasks))
+    (folder / WAVES).write_bytes(cloudpickle.dumps(waves))
     environment = {
         **os.environ,
         **{k: str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()},
