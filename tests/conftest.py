@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
@@ -47,7 +48,14 @@ def nothing_computes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def client() -> Iterator[object]:
+def workers() -> Iterator[Any]:
     """Two worker processes."""
-    with ice.connect("local", n_workers=2, memory_limit="2GB") as client:
+    with ice.connect("local", n_workers=2, memory_limit="2GB", set_as_default=False) as client:
         yield client
+
+
+@pytest.fixture
+def client(workers: Any) -> Iterator[Any]:
+    """Two worker processes, whose client is the active one during the test."""
+    with workers.as_current():
+        yield workers

@@ -2,8 +2,8 @@
 
     python -m icedask.sizing.child FOLDER LAUNCHED
 
-The folder holds the pickled blocks to compute, the first of them to warm up with; LAUNCHED is the monotonic
-clock when the process was started. What was measured is left in the folder.
+The folder holds the pickled blocks to compute, the first of them to warm up with; LAUNCHED is the
+monotonic clock when the process was started. What was measured is left in the folder.
 """
 
 from __future__ import annotations
