@@ -14,7 +14,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from icedask.errors import ComputeError
 from icedask.graphs import Wave
-from icedask.progress import stage
+from icedask.reports import stage
 
 _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0

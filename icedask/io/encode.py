@@ -45,7 +45,7 @@ from icedask.io.lock import LOCK_FILE, locked
 from icedask.io.provenance import canonical, fingerprint, frame_digest, joined_digest
 from icedask.io.regions import disk_errors
 from icedask.model import check_cells, check_elements, check_trajectory
-from icedask.progress import FOLDER, reporting
+from icedask.reports import FOLDER, reporting
 from icedask.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 
 TRAJECTORY = "trajectory"

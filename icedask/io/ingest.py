@@ -46,7 +46,7 @@ from icedask.io.sources import (
     open_source,
 )
 from icedask.model import select_in_universe, selected_indices, trajectory
-from icedask.progress import reporting
+from icedask.reports import reporting
 
 logger = logging.getLogger("icedask")
 

@@ -38,7 +38,7 @@ from icedask.io.regions import (
     uniform_blocks,
     write_missing,
 )
-from icedask.progress import reporting
+from icedask.reports import reporting
 from icedask.variables import with_attrs
 
 logger = logging.getLogger("icedask")

@@ -17,7 +17,7 @@ from ase.build import bulk
 from killing import run
 
 import icedask as ice
-from icedask import progress
+from icedask import reports
 from icedask.io import chunks, regions
 
 
@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Path:
     crystal = bulk("Cu", cubic=True) * (2, 2, 2)
     path = tmp_path / "cu.zarr"
     ice.save(ice.from_ase([crystal] * 8), path)
-    shutil.rmtree(path / progress.FOLDER)
+    shutil.rmtree(path / reports.FOLDER)
     return path
 
 
@@ -37,31 +37,31 @@ def describe(store: Path) -> None:
 
 def test_report_of_a_save(store: Path) -> None:
     describe(store)
-    (report,) = progress.progress(store)["reports"]
+    (report,) = reports.progress(store)["reports"]
     assert (report["what"], report["state"], report["error"]) == ("save", "complete", None)
     assert report["pid"] == os.getpid()
     (stage,) = report["stages"]
     assert stage["description"] == "coordination"
     assert stage["done"] == stage["total"] == 4
-    (path,) = (store / progress.FOLDER).iterdir()
+    (path,) = (store / reports.FOLDER).iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert progress.progress(store)["unfinished"] == []
-    text = progress.progress_text(store)
+    assert reports.progress(store)["unfinished"] == []
+    text = reports.progress_text(store)
     assert text.startswith("save: complete after") and "4/4 (100 %)  coordination" in text
 
 
 def test_a_complete_run_reports_nothing(store: Path) -> None:
     describe(store)
     describe(store)
-    assert len(progress.progress(store)["reports"]) == 1
+    assert len(reports.progress(store)["reports"]) == 1
 
 
 def test_nested_computations_are_one_report(store: Path) -> None:
-    with progress.reporting(store, "phases"):
+    with reports.reporting(store, "phases"):
         trj = ice.open_trajectory(store)
         soap = ice.soap(trj, r_cut=3.0, n_max=2, l_max=1)
         ice.save(ice.PCA(1).fit_transform(soap), store)
-    (report,) = progress.progress(store)["reports"]
+    (report,) = reports.progress(store)["reports"]
     assert report["what"] == "phases"
     assert [stage["description"] for stage in report["stages"]] == ["PCA fit", "pca"]
 
@@ -71,15 +71,15 @@ def test_failure_and_interrupt(store: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (RuntimeError("no\nluck"), "failed"),
         (KeyboardInterrupt(), "interrupted"),
     ):
-        with pytest.raises(type(error)), progress.reporting(store, "try"):
-            with progress.stage("work", 2) as advance:
+        with pytest.raises(type(error)), reports.reporting(store, "try"):
+            with reports.stage("work", 2) as advance:
                 advance(1)
             raise error
-        report = next(one for one in progress.progress(store)["reports"] if one["state"] == state)
+        report = next(one for one in reports.progress(store)["reports"] if one["state"] == state)
         assert report["stages"][0]["done"] == 1
         if state == "failed":
             assert report["error"] == "no\nluck"
-    assert "no\n  luck" in progress.progress_text(store)
+    assert "no\n  luck" in reports.progress_text(store)
 
 
 def describe_and_die(store: Path) -> None:
@@ -96,34 +96,34 @@ def describe_and_die(store: Path) -> None:
 def test_killed(store: Path) -> None:
     code, _ = run(describe_and_die, store)
     assert code == -signal.SIGKILL
-    found = progress.progress(store)
+    found = reports.progress(store)
     (left,) = found["unfinished"]
     assert left["id"].startswith("coordination-")
     assert (left["done"], left["total"]) == (1, 4)
-    (path,) = (store / progress.FOLDER).glob("*.json")
+    (path,) = (store / reports.FOLDER).glob("*.json")
     report = json.loads(path.read_text())
     assert report["state"] == "running"
     report["updated"] -= 61
     path.write_text(json.dumps(report))
-    (report,) = progress.progress(store)["reports"]
+    (report,) = reports.progress(store)["reports"]
     assert report["state"] == "silent"
-    assert "silent" in progress.progress_text(store)
-    assert f"1/4 (25 %)  {left['id']}" in progress.progress_text(store)
+    assert "silent" in reports.progress_text(store)
+    assert f"1/4 (25 %)  {left['id']}" in reports.progress_text(store)
 
 
 def test_sign_of_life_without_any_finished_task(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "_WRITE_SECONDS", 0.05)
-    monkeypatch.setattr(progress, "_BEAT_SECONDS", 0.05)
-    with progress.reporting(store, "long"), progress.stage("work", 10) as advance:
+    monkeypatch.setattr(reports, "_WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(reports, "_BEAT_SECONDS", 0.05)
+    with reports.reporting(store, "long"), reports.stage("work", 10) as advance:
         advance(4)
         seen = set()
         deadline = time.monotonic() + 30
         while len(seen) < 3 and time.monotonic() < deadline:
-            seen.add(progress.progress(store)["reports"][0]["updated"])
+            seen.add(reports.progress(store)["reports"][0]["updated"])
             time.sleep(0.05)
-        report = progress.progress(store)["reports"][0]
+        report = reports.progress(store)["reports"][0]
     assert len(seen) >= 3
     assert report["state"] == "running" and report["stages"][0]["done"] == 4
 
@@ -131,7 +131,7 @@ def test_sign_of_life_without_any_finished_task(
 def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
-    current = progress._Stage("work", 1000)
+    current = reports._Stage("work", 1000)
     for _ in range(200):
         now[0] += 1
         current.add(1)
@@ -140,23 +140,22 @@ def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         current.add(3)
     assert current.as_dict()["rate"] == pytest.approx(3, rel=0.05)
     report: dict[str, Any] = {"state": "running", "updated": now[0], "stages": [current.as_dict()]}
-    judged = progress._judged(report, now[0])
+    judged = reports._judged(report, now[0])
     assert judged["stages"][0]["eta"] == pytest.approx((1000 - 380) / 3, rel=0.05)
 
 
 def test_a_report_that_cannot_be_written_disturbs_nothing(store: Path) -> None:
-    (store / progress.FOLDER).write_text("in the way")
+    (store / reports.FOLDER).write_text("in the way")
     describe(store)
     assert (ice.list_runs(store)["status"] == "complete").all()
-    assert progress.progress(store)["reports"] == []
+    assert reports.progress(store)["reports"] == []
 
 
 def test_only_the_newest_are_kept(store: Path) -> None:
-    for number in range(progress._KEPT + 3):
-        with progress.reporting(store, f"number {number}"), progress.stage("work", 1) as advance:
+    for number in range(reports._KEPT + 3):
+        with reports.reporting(store, f"number {number}"), reports.stage("work", 1) as advance:
             advance(1)
-    reports = progress.progress(store)["reports"]
-    assert len(reports) == progress._KEPT
+    assert len(reports.progress(store)["reports"]) == reports._KEPT
 
 
 def test_lines_of_the_log_without_a_terminal(
@@ -164,7 +163,7 @@ def test_lines_of_the_log_without_a_terminal(
 ) -> None:
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    with caplog.at_level("INFO", "icedask"), progress.stage("work", 100) as advance:
+    with caplog.at_level("INFO", "icedask"), reports.stage("work", 100) as advance:
         for _ in range(100):
             now[0] += 2
             advance(1)
@@ -174,10 +173,10 @@ def test_lines_of_the_log_without_a_terminal(
 
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(ice.StoreError, match="no such store"):
-        progress.progress(tmp_path / "none.zarr")
+        reports.progress(tmp_path / "none.zarr")
 
 
 def test_nothing_to_say(store: Path) -> None:
-    assert "nothing was computed" in progress.progress_text(store)
+    assert "nothing was computed" in reports.progress_text(store)
     assert np.isfinite(ice.open_trajectory(store)["positions"]).all()
     assert regions.shards_done(store / "trajectory") == (1, 1)
