@@ -14,7 +14,7 @@ _NAMES = {
     "InputError": "icedask.errors",
     "StoreError": "icedask.errors",
     "IcedaskError": "icedask.errors",
-    "connect": "icedask.hpc",
+    "connect": "icedask.hpc.client",
     "describe": "icedask.descriptors.lazy",
     "bispectrum": "icedask.descriptors.bispectrum",
     "chill": "icedask.descriptors.chill",
@@ -44,6 +44,7 @@ _NAMES = {
     "open_run": "icedask.io.catalog",
     "open_trajectory": "icedask.io.catalog",
     "remove_run": "icedask.io.catalog",
+    "progress": "icedask.reports",
     "save": "icedask.io.store",
     "HDBSCAN": "icedask.learn.hdbscan",
     "PCA": "icedask.learn.pca",
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.voronoi import mass_density, voronoi
     from icedask.dynamics.smoothing import smooth
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
-    from icedask.hpc import connect
+    from icedask.hpc.client import connect
     from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run
     from icedask.io.ingest import ingest
     from icedask.io.interop import from_ase, from_mdanalysis, to_ase
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from icedask.learn.hdbscan import HDBSCAN
     from icedask.learn.pca import PCA
     from icedask.model import select
+    from icedask.reports import progress
     from icedask.sizing.plan import plan
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,7 @@ import xarray as xr
 
 import icedask as ice
 
+TEST_SLURM = Path(__file__).parents[1] / "deploy" / "test-slurm"
 DEMO_DUMP = Path(str(files("icedask") / "data" / "mw_nucleation.lammpstrj.gz"))
 DEMO_OPTIONS = {
     "units": "real",
@@ -59,3 +62,15 @@ def client(workers: Any) -> Iterator[Any]:
     """Two worker processes, whose client is the active one during the test."""
     with workers.as_current():
         yield workers
+
+
+@pytest.fixture(scope="session")
+def slurm() -> None:
+    """Skip, or fail where that is asked for, unless the test SLURM is up."""
+    found = subprocess.run([str(TEST_SLURM), "status"], capture_output=True, text=True, check=False)
+    if found.returncode == 0:
+        return
+    message = f"no SLURM: {(found.stderr or found.stdout).strip()}; start it: {TEST_SLURM} start"
+    if os.environ.get("ICEDASK_REQUIRE_SLURM"):
+        pytest.fail(message)
+    pytest.skip(message)

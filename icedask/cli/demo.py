@@ -14,11 +14,11 @@ from icedask.cli.common import common
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default="demo")
 @common
-def demo(folder: Path, profile: str, as_json: bool) -> None:
+def demo(folder: Path, profile: str, jobs: str | None, as_json: bool) -> None:
     """Run the main job on the shipped trajectory; results go to FOLDER (default: demo)."""
     from icedask.workflows.demo import demo as run_demo
 
-    with icedask.connect(profile):
+    with icedask.connect(profile, jobs=jobs):
         result = run_demo(folder)
     if as_json:
         click.echo(

@@ -56,6 +56,7 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
     def run(
         store: Path,
         profile: str,
+        jobs: str | None,
         as_json: bool,
         label: str | None,
         precision: int | None,
@@ -63,7 +64,7 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
     ) -> None:
         trj = icedask.open_trajectory(store)
         lazy = descriptor.function(trj, **options)
-        with icedask.connect(profile):
+        with icedask.connect(profile, jobs=jobs):
             saved = icedask.save(lazy, store, label=label, precision=precision)
         result = {
             "run_id": saved.attrs["run_id"],

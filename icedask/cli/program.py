@@ -9,11 +9,12 @@ import click
 import dask
 
 import icedask
+from icedask.cli.cluster import cluster, jobs, submit
 from icedask.cli.demo import demo
 from icedask.cli.describe import describe
 from icedask.cli.plan import plan
 from icedask.cli.simulate import simulate
-from icedask.cli.stores import info, ingest, remove
+from icedask.cli.stores import info, ingest, remove, watch
 from icedask.errors import IcedaskError
 
 
@@ -23,7 +24,19 @@ def cli() -> None:
     """Analyse molecular-dynamics trajectories of any size, in parallel."""
 
 
-for _command in (ingest, info, remove, describe, plan, simulate, demo):
+for _command in (
+    ingest,
+    info,
+    remove,
+    describe,
+    plan,
+    simulate,
+    demo,
+    cluster,
+    submit,
+    jobs,
+    watch,
+):
     cli.add_command(_command)
 
 
@@ -34,7 +47,9 @@ def main() -> None:
     # It speaks of optional readers at every start.
     logging.getLogger("MDAnalysis").setLevel(logging.ERROR)
     # Read by distributed when it is first imported, here and in the workers.
-    dask.config.set({"logging": {"distributed": "error"}})
+    # What becomes of a client's connection is said by the commands, in words.
+    levels = {"distributed": "error", "distributed.client": "critical"}
+    dask.config.set({"logging": levels})
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:

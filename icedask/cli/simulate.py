@@ -62,6 +62,7 @@ def simulate(
     show: bool,
     systems: tuple[str, ...],
     profile: str,
+    jobs: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -71,10 +72,8 @@ def simulate(
         return
     if recipe is None or out is None:
         raise click.UsageError("expected RECIPE and OUT, or --list to see what there is")
-    workers = {}
-    if profile == "local":
-        workers["n_workers"] = max(1, len(os.sched_getaffinity(0)) // max(options["cores"], 1))
-    with icedask.connect(profile, **workers):
+    workers = _workers(profile, max(options["cores"], 1))
+    with icedask.connect(profile, jobs=jobs, **workers):
         table = icedask.simulate.run(recipe, out, systems=list(systems) or None, **options)
     failed = table[table["status"] != "complete"]
     if as_json:
@@ -90,3 +89,21 @@ def simulate(
             "command runs these again from their last restart files; delete "
             "the store of one to start it anew"
         )
+
+
+def _workers(profile: str, cores: int) -> dict[str, Any]:
+    """Return the settings by which each worker has as many cores as a replica takes."""
+    if profile == "local":
+        return {"n_workers": max(1, len(os.sched_getaffinity(0)) // cores)}
+    if cores == 1 or "://" in profile or profile.endswith(".json"):
+        return {}
+    from icedask.hpc.profiles import load_profile, profile_names
+
+    if profile not in profile_names() and not profile.endswith((".yaml", ".yml")):
+        return {}
+    section = load_profile(profile).section
+    one_at_a_time = ["--nthreads", "1"]
+    return {
+        "processes": max(1, section["cores"] // cores),
+        "worker_extra_args": [*section["worker-extra-args"], *one_at_a_time],
+    }

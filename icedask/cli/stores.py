@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +69,16 @@ def _pbc(
 @click.option("--overwrite", is_flag=True, help="Replace a store that holds something else.")
 @common
 def ingest(
-    source: tuple[str, ...], store: Path, profile: str, as_json: bool, **options: Any
+    source: tuple[str, ...],
+    store: Path,
+    profile: str,
+    jobs: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Read trajectory files SOURCE into the new Zarr store STORE."""
     options["columns"] = options["columns"] or None
-    with icedask.connect(profile):
+    with icedask.connect(profile, jobs=jobs):
         ds = icedask.ingest(list(source), store, **options)
     sizes = {"store": str(store), "frames": ds.sizes["frame"], "atoms": ds.sizes["atom"]}
     time = f", {ds['time'].values[0]:g} to {ds['time'].values[-1]:g} ps"
@@ -136,3 +143,21 @@ def remove(store: Path, run: str) -> None:
     """Delete the run RUN (id or label) from STORE."""
     icedask.remove_run(store, run)
     click.echo(f"{store}: removed {run}")
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--follow", type=float, help="Show it again every so often, until all has ended. [s]")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
+def watch(store: Path, follow: float | None, as_json: bool) -> None:
+    """Show how far the computations of STORE are, from anywhere that sees it."""
+    from icedask.reports import progress_text
+
+    while True:
+        found = icedask.progress(store)
+        if sys.stdout.isatty() and follow:
+            click.clear()
+        click.echo(json.dumps(found) if as_json else progress_text(store))
+        if not follow or all(report["state"] != "running" for report in found["reports"]):
+            return
+        time.sleep(follow)

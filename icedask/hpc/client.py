@@ -1,0 +1,140 @@
+"""A Dask client for this machine, for a cluster that is up, or for jobs of a batch system."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import dask
+
+from icedask.errors import ComputeError, InputError
+from icedask.hpc.folders import cluster_folder, connection
+
+
+def connect(
+    profile: str = "local",
+    *,
+    jobs: int | str | tuple[int, int] | None = None,
+    name: str | None = None,
+    **overrides: Any,
+) -> Any:
+    """Start workers, or find them, and make their client the active one.
+
+    Parameters
+    ----------
+    profile : str
+        Where the workers run:
+
+        - "local": one single-threaded worker process for each core that this process may use;
+        - "slurm", "pbs", "sge", "lsf", the name of another section of `jobqueue` in Dask's
+          configuration, or a YAML file with one: jobs of a batch system;
+        - the name of a cluster that was started with a name;
+        - an address ("tcp://host:8786", "tls://...") or the path of a scheduler file (.json).
+    jobs : int or pair of int, optional
+        For a batch system: how many jobs, or the fewest and the most, between which the work that
+        there is decides. The profile's by default (0 to 4).
+    name : str, optional
+        For a batch system: a name by which the cluster is found again. It then goes on when this
+        process has ended, and the same call connects to it; `client.jobs.close()` ends it, as
+        does an hour without work. Without a name it ends with the client.
+    **overrides
+        Settings of the profile in the names of dask-jobqueue (cores, processes, memory, walltime,
+        queue, account, interface, local_directory, job_script_prologue, python, ...); for
+        "local" those of `distributed.LocalCluster` (n_workers, memory_limit, ...); for an address
+        those of `distributed.Client`.
+
+    Returns
+    -------
+    distributed.Client
+        To be closed by the caller, or used in a `with` block. That of a batch system has
+        `jobs`: `client.jobs.scale(8)`, `client.jobs.scale(0, 8)`, `client.jobs.status()`.
+
+    Raises
+    ------
+    InputError
+        If the profile is not known, or a setting is not valid.
+    ComputeError
+        If workers cannot start; with the batch system's own words, if it refuses the jobs.
+    """
+    if profile == "local":
+        _refuse(profile, jobs=jobs, name=name)
+        return _local(overrides)
+    if "://" in profile:
+        from distributed import Client
+
+        _refuse(profile, jobs=jobs, name=name)
+        return Client(profile, **overrides)
+    if profile.endswith(".json"):
+        _refuse(profile, jobs=jobs, name=name)
+        return _from_file(Path(profile), overrides)
+    from icedask.hpc.cluster import attach, is_alive, start
+
+    if name is None and _is_cluster(profile):
+        _refuse(profile, jobs=jobs)
+        return attach(cluster_folder(profile), **overrides)
+    if name is not None and is_alive(cluster_folder(name)):
+        return attach(cluster_folder(name))
+    return start(profile, jobs=jobs, name=name, **overrides)
+
+
+def _refuse(profile: str, **given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(
+                f"{name}: expected it for the profile of a batch system only, found it for "
+                f"{profile!r}"
+            )
+
+
+def _is_cluster(name: str) -> bool:
+    try:
+        return connection(cluster_folder(name)) is not None
+    except InputError:
+        return False
+
+
+def _local(overrides: dict[str, Any]) -> Any:
+    from distributed import Client
+
+    section = dask.config.get("jobqueue.local", None) or {}
+    configured = {str(key).replace("-", "_"): value for key, value in section.items()}
+    settings = {
+        "n_workers": len(os.sched_getaffinity(0)),
+        "threads_per_worker": 1,
+        "processes": True,
+        # Loopback only: a dashboard is a way into the process.
+        "dashboard_address": "127.0.0.1:0",
+        "preload": "icedask.worker",
+        **{
+            key: configured[key]
+            for key in ("n_workers", "memory_limit", "local_directory")
+            if configured.get(key) is not None
+        },
+        **overrides,
+    }
+    try:
+        # Without an address the client starts a LocalCluster of its own, and ends it on close.
+        return Client(**settings)
+    except RuntimeError as error:
+        raise ComputeError(
+            f"the worker processes could not start ({error}); in a script, call connect under "
+            '`if __name__ == "__main__":`, because workers import the script'
+        ) from error
+
+
+def _from_file(path: Path, overrides: dict[str, Any]) -> Any:
+    from distributed import Client
+
+    if not path.exists():
+        raise InputError(f"profile {str(path)!r}: no such scheduler file")
+    try:
+        ours = "dashboard_port" in json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"profile {str(path)!r}: expected a scheduler file, {error}") from error
+    if ours:
+        from icedask.hpc.cluster import attach
+
+        return attach(path.parent, **overrides)
+    return Client(scheduler_file=str(path), **overrides)

@@ -1,0 +1,335 @@
+"""Start, find and steer the head of a cluster."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from distributed import Client
+
+from icedask.errors import ComputeError, InputError
+from icedask.hpc.folders import (
+    CONNECTION,
+    FAILURE,
+    cluster_folder,
+    connection,
+    home,
+    make_folder,
+    unused_name,
+    write_private,
+)
+from icedask.hpc.jobs import TOPIC
+from icedask.hpc.profiles import load_profile, parse_jobs
+
+logger = logging.getLogger("icedask")
+
+# seconds.
+_HEAD_STARTS = 120
+_HEAD_ENDS = 30
+_KEPT_IDLE = 3600
+
+# Heads that this process started and that may outlive it, by their folders.
+_kept: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+class JobsClient(Client):
+    """A client of a cluster whose workers are jobs.
+
+    Attributes
+    ----------
+    jobs : JobsOf
+        Steers the jobs.
+    failure : str or None
+        Why the cluster has given up its jobs.
+    """
+
+    def __init__(self, folder: Path, head: subprocess.Popen[bytes] | None, **options: Any) -> None:
+        from icedask.hpc.head import security_of
+
+        found = connection(folder)
+        if found is None:
+            raise ComputeError(f"{folder}: no cluster runs here any more; start it again")
+        self.jobs = JobsOf(self, folder)
+        self._head = head
+        self.failure: str | None = None
+        super().__init__(found["address"], security=security_of(folder), **options)
+        self.subscribe_topic(TOPIC, self._hear)
+
+    def _hear(self, event: tuple[float, dict[str, str]]) -> None:
+        _, said = event
+        if said["level"] == "failure":
+            self.failure = said["message"]
+        (logger.info if said["level"] == "info" else logger.warning)(said["message"])
+
+    def check(self) -> None:
+        """Raise ComputeError if the cluster has given up its jobs."""
+        if self.failure is not None:
+            raise ComputeError(self.failure)
+
+    def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> None:
+        """Wait for a number of workers; raise ComputeError if their jobs fail."""
+        deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while True:
+            try:
+                super().wait_for_workers(n_workers, timeout=1)
+                return
+            except TimeoutError:
+                self.check()
+                if time.monotonic() > deadline:
+                    raise
+
+    def close(self, timeout: Any = None) -> None:
+        """Close the client; a cluster without a name ends with it."""
+        if self._head is not None and self._head.stdin is not None:
+            # The head reads its standard input to learn of our end.
+            self._head.stdin.close()
+        # In a context without a current client: within its own `with` block, a client that is
+        # closed would leave Dask's configuration behind, which names it as the scheduler.
+        contextvars.Context().run(super().close)
+        if self._head is not None:
+            try:
+                self._head.wait(_HEAD_ENDS)
+            except subprocess.TimeoutExpired:
+                self._head.kill()
+                self._head.wait()
+
+
+class JobsOf:
+    """The jobs of a cluster, from its client."""
+
+    def __init__(self, client: JobsClient, folder: Path) -> None:
+        self._client = client
+        self.folder = folder
+
+    def _ask(self, operation: str, **values: Any) -> Any:
+        return self._client.sync(getattr(self._client.scheduler, f"icedask_{operation}"), **values)
+
+    def scale(self, jobs: int | str, most: int | None = None) -> None:
+        """Ask for a number of jobs, or for as many between two numbers as the work needs."""
+        low, high = parse_jobs(jobs if most is None else (jobs, most))
+        self._client.failure = None
+        self._ask("scale", low=low, high=high)
+
+    def status(self) -> pd.DataFrame:
+        """Return the jobs: state, why they wait, workers, tasks, age in seconds, hosts."""
+        columns = ["job", "state", "reason", "workers", "tasks", "age_s", "hosts"]
+        return pd.DataFrame(self._ask("status")["jobs"], columns=columns).set_index("job")
+
+    def events(self) -> list[str]:
+        """Return what happened to the jobs so far."""
+        return [said["message"] for _, said in self._client.get_events(TOPIC)]
+
+    def tunnel(self) -> str | None:
+        """Return the command that brings the dashboard to http://localhost:8787."""
+        found = connection(self.folder) or {}
+        return tunnel(found)
+
+    def close(self) -> None:
+        """End the jobs, the cluster and this client."""
+        self._ask("end")
+        self._client.close()
+        _wait_for_end(self.folder)
+
+
+def tunnel(found: dict[str, Any]) -> str | None:
+    """Return the ssh command for the dashboard of a connection."""
+    if not found.get("dashboard_port"):
+        return None
+    return f"ssh -N -L 8787:127.0.0.1:{found['dashboard_port']} {found['host']}"
+
+
+def start(
+    profile: str, *, jobs: Any = None, name: str | None = None, **overrides: Any
+) -> JobsClient:
+    """Start the head of a new cluster and connect to it.
+
+    Raises
+    ------
+    ComputeError
+        If the batch system refuses the jobs, or the head cannot start.
+    """
+    loaded = load_profile(profile, jobs=parse_jobs(jobs) if jobs is not None else None, **overrides)
+    folder = _new_folder(name or unused_name(loaded.name))
+    values = {
+        "folder": str(folder),
+        "profile": loaded.plain(),
+        "keep": name is not None,
+        "idle": _KEPT_IDLE if name is not None else None,
+    }
+    write_private(folder / "head.json", json.dumps(values))
+    with (folder / "logs" / "head.log").open("wb") as log:
+        head = subprocess.Popen(
+            [sys.executable, "-m", "icedask.hpc.head", str(folder / "head.json")],
+            stdin=subprocess.DEVNULL if name else subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            # Neither the keyboard's interrupt nor the end of the terminal is for it.
+            start_new_session=True,
+        )
+    try:
+        _wait_for_start(head, folder)
+        client = JobsClient(folder, None if name else head)
+        if name:
+            _kept[folder] = head
+    except BaseException:
+        if head.stdin is not None:
+            head.stdin.close()
+        head.terminate()
+        head.wait()
+        raise
+    where = tunnel(connection(folder) or {})
+    logger.info("cluster %s: jobs of %s; logs in %s", folder.name, loaded.name, folder / "logs")
+    if where:
+        logger.info("dashboard: %s, then http://localhost:8787", where)
+    return client
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the head: it finds the modules that this process finds.
+
+    Tasks refer to functions by their modules, which the scheduler imports too.
+    """
+    prefixes = (sys.prefix, sys.base_prefix)
+    own = [path for path in sys.path if path and not path.startswith(prefixes)]
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = dict.fromkeys(path for path in (*given, *own) if path)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _new_folder(name: str) -> Path:
+    cluster_folder(name)
+    folder = make_folder("clusters", name)
+    for path in (folder / CONNECTION, folder / FAILURE):
+        path.unlink(missing_ok=True)
+    return folder
+
+
+def _wait_for_start(head: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + _HEAD_STARTS
+    while connection(folder) is None:
+        if head.poll() is not None:
+            failure = folder / FAILURE
+            if failure.exists():
+                raise ComputeError(failure.read_text())
+            log = folder / "logs" / "head.log"
+            lines = log.read_text(errors="replace").splitlines()[-5:]
+            raise ComputeError(
+                "the scheduler could not start; the end of its log "
+                f"({log}):\n" + "\n".join(f"  {line}" for line in lines)
+            )
+        if time.monotonic() > deadline:
+            raise ComputeError(
+                f"the scheduler did not start within {_HEAD_STARTS} s; see {folder / 'logs'}"
+            )
+        time.sleep(0.05)
+
+
+def attach(folder: Path, **options: Any) -> JobsClient:
+    """Connect to a cluster that runs.
+
+    Raises
+    ------
+    ComputeError
+        If it does not answer.
+    """
+    try:
+        return JobsClient(folder, None, **options)
+    except OSError as error:
+        raise ComputeError(
+            f"cluster {folder.name}: its scheduler does not answer ({error}); if it was killed, "
+            f"delete {folder / CONNECTION} and start it again"
+        ) from error
+
+
+def is_alive(folder: Path) -> bool:
+    """Say whether a cluster runs, as far as its connection file and its process show."""
+    if folder in _kept and _kept[folder].poll() is not None:
+        del _kept[folder]
+    found = connection(folder)
+    if found is None:
+        return False
+    if found["host"] != os.uname().nodename:
+        return True
+    try:
+        os.kill(found["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def clusters() -> pd.DataFrame:
+    """List the clusters of this user that run, or say that they do.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by name: profile, host, address, started, alive.
+    """
+    rows = []
+    for path in sorted((home() / "clusters").glob(f"*/{CONNECTION}")):
+        found = connection(path.parent)
+        if found is not None:
+            rows.append(
+                {
+                    "name": path.parent.name,
+                    "profile": found["profile"]["name"],
+                    "host": found["host"],
+                    "address": found["address"],
+                    "started": pd.Timestamp(found["started"], unit="s").floor("s"),
+                    "alive": is_alive(path.parent),
+                }
+            )
+    columns = ["name", "profile", "host", "address", "started", "alive"]
+    return pd.DataFrame(rows, columns=columns).set_index("name")
+
+
+def _wait_for_end(folder: Path) -> None:
+    deadline = time.monotonic() + _HEAD_ENDS
+    while connection(folder) is not None:
+        if time.monotonic() > deadline:
+            raise ComputeError(f"cluster {folder.name} did not end within {_HEAD_ENDS} s")
+        time.sleep(0.05)
+    if folder in _kept:
+        _kept.pop(folder).wait(_HEAD_ENDS)
+
+
+def attach_by_name(name: str) -> JobsClient:
+    """Connect to the cluster of a name, without becoming the active client.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    folder = cluster_folder(name)
+    if connection(folder) is None:
+        names = ", ".join(clusters().index) or "none"
+        raise InputError(f"no cluster {name!r} runs; there are {names}")
+    return attach(folder, set_as_default=False)
+
+
+def stop(name: str) -> None:
+    """End a cluster and its jobs.
+
+    Raises
+    ------
+    InputError
+        If there is none of this name.
+    """
+    folder = cluster_folder(name)
+    if connection(folder) is not None and not is_alive(folder):
+        (folder / CONNECTION).unlink()
+        return
+    with attach_by_name(name) as client:
+        client.jobs.close()

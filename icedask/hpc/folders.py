@@ -1,0 +1,90 @@
+"""The private folder of each cluster and of each submitted command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from icedask.errors import InputError
+
+CONNECTION = "scheduler.json"
+FAILURE = "failure.txt"
+_KEPT_SECONDS = 30 * 86400
+SECRETS = {"ca": "ca.pem", "key": "key.pem"}
+
+
+def home() -> Path:
+    """Return where clusters and submitted commands are kept; all nodes must see it."""
+    return Path(os.environ.get("ICEDASK_HOME") or Path.home() / ".icedask").resolve()
+
+
+def make_folder(kind: str, name: str) -> Path:
+    """Make a folder that only its owner may enter, and drop those of long ago.
+
+    Raises
+    ------
+    InputError
+        If its path cannot stand in a job's script.
+    """
+    folder = home() / kind / name
+    if not re.fullmatch(r"[\w/.+@=-]+", str(folder)):
+        raise InputError(
+            f"{home()}: expected a path without spaces and signs that shells take for their own; "
+            "set ICEDASK_HOME to another folder that all nodes see"
+        )
+    _drop_old(home() / kind)
+    for path in (home(), home() / kind, folder):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+    (folder / "logs").mkdir(exist_ok=True)
+    return folder
+
+
+def _drop_old(kind: Path) -> None:
+    """Delete the logs of clusters and commands that ended a month ago."""
+    for path in kind.glob("*"):
+        ended = not (path / CONNECTION).exists()
+        if ended and time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def cluster_folder(name: str) -> Path:
+    """Return the folder of a cluster of this name.
+
+    Raises
+    ------
+    InputError
+        If the name could be mistaken for a path, an address or a file.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
+        raise InputError(f"name: expected letters, digits, - and _, found {name!r}")
+    return home() / "clusters" / name
+
+
+def unused_name(profile: str) -> str:
+    """Return a name for a cluster that nobody asked to keep."""
+    return f"{profile}-{secrets.token_hex(4)}"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file of mode 600, whole or not at all."""
+    part = path.with_suffix(f".{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+        file.write(text)
+    part.replace(path)
+
+
+def connection(folder: Path) -> dict[str, Any] | None:
+    """Return how to reach the cluster of a folder, if it says so."""
+    try:
+        found: dict[str, Any] = json.loads((folder / CONNECTION).read_text())
+    except (OSError, ValueError):
+        return None
+    return found

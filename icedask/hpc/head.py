@@ -1,0 +1,176 @@
+"""The head of a cluster: a process with the scheduler, which keeps the jobs.
+
+It is a process of its own, so that what a notebook or a script does neither stops the scheduler
+nor ends with it: a cluster with a name goes on when its client has gone, one without ends then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distributed import Scheduler
+from distributed.security import Security
+
+from icedask.errors import IcedaskError
+from icedask.hpc.folders import CONNECTION, FAILURE, SECRETS, write_private
+from icedask.hpc.jobs import Jobs
+from icedask.hpc.profiles import Profile, parse_jobs
+
+# How often a task may lose its worker. Jobs end for many reasons that are not the task's.
+_ALLOWED_FAILURES = 10
+
+logger = logging.getLogger("icedask.hpc")
+
+
+def make_security(folder: Path) -> Security:
+    """Write temporary credentials into a private folder and return what refers to them."""
+    temporary = Security.temporary()
+    secrets = {"ca": temporary.tls_ca_file, "key": temporary.tls_client_key}
+    for name, text in secrets.items():
+        write_private(folder / SECRETS[name], text)
+    return security_of(folder)
+
+
+def security_of(folder: Path) -> Security:
+    """Return the security whose files are in the folder of a cluster.
+
+    One key serves the three roles: who has the folder has the cluster.
+    """
+    ca, key = str(folder / SECRETS["ca"]), str(folder / SECRETS["key"])
+    roles = {
+        f"tls_{role}_{part}": value
+        for role in ("client", "scheduler", "worker")
+        for part, value in (("cert", ca), ("key", key))
+    }
+    return Security(require_encryption=True, tls_ca_file=ca, **roles)
+
+
+class Head:
+    """Scheduler and jobs of one cluster.
+
+    Parameters
+    ----------
+    profile
+        How to submit.
+    folder
+        Private, seen by all nodes.
+    idle
+        Seconds without work after which the cluster ends itself; None for never.
+    """
+
+    def __init__(self, profile: Profile, folder: Path, idle: float | None) -> None:
+        self.profile = profile
+        self.folder = folder
+        self.idle = idle
+        self.ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start, say where, and serve until told to end."""
+        security = make_security(self.folder)
+        options = {
+            "port": 0,
+            "dashboard_address": "127.0.0.1:0",
+            "interface": self.profile.section["interface"],
+            **(self.profile.section["scheduler-options"] or {}),
+        }
+        if "host" in options:
+            del options["interface"]
+        async with Scheduler(
+            protocol="tls://",
+            security=security,
+            allowed_failures=_ALLOWED_FAILURES,
+            idle_timeout=self.idle,
+            **options,
+        ) as scheduler:
+            jobs = Jobs(scheduler, self.profile, self.folder, security)
+            self._serve(scheduler, jobs)
+            keeper = None
+            try:
+                await jobs.start()
+                self._announce(scheduler)
+                keeper = asyncio.ensure_future(jobs.run())
+                await self._until_end(scheduler)
+            finally:
+                if keeper is not None:
+                    keeper.cancel()
+                await jobs.close()
+
+    def _serve(self, scheduler: Scheduler, jobs: Jobs) -> None:
+        async def scale(low: int, high: int) -> None:
+            jobs.scale(*parse_jobs((low, high)))
+
+        async def status() -> dict[str, Any]:
+            return jobs.status()
+
+        async def end() -> None:
+            # The client that asks has time to close.
+            asyncio.get_running_loop().call_later(0.5, self.ended.set)
+
+        scheduler.handlers |= {
+            "icedask_scale": scale,
+            "icedask_status": status,
+            "icedask_end": end,
+        }
+
+    def _announce(self, scheduler: Scheduler) -> None:
+        port = getattr(scheduler.http_server, "port", None)
+        connection = {
+            "address": scheduler.address,
+            "dashboard_port": port,
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "profile": self.profile.plain(),
+            "started": time.time(),
+        }
+        write_private(self.folder / CONNECTION, json.dumps(connection, indent=1))
+
+    async def _until_end(self, scheduler: Scheduler) -> None:
+        finished = asyncio.ensure_future(scheduler.finished())
+        told = asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait({finished, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+
+
+async def _main(values: Mapping[str, Any]) -> None:
+    folder = Path(values["folder"])
+    head = Head(Profile.from_plain(values["profile"]), folder, values["idle"])
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, head.ended.set)
+    # An interrupt from the keyboard is for the client, which then ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not values["keep"]:
+        loop.add_reader(sys.stdin.fileno(), _read, head.ended)
+    try:
+        await head.run()
+    except IcedaskError as error:
+        write_private(folder / FAILURE, str(error))
+        raise SystemExit(1) from error
+    finally:
+        for name in (*SECRETS.values(), CONNECTION):
+            (folder / name).unlink(missing_ok=True)
+    if not any((folder / "logs").glob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _read(ended: asyncio.Event) -> None:
+    # The client says nothing; that its end of the pipe is closed says that it has gone.
+    if not os.read(sys.stdin.fileno(), 1024):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        ended.set()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    os.umask(0o077)
+    asyncio.run(_main(json.loads(Path(sys.argv[1]).read_text())))

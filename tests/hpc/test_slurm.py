@@ -1,0 +1,199 @@
+"""Jobs of a real SLURM: what they compute, and what happens when they go."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from jobs import SMALL, attempts, cancel, queued, traced, wait_until
+
+import icedask as ice
+from icedask import compute
+from icedask.errors import ComputeError
+from icedask.hpc.cluster import clusters
+from icedask.io import chunks
+
+pytestmark = pytest.mark.usefixtures("slurm")
+
+
+@pytest.fixture
+def small(mw: xr.Dataset, tmp_path: Path) -> Path:
+    ice.save(ice.select(mw, "index 0:799"), tmp_path / "run.zarr")
+    return tmp_path / "run.zarr"
+
+
+def test_computes_what_this_process_computes(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 800)
+    trj = ice.open_trajectory(small)
+    soap = ice.soap(trj, r_cut=4.0, n_max=3, l_max=3, sigma=0.5)
+    with ice.connect("slurm", jobs=2, **SMALL) as client:
+        there = ice.save(ice.PCA(3).fit_transform(soap), small)
+        ids = list(client.jobs.status().index)
+        assert len(ids) == 2
+    assert [queued(job) for job in ids] == ["", ""]
+    assert not len(clusters())
+    monkeypatch.setattr(compute, "active_client", lambda: None)
+    here = ice.PCA(3).fit_transform(soap)
+    np.testing.assert_array_equal(here["latent"].values, there["latent"].values)
+
+
+def test_a_cancelled_job_is_replaced_and_nothing_is_wrong(tmp_path: Path) -> None:
+    with ice.connect("slurm", jobs=2, **SMALL) as client:
+        client.wait_for_workers(2, timeout=60)
+        futures = client.map(traced, range(60), seconds=0.5, folder=str(tmp_path))
+        wait_until(lambda: attempts(tmp_path)[1] >= 6)
+        first = client.jobs.status().index[0]
+        cancel(first)
+        assert client.gather(futures) == [n * n for n in range(60)]
+        wait_until(lambda: (client.jobs.status()["workers"] == 1).sum() == 2)
+        assert first not in client.jobs.status().index
+        assert any(f"job {first} was lost" in event for event in client.jobs.events())
+
+
+def test_all_jobs_killed_at_once(tmp_path: Path) -> None:
+    with ice.connect("slurm", jobs=2, **SMALL) as client:
+        client.wait_for_workers(2, timeout=60)
+        held = client.map(traced, range(20), seconds=0.1, folder=str(tmp_path))
+        client.gather(held)
+        futures = client.map(traced, range(20, 60), seconds=0.3, folder=str(tmp_path))
+        cancel(*client.jobs.status().index)
+        assert client.gather([*held, *futures]) == [n * n for n in range(60)]
+
+
+def test_work_longer_than_the_walltime(tmp_path: Path) -> None:
+    """Three minutes of work for two workers in jobs of one minute."""
+    settings = {**SMALL, "walltime": "00:01:00"}
+    with ice.connect("slurm", jobs=2, **settings) as client:
+        futures = client.map(traced, range(90), seconds=2.0, folder=str(tmp_path))
+        held = client.map(traced, range(90, 100), seconds=0.01, folder=str(tmp_path))
+        assert client.gather([*held, *futures]) == [n * n for n in [*range(90, 100), *range(90)]]
+        events = client.jobs.events()
+    begun, ended = attempts(tmp_path)
+    # What ended was never computed again; only what ran when a job had to end.
+    assert ended == 100
+    assert begun - ended <= sum("still worked" in event for event in events)
+    replaced = [event for event in events if "before its walltime" in event]
+    assert len(replaced) >= 2
+    assert not any("was lost" in event for event in events)
+
+
+def test_adapts_from_zero_and_back(tmp_path: Path) -> None:
+    with ice.connect("slurm", jobs=(0, 2), idle="2 s", **SMALL) as client:
+        assert not len(client.jobs.status())
+        futures = client.map(traced, range(300), seconds=0.4, folder=str(tmp_path))
+        wait_until(lambda: (client.jobs.status()["workers"] == 1).sum() == 2, 90)
+        client.gather(futures)
+        del futures
+        wait_until(lambda: not len(client.jobs.status()))
+        assert client.submit(traced, 7, 0.0, str(tmp_path)).result() == 49
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"queue": "nowhere"}, "invalid partition"),
+        ({"memory": "900GiB"}, "[Mm]emory specification|node configuration is not available"),
+    ],
+)
+def test_refusal_in_the_systems_own_words(setting: dict[str, str], words: str) -> None:
+    with pytest.raises(ComputeError, match=rf"sbatch refused the job: .*({words})"):
+        ice.connect("slurm", jobs=1, **{**SMALL, **setting})
+    assert not len(clusters())
+
+
+def test_refusal_when_the_work_comes() -> None:
+    with ice.connect("slurm", jobs=(0, 1), queue="nowhere", **SMALL) as client:
+        future = client.submit(sum, [1, 2])
+        wait_until(lambda: client.failure is not None, 30)
+        with pytest.raises(ComputeError, match="invalid partition"):
+            client.check()
+        future.cancel()
+
+
+def test_jobs_that_die_at_their_start(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trj = ice.open_trajectory(small)
+    with (
+        ice.connect("slurm", jobs=1, python="/nowhere/python", **SMALL),
+        pytest.raises(ComputeError, match=r"died at their start(.|\n)*/nowhere/python"),
+    ):
+        ice.save(ice.coordination(trj, r_cut=3.5), small)
+
+
+def test_a_client_without_the_credentials_is_refused(tmp_path: Path) -> None:
+    from distributed import Client
+    from distributed.security import Security
+
+    with ice.connect("slurm", jobs=1, **SMALL) as client:
+        client.wait_for_workers(1, timeout=60)
+        address = client.scheduler.address
+        assert address.startswith("tls://")
+        assert all(a.startswith("tls://") for a in client.scheduler_info(n_workers=-1)["workers"])
+        plain = address.replace("tls://", "tcp://")
+        for where, security in ((plain, None), (address, Security.temporary())):
+            with pytest.raises((OSError, TypeError)):
+                Client(where, security=security, timeout=3, set_as_default=False)
+        folder = client.jobs.folder
+        for path in (folder, folder.parent, folder.parent.parent):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        for name in ("ca.pem", "key.pem", "scheduler.json"):
+            assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+        scratch = client.run(os.getcwd)
+        assert scratch
+        dashboards = client.run(_dashboard)
+        assert all(host == "127.0.0.1" for host in dashboards.values())
+    assert not (folder / "key.pem").exists()
+
+
+def _dashboard(dask_worker: Any) -> str:
+    return str(next(iter(dask_worker.http_server._sockets.values())).getsockname()[0])
+
+
+def test_a_cluster_with_a_name_is_found_again(tmp_path: Path) -> None:
+    first = ice.connect("slurm", name="mine", jobs=1, **SMALL)
+    try:
+        first.wait_for_workers(1, timeout=60)
+        future = first.submit(traced, 5, 0.0, str(tmp_path), key="five")
+        future.result()
+        first.publish_dataset(future, name="five")
+        address = first.scheduler.address
+        first.close()
+        # As after a restart of the kernel: the same call, or the name alone.
+        with ice.connect("slurm", name="mine") as second:
+            assert second.scheduler.address == address
+            assert second.get_dataset("five").result() == 25
+            second.jobs.scale(2)
+            wait_until(lambda: len(second.jobs.status()) == 2)
+        with ice.connect("mine") as third:
+            third.jobs.scale(0, 1)
+        assert list(clusters().index) == ["mine"]
+    finally:
+        with ice.connect("mine") as last:
+            last.jobs.close()
+    assert not len(clusters())
+
+
+def test_the_cluster_ends_when_its_client_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time, icedask as ice\n"
+        f"client = ice.connect('slurm', jobs=1, **{SMALL!r})\n"
+        "client.wait_for_workers(1)\n"
+        "print(client.jobs.status().index[0], flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    job = child.stdout.readline().strip()
+    assert re.fullmatch(r"\d+", job)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    wait_until(lambda: not queued(job) and not len(clusters()))
+    child.stdout.close()

@@ -1,0 +1,87 @@
+"""Commands that run wholly inside the batch system."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from jobs import wait_until
+
+import icedask as ice
+from icedask.errors import ComputeError, InputError
+from icedask.hpc import inside
+from icedask.hpc.submit import jobs, read_record, submit
+
+pytestmark = pytest.mark.usefixtures("slurm")
+
+_COMMAND = ["coordination", "--r-cut", "3.5"]
+
+
+@pytest.fixture
+def store(mw: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for key, value in {"CORES": "1", "MEMORY": "700MiB", "WALLTIME": "00:05:00"}.items():
+        monkeypatch.setenv(f"DASK_JOBQUEUE__SLURM__{key}", value)
+    ice.save(ice.select(mw, "index 0:499"), tmp_path / "run.zarr")
+    return tmp_path / "run.zarr"
+
+
+def done() -> bool:
+    return str(jobs()["state"].iloc[0]) in ("complete", "failed", "lost")
+
+
+def icedask(*arguments: str) -> str:
+    found = subprocess.run(
+        [sys.executable, "-m", "icedask", *arguments], capture_output=True, text=True, check=True
+    )
+    return found.stdout
+
+
+def test_scheduler_and_client_in_a_job_of_their_own(store: Path) -> None:
+    job = icedask("submit", "--profile", "slurm", "--", "describe", str(store), *_COMMAND).strip()
+    assert jobs().index[0] == job
+    wait_until(done, 120)
+    row = jobs().iloc[0]
+    assert row["state"] == "complete", row["reason"]
+    assert "coordination" in row["command"]
+    assert ice.list_runs(store)["status"].tolist() == ["complete"]
+    assert job in icedask("jobs")
+
+
+def test_all_in_one_job(store: Path) -> None:
+    submit(["describe", str(store), *_COMMAND, "--profile", "local"], "slurm")
+    wait_until(done, 120)
+    assert jobs().iloc[0]["state"] == "complete", jobs().iloc[0]["reason"]
+
+
+def test_what_fails_says_why(store: Path) -> None:
+    submit(["describe", str(store / "no"), *_COMMAND], "slurm")
+    wait_until(done, 120)
+    row = jobs().iloc[0]
+    assert row["state"] == "failed" and "no such store" in row["reason"]
+
+
+def test_bad_input(store: Path) -> None:
+    with pytest.raises(InputError, match="expected a command of icedask"):
+        submit(["desribe", str(store)], "slurm")
+    with pytest.raises(ComputeError, match=r"sbatch refused the job: .*invalid partition"):
+        submit(["info", str(store)], "slurm", queue="nowhere")
+
+
+def test_interrupted_before_the_walltime_and_submitted_again(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again: list[Path] = []
+    monkeypatch.setattr("icedask.hpc.submit.submit_again", lambda folder: "1")
+    monkeypatch.setattr(inside, "submit_again", again.append)
+    # A command that takes longer than its job.
+    heavy = ["soap", "--r-cut", "12", "--n-max", "12", "--l-max", "12"]
+    submit(["describe", str(store), *heavy, "--profile", "local"], "slurm")
+    folder = next((tmp_path / "home" / "submitted").iterdir())
+    monkeypatch.setattr(inside, "margin", lambda walltime: walltime - 6)
+    assert inside.run(folder) == 0
+    assert again == [folder]
+    assert read_record(folder)["state"] == "running"
+    assert ice.list_runs(store)["status"].tolist() != ["complete"]

@@ -1,0 +1,50 @@
+"""What tests of jobs run on workers, and how they look at the queue."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+# One worker process in a small job.
+SMALL = {"cores": 1, "memory": "700MiB", "walltime": "00:10:00"}
+
+
+def traced(number: int, seconds: float, folder: str) -> int:
+    """Sleep; note the beginning and the end of each attempt."""
+    trace = Path(folder) / f"{number}-{os.getpid()}-{time.monotonic_ns()}"
+    trace.with_suffix(".begun").touch()
+    time.sleep(seconds)
+    trace.with_suffix(".ended").touch()
+    return number * number
+
+
+def attempts(folder: Path) -> tuple[int, int]:
+    """Return how many attempts were begun and how many ended."""
+    return len(list(folder.glob("*.begun"))), len(list(folder.glob("*.ended")))
+
+
+def queued(job_id: str) -> str:
+    """Return the state of a job in the queue, empty if it is gone."""
+    found = subprocess.run(
+        ["squeue", "--noheader", "--format=%T", f"--jobs={job_id}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip().replace("COMPLETING", "")
+
+
+def cancel(*job_ids: str) -> None:
+    """End jobs, as a user or the system would."""
+    subprocess.run(["scancel", *job_ids], check=True)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition, or fail."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
