@@ -52,7 +52,7 @@ def job_script(name: str, settings: dict[str, Any]) -> str:
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_profiles_have_settings_of_their_system(name: str, every_setting: bool) -> None:
     settings = section(name, every_setting=every_setting)
-    assert set(settings) <= set(known_settings(name))
+    assert set(settings) <= {*known_settings(name), "jobs", "resubmissions", "idle"}
     assert (settings["cores"], settings["processes"], settings["memory"]) == (8, 8, "32GiB")
     # Unquoted, YAML would make a number of it.
     assert isinstance(settings["walltime"], str)
