@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -107,7 +108,7 @@ def test_error_in_a_worker_is_the_same_error(tmp_path: Path, client: Any) -> Non
 
 
 def test_connect_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match='expected "local"'):
+    with pytest.raises(InputError, match="expected local, slurm"):
         ice.connect("nowhere")
     with pytest.raises(InputError, match="no such scheduler file"):
         ice.connect(str(tmp_path / "scheduler.json"))
@@ -117,3 +118,8 @@ def test_connect_to_an_address(client: Any) -> None:
     with ice.connect(client.scheduler.address, set_as_default=False) as other:
         # One of them may be on its way back from a test that killed it.
         other.wait_for_workers(2, timeout=60)
+
+
+def test_local_workers_keep_the_memory_of_a_few_blocks(client: Any) -> None:
+    assert set(client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()) == {str(2**27)}
+    assert dask.config.get("distributed.nanny.pre-spawn-environ")["MALLOC_TRIM_THRESHOLD_"] == 65536

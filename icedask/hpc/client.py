@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import dask
 
 from icedask.errors import ComputeError, InputError
+from icedask.hpc.environment import MEMORY
 from icedask.hpc.folders import cluster_folder, connection
+
+logger = logging.getLogger("icedask")
 
 
 def connect(
@@ -75,8 +79,27 @@ def connect(
         _refuse(profile, jobs=jobs)
         return attach(cluster_folder(profile), **overrides)
     if name is not None and is_alive(cluster_folder(name)):
-        return attach(cluster_folder(name))
+        return _join(cluster_folder(name), profile, jobs)
     return start(profile, jobs=jobs, name=name, **overrides)
+
+
+def _join(folder: Path, profile: str, jobs: Any) -> Any:
+    """Connect to the cluster that this call started before."""
+    from icedask.hpc.cluster import attach
+    from icedask.hpc.profiles import parse_jobs
+
+    runs_as = (connection(folder) or {}).get("given", profile)
+    if runs_as != profile:
+        raise InputError(
+            f"name: expected one that no other cluster has, found {folder.name!r}, which runs with "
+            f"the profile {runs_as!r}; end it with icedask cluster stop {folder.name}"
+        )
+    wanted = None if jobs is None else parse_jobs(jobs)
+    client = attach(folder)
+    logger.info("cluster %s was found again; its settings stay as they were", folder.name)
+    if wanted is not None:
+        client.jobs.scale(*wanted)
+    return client
 
 
 def _refuse(profile: str, **given: Any) -> None:
@@ -114,9 +137,13 @@ def _local(overrides: dict[str, Any]) -> Any:
         },
         **overrides,
     }
+    before_start = {
+        f"distributed.nanny.pre-spawn-environ.{key}": value for key, value in MEMORY.items()
+    }
     try:
         # Without an address the client starts a LocalCluster of its own, and ends it on close.
-        return Client(**settings)
+        with dask.config.set(before_start):
+            return Client(**settings)
     except RuntimeError as error:
         raise ComputeError(
             f"the worker processes could not start ({error}); in a script, call connect under "

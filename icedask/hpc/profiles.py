@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,7 +15,16 @@ import yaml
 from dask.utils import parse_bytes, parse_timedelta
 
 from icedask.errors import InputError
-from icedask.hpc.systems import HEADROOM, SYSTEMS, System
+from icedask.hpc.environment import nanny_settings
+from icedask.hpc.systems import HEADROOM, SYSTEMS, System, jobqueue
+
+_WHOLE = ("cores", "processes", "resubmissions", "job-cpu", "ncpus")
+_ANY = ("jobs", "idle", "death-timeout", "use-stdin", "mem", "job-mem", "memory", "walltime")
+
+# A worker needs so much to begin with, bytes.
+_LEAST_MEMORY = 100 * 2**20
+# seconds. Shorter jobs end before their workers are there.
+_LEAST_WALLTIME = 60
 
 # Settings of a section that are icedask's and not dask-jobqueue's.
 _OWN = {"system": None, "jobs": [0, 4], "resubmissions": 20, "idle": "2 minutes"}
@@ -97,8 +107,12 @@ class Profile:
         section = {
             **self.section,
             "log-directory": self.section["log-directory"] or str(log_directory),
-            # Nothing that a worker writes is for others to read.
-            "job-script-prologue": ["umask 077", *(self.section["job-script-prologue"] or ())],
+            "job-script-prologue": [
+                # Nothing that a worker writes is for others to read.
+                "umask 077",
+                f"export DASK_INTERNAL_INHERIT_CONFIG={dask.config.serialize(nanny_settings())}",
+                *(self.section["job-script-prologue"] or ()),
+            ],
             "worker-extra-args": [
                 *(self.section["worker-extra-args"] or ()),
                 "--dashboard-address",
@@ -154,7 +168,6 @@ def load_profile(profile: str, **overrides: Any) -> Profile:
         raise InputError(
             f"profile {profile}: system: expected one of {', '.join(SYSTEMS)}, found {wanted!r}"
         )
-    system.job()
     known = _defaults(system)
     own = {**stated, **given}
     shipped = _shipped(system.name)
@@ -174,11 +187,8 @@ def load_profile(profile: str, **overrides: Any) -> Profile:
         for key, value in known.items()
         if isinstance(value, list) and isinstance(section[key], str)
     }
+    _check_kinds(profile, section, known)
     ours = {key: section.pop(key) for key in _OWN}
-    whole = {"cores": section["cores"], "resubmissions": ours["resubmissions"]}
-    for key, value in whole.items():
-        if value is not None and not str(value).isdigit():
-            raise InputError(f"profile {profile}: {key}: expected a whole number, found {value!r}")
     _complete(profile, system, section)
     return Profile(
         name,
@@ -190,10 +200,30 @@ def load_profile(profile: str, **overrides: Any) -> Profile:
     )
 
 
+def _check_kinds(profile: str, section: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Refuse values that are no number, no list or no text where one of these is due."""
+    for key, value in section.items():
+        if key == "scheduler-options":
+            kind, good = "settings of their own", isinstance(value or {}, Mapping)
+        elif isinstance(known.get(key), list):
+            kind = "a list of lines"
+            good = isinstance(value, list) and all(isinstance(line, str) for line in value)
+        elif key in _WHOLE:
+            kind = "a whole number"
+            good = (value is None and key in known) or re.fullmatch(
+                r"[0-9]+", str(value)
+            ) is not None
+        else:
+            kind = "text"
+            good = key in _ANY or value is None or isinstance(value, str)
+        if not good:
+            raise InputError(f"profile {profile}: {key}: expected {kind}, found {value!r}")
+
+
 def _seconds(profile: str, idle: Any) -> float:
     try:
         return float(parse_timedelta(idle))
-    except (KeyError, ValueError) as error:
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"profile {profile}: idle: expected a time such as '2 minutes', found {idle!r}"
         ) from error
@@ -201,14 +231,27 @@ def _seconds(profile: str, idle: Any) -> float:
 
 def profile_names() -> list[str]:
     """Return the names of the profiles that there are."""
-    sections = dask.config.collect(dask.config.paths).get("jobqueue") or {}
-    return [*SYSTEMS, *(n for n, s in sections.items() if n not in SYSTEMS and "system" in s)]
+    others = [name for name, section in _in_files().items() if "system" in _kebab(section)]
+    return [*SYSTEMS, *(name for name in others if name not in SYSTEMS)]
+
+
+def _in_files() -> dict[str, Any]:
+    """Return the sections of the user's files and environment that have settings."""
+    sections = dask.config.collect(dask.config.paths).get("jobqueue")
+    if not isinstance(sections or {}, Mapping):
+        raise InputError(f"Dask configuration: jobqueue: expected sections, found {sections!r}")
+    return {name: section for name, section in (sections or {}).items() if section}
 
 
 def _stated(profile: str) -> tuple[str, dict[str, Any]]:
     """Return the section's name, and what files and the running configuration say."""
     if not profile.endswith((".yaml", ".yml")):
         if profile not in profile_names():
+            if profile in _in_files():
+                raise InputError(
+                    f"profile {profile}: the section says no system; add one of "
+                    f"{', '.join(f'system: {system}' for system in SYSTEMS)}"
+                )
             raise InputError(
                 f"profile: expected local, {', '.join(profile_names())}, a YAML file of a "
                 f"profile, the name of a cluster that runs, the address of a scheduler such as "
@@ -224,13 +267,13 @@ def _stated(profile: str) -> tuple[str, dict[str, Any]]:
         raise InputError(
             f"profile {profile}: expected YAML of a Dask configuration, {error}"
         ) from error
-    if len(sections) != 1:
+    if not isinstance(sections, Mapping) or len(sections) != 1:
+        found = ", ".join(sections) if isinstance(sections, Mapping) else repr(sections)
         raise InputError(
-            f"profile {profile}: expected one section under jobqueue:, found "
-            f"{', '.join(sections) or 'none'}"
+            f"profile {profile}: expected one section under jobqueue:, found {found or 'none'}"
         )
     name, section = next(iter(sections.items()))
-    return name, {**_configured(name), **_kebab(section or {})}
+    return name, {**_configured(name), **_kebab(section)}
 
 
 def _configured(name: str) -> dict[str, Any]:
@@ -238,17 +281,21 @@ def _configured(name: str) -> dict[str, Any]:
     from_files = _kebab(
         (dask.config.collect(dask.config.paths).get("jobqueue") or {}).get(name) or {}
     )
-    running = _kebab(dask.config.get(f"jobqueue.{name}", {}) or {})
+    running = _kebab(dask.config.get(f"jobqueue.{name}", {}))
     defaults = _defaults(SYSTEMS[name]) if name in SYSTEMS else {}
     changed = {k: v for k, v in running.items() if v != defaults.get(k)}
     return {**from_files, **changed}
 
 
-def _kebab(section: Mapping[str, Any]) -> dict[str, Any]:
+def _kebab(section: Any) -> dict[str, Any]:
+    if not isinstance(section or {}, Mapping):
+        raise InputError(f"profile: expected a section with settings, found {section!r}")
+    section = section or {}
     return {str(key).replace("_", "-"): value for key, value in section.items()}
 
 
 def _defaults(system: System) -> dict[str, Any]:
+    jobqueue(system.name)
     text = (files("dask_jobqueue") / "jobqueue.yaml").read_text()
     return _kebab(yaml.safe_load(text)["jobqueue"][system.name])
 
@@ -268,18 +315,15 @@ def _complete(profile: str, system: System, section: dict[str, Any]) -> None:
     cores, memory = section["cores"], section["memory"]
     if cores is None or memory is None:
         raise InputError(f"profile {profile}: cores and memory of a job are not set")
+    if int(cores) < 1:
+        raise InputError(f"profile {profile}: cores: expected 1 or more, found {cores}")
     processes = section["processes"] or cores
     if not 1 <= int(processes) <= int(cores):
         raise InputError(
             f"profile {profile}: processes: expected 1 to {cores}, the cores of a job, found "
             f"{processes}"
         )
-    try:
-        size = parse_bytes(memory)
-    except ValueError as error:
-        raise InputError(
-            f"profile {profile}: memory: expected a size such as 32GiB, found {memory!r}"
-        ) from error
+    size = _bytes(profile, memory)
     section |= {"cores": int(cores), "processes": int(processes)}
     if section["walltime"]:
         # YAML reads an unquoted 02:00:00 as a number of seconds.
@@ -288,7 +332,11 @@ def _complete(profile: str, system: System, section: dict[str, Any]) -> None:
                 f'profile {profile}: walltime: expected text in quotes, "02:00:00", found the '
                 f"number {section['walltime']}"
             )
-        system.seconds(section["walltime"])
+        if system.seconds(section["walltime"]) < _LEAST_WALLTIME:
+            raise InputError(
+                f"profile {profile}: walltime: expected a minute or more, found "
+                f"{section['walltime']!r}"
+            )
     _check_slots(profile, section)
     directive = system.memory_directive(int(cores), size + HEADROOM)
     section |= {key: value for key, value in directive.items() if section[key] is None}
@@ -299,6 +347,18 @@ def _complete(profile: str, system: System, section: dict[str, Any]) -> None:
         section["log-directory"] = str(
             Path(os.path.expandvars(section["log-directory"])).expanduser()
         )
+
+
+def _bytes(profile: str, memory: Any) -> int:
+    try:
+        size = parse_bytes(memory) if isinstance(memory, str) else int(memory)
+    except (IndexError, TypeError, ValueError):
+        size = 0
+    if size < _LEAST_MEMORY:
+        raise InputError(
+            f"profile {profile}: memory: expected a size such as 32GiB, found {memory!r}"
+        )
+    return size
 
 
 def _check_slots(profile: str, section: Mapping[str, Any]) -> None:

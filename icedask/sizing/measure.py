@@ -19,6 +19,7 @@ import xarray as xr
 
 from icedask.errors import ComputeError
 from icedask.graphs import Wave
+from icedask.hpc.environment import MEMORY
 from icedask.io.arrays import create_root, shard_path
 from icedask.io.catalog import bytes_on_disk
 from icedask.io.provenance import Record
@@ -124,6 +125,7 @@ def _run_child(folder: Path, waves: Sequence[Wave]) -> dict:
     environment = {
         **os.environ,
         **{k: str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()},
+        **{k: str(v) for k, v in MEMORY.items()},
         # The modules of this process.
         "PYTHONPATH": os.pathsep.join(sys.path),
     }

@@ -14,6 +14,7 @@ from typing import Any
 import xarray as xr
 
 from icedask.errors import InputError
+from icedask.graphs import WAVE_TASKS
 from icedask.io.provenance import record_of
 from icedask.io.regions import lazy_variables
 from icedask.io.store import as_written, check_precision, with_precision
@@ -29,8 +30,10 @@ WAITING_BLOCKS = 2
 MEMORY_STEP = 2**29
 # The process that watches over the workers of a job, and what the job's shell holds.
 NANNY_BYTES = 2**29
-# What the scheduler, and about as much the client, hold for one task.
-SCHEDULER_BYTES_PER_TASK = 2000
+# What the scheduler, and about as much the client, hold at all times and for one task.
+SCHEDULER_BYTES, SCHEDULER_BYTES_PER_TASK = 250e6, 20e3
+# Of the blocks, the scheduler knows the wave that is computed and half of the next.
+KNOWN_BLOCKS = 3 * WAVE_TASKS // 2
 # Nodes differ, and share disks with others.
 WALLTIME_MARGIN = 2.0
 WALLTIME_STEP = 300
@@ -77,7 +80,8 @@ class Plan:
     store_bytes : int
         Extrapolated: bytes of the run on disk.
     scheduler_tasks, scheduler_memory_bytes : int
-        Extrapolated: tasks that the scheduler holds at most, and its memory for them.
+        Extrapolated: tasks in all, at most, and the memory of the scheduler, which knows a part
+        of them at a time.
     worker_memory_bytes : int
         To ask for: memory of one worker.
     job_memory_bytes : int
@@ -230,7 +234,7 @@ def _extrapolate(
     least = _stepped(start + WALLTIME_MARGIN * BLOCKS_PER_JOB * max(seconds), WALLTIME_STEP)
     waiting = WAITING_BLOCKS * max(block.bytes for block in measured.blocks)
     memory = _stepped(MEMORY_MARGIN * (measured.peak_memory_bytes + waiting), MEMORY_STEP)
-    tasks = blocks * measured.tasks_per_block
+    known = min(blocks, KNOWN_BLOCKS) * measured.tasks_per_block
     sizes = [sum(chunks) for chunks in grid]
     whole = [max(chunks) for chunks in grid]
     return Plan(
@@ -256,8 +260,8 @@ def _extrapolate(
         efficiency=EFFICIENCY,
         core_hours=_waves(grid, 1) * mean / 3600,
         store_bytes=measured.fixed_bytes + round(values / ratio),
-        scheduler_tasks=tasks,
-        scheduler_memory_bytes=tasks * SCHEDULER_BYTES_PER_TASK,
+        scheduler_tasks=blocks * measured.tasks_per_block,
+        scheduler_memory_bytes=round(SCHEDULER_BYTES + known * SCHEDULER_BYTES_PER_TASK),
         worker_memory_bytes=memory,
         job_memory_bytes=memory + NANNY_BYTES,
         walltime_seconds=walltime,

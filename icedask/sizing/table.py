@@ -28,16 +28,17 @@ def table(plan: Plan) -> str:
         },
         "Extrapolated": {
             "total time": f"{_seconds(plan.total_seconds)}; {plan.workers:,} workers that compute "
-            f"{plan.efficiency:.0%} of it, in whole waves",
+            f"{plan.efficiency:.0%} of it; jobs that wait or start are not in it",
             "time of one core": _seconds(3600 * plan.core_hours),
             "store": _bytes(plan.store_bytes),
             "scheduler": f"{plan.scheduler_tasks:,} tasks, {_bytes(plan.scheduler_memory_bytes)}",
         },
         "To ask for": {
-            "memory": f"{_bytes(plan.worker_memory_bytes)} for each worker; "
-            f"{_bytes(plan.job_memory_bytes)} for a job of one worker",
-            "walltime": f"{_clock(plan.walltime_seconds)} for everything in one go; jobs that are "
-            f"replaced: {_clock(plan.least_walltime_seconds)} at least",
+            "memory": f"{_bytes(plan.worker_memory_bytes)} for each worker: a profile's memory is "
+            f"that of all workers of a job ({_bytes(plan.job_memory_bytes)} with what watches over "
+            "one, where you write the script yourself)",
+            "walltime": f"{_clock(plan.walltime_seconds)} for everything in one job each; with "
+            f"shorter jobs, which icedask replaces, {_clock(plan.least_walltime_seconds)} or more",
         },
     }
     lines = []
