@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pandas as pd
 
 import icedask
 from icedask.cli.common import as_settings, echo_table, settings_option
+
+# Characters of a reason in a table.
+_REASON = 60
 
 
 @click.group()
@@ -26,13 +30,17 @@ def cluster() -> None:
     default=".",
     help="Where stores are to lie; the present folder by default.",
 )
-@click.option("--wait", type=float, default=600, show_default=True, help="For the queue. [s]")
+@click.option(
+    "--wait", type=float, default=600, show_default=True, help="Longest time in the queue. [s]"
+)
 @settings_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def check(profile: str, folder: Path, wait: float, settings: Any, as_json: bool) -> None:
     """Try PROFILE: submit one job, look at what it sees, and end it."""
     from icedask.hpc.check import check_cluster
 
+    # What happens to the job is in the findings.
+    logging.getLogger("icedask").setLevel(logging.CRITICAL)
     findings = []
     for finding in check_cluster(profile, folder, wait=wait, **as_settings(settings)):
         findings.append(finding)
@@ -48,8 +56,11 @@ def check(profile: str, folder: Path, wait: float, settings: Any, as_json: bool)
 
 @cluster.command()
 @click.argument("profile")
-@click.option("--name", required=True, help="By which it is found: --profile NAME.")
-@click.option("--jobs", help="A number, or the fewest and the most, 0:8.")
+@click.option("--name", required=True, help="The cluster is then found by --profile NAME.")
+@click.option(
+    "--jobs",
+    help="A number from 1, or the fewest and the most, 0:8; the profile's by default (0:4).",
+)
 @settings_option
 def start(profile: str, name: str, jobs: str | None, settings: Any) -> None:
     """Start a cluster that goes on when this command has ended."""
@@ -84,7 +95,7 @@ def status(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("jobs")
 def scale(name: str, jobs: str) -> None:
-    """Ask the cluster NAME for JOBS: a number, or the fewest and the most, 0:8."""
+    """Ask the cluster NAME for JOBS: a number from 1, or the fewest and the most, 0:8."""
     with _attached(name) as client:
         client.jobs.scale(jobs)
 
@@ -105,22 +116,29 @@ def _attached(name: str) -> Any:
     return attach_by_name(name)
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+@click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--profile", required=True, help="slurm, pbs, sge, lsf, or a profile of your own.")
-@click.option("--resubmissions", type=int, default=20, show_default=True, help="To go on.")
+@click.option(
+    "--resubmissions",
+    type=int,
+    default=20,
+    show_default=True,
+    help="How often COMMAND is submitted again, to go on, where its walltime ends.",
+)
 @settings_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def submit(profile: str, resubmissions: int, settings: Any, command: tuple[str, ...]) -> None:
     """Run COMMAND inside the batch system: icedask submit --profile slurm -- describe ...
 
     The scheduler and the client are a job of their own, and the workers are further jobs, unless
-    COMMAND has --profile local: then they are processes of that job. Prints the job's id.
+    COMMAND has --profile local: then they are processes of that job. Prints the job's id;
+    icedask jobs says what became of it.
     """
     from icedask.hpc.submit import submit as submit_command
 
-    click.echo(
-        submit_command(command, profile, resubmissions=resubmissions, **as_settings(settings))
-    )
+    settings = as_settings(settings)
+    click.echo(submit_command(command, profile, resubmissions=resubmissions, **settings))
+    click.echo("icedask jobs says what becomes of it", err=True)
 
 
 @click.command()
@@ -130,4 +148,7 @@ def jobs(as_json: bool) -> None:
     from icedask.hpc.submit import jobs as submitted
 
     table: pd.DataFrame = submitted()
+    if not as_json:
+        # Whole in the log, and with --json.
+        table["reason"] = table["reason"].str.replace("\n", " ").str.slice(0, _REASON)
     echo_table(table, as_json, "no command was submitted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,17 +148,18 @@ def remove(store: Path, run: str) -> None:
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--follow", type=float, help="Show it again every so often, until all has ended. [s]")
+@click.option("--follow", type=float, help="Show it again so often, until interrupted. [s]")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def watch(store: Path, follow: float | None, as_json: bool) -> None:
     """Show how far the computations of STORE are, from anywhere that sees it."""
     from icedask.reports import progress_text
 
-    while True:
-        found = icedask.progress(store)
-        if sys.stdout.isatty() and follow:
-            click.clear()
-        click.echo(json.dumps(found) if as_json else progress_text(store))
-        if not follow or all(report["state"] != "running" for report in found["reports"]):
-            return
-        time.sleep(follow)
+    with suppress(KeyboardInterrupt) if follow else nullcontext():
+        while True:
+            text = json.dumps(icedask.progress(store)) if as_json else progress_text(store)
+            if follow and sys.stdout.isatty():
+                click.clear()
+            click.echo(text)
+            if not follow:
+                return
+            time.sleep(follow)

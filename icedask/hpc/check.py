@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from icedask.errors import ComputeError, IcedaskError
 from icedask.hpc.profiles import Profile, load_profile
 from icedask.io.store import versions
 
+_BAD_WORDS = re.compile(r"no such|not found|error|cannot|denied|unable", re.IGNORECASE)
 # seconds that a file may take to appear on another node.
 _DISK_SETTLES = 30
 
@@ -63,6 +66,7 @@ def check_cluster(
         yield Finding("job", True, f"{job} submitted; logs in {client.jobs.folder / 'logs'}")
         try:
             yield _wait(client, wait)
+            yield _prologue(client.jobs.folder, loaded)
             yield from _on_the_worker(client, Path(folder).resolve())
         except (IcedaskError, TimeoutError) as error:
             yield Finding("worker", False, str(error))
@@ -74,9 +78,9 @@ def check_cluster(
 def _summary(profile: Profile) -> str:
     section = profile.section
     return (
-        f"{profile.name} ({profile.system.name}): {section['processes']} processes on "
-        f"{section['cores']} cores, {section['memory']}, walltime {section['walltime']}, queue "
-        f"{section['queue'] or 'default'}"
+        f"{profile.name} ({profile.system.name}): cores {section['cores']}, processes "
+        f"{section['processes']}, memory {section['memory']}, walltime {section['walltime']}, "
+        + (f"queue {section['queue']}" if section["queue"] else "the default queue")
     )
 
 
@@ -107,6 +111,19 @@ def _wait(client: Any, seconds: float) -> Finding:
     return Finding("queue", True, f"a worker came after {time.monotonic() - begun:.0f} s")
 
 
+def _prologue(folder: Path, profile: Profile) -> Finding:
+    """Look at what the job's script said before the workers did."""
+    logs = Path(profile.section["log-directory"] or folder / "logs")
+    said = []
+    for path in logs.glob(f"{profile.section['name']}*"):
+        for line in path.read_text(errors="replace").splitlines():
+            if " - distributed" in line:
+                break
+            said.append(line)
+    words = " | ".join(line for line in said if line.strip())
+    return Finding("prologue", not _BAD_WORDS.search(words), words or "said nothing")
+
+
 def _on_the_worker(client: Any, folder: Path) -> Iterator[Finding]:
     address = min(client.scheduler_info(n_workers=-1)["workers"])
     found = client.run(look, str(folder), workers=[address])[address]
@@ -114,7 +131,7 @@ def _on_the_worker(client: Any, folder: Path) -> Iterator[Finding]:
         "worker",
         True,
         f"{found['host']} at {address}, {found['cores']} cores, "
-        f"{found['memory'] / 2**30:.1f} GiB for each process",
+        f"{found['memory'] / 2**30:.1f} GiB for each process, {found['python']}",
     )
     yield Finding("encryption", address.startswith("tls://"), address.partition(":")[0])
     here = versions()
@@ -141,6 +158,7 @@ def look(folder: str, dask_worker: Any) -> dict[str, Any]:
     return {
         "host": os.uname().nodename,
         "cores": len(os.sched_getaffinity(0)),
+        "python": sys.executable,
         "memory": dask_worker.memory_manager.memory_limit or 0,
         "versions": versions(),
         "scratch": {

@@ -6,6 +6,7 @@ import contextvars
 import json
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -19,15 +20,18 @@ from icedask.errors import ComputeError, InputError
 from icedask.hpc.folders import (
     CONNECTION,
     FAILURE,
+    SECRETS,
     cluster_folder,
     connection,
     home,
     make_folder,
+    open_private,
     unused_name,
     write_private,
 )
+from icedask.hpc.head import TAKEN, security_of
 from icedask.hpc.jobs import TOPIC
-from icedask.hpc.profiles import load_profile, parse_jobs
+from icedask.hpc.profiles import load_profile, parse_jobs, profile_names
 
 logger = logging.getLogger("icedask")
 
@@ -52,8 +56,6 @@ class JobsClient(Client):
     """
 
     def __init__(self, folder: Path, head: subprocess.Popen[bytes] | None, **options: Any) -> None:
-        from icedask.hpc.head import security_of
-
         found = connection(folder)
         if found is None:
             raise ComputeError(f"{folder}: no cluster runs here any more; start it again")
@@ -88,13 +90,13 @@ class JobsClient(Client):
 
     def close(self, timeout: Any = None) -> None:
         """Close the client; a cluster without a name ends with it."""
-        if self._head is not None and self._head.stdin is not None:
-            # The head reads its standard input to learn of our end.
-            self._head.stdin.close()
         # In a context without a current client: within its own `with` block, a client that is
         # closed would leave Dask's configuration behind, which names it as the scheduler.
         contextvars.Context().run(super().close)
         if self._head is not None:
+            # The head reads its standard input to learn of our end.
+            assert self._head.stdin is not None
+            self._head.stdin.close()
             try:
                 self._head.wait(_HEAD_ENDS)
             except subprocess.TimeoutExpired:
@@ -157,17 +159,21 @@ def start(
         If the batch system refuses the jobs, or the head cannot start.
     """
     loaded = load_profile(profile, jobs=parse_jobs(jobs) if jobs is not None else None, **overrides)
-    folder = _new_folder(name or unused_name(loaded.name))
+    if name in ("local", *profile_names()):
+        raise InputError(f"name: expected one that no profile has, found {name!r}")
+    folder = make_folder("clusters", cluster_folder(name or unused_name(loaded.name)).name)
     values = {
         "folder": str(folder),
         "profile": loaded.plain(),
+        "given": profile,
         "keep": name is not None,
         "idle": _KEPT_IDLE if name is not None else None,
     }
-    write_private(folder / "head.json", json.dumps(values))
-    with (folder / "logs" / "head.log").open("wb") as log:
+    settings = folder / f"head-{secrets.token_hex(4)}.json"
+    write_private(settings, json.dumps(values))
+    with open(folder / "logs" / "head.log", "ab", opener=open_private) as log:
         head = subprocess.Popen(
-            [sys.executable, "-m", "icedask.hpc.head", str(folder / "head.json")],
+            [sys.executable, "-m", "icedask.hpc.head", str(settings)],
             stdin=subprocess.DEVNULL if name else subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -178,7 +184,7 @@ def start(
     try:
         _wait_for_start(head, folder)
         client = JobsClient(folder, None if name else head)
-        if name:
+        if name and head.poll() is None:
             _kept[folder] = head
     except BaseException:
         if head.stdin is not None:
@@ -205,18 +211,13 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
-def _new_folder(name: str) -> Path:
-    cluster_folder(name)
-    folder = make_folder("clusters", name)
-    for path in (folder / CONNECTION, folder / FAILURE):
-        path.unlink(missing_ok=True)
-    return folder
-
-
 def _wait_for_start(head: subprocess.Popen[bytes], folder: Path) -> None:
     deadline = time.monotonic() + _HEAD_STARTS
-    while connection(folder) is None:
-        if head.poll() is not None:
+    # Where another process starts a cluster of this name, its head has the folder, and ours ends.
+    while (connection(folder) or {}).get("pid") != head.pid:
+        if head.poll() == TAKEN and connection(folder) is not None:
+            return
+        if head.poll() not in (None, TAKEN):
             failure = folder / FAILURE
             if failure.exists():
                 raise ComputeError(failure.read_text())
@@ -241,6 +242,11 @@ def attach(folder: Path, **options: Any) -> JobsClient:
     ComputeError
         If it does not answer.
     """
+    if not is_alive(folder):
+        raise ComputeError(
+            f"cluster {folder.name}: its scheduler was killed; start it again, or forget it: "
+            f"icedask cluster stop {folder.name}"
+        )
     try:
         return JobsClient(folder, None, **options)
     except OSError as error:
@@ -329,7 +335,8 @@ def stop(name: str) -> None:
     """
     folder = cluster_folder(name)
     if connection(folder) is not None and not is_alive(folder):
-        (folder / CONNECTION).unlink()
+        for left in (*SECRETS.values(), CONNECTION):
+            (folder / left).unlink(missing_ok=True)
         return
     with attach_by_name(name) as client:
         client.jobs.close()

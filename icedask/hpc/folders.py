@@ -14,6 +14,7 @@ from typing import Any
 from icedask.errors import InputError
 
 CONNECTION = "scheduler.json"
+LOCK = "lock"
 FAILURE = "failure.txt"
 _KEPT_SECONDS = 30 * 86400
 SECRETS = {"ca": "ca.pem", "key": "key.pem"}
@@ -38,11 +39,18 @@ def make_folder(kind: str, name: str) -> Path:
             f"{home()}: expected a path without spaces and signs that shells take for their own; "
             "set ICEDASK_HOME to another folder that all nodes see"
         )
-    _drop_old(home() / kind)
-    for path in (home(), home() / kind, folder):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
-    (folder / "logs").mkdir(exist_ok=True)
+    try:
+        home().mkdir(mode=0o700, parents=True, exist_ok=True)
+        _drop_old(home() / kind)
+        # The home may be somebody's folder for other things too: its mode is theirs.
+        for path in (home() / kind, folder, folder / "logs"):
+            path.mkdir(mode=0o700, exist_ok=True)
+            path.chmod(0o700)
+    except OSError as error:
+        raise InputError(
+            f"{home()}: expected a folder to write to, {error.strerror}; set ICEDASK_HOME to one "
+            "that all nodes see"
+        ) from error
     return folder
 
 
@@ -76,7 +84,7 @@ def write_private(path: Path, text: str) -> None:
     """Write a file of mode 600, whole or not at all."""
     part = path.with_suffix(f".{os.getpid()}.part")
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+    with open(part, "x", opener=open_private) as file:
         file.write(text)
     part.replace(path)
 
@@ -88,3 +96,8 @@ def connection(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file of mode 600; the `opener` of `open`."""
+    return os.open(path, flags, 0o600)

@@ -7,10 +7,10 @@ nor ends with it: a cluster with a name goes on when its client has gone, one wi
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -22,12 +22,15 @@ from distributed import Scheduler
 from distributed.security import Security
 
 from icedask.errors import IcedaskError
-from icedask.hpc.folders import CONNECTION, FAILURE, SECRETS, write_private
+from icedask.hpc.folders import CONNECTION, FAILURE, LOCK, SECRETS, write_private
 from icedask.hpc.jobs import Jobs
 from icedask.hpc.profiles import Profile, parse_jobs
 
 # How often a task may lose its worker. Jobs end for many reasons that are not the task's.
 _ALLOWED_FAILURES = 10
+
+# Exit status where another head has the folder.
+TAKEN = 3
 
 logger = logging.getLogger("icedask.hpc")
 
@@ -62,14 +65,17 @@ class Head:
     ----------
     profile
         How to submit.
+    given
+        What the user called it: a name or a file.
     folder
         Private, seen by all nodes.
     idle
         Seconds without work after which the cluster ends itself; None for never.
     """
 
-    def __init__(self, profile: Profile, folder: Path, idle: float | None) -> None:
+    def __init__(self, profile: Profile, given: str, folder: Path, idle: float | None) -> None:
         self.profile = profile
+        self.given = given
         self.folder = folder
         self.idle = idle
         self.ended = asyncio.Event()
@@ -129,6 +135,7 @@ class Head:
             "dashboard_port": port,
             "host": os.uname().nodename,
             "pid": os.getpid(),
+            "given": self.given,
             "profile": self.profile.plain(),
             "started": time.time(),
         }
@@ -143,7 +150,9 @@ class Head:
 
 async def _main(values: Mapping[str, Any]) -> None:
     folder = Path(values["folder"])
-    head = Head(Profile.from_plain(values["profile"]), folder, values["idle"])
+    for name in (CONNECTION, FAILURE):
+        (folder / name).unlink(missing_ok=True)
+    head = Head(Profile.from_plain(values["profile"]), values["given"], folder, values["idle"])
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, head.ended.set)
@@ -159,8 +168,18 @@ async def _main(values: Mapping[str, Any]) -> None:
     finally:
         for name in (*SECRETS.values(), CONNECTION):
             (folder / name).unlink(missing_ok=True)
-    if not any((folder / "logs").glob("*")):
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main(path: Path) -> None:
+    """Run the head that a file describes, unless another one has its folder."""
+    values = json.loads(path.read_text())
+    path.unlink()
+    with (Path(values["folder"]) / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit(TAKEN)
+        asyncio.run(_main(values))
 
 
 def _read(ended: asyncio.Event) -> None:
@@ -173,4 +192,4 @@ def _read(ended: asyncio.Event) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     os.umask(0o077)
-    asyncio.run(_main(json.loads(Path(sys.argv[1]).read_text())))
+    main(Path(sys.argv[1]))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from icedask.hpc.folders import write_private
 from icedask.hpc.profiles import Profile
-from icedask.hpc.submit import read_record, submit_again, write_record
+from icedask.hpc.submit import STATE, job_ids, read_command, submit_again
 
 _LAST_LINES = 5
 
@@ -24,9 +25,9 @@ def margin(walltime: float) -> float:
 def run(folder: Path) -> int:
     """Run the command of a folder, and return its exit status."""
     begun = time.monotonic()
-    record = read_record(folder)
+    record = read_command(folder)
     walltime = Profile.from_plain(record["profile"]).walltime
-    _note(folder, state="running", host=os.uname().nodename)
+    _note(folder, "running")
     errors = folder / "logs" / "command.err"
     with errors.open("ab") as file:
         child = subprocess.Popen(
@@ -35,18 +36,31 @@ def run(folder: Path) -> int:
             stderr=file,
             stdin=subprocess.DEVNULL,
         )
-        # The batch system says so before it kills: pass it on as an interrupt.
-        signal.signal(signal.SIGTERM, lambda *_: child.send_signal(signal.SIGINT))
+        told = _pass_on(child)
         try:
             status = child.wait(begun + walltime - margin(walltime) - time.monotonic())
         except subprocess.TimeoutExpired:
             return _go_on(folder, child, begun + walltime)
     if status == 0:
-        _note(folder, state="complete")
+        _note(folder, "complete")
+    elif told:
+        _note(folder, "interrupted", "ended by the batch system; submit it again to go on")
     else:
         lines = errors.read_text(errors="replace").splitlines()[-_LAST_LINES:]
-        _note(folder, state="failed", error="\n".join(lines))
+        _note(folder, "failed", "\n".join(lines))
     return status
+
+
+def _pass_on(child: subprocess.Popen[bytes]) -> list[int]:
+    """Make an interrupt of what the batch system says before it kills; return what it said."""
+    told: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        told.append(number)
+        child.send_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    return told
 
 
 def _go_on(folder: Path, child: subprocess.Popen[bytes], end: float) -> int:
@@ -57,20 +71,17 @@ def _go_on(folder: Path, child: subprocess.Popen[bytes], end: float) -> int:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-    record = read_record(folder)
-    if len(record["job_ids"]) > record["resubmissions"]:
-        _note(
-            folder,
-            state="failed",
-            error=f"not complete after {len(record['job_ids'])} jobs; submit the command again",
-        )
+    so_far = len(job_ids(folder))
+    if so_far > read_command(folder)["resubmissions"]:
+        _note(folder, "failed", f"not complete after {so_far} jobs; submit the command again")
         return 1
     submit_again(folder)
     return 0
 
 
-def _note(folder: Path, **values: Any) -> None:
-    write_record(folder, {**read_record(folder), **values})
+def _note(folder: Path, state: str, error: str = "") -> None:
+    said = {"state": state, "host": os.uname().nodename, "error": error}
+    write_private(folder / STATE, json.dumps(said))
 
 
 if __name__ == "__main__":

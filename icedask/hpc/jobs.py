@@ -88,7 +88,7 @@ class Jobs:
         self.limits = (low, high)
         self._wanted = min(max(self._wanted, low), high)
         self.failure = None
-        self._stillborn = 0
+        self._stillborn = self._lost = 0
 
     def _decide(self, now: float) -> None:
         """Set the wanted number of jobs: up at once, down when there was no work for a while."""
@@ -216,10 +216,13 @@ class Jobs:
         self._lost += 1
         self.tell(f"job {job.job_id} was lost ({self._lost} so far)", level="warning")
         if self._lost > self.profile.resubmissions and not self.scheduler.workers:
-            self._give_up(
-                f"{self._lost} jobs were lost, more than the {self.profile.resubmissions} "
-                f"that the profile replaces (resubmissions); the last one's log:\n{log}"
-            )
+            self._give_up(f"{self._too_many_lost()}; the last one's log:\n{log}")
+
+    def _too_many_lost(self) -> str:
+        return (
+            f"{self._lost} jobs were lost, more than the {self.profile.resubmissions} that the "
+            "profile replaces (resubmissions)"
+        )
 
     def _give_up(self, reason: str) -> None:
         self.failure = reason
@@ -227,6 +230,9 @@ class Jobs:
 
     async def _submit_missing(self, now: float) -> None:
         if self._lost > self.profile.resubmissions:
+            # The others were given back since: nobody is left to work.
+            if self._wanted and not self.jobs:
+                self._give_up(self._too_many_lost())
             return
         lasting = [
             job for job in self.jobs.values() if not job.retiring and now < self._expires(job)

@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import pandas as pd
 from dask.utils import parse_bytes
 
 from icedask.errors import InputError
 from icedask.hpc.folders import home, make_folder, write_private
 from icedask.hpc.profiles import Profile, load_profile
+from icedask.hpc.systems import SYSTEMS
 
-RECORD = "job.json"
+COMMAND, STATE, IDS = "command.json", "state.json", "ids"
 
 # A head needs a scheduler, a client, and what the client brings together.
 _CORES, _MEMORY = 2, "4GiB"
@@ -59,10 +61,9 @@ def submit(
         With the batch system's own words, if it refuses the job.
     """
     command = list(command)
-    _check_command(command)
-    if "--profile" not in " ".join(command).replace("=", " ").split():
+    if "--profile" in _options(command) and _given(command, "--profile") is None:
         command += ["--profile", profile]
-    inside = _option(command, "--profile") == "local"
+    inside = _given(command, "--profile") == "local"
     small = {} if inside else {"cores": _CORES, "memory": _MEMORY}
     loaded = load_profile(profile, **{**small, "processes": 1, **overrides})
     folder = make_folder("submitted", f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
@@ -71,40 +72,60 @@ def submit(
         "folder": os.getcwd(),  # noqa: PTH109
         "profile": loaded.plain(),
         "resubmissions": resubmissions,
-        "job_ids": [],
         "submitted": time.time(),
-        "state": "submitted",
         "python": sys.executable,
     }
-    write_record(folder, record)
+    write_private(folder / COMMAND, json.dumps(record, indent=1))
     return submit_again(folder)
 
 
-def _check_command(command: Sequence[str]) -> None:
+def _options(command: Sequence[str]) -> set[str]:
+    """Parse a command, and return the options that it could have."""
     from icedask.cli.program import cli
 
     if not command or command[0] not in cli.commands or command[0] in ("submit", "cluster"):
         raise InputError(
-            f"submit: expected a command of icedask such as describe or run, found "
+            f"submit: expected a command of icedask such as describe or simulate, found "
             f"{command[0] if command else 'nothing'!r}"
         )
+    found: click.Command = cli
+    name, rest, context = "icedask", list(command), None
+    try:
+        while True:
+            context = found.make_context(name, rest, parent=context)
+            if not isinstance(found, click.Group):
+                return {option for parameter in found.params for option in parameter.opts}
+            left = [*vars(context).get("_protected_args", ()), *context.args]
+            _, found, rest = found.resolve_command(context, left)  # type: ignore[assignment]
+            name = found.name or ""
+    except click.exceptions.ClickException as error:
+        raise InputError(f"submit: {error.format_message()}") from error
+    except click.exceptions.Exit as error:
+        raise InputError("submit: expected a command that computes, found --help") from error
 
 
-def _option(command: Sequence[str], name: str) -> str | None:
+def _given(command: Sequence[str], name: str) -> str | None:
     match = re.search(rf"(?:^|\x00){name}[=\x00]([^\x00]+)", "\x00".join(command))
     return match[1] if match else None
 
 
 def submit_again(folder: Path) -> str:
     """Submit the command of a folder, for the first time or to go on; return the job's id."""
-    record = read_record(folder)
+    record = read_command(folder)
     profile = Profile.from_plain(record["profile"])
     script = folder / "job.sh"
     script.write_text(job_script(profile, folder, record["python"]))
     job_id = profile.system.submit(script)
-    record["job_ids"].append(job_id)
-    write_record(folder, record)
+    # Appended, because the job may run already, and writes of its own.
+    with (folder / IDS).open("a") as file:
+        file.write(f"{job_id}\n")
     return job_id
+
+
+def job_ids(folder: Path) -> list[str]:
+    """Return the ids of the jobs that a command has had, oldest first."""
+    path = folder / IDS
+    return path.read_text().split() if path.exists() else []
 
 
 def job_script(profile: Profile, folder: Path, python: str) -> str:
@@ -129,15 +150,16 @@ def job_script(profile: Profile, folder: Path, python: str) -> str:
     )
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return what is known of a submitted command."""
-    found: dict[str, Any] = json.loads((folder / RECORD).read_text())
+def read_command(folder: Path) -> dict[str, Any]:
+    """Return what was submitted."""
+    found: dict[str, Any] = json.loads((folder / COMMAND).read_text())
     return found
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write what is known of a submitted command."""
-    write_private(folder / RECORD, json.dumps(record, indent=1))
+def read_state(folder: Path) -> dict[str, Any]:
+    """Return what the job said of itself: its state, and the error."""
+    path = folder / STATE
+    return json.loads(path.read_text()) if path.exists() else {"state": "submitted"}
 
 
 def jobs() -> pd.DataFrame:
@@ -151,31 +173,31 @@ def jobs() -> pd.DataFrame:
     """
     rows = []
     queues: dict[str, Any] = {}
-    for path in sorted((home() / "submitted").glob(f"*/{RECORD}"), reverse=True):
-        record = read_record(path.parent)
-        profile = Profile.from_plain(record["profile"])
-        name = profile.system.name
-        if name not in queues:
-            queues[name] = profile.system.queue()
-        job_id = record["job_ids"][-1] if record["job_ids"] else "none"
+    # A command that the batch system refused has no id, and its error was told at once.
+    for path in sorted((home() / "submitted").glob(f"*/{IDS}"), reverse=True):
+        folder = path.parent
+        record, ids = read_command(folder), job_ids(folder)
+        system = SYSTEMS[record["profile"]["system"]]
+        if system.name not in queues:
+            queues[system.name] = system.queue()
         rows.append(
             {
-                "job": job_id,
-                **_state(record, queues[name], job_id),
+                "job": ids[-1],
+                **_state(read_state(folder), queues[system.name], ids[-1]),
                 "command": " ".join(record["command"]),
                 "submitted": pd.Timestamp(record["submitted"], unit="s").floor("s"),
-                "jobs": len(record["job_ids"]),
-                "log": str(path.parent / "logs"),
+                "jobs": len(ids),
+                "log": str(folder / "logs"),
             }
         )
     columns = ["job", "state", "reason", "command", "submitted", "jobs", "log"]
     return pd.DataFrame(rows, columns=columns).set_index("job")
 
 
-def _state(record: dict[str, Any], queue: Any, job_id: str) -> dict[str, str]:
-    reason = record.get("error", "")
-    if record["state"] in ("complete", "failed") or queue is None:
-        return {"state": record["state"], "reason": reason}
+def _state(said: dict[str, Any], queue: Any, job_id: str) -> dict[str, str]:
+    reason = said.get("error", "")
+    if said["state"] in ("complete", "failed", "interrupted") or queue is None:
+        return {"state": said["state"], "reason": reason}
     if job_id in queue:
         return {"state": queue[job_id].state, "reason": queue[job_id].reason}
     return {"state": "lost", "reason": reason or "the job ended without a word; see its log"}

@@ -6,11 +6,14 @@ import getpass
 import importlib
 import math
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from icedask.errors import ComputeError, InputError
@@ -58,12 +61,7 @@ class System:
 
     def job(self) -> Any:
         """Return dask-jobqueue's class, which writes the script of a job."""
-        try:
-            return getattr(importlib.import_module(f"dask_jobqueue.{self.name}"), self.job_class)
-        except ImportError as error:
-            raise InputError(
-                f"profile of {self.name}: dask-jobqueue is not installed; pip install icedask[hpc]"
-            ) from error
+        return getattr(jobqueue(self.name), self.job_class)
 
     def seconds(self, walltime: str) -> float:
         """Return a walltime in seconds.
@@ -124,6 +122,30 @@ class System:
                 _call([*self.job().cancel_command.split(), *job_ids])
 
 
+def jobqueue(system: str) -> ModuleType:
+    """Return dask-jobqueue's module for a batch system.
+
+    Raises
+    ------
+    InputError
+        If dask-jobqueue is not installed.
+    """
+    name = f"dask_jobqueue.{system}"
+    if name in sys.modules:
+        return sys.modules[name]
+    # Its import makes every interrupt a silent, successful exit of the process, and fails in
+    # other threads than the main one for that.
+    kept, signal.signal = signal.signal, lambda *_: None
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"profile of {system}: dask-jobqueue is not installed; pip install icedask[hpc]"
+        ) from error
+    finally:
+        signal.signal = kept
+
+
 def _call(command: Sequence[str], source: Path | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
@@ -160,6 +182,7 @@ def _by_state(
 
 def _slurm_queue(text: str) -> dict[str, Queued]:
     rows = [line.split("|") for line in text.splitlines() if line.count("|") == 2]
+    rows = [[a, b, "" if c == "None" else c] for a, b, c in rows]
     return _by_state([(a, b, c) for a, b, c in rows], ("PD", "RQ", "RH", "S"), ("R", "CF"))
 
 

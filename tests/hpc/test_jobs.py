@@ -206,6 +206,30 @@ def test_lost_jobs_are_replaced_so_often(world: Callable[..., World]) -> None:
     run(story())
 
 
+def test_given_up_where_the_last_jobs_left_after_too_many_were_lost(
+    world: Callable[..., World],
+) -> None:
+    async def story() -> None:
+        w = world(jobs=(0, 2), resubmissions=0, idle="1 s")
+        w.scheduler.target = 2
+        await w.pass_by(1)
+        w.let_in()
+        await w.pass_by(10, steps=10)
+        w.lose("1")
+        await w.pass_by(20, steps=20)
+        w.scheduler.target = 0
+        await w.pass_by(20, steps=20)
+        assert w.ids == [] and w.keeper.failure is None
+        w.scheduler.target = 1
+        await w.pass_by(1)
+        assert w.keeper.failure is not None and "1 jobs were lost" in w.keeper.failure
+        w.keeper.scale(1, 1)
+        await w.pass_by(1)
+        assert w.ids == ["3"] and w.keeper.failure is None
+
+    run(story())
+
+
 def test_jobs_that_die_at_their_start(world: Callable[..., World], tmp_path: Path) -> None:
     async def story() -> None:
         w = world(jobs=1)

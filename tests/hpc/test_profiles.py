@@ -8,6 +8,7 @@ from typing import Any
 import dask
 import pytest
 
+from icedask.cli.simulate import _workers
 from icedask.errors import InputError
 from icedask.hpc.profiles import Profile, load_profile, parse_jobs, profile_names
 from icedask.hpc.submit import job_script
@@ -144,6 +145,12 @@ def test_a_file_is_a_profile(config: Path, tmp_path: Path) -> None:
     path.write_text("jobqueue:\n  pbs: {}\n  sge: {}\n")
     with pytest.raises(InputError, match="expected one section under jobqueue:, found pbs, sge"):
         load_profile(str(path))
+    path.write_text("jobqueue: slurm\n")
+    with pytest.raises(InputError, match="expected one section under jobqueue:, found 'slurm'"):
+        load_profile(str(path))
+    path.write_text("jobqueue:\n  slurm: 8\n")
+    with pytest.raises(InputError, match="expected a section with settings, found 8"):
+        load_profile(str(path))
     path.write_text("jobqueue: [")
     with pytest.raises(InputError, match="expected YAML"):
         load_profile(str(path))
@@ -162,6 +169,17 @@ def test_a_file_is_a_profile(config: Path, tmp_path: Path) -> None:
         ({"system": "torque"}, "system: expected one of slurm, pbs, sge, lsf, found 'torque'"),
         ({"jobs": "many"}, "jobs: expected a number of jobs"),
         ({"cores": "two"}, "cores: expected a whole number, found 'two'"),
+        ({"cores": 0}, "cores: expected 1 or more, found 0"),
+        ({"processes": 2.5}, "processes: expected a whole number, found 2.5"),
+        ({"memory": 32}, "memory: expected a size such as 32GiB, found 32"),
+        ({"memory": "-5GiB"}, "memory: expected a size"),
+        ({"memory": [1]}, "memory: expected a size"),
+        ({"walltime": "00:00:30"}, "walltime: expected a minute or more"),
+        ({"job_extra_directives": 5}, "job-extra-directives: expected a list of lines, found 5"),
+        ({"job_script_prologue": [5]}, "job-script-prologue: expected a list of lines"),
+        ({"log_directory": 5}, "log-directory: expected text, found 5"),
+        ({"resubmissions": "often"}, "resubmissions: expected a whole number"),
+        ({"idle": ""}, "idle: expected a time"),
         ({"idle": "soon"}, "idle: expected a time such as '2 minutes', found 'soon'"),
     ],
 )
@@ -180,6 +198,9 @@ def test_slots_of_sge(config: Path) -> None:
 def test_unknown_profile(config: Path) -> None:
     with pytest.raises(InputError, match="expected local, slurm, pbs, sge, lsf, a YAML file"):
         load_profile("nowhere")
+    (config / "mine.yaml").write_text("jobqueue:\n  mine:\n    queue: short\n")
+    with pytest.raises(InputError, match="profile mine: the section says no system"):
+        load_profile("mine")
 
 
 @pytest.mark.parametrize(
@@ -193,3 +214,13 @@ def test_jobs(given: Any, expected: tuple[int, int]) -> None:
 def test_bad_jobs(given: Any) -> None:
     with pytest.raises(InputError, match="jobs: expected"):
         parse_jobs(given)
+
+
+def test_workers_as_large_as_a_replica(config: Path) -> None:
+    assert _workers("slurm", 4) == {"processes": 2, "worker_extra_args": ["--nthreads", "1"]}
+    assert _workers("slurm", 1) == {}
+    assert _workers("tcp://host:8786", 4) == {}
+    assert _workers("a-cluster", 4) == {}
+    assert _workers("local", 1000) == {"n_workers": 1}
+    script = worker_script(load_profile("slurm", **_workers("slurm", 4)), config)
+    assert "--nthreads 4" in script and script.index("--nthreads 1") > script.index("--nthreads 4")

@@ -18,8 +18,9 @@ from jobs import SMALL, attempts, cancel, queued, traced, wait_until
 
 import icedask as ice
 from icedask import compute
-from icedask.errors import ComputeError
+from icedask.errors import ComputeError, InputError
 from icedask.hpc.cluster import clusters
+from icedask.hpc.folders import connection
 from icedask.io import chunks
 
 pytestmark = pytest.mark.usefixtures("slurm")
@@ -146,8 +147,7 @@ def test_a_client_without_the_credentials_is_refused(tmp_path: Path) -> None:
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
         for name in ("ca.pem", "key.pem", "scheduler.json"):
             assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
-        scratch = client.run(os.getcwd)
-        assert scratch
+        assert set(client.run(os.getenv, "MALLOC_TRIM_THRESHOLD_").values()) == {str(2**27)}
         dashboards = client.run(_dashboard)
         assert all(host == "127.0.0.1" for host in dashboards.values())
     assert not (folder / "key.pem").exists()
@@ -172,13 +172,66 @@ def test_a_cluster_with_a_name_is_found_again(tmp_path: Path) -> None:
             assert second.get_dataset("five").result() == 25
             second.jobs.scale(2)
             wait_until(lambda: len(second.jobs.status()) == 2)
-        with ice.connect("mine") as third:
-            third.jobs.scale(0, 1)
+        with ice.connect("slurm", name="mine", jobs=(0, 1)) as third:
+            assert tuple(third.jobs._ask("status")["limits"]) == (0, 1)
+        with pytest.raises(InputError, match="'mine', which runs with the profile 'slurm'"):
+            ice.connect("pbs", name="mine")
         assert list(clusters().index) == ["mine"]
     finally:
         with ice.connect("mine") as last:
             last.jobs.close()
     assert not len(clusters())
+
+
+def test_one_name_is_one_cluster() -> None:
+    """Also where two processes ask for it at once, and after its scheduler was killed."""
+    script = (
+        "import icedask as ice\n"
+        f"client = ice.connect('slurm', name='mine', jobs=(0, 1), **{SMALL!r})\n"
+        "print(client.scheduler.address)\n"
+        "client.close()\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    addresses = [child.communicate(timeout=120)[0].strip() for child in both]
+    assert addresses[0] == addresses[1] != ""
+    (pid,) = [connection(folder)["pid"] for folder in _folders()]  # type: ignore[index]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not clusters()["alive"].any())
+    with pytest.raises(ComputeError, match="its scheduler was killed; start it again"):
+        ice.connect("mine")
+    with ice.connect("slurm", name="mine", jobs=(0, 1), **SMALL) as client:
+        assert client.scheduler.address != addresses[0]
+        client.jobs.close()
+    assert not len(clusters())
+
+
+def _folders() -> list[Path]:
+    return [path.parent for path in Path(os.environ["ICEDASK_HOME"]).glob("*/*/scheduler.json")]
+
+
+@pytest.mark.parametrize("name", ["slurm", "local"])
+def test_a_name_that_a_profile_has(name: str) -> None:
+    with pytest.raises(InputError, match="expected one that no profile has"):
+        ice.connect("slurm", name=name, **SMALL)
+
+
+def test_a_home_of_somebodys_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "given"
+    home.mkdir()
+    home.chmod(0o775)
+    monkeypatch.setenv("ICEDASK_HOME", str(home))
+    with ice.connect("slurm", jobs=(0, 1), **SMALL) as client:
+        folder = client.jobs.folder
+        found = {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
+        assert found == {0o600}
+    assert stat.S_IMODE(home.stat().st_mode) == 0o775
+    for bad in ("/dev/null", str(tmp_path / "with spaces")):
+        monkeypatch.setenv("ICEDASK_HOME", bad)
+        with pytest.raises(InputError, match="set ICEDASK_HOME"):
+            ice.connect("slurm", jobs=(0, 1), **SMALL)
 
 
 def test_the_cluster_ends_when_its_client_is_killed(tmp_path: Path) -> None:

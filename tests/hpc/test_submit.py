@@ -13,7 +13,7 @@ from jobs import wait_until
 import icedask as ice
 from icedask.errors import ComputeError, InputError
 from icedask.hpc import inside
-from icedask.hpc.submit import jobs, read_record, submit
+from icedask.hpc.submit import jobs, read_state, submit
 
 pytestmark = pytest.mark.usefixtures("slurm")
 
@@ -63,11 +63,29 @@ def test_what_fails_says_why(store: Path) -> None:
     assert row["state"] == "failed" and "no such store" in row["reason"]
 
 
+def test_a_command_without_a_profile_and_with_spaces(store: Path) -> None:
+    label = 'with spaces, "quotes" and $signs'
+    submit(["describe", str(store), *_COMMAND, "--label", label], "slurm")
+    submit(["info", str(store)], "slurm")
+    wait_until(lambda: jobs()["state"].isin(("complete", "failed", "lost")).all(), 120)
+    assert jobs()["state"].tolist() == ["complete"] * 2, jobs()["reason"].tolist()
+    assert ice.open_run(store, label).attrs["status"] == "complete"
+
+
 def test_bad_input(store: Path) -> None:
     with pytest.raises(InputError, match="expected a command of icedask"):
         submit(["desribe", str(store)], "slurm")
     with pytest.raises(ComputeError, match=r"sbatch refused the job: .*invalid partition"):
         submit(["info", str(store)], "slurm", queue="nowhere")
+    assert not len(jobs())
+    for command, message in (
+        (["describe", str(store), "soap", "--nonsense", "3"], "No such option.*--nonsense"),
+        (["describe", str(store), "coordination"], "Missing option.*--r-cut"),
+        (["describe", str(store), "nothing"], "no descriptor 'nothing'"),
+        (["demo", "--help"], "found --help"),
+    ):
+        with pytest.raises(InputError, match=message):
+            submit(command, "slurm")
 
 
 def test_interrupted_before_the_walltime_and_submitted_again(
@@ -83,5 +101,5 @@ def test_interrupted_before_the_walltime_and_submitted_again(
     monkeypatch.setattr(inside, "margin", lambda walltime: walltime - 6)
     assert inside.run(folder) == 0
     assert again == [folder]
-    assert read_record(folder)["state"] == "running"
+    assert read_state(folder)["state"] == "running"
     assert ice.list_runs(store)["status"].tolist() != ["complete"]

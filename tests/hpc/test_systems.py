@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from icedask.errors import ComputeError, InputError
+from icedask.hpc.profiles import load_profile
 from icedask.hpc.systems import SYSTEMS, Queued
 
 _PBS = """
@@ -36,8 +39,8 @@ job-ID  prior   name       user         state submit/start at     queue         
             "11|PD|Priority\n12|R|None\n13|CG|None\n14|CF|None\n",
             {
                 "11": Queued("pending", "Priority"),
-                "12": Queued("running", "None"),
-                "14": Queued("running", "None"),
+                "12": Queued("running"),
+                "14": Queued("running"),
             },
         ),
         ("pbs", _PBS, {"1201": Queued("running"), "1202": Queued("pending")}),
@@ -120,3 +123,29 @@ def test_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _command(tmp_path, "qsub", "exit 0")
     with pytest.raises(ComputeError, match=r"qsub refused the job: it said nothing"):
         SYSTEMS["pbs"].submit(script)
+
+
+@pytest.mark.parametrize("where", ["main", "another"])
+def test_interrupts_stay_interrupts_where_profiles_are_read(where: str) -> None:
+    """In a process of its own: dask-jobqueue is imported once in each."""
+    read = {
+        "main": "load_profile('slurm')",
+        "another": "t = threading.Thread(target=lambda: found.append(load_profile('slurm'))); "
+        "t.start(); t.join(); assert found",
+    }
+    script = (
+        "import signal, threading\n"
+        "from icedask.hpc.profiles import load_profile\n"
+        "found = []\n"
+        f"{read[where]}\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_without_dask_jobqueue(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith("dask_jobqueue")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with pytest.raises(InputError, match=r"pip install icedask\[hpc\]"):
+        load_profile("slurm")
