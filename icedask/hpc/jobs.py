@@ -207,7 +207,10 @@ class Jobs:
         if job.started is None:
             self._stillborn += 1
             self.tell(f"job {job.job_id} died at its start\n{log}", level="warning")
-            if self._stillborn >= _STILLBORN:
+            if self.scheduler.workers:
+                # Others work: a bad node, say.
+                self._lost += 1
+            elif self._stillborn >= _STILLBORN:
                 self._give_up(
                     f"{self._stillborn} jobs one after another died at their start; mend the "
                     f"profile (python, prologue, interface, memory); the last one's log:\n{log}"

@@ -249,6 +249,21 @@ def test_jobs_that_die_at_their_start(world: Callable[..., World], tmp_path: Pat
     run(story())
 
 
+def test_a_node_on_which_jobs_die_ends_nothing_else(world: Callable[..., World]) -> None:
+    async def story() -> None:
+        w = world(jobs=2, resubmissions=3)
+        await w.keeper.start()
+        w.let_in("1")
+        await w.pass_by(1)
+        for number in range(2, 6):
+            assert w.ids == ["1", str(number)]
+            w.lose(str(number))
+            await w.pass_by(20, steps=20)
+        assert w.ids == ["1"] and w.keeper.failure is None and w.queue.count == 5
+
+    run(story())
+
+
 def test_a_queue_that_does_not_answer_is_no_loss(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=1)
