@@ -1,6 +1,6 @@
 """Cost of the graph alone: SOAP -> PCA fit -> transform -> save of 100,000 atoms, kernels empty.
 
-python tests/benchmarks/bench_scale.py [n_blocks ...]      (default: 1000 10000 100000)
+python tests/benchmarks/bench_scale.py [n_blocks ...]      (default: 1000 10000 40000)
 
 The graph is that of real data; the functions that the workers call return at once. So what is
 measured is what the client, the scheduler and the workers spend on tasks. Each line is a fresh
@@ -232,7 +232,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             left.plot(x, [r[name]["scheduler"] for r in some], "o" + line, color=colour,
                       label=f"{what}, {label}")  # fmt: skip
             left.plot(x, [r[name]["first"] for r in some], "x" + line, color=colour, alpha=0.5)
-        for name, colour in (("client", "C2"), ("scheduler", "C3")):
+        for name, colour in (("client", "C0"), ("scheduler", "C1")):
             right.plot(x, [r[f"{name}_mb"] for r in some], "o" + line, color=colour,
                        label=f"{name}, {label}")  # fmt: skip
     left.set(
@@ -254,7 +254,7 @@ def main() -> None:
     if len(sys.argv) > 2 and sys.argv[1] == "--one":
         print(json.dumps(run(int(sys.argv[2]), sys.argv[3])))
         return
-    sizes = [int(word) for word in sys.argv[1:]] or [1000, 10_000, 100_000]
+    sizes = [int(word) for word in sys.argv[1:]] or [1000, 10_000, 40_000]
     rows = []
     for n_blocks in sizes:
         for mode in ("waves", "once") if n_blocks <= ONCE else ("waves",):
