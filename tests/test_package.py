@@ -52,6 +52,15 @@ def test_import_is_light() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_dask_jobqueue_is_for_those_who_ask_for_a_batch_system() -> None:
+    code = (
+        "import sys, icedask.cli, icedask.hpc.cluster, icedask.hpc.check, icedask.hpc.submit; "
+        "print('dask_jobqueue' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
 def test_layers_point_one_way() -> None:
     forbidden = {
         "io": ("descriptors", "dynamics", "learn", "plot", "workflows", "cli"),
