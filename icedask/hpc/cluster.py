@@ -64,6 +64,8 @@ class JobsClient(Client):
         self.failure: str | None = None
         super().__init__(found["address"], security=security_of(folder), **options)
         self.subscribe_topic(TOPIC, self._hear)
+        # What was said before anybody listened.
+        self.failure = self.jobs._ask("status")["failure"]
 
     def _hear(self, event: tuple[float, dict[str, str]]) -> None:
         _, said = event
@@ -115,7 +117,20 @@ class JobsOf:
         return self._client.sync(getattr(self._client.scheduler, f"icedask_{operation}"), **values)
 
     def scale(self, jobs: int | str, most: int | None = None) -> None:
-        """Ask for a number of jobs, or for as many between two numbers as the work needs."""
+        """Ask for a number of jobs, or for as many between two numbers as the work needs.
+
+        Parameters
+        ----------
+        jobs : int or str
+            How many, from 1; the fewest, where `most` is given; or both as "0:8".
+        most : int, optional
+            The most.
+
+        Raises
+        ------
+        InputError
+            If these are no such numbers.
+        """
         low, high = parse_jobs(jobs if most is None else (jobs, most))
         self._client.failure = None
         self._ask("scale", low=low, high=high)

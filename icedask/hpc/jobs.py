@@ -122,7 +122,7 @@ class Jobs:
         return job.started + walltime - self._margin() - 0.2 * walltime * (job.number % 4) / 4
 
     def _margin(self) -> float:
-        """Seconds before the walltime at which a job is replaced: a quarter, or 10 minutes.
+        """Seconds before the walltime at which a job is replaced: a third, or 10 minutes.
 
         More where jobs are known to wait longer in the queue.
         """

@@ -118,6 +118,12 @@ def test_refusal_when_the_work_comes() -> None:
         with pytest.raises(ComputeError, match="invalid partition"):
             client.check()
         future.cancel()
+        # Who comes later is told as well.
+        with (
+            ice.connect(client.jobs.folder.name, set_as_default=False) as late,
+            pytest.raises(ComputeError, match="invalid partition"),
+        ):
+            late.check()
 
 
 def test_jobs_that_die_at_their_start(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
