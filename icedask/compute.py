@@ -6,6 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import dask
@@ -66,10 +67,14 @@ def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
     return [value for values in wave_results(waves, total, description) for value in values]
 
 
-def wave_results(waves: Iterable[Wave], total: int, description: str) -> Iterator[list[Any]]:
-    """Compute as `run_tasks` does, and yield the results of each wave, in order."""
+def wave_results(waves: Iterable[Wave], total: int, description: str | None) -> Iterator[list[Any]]:
+    """Compute as `run_tasks` does, and yield the results of each wave, in order.
+
+    Without a description no progress is shown.
+    """
     client = active_client()
-    with stage(description, total) as advance:
+    quiet = nullcontext(lambda number: None)
+    with quiet if description is None else stage(description, total) as advance:
         if client is None:
             yield from _run_here(waves, advance)
         else:

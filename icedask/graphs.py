@@ -169,16 +169,21 @@ class Waves:
         keys = [task.key for task in tasks]
         return self._optimized(needed, tasks, keys, keys if values else ())
 
-    def reduced(self, level: Sequence[Key], merge: Callable[..., Any], fan_in: int) -> Wave:
-        """Return the wave of the blocks of these keys, whose result is one value, merged."""
-        keys, steps = level, list[Task]()
-        while len(level) > 1:
-            groups = [level[start : start + fan_in] for start in range(0, len(level), fan_in)]
-            first = len(steps)
-            for number, group in enumerate(groups, first):
-                steps.append(Task(("merge", number), merge, *map(TaskRef, group)))
-            level = [task.key for task in steps[first:]]
-        return self._optimized(keys, steps, keys, level)
+    def reduced(
+        self, groups: Sequence[Sequence[Key]], merge: Callable[..., Any], fan_in: int
+    ) -> Wave:
+        """Return the wave of the blocks of these keys; its results are one value per group."""
+        steps, results = list[Task](), list[Key]()
+        for level in groups:
+            while len(level) > 1:
+                cuts = [level[start : start + fan_in] for start in range(0, len(level), fan_in)]
+                first = len(steps)
+                for number, some in enumerate(cuts, first):
+                    steps.append(Task(("merge", number), merge, *map(TaskRef, some)))
+                level = [task.key for task in steps[first:]]
+            results += level
+        keys = [key for level in groups for key in level]
+        return self._optimized(keys, steps, keys, results)
 
     def _optimized(
         self,

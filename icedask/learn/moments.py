@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
-from icedask.compute import wave_results
 from icedask.errors import InputError
-from icedask.graphs import Key, LazyGraph, Wave, Waves, block_key, cut
+from icedask.reduction import reduce_blocks
 
 # Rows converted to float64 at a time: about a MB for a few hundred features, which stays in cache.
 CACHED_ROWS = 512
-_FAN_IN = 8
 
 
 class Moments(NamedTuple):
@@ -65,16 +62,8 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
     return parts[0]
 
 
-def _block_moments(block: npt.NDArray[np.floating]) -> npt.NDArray[np.object_]:
-    result = np.empty((1, 1), object)
-    result[0, 0] = rows_moments(finite_rows(block))
-    return result
-
-
-def _merge_cells(*cells: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
-    result = np.empty((1, 1), object)
-    result[0, 0] = merge([cell[0, 0] for cell in cells])
-    return result
+def _block_moments(block: npt.NDArray[np.floating]) -> Moments:
+    return rows_moments(finite_rows(block))
 
 
 def moments(features: da.Array, description: str) -> Moments:
@@ -88,31 +77,7 @@ def moments(features: da.Array, description: str) -> Moments:
     InputError
         If fewer than two rows are free of NaN.
     """
-    # Blockwise, so that the graph optimiser fuses it with the computation of the features.
-    partial = da.blockwise(
-        _block_moments, "fa", features, "fak", concatenate=True, meta=np.empty((0, 0), object)
-    )
-    result: Moments | None = None
-    for cells in wave_results(_waves(partial), math.prod(partial.numblocks), description):
-        # In the order of the waves: the same blocks give the same bits, whichever ends first.
-        found = [cell[0, 0] for cell in cells]
-        result = merge(found if result is None else [result, *found])
-    if result is None:
-        raise InputError("fit: expected at least two rows without NaN, found no rows")
+    result = reduce_blocks(features, _block_moments, merge, description)
     if result.n < 2:
         raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
     return result
-
-
-def _waves(partial: da.Array) -> Iterator[Wave]:
-    """Yield waves that each reduce the moments of their blocks to one."""
-    graph = LazyGraph([partial])
-    waves = Waves(graph)
-    blocks = np.array(list(np.ndindex(*partial.numblocks)))
-
-    def keys(row: npt.NDArray[np.int64]) -> list[Key]:
-        return [block_key(partial, row.tolist())]
-
-    for rows in cut(blocks, keys, graph):
-        level = [key for row in rows for key in keys(row)]
-        yield waves.reduced(level, _merge_cells, _FAN_IN)
