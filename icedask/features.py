@@ -69,7 +69,11 @@ def row_coords(array: xr.DataArray) -> dict[Any, xr.DataArray]:
 
 def input_record(x: xr.Dataset | xr.DataArray) -> Record:
     """Return the record of a function's input; data from elsewhere is known by its content."""
-    array = feature_variable(x)
+    return array_record(x, feature_variable(x))
+
+
+def array_record(x: xr.Dataset | xr.DataArray, array: xr.DataArray) -> Record:
+    """Return the record of an input of which `array` is the variable that matters."""
     known = x if isinstance(x, xr.Dataset) and "function" in x.attrs else None
     if known is not None and is_unchanged(known):
         return record_of(known)
@@ -79,6 +83,40 @@ def input_record(x: xr.Dataset | xr.DataArray) -> Record:
         # Changed by other means since: of the same trajectory, but not the recorded result.
         return record_of(known).child("external", name, 1, {"content": content})
     return Record("external", name, 1, {"content": content})
+
+
+def check_same_rows(one: xr.DataArray, other: xr.DataArray, caller: str) -> None:
+    """Raise InputError unless both have the same frames and atoms."""
+    for dim in (FRAME, ATOM):
+        if one.sizes[dim] != other.sizes[dim]:
+            raise InputError(
+                f"{caller}: expected the same {dim}s in both, found {one.sizes[dim]} and "
+                f"{other.sizes[dim]}; compute both of one trajectory, with the same centers"
+            )
+    for name, dim in (("step", FRAME), ("time", FRAME), ("atom", ATOM)):
+        if name not in one.coords or name not in other.coords:
+            continue
+        here, there = one[name].values, other[name].values
+        same = (here == there) | ((here != here) & (there != there))
+        if not same.all():
+            place = int(np.argmin(same))
+            raise InputError(
+                f"{caller}: expected the same {dim}s in both, found {name} {here[place]} and "
+                f"{there[place]} at {dim} {place}; compute both of one trajectory, with the same "
+                "centers"
+            )
+
+
+def check_same_trajectory(one: Record, other: Record, caller: str) -> None:
+    """Raise InputError if both are known to come from different positions."""
+    # What comes from elsewhere says nothing of its positions.
+    known = one.positions and other.positions
+    if known and one.positions != other.positions:
+        raise InputError(
+            f"{caller}: expected both of one trajectory, found other positions behind "
+            f"{one.run_id} than behind {other.run_id}; compute both of the same Dataset, with "
+            "centers and species for some of its atoms"
+        )
 
 
 def whole_number(value: Any, where: str, *, at_least: int) -> int:

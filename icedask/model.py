@@ -128,21 +128,34 @@ def check_even_steps(ds: xr.Dataset, caller: str) -> None:
     """Raise InputError if the frames are not evenly spaced in time; unknown times (NaN) pass."""
     if "time" not in ds.variables:
         return
-    time = ds["time"].values
-    steps = np.diff(time)
-    if not np.isfinite(steps).any():
-        return
-    usual = float(np.nanmedian(steps))
-    # Some formats hold times in single precision.
-    rounding = 4 * np.finfo(np.float32).eps * np.nanmax(np.abs(time))
-    uneven = np.abs(steps - usual) > 1e-3 * abs(usual) + rounding
+    steps = np.diff(ds["time"].values)
+    uneven = _uneven(ds["time"].values)
     if uneven.any():
         frame = int(np.argmax(uneven))
         raise InputError(
             f"{caller}: expected frames at even time steps, found {steps[frame]:g} picosecond from "
-            f"frame {frame} to the next where {usual:g} is usual; choose evenly spaced frames, for "
-            "example with isel(frame=slice(None, None, 2))"
+            f"frame {frame} to the next where {np.nanmedian(steps):g} is usual; choose evenly "
+            "spaced frames, for example with isel(frame=slice(None, None, 2))"
         )
+
+
+def _uneven(time: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Say of each step between frames whether it is not the usual one; NaN passes."""
+    steps = np.diff(time)
+    if not np.isfinite(steps).any():
+        return np.zeros(len(steps), bool)
+    usual = float(np.nanmedian(steps))
+    # Some formats hold times in single precision.
+    rounding = 4 * np.finfo(np.float32).eps * np.nanmax(np.abs(time))
+    return np.abs(steps - usual) > 1e-3 * abs(usual) + rounding
+
+
+def frame_interval(array: xr.DataArray) -> float | None:
+    """Return the time from frame to frame, picosecond; None if it is not known or not even."""
+    time = array["time"].values if "time" in array.coords else np.empty(0)
+    if len(time) < 2 or not np.isfinite(time).all() or _uneven(time).any() or time[-1] <= time[0]:
+        return None
+    return float((time[-1] - time[0]) / (len(time) - 1))
 
 
 def check_elements(element: npt.NDArray[np.str_]) -> None:

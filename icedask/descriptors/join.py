@@ -12,11 +12,18 @@ import xarray as xr
 
 from icedask.descriptors.soap_square import square_weights
 from icedask.errors import InputError
-from icedask.features import feature_variable, input_record, lazy_blocks, row_coords
+from icedask.features import (
+    check_same_rows,
+    check_same_trajectory,
+    feature_variable,
+    input_record,
+    lazy_blocks,
+    row_coords,
+)
 from icedask.io.provenance import Record, stamped
 from icedask.jit import jit
 from icedask.neighbors import FloatArray
-from icedask.variables import ATOM, FEATURE, FRAME, VARIABLES
+from icedask.variables import FEATURE, VARIABLES
 
 
 @jit
@@ -142,9 +149,9 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Datas
     structure, dynamics = feature_variable(soap), feature_variable(lens)
     _check_dims(structure, 3)
     _check_dims(dynamics, 2)
-    _check_same_rows(structure, dynamics)
+    check_same_rows(structure, dynamics, "join")
     parents = input_record(soap), input_record(lens)
-    _check_same_trajectory(*parents)
+    check_same_trajectory(*parents, "join")
     record = parents[0].child("descriptors", "join", 1, {"filled": bool(filled)}, parents[1])
     return _features("join", structure, dynamics, filled, record)
 
@@ -194,38 +201,6 @@ def _check_dims(array: xr.DataArray, expected: int) -> None:
         raise InputError(
             f"join: expected a variable {dims}, found {array.name} with the dimensions "
             f"{array.dims}; call it as join(soap, lens)"
-        )
-
-
-def _check_same_rows(structure: xr.DataArray, dynamics: xr.DataArray) -> None:
-    for dim in (FRAME, ATOM):
-        if structure.sizes[dim] != dynamics.sizes[dim]:
-            raise InputError(
-                f"join: expected the same {dim}s in both, found {structure.sizes[dim]} and "
-                f"{dynamics.sizes[dim]}; compute both of one trajectory, with the same centers"
-            )
-    for name, dim in (("step", FRAME), ("time", FRAME), ("atom", ATOM)):
-        if name not in structure.coords or name not in dynamics.coords:
-            continue
-        one, other = structure[name].values, dynamics[name].values
-        same = (one == other) | ((one != one) & (other != other))
-        if not same.all():
-            place = int(np.argmin(same))
-            raise InputError(
-                f"join: expected the same {dim}s in both, found {name} {one[place]} and "
-                f"{other[place]} at {dim} {place}; compute both of one trajectory, with the same "
-                "centers"
-            )
-
-
-def _check_same_trajectory(structure: Record, dynamics: Record) -> None:
-    # What comes from elsewhere says nothing of its positions.
-    known = structure.positions and dynamics.positions
-    if known and structure.positions != dynamics.positions:
-        raise InputError(
-            "join: expected both of one trajectory, found other positions behind "
-            f"{structure.run_id} than behind {dynamics.run_id}; compute both of the same "
-            "Dataset, with centers and species for some of its atoms"
         )
 
 
