@@ -35,7 +35,13 @@ _NAMES = {
     "voronoi": "icedask.descriptors.voronoi",
     "time_soap": "icedask.descriptors.time_soap",
     "time_soap_derivative": "icedask.descriptors.time_soap",
+    "markov_test": "icedask.dynamics.markov",
+    "merge_states": "icedask.dynamics.merging",
+    "origins": "icedask.dynamics.origins",
+    "residence_times": "icedask.dynamics.residence",
     "smooth": "icedask.dynamics.smoothing",
+    "populations": "icedask.dynamics.transitions",
+    "transitions": "icedask.dynamics.transitions",
     "from_ase": "icedask.io.interop",
     "from_mdanalysis": "icedask.io.interop",
     "to_ase": "icedask.io.interop",
@@ -78,7 +84,12 @@ if TYPE_CHECKING:
     )
     from icedask.descriptors.time_soap import time_soap, time_soap_derivative
     from icedask.descriptors.voronoi import mass_density, voronoi
+    from icedask.dynamics.markov import markov_test
+    from icedask.dynamics.merging import merge_states
+    from icedask.dynamics.origins import origins
+    from icedask.dynamics.residence import residence_times
     from icedask.dynamics.smoothing import smooth
+    from icedask.dynamics.transitions import populations, transitions
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc.client import connect
     from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run

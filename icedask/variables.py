@@ -24,6 +24,12 @@ FUNCTION = "function"
 DEGREE = "degree"
 NEIGHBOR = "neighbor"
 RADIAL_FUNCTION = "radial_function"
+FROM = "from"
+TO = "to"
+STATE = "state"
+DURATION = "duration"
+LAG = "lag"
+PROCESS = "process"
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,95 @@ _SPECS = [
 ]
 
 VARIABLES: dict[str, Variable] = {spec.name: spec for spec in _SPECS}
+
+_MARKOV = "doi:10.1214/aoms/1177707039"
+_IMPLIED = "doi:10.1021/jp037421y"
+_CHAPMAN_KOLMOGOROV = "doi:10.1063/1.3565032"
+
+# Variables of summaries, by the function that returns them: short names may mean something else
+# in another result.
+_SUMMARIES = {
+    "transitions": [
+        Variable("flux", (FROM, TO), "int64", "1", "pairs of frames of one atom, by states"),
+        Variable("probability", (FROM, TO), "float64", "1", "probability of transition", _MARKOV),
+        Variable(
+            "entered_from", (FROM, TO), "float64", "1", "share of the entries from another state"
+        ),
+    ],
+    "residence_times": [
+        Variable("visits", (STATE, DURATION), "int64", "1", "complete visits"),
+        Variable(
+            "censored", (STATE, DURATION), "int64", "1", "visits of which an end was not seen"
+        ),
+        Variable("n_visits", (STATE,), "int64", "1", "all visits"),
+        Variable("residence_time", (STATE,), "float64", "", "mean residence time", _MARKOV),
+    ],
+    "populations": [
+        Variable("population", (FRAME, STATE), "float64", "1", "fraction of the labelled atoms"),
+    ],
+    "markov_test": [
+        Variable("probability", (LAG, FROM, TO), "float64", "1", "probability of transition"),
+        Variable(
+            "predicted",
+            (LAG, FROM, TO),
+            "float64",
+            "1",
+            "probability of transition by the shortest lag",
+            _CHAPMAN_KOLMOGOROV,
+        ),
+        Variable("error", (LAG,), "float64", "1", "largest error of the prediction"),
+        Variable(
+            "row_error", (LAG, FROM), "float64", "1", "total variation distance of the prediction"
+        ),
+        Variable(
+            "row_noise", (LAG, FROM), "float64", "1", "distance that a Markov chain stays below"
+        ),
+        Variable("implied_time", (LAG, PROCESS), "float64", "", "implied time scale", _IMPLIED),
+    ],
+    "origins": [
+        Variable(
+            "before",
+            ("dynamic_state", "structural_state"),
+            "int64",
+            "1",
+            "entries, by the structural state of the frame before",
+        ),
+        Variable(
+            "after",
+            ("dynamic_state", "structural_state"),
+            "int64",
+            "1",
+            "exits, by the structural state of the frame after",
+        ),
+        Variable(
+            "during", ("dynamic_state", "structural_state"), "int64", "1", "atoms in both states"
+        ),
+    ],
+    "merge_states": [
+        Variable("macro_state", (STATE,), "int32", "1", "new number of the state"),
+        Variable("leaf", ("leaf",), "int32", "1", "state of each leaf of the tree"),
+        Variable("linkage", ("merge", "linkage_column"), "float64", "1", "tree of the states"),
+    ],
+}
+
+
+def summary_variables(function: str, units: str = "", **values: object) -> dict[str, xr.Variable]:
+    """Return the variables of a summary with their dims, dtypes and attributes.
+
+    Parameters
+    ----------
+    function
+        That returns them.
+    units
+        Of those whose units depend on the input.
+    values
+        By name.
+    """
+    found = {}
+    for spec in _SUMMARIES[function]:
+        attrs = {**spec.attrs, "units": spec.units or units}
+        found[spec.name] = xr.Variable(spec.dims, np.asarray(values[spec.name], spec.dtype), attrs)
+    return found
 
 
 def _dtype_matches(dtype: np.dtype, wanted: str) -> bool:

@@ -1,0 +1,185 @@
+"""Merging of states that atoms leave for the same states."""
+
+from __future__ import annotations
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.dynamics.labels import LabelArray, Labels, checked_labels
+from icedask.errors import InputError
+from icedask.features import array_record, row_coords
+from icedask.io.provenance import stamped
+from icedask.variables import FROM, STATE, TO, VARIABLES, summary_variables
+
+# Below, a row is constant but for rounding, and its correlation with another is not defined.
+_CONSTANT = 1e-12
+
+
+def merge_states(labels: xr.Dataset, transitions: xr.Dataset, *, cutoff: float = 1.0) -> xr.Dataset:
+    """Merge the states whose rows of transition probabilities are alike; the labels are lazy.
+
+    The distance of two states is one minus the correlation of their rows. Agglomerative
+    clustering with average linkage joins those that are no further than `cutoff` apart. A state
+    whose row has no values (no transition from it was seen) or only equal ones stays by itself.
+
+    Parameters
+    ----------
+    labels : xarray.Dataset
+        label (frame, atom), int32.
+    transitions : xarray.Dataset
+        What `transitions` returned for these labels.
+    cutoff : float, optional
+        Largest distance between states that become one, 0 to 2. Default 1: states are joined if
+        their rows are not anticorrelated on average.
+
+    Returns
+    -------
+    xarray.Dataset
+        label (frame, atom), int32: the new number of the state; negative labels stay as they are.
+        macro_state (state), int32: the new number of each old state, in the order of the smallest
+        old number of its members. linkage (merge, linkage_column), float64: the tree, as SciPy's
+        linkage gives it. leaf (leaf), int32: the old number of each leaf of the tree, all but the
+        states that stay by themselves. Attribute cutoff.
+
+    Raises
+    ------
+    InputError
+        If there are no such variables, the transitions are those of other labels, or the cutoff
+        is no number from 0 to 2. When the labels are computed, if one has no row.
+
+    References
+    ----------
+    Crippa et al., Mach. Learn.: Sci. Technol. 4, 045044 (2023), doi:10.1088/2632-2153/ad0fa5
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> label = np.array([[0], [1], [0], [1], [2], [2], [2]], np.int32)
+    >>> labels = xr.Dataset({"label": (("frame", "atom"), label)})
+    >>> ice.merge_states(labels, ice.transitions(labels))["macro_state"].values
+    array([0, 1, 1], dtype=int32)
+    """
+    given = checked_labels(labels, "merge_states")
+    cutoff = _checked_cutoff(cutoff)
+    probability = _checked_transitions(transitions, given)
+    rows = probability.values
+    leaves, linkage = states_tree(rows)
+    macro = macro_states(len(rows), leaves, linkage, cutoff)
+    merged = da.blockwise(
+        renumbered, "fa", given.blocks, "fa", macro=macro, meta=np.empty((0, 0), np.int32)
+    )
+    spec = VARIABLES["label"]
+    ds = xr.Dataset(
+        {
+            "label": (spec.dims, merged, {**spec.attrs, **_names(given, macro)}),
+            **summary_variables("merge_states", macro_state=macro, leaf=leaves, linkage=linkage),
+        },
+        {**row_coords(given.array), **given.states(len(macro), STATE)},
+        {"cutoff": cutoff},
+    )
+    parent = array_record(transitions, probability)
+    return stamped(ds, given.record.child("results", "merge_states", 1, {"cutoff": cutoff}, parent))
+
+
+def _checked_cutoff(cutoff: float) -> float:
+    number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
+    if not number or not 0 <= cutoff <= 2:
+        raise InputError(f"merge_states: cutoff: expected a distance from 0 to 2, found {cutoff!r}")
+    return float(cutoff)
+
+
+def _checked_transitions(transitions: xr.Dataset, labels: Labels) -> xr.DataArray:
+    """Return the probabilities of transition between the states of `labels`."""
+    remedy = "pass what ice.transitions returns for these labels"
+    if not isinstance(transitions, xr.Dataset) or "probability" not in transitions.data_vars:
+        raise InputError(
+            "merge_states: expected transitions with probability (from, to), found "
+            f"{type(transitions).__name__} without; {remedy}"
+        )
+    probability = transitions["probability"]
+    n_states = probability.shape[0]
+    if probability.dims != (FROM, TO) or probability.shape[1] != n_states:
+        raise InputError(
+            "merge_states: expected probability with the dimensions (from, to) of equal size, "
+            f"found {dict(probability.sizes)}; {remedy}"
+        )
+    parents = transitions.attrs.get("parents")
+    if parents is not None and labels.record.run_id not in parents:
+        raise InputError(
+            f"merge_states: expected the transitions of {labels.record.run_id}, found those of "
+            f"{', '.join(parents) or 'nothing'}; {remedy}"
+        )
+    if labels.n_named > n_states:
+        raise InputError(
+            f"merge_states: expected transitions between the {labels.n_named} states of the "
+            f"labels, found {n_states} states; {remedy}"
+        )
+    return probability
+
+
+def states_tree(
+    rows: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
+    """Return the states whose rows can be compared, and the linkage of these.
+
+    Parameters
+    ----------
+    rows : (n_states, n_states) array
+        Probabilities of transition.
+    """
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import pdist
+
+    # NaN compares as false.
+    leaves = np.flatnonzero(np.ptp(rows, axis=1) > _CONSTANT) if len(rows) else np.empty(0)
+    if len(leaves) < 2:
+        return leaves.astype(np.int32), np.empty((0, 4))
+    return leaves.astype(np.int32), linkage(pdist(rows[leaves], "correlation"), "average")
+
+
+def macro_states(
+    n_states: int,
+    leaves: npt.NDArray[np.int32],
+    linkage: npt.NDArray[np.float64],
+    cutoff: float,
+) -> npt.NDArray[np.int32]:
+    """Return the new number of each state: those of one branch below `cutoff` get the same."""
+    from scipy.cluster.hierarchy import fcluster
+
+    # Each state by itself, named after its smallest member.
+    smallest = np.arange(n_states)
+    if len(linkage):
+        branch = fcluster(linkage, cutoff, criterion="distance")
+        for one in np.unique(branch):
+            members = leaves[branch == one]
+            smallest[members] = members.min()
+    return np.unique(smallest, return_inverse=True)[1].astype(np.int32)
+
+
+def renumbered(block: LabelArray, macro: npt.NDArray[np.int32]) -> LabelArray:
+    """Return labels with their new numbers; negative ones stay."""
+    largest = block.max(initial=-1)
+    if largest >= len(macro):
+        raise InputError(
+            f"merge_states: expected labels below {len(macro)}, the number of states in the "
+            f"transitions, found {largest}; pass the transitions of these labels"
+        )
+    if len(macro) == 0:
+        return block
+    return np.where(block >= 0, macro[np.maximum(block, 0)], block)
+
+
+def _names(labels: Labels, macro: npt.NDArray[np.int32]) -> dict[str, object]:
+    """Return the names of the new states: those of their members, joined."""
+    known = labels.names
+    if not known:
+        return {}
+    names = [
+        "+".join(known.get(int(state), str(state)) for state in np.flatnonzero(macro == one))
+        for one in range(int(macro.max(initial=-1)) + 1)
+    ]
+    return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
