@@ -52,7 +52,9 @@ _NAMES = {
     "remove_run": "icedask.io.catalog",
     "progress": "icedask.reports",
     "save": "icedask.io.store",
+    "GaussianMixture": "icedask.learn.gmm",
     "HDBSCAN": "icedask.learn.hdbscan",
+    "KMeans": "icedask.learn.kmeans",
     "PCA": "icedask.learn.pca",
     "load_model": "icedask.learn.base",
     "plan": "icedask.sizing.plan",
@@ -97,7 +99,9 @@ if TYPE_CHECKING:
     from icedask.io.interop import from_ase, from_mdanalysis, to_ase
     from icedask.io.store import save
     from icedask.learn.base import load_model
+    from icedask.learn.gmm import GaussianMixture
     from icedask.learn.hdbscan import HDBSCAN
+    from icedask.learn.kmeans import KMeans
     from icedask.learn.pca import PCA
     from icedask.model import select
     from icedask.reports import progress

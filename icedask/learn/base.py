@@ -18,7 +18,12 @@ from icedask.io.catalog import has_run, open_run
 from icedask.io.provenance import Record, canonical, record_of, stamped
 from icedask.io.store import save
 
-_ESTIMATORS = {"pca": ("icedask.learn.pca", "PCA"), "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN")}
+_ESTIMATORS = {
+    "gmm": ("icedask.learn.gmm", "GaussianMixture"),
+    "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN"),
+    "kmeans": ("icedask.learn.kmeans", "KMeans"),
+    "pca": ("icedask.learn.pca", "PCA"),
+}
 
 # Options that change which rows there are, or how they are stored, but not what a feature means.
 _NOT_OF_FEATURES = ("centers", "dtype", "precision")

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import operator
+from functools import partial
 from typing import Any, ClassVar, Self
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
 from icedask.errors import InputError
-from icedask.features import feature_blocks, feature_variable, input_record, row_coords
+from icedask.features import feature_blocks
 from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
+from icedask.learn.labels import labelled
 from icedask.learn.sampling import stratified_sample
-from icedask.variables import VARIABLES
 
 _TREE_DIMS = {
     "points": ("point", "feature"),
@@ -220,28 +219,12 @@ class HDBSCAN(Estimator):
             If the number of features is not that of the fit.
         """
         self.check_fitted()
-        features = feature_blocks(x)
-        self.check_features(x, self.tree_.points.shape[1], features.shape[2])
-        both = da.blockwise(
-            _predict_block,
-            "fa",
-            features,
-            "fak",
-            # One object for all tasks: it holds the whole sample.
-            tree=delayed(self.tree_),
-            assign_noise=self.assign_noise,
-            concatenate=True,
-            meta=np.empty((0, 0), object),
+        # One object for all tasks: it holds the whole sample.
+        tree = delayed(self.tree_)
+        label_block = partial(_predict_block, assign_noise=self.assign_noise)
+        return labelled(
+            self, x, self.tree_.points.shape[1], label_block, ("label", "probability"), tree
         )
-        variables = {}
-        for number, name in enumerate(("label", "probability")):
-            spec = VARIABLES[name]
-            meta = np.empty((0, 0), spec.dtype)
-            part = da.blockwise(operator.getitem, "fa", both, "fa", number, None, meta=meta)
-            variables[name] = (spec.dims, part, spec.attrs)
-        coords = row_coords(feature_variable(x))
-        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
-        return stamped(xr.Dataset(variables, coords), record)
 
     def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
         """Fit on `x`, then label it; the labels are lazy."""

@@ -1,0 +1,266 @@
+"""K-means over data of any size: Lloyd's iterations from sums over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import ClassVar, NamedTuple, Self
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+from scipy.spatial.distance import cdist
+
+from icedask.errors import InputError
+from icedask.features import feature_blocks, whole_number
+from icedask.learn.base import Estimator
+from icedask.learn.iterations import given_rows, start_rows, warn_if_computed_anew
+from icedask.learn.labels import labelled
+from icedask.learn.moments import finite_rows, moments
+from icedask.reduction import reduce_blocks
+from icedask.reports import stage
+
+FloatArray = npt.NDArray[np.float64]
+
+_ROWS = 8192
+
+
+class _Sums(NamedTuple):
+    """Of the rows nearest to each centre: their sums about it, their number, squared distances.
+
+    The rows farthest from their centres come along: an empty cluster begins anew at one of them.
+    """
+
+    shift: FloatArray
+    n: npt.NDArray[np.int64]
+    inertia: float
+    far: FloatArray
+    far_distance: FloatArray
+    far_label: npt.NDArray[np.int64]
+
+
+class KMeans(Estimator):
+    """Clusters about the nearest of k centres; `fit` computes, `predict` is lazy.
+
+    Lloyd's iterations over all rows, exact whatever the blocks: each pass adds up sums over the
+    blocks. They begin at the best of `n_init` fits to a sample in which every frame has the same
+    share, or at given centres. Rows with NaN are left out and labelled -1.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    init : (n_clusters, n_features) array, optional
+        Centres to begin with. By default those of the fit to the sample, in ascending order of
+        their first feature.
+    n_init : int
+        Fits to the sample, by k-means++ from different seeds.
+    max_iter : int
+        Passes over all rows, at most.
+    tol : float
+        The iterations end when the squared shift of all centres is below this multiple of the
+        mean variance of the features.
+    sample_size : int
+        Rows in the sample.
+    seed : int
+        Of the sample and of the fits to it.
+
+    Attributes
+    ----------
+    cluster_centers_ : (n_clusters, n_features) array
+    inertia_ : float
+        Sum of squared distances of the rows to their centres.
+    n_iter_ : int
+    n_samples_ : int
+        Rows that were used.
+
+    Notes
+    -----
+    Equals scikit-learn's KMeans (algorithm="lloyd") from the same centres. Lloyd,
+    doi:10.1109/TIT.1982.1056489.
+
+    Each iteration is a pass over the input, and one that is not stored is computed anew each
+    time: save it first.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> rows = np.array([0.0, 0.1, 4.0, 4.1]).reshape(1, 4, 1)
+    >>> x = xr.Dataset({"latent": (("frame", "atom", "component"), rows)})
+    >>> ice.KMeans(2).fit_predict(x)["label"].values
+    array([[0, 0, 1, 1]], dtype=int32)
+    """
+
+    _slug = "kmeans"
+    _version = 1
+    _learned: ClassVar = {"cluster_centers": ("cluster", "feature")}
+    _numbers = ("inertia", "n_iter", "n_samples")
+
+    cluster_centers_: FloatArray
+    inertia_: float
+    n_iter_: int
+    n_samples_: int
+
+    def __init__(
+        self,
+        n_clusters: int,
+        *,
+        init: npt.ArrayLike | None = None,
+        n_init: int = 10,
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        sample_size: int = 50_000,
+        seed: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.sample_size = sample_size
+        self.seed = seed
+
+    def _check_parameters(self) -> None:
+        for name in ("n_clusters", "n_init", "max_iter", "sample_size"):
+            whole_number(getattr(self, name), f"KMeans: {name}", at_least=1)
+        whole_number(self.seed, "KMeans: seed", at_least=0)
+        if not self.tol >= 0:
+            raise InputError(f"KMeans: tol: expected 0 or more, found {self.tol!r}")
+
+    def fit(self, x: xr.Dataset) -> Self:
+        """Find the centres of all rows of `x`.
+
+        Parameters
+        ----------
+        x : xarray.Dataset
+            One variable (frame, atom[, feature]), lazy or not.
+
+        Raises
+        ------
+        InputError
+            If a parameter is out of bounds, or there are fewer distinct rows than clusters.
+        """
+        self._check_parameters()
+        features = feature_blocks(x)
+        warn_if_computed_anew(x, "KMeans")
+        found = moments(features, "KMeans: variance")
+        tolerance = self.tol * float(np.mean(np.diag(found.scatter))) / found.n
+        centers, self.n_iter_ = self._iterated(features, self._start(features), tolerance)
+        last = _sums(features, centers)
+        self.cluster_centers_ = centers
+        self.inertia_ = last.inertia
+        self.n_samples_ = int(last.n.sum())
+        self.record_ = self.fitted_record(x)
+        return self
+
+    def _iterated(
+        self, features: da.Array, centers: FloatArray, tolerance: float
+    ) -> tuple[FloatArray, int]:
+        number = 0
+        with stage("KMeans", self.max_iter) as advance:
+            while number < self.max_iter:
+                number += 1
+                before, centers = centers, _moved(centers, _sums(features, centers))
+                advance(1)
+                if float(((centers - before) ** 2).sum()) <= tolerance:
+                    break
+            advance(self.max_iter - number)
+        return centers, number
+
+    def _start(self, features: da.Array) -> FloatArray:
+        if self.init is not None:
+            return given_rows(self.init, (self.n_clusters, features.shape[2]), "KMeans: init")
+        from sklearn.cluster import KMeans as OnSample
+
+        rows = start_rows(features, self.n_clusters, self.sample_size, self.seed, "KMeans")
+        on_sample = OnSample(
+            self.n_clusters, n_init=self.n_init, tol=self.tol, random_state=self.seed
+        ).fit(rows)
+        centers = on_sample.cluster_centers_
+        return centers[np.lexsort(centers.T[::-1])]
+
+    def predict(self, x: xr.Dataset) -> xr.Dataset:
+        """Label every row of `x` by its nearest centre; lazy.
+
+        Returns
+        -------
+        xarray.Dataset
+            label (frame, atom), int32, -1 for rows with NaN.
+
+        Raises
+        ------
+        InputError
+            If the features are not those of the fit.
+        """
+        self.check_fitted()
+        return labelled(
+            self, x, self.cluster_centers_.shape[1], _nearest, ("label",), self.cluster_centers_
+        )
+
+    def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
+        """Fit on `x`, then label it; the labels are lazy."""
+        return self.fit(x).predict(x)
+
+
+def _sums(features: da.Array, centers: FloatArray) -> _Sums:
+    return reduce_blocks(features, partial(_block_sums, centers=centers), _merged, None)
+
+
+def _block_sums(block: npt.NDArray[np.floating], centers: FloatArray) -> _Sums:
+    rows = finite_rows(block)
+    starts = range(0, max(len(rows), 1), _ROWS)
+    return _merged([_row_sums(rows[i : i + _ROWS].astype(np.float64), centers) for i in starts])
+
+
+def _row_sums(rows: FloatArray, centers: FloatArray) -> _Sums:
+    k = len(centers)
+    distance = cdist(rows, centers, "sqeuclidean")
+    label = distance.argmin(axis=1)
+    own = distance[np.arange(len(rows)), label]
+    onehot = np.zeros((len(rows), k))
+    onehot[np.arange(len(rows)), label] = 1.0
+    n = np.bincount(label, minlength=k)
+    shift = onehot.T @ rows - n[:, None] * centers
+    # The largest k, in the order of the rows where they are equal.
+    far = np.argsort(-own, kind="stable")[:k]
+    return _Sums(shift, n, float(own.sum()), rows[far], own[far], label[far])
+
+
+def _merged(parts: Sequence[_Sums]) -> _Sums:
+    k = len(parts[0].n)
+    distance = np.concatenate([part.far_distance for part in parts])
+    far = np.argsort(-distance, kind="stable")[:k]
+    return _Sums(
+        np.sum([part.shift for part in parts], axis=0),
+        np.sum([part.n for part in parts], axis=0),
+        float(sum(part.inertia for part in parts)),
+        np.concatenate([part.far for part in parts])[far],
+        distance[far],
+        np.concatenate([part.far_label for part in parts])[far],
+    )
+
+
+def _moved(centers: FloatArray, sums: _Sums) -> FloatArray:
+    """Return the means of the clusters; an empty one takes the row farthest from its centre."""
+    totals = sums.shift + sums.n[:, None] * centers
+    n = sums.n.copy()
+    for place, empty in enumerate(np.flatnonzero(sums.n == 0)):
+        totals[sums.far_label[place]] -= sums.far[place]
+        n[sums.far_label[place]] -= 1
+        totals[empty], n[empty] = sums.far[place], 1
+    return np.where(n[:, None] > 0, totals / np.maximum(n, 1)[:, None], centers)
+
+
+def _nearest(
+    block: npt.NDArray[np.floating], centers: FloatArray
+) -> tuple[npt.NDArray[np.int32], ...]:
+    rows = block.reshape(-1, block.shape[-1])
+    label = np.full(len(rows), -1, np.int32)
+    for start in range(0, len(rows), _ROWS):
+        some = rows[start : start + _ROWS].astype(np.float64)
+        finite = np.isfinite(some).all(axis=1)
+        label[start : start + _ROWS][finite] = cdist(some[finite], centers, "sqeuclidean").argmin(1)
+    return (label.reshape(block.shape[:2]),)
