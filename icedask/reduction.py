@@ -19,12 +19,12 @@ _FAN_IN = 8
 
 
 def reduce_blocks(
-    array: da.Array,
-    kernel: Callable[[npt.NDArray[Any]], T],
+    array: da.Array | Sequence[da.Array],
+    kernel: Callable[..., T],
     merge: Callable[[Sequence[T]], T],
     description: str | None,
 ) -> T:
-    """Compute the summary of all blocks of an array.
+    """Compute the summary of all blocks of an array, or of several arrays side by side.
 
     What computes a block runs in the same task as its summary: of the array, only the blocks in
     flight are ever in memory.
@@ -32,10 +32,11 @@ def reduce_blocks(
     Parameters
     ----------
     array
-        (frame, atom) or (frame, atom, feature); a block has all features.
+        (frame, atom) or (frame, atom, feature); a block has all features. Several arrays have the
+        same blocks along frame and atom.
     kernel
-        Function of a block that returns its summary. If it holds arrays of more than a few kB,
-        wrap it: `dask.delayed(kernel)` is sent once and not with each task.
+        Function of a block of each array that returns their summary. If it holds arrays of more
+        than a few kB, wrap it: `dask.delayed(kernel)` is sent once and not with each task.
     merge
         Function of some summaries, in the order of the blocks (frame by frame), that returns that
         of all. Associative; whether it is so to the last bit or not, the same blocks give the
@@ -62,20 +63,21 @@ def reduce_columns(
 
 
 def _reduced(
-    array: da.Array,
-    kernel: Callable[[npt.NDArray[Any]], T],
+    array: da.Array | Sequence[da.Array],
+    kernel: Callable[..., T],
     merge: Callable[[Sequence[T]], T],
     description: str | None,
     group_of: Callable[[Sequence[int]], int],
 ) -> list[T]:
     """Return the merged summary of each group of blocks."""
-    index = tuple(range(array.ndim))
+    arrays = [array] if isinstance(array, da.Array) else array
+    # The features of one array are not those of another.
+    indices = [(0, 1, number)[: one.ndim] for number, one in enumerate(arrays, 2)]
     # Blockwise, so that the graph optimiser fuses it with the computation of the array.
     cells = da.blockwise(
         _summary_cell,
-        index[:2],
-        array,
-        index,
+        (0, 1),
+        *(part for pair in zip(arrays, indices, strict=True) for part in pair),
         kernel=kernel,
         concatenate=True,
         meta=np.empty((0, 0), object),
@@ -114,10 +116,8 @@ def _waves(
         yield waves.reduced(list(groups.values()), merge, _FAN_IN)
 
 
-def _summary_cell(
-    block: npt.NDArray[Any], kernel: Callable[[npt.NDArray[Any]], Any]
-) -> npt.NDArray[np.object_]:
-    return _cell(kernel(block))
+def _summary_cell(*blocks: npt.NDArray[Any], kernel: Callable[..., Any]) -> npt.NDArray[np.object_]:
+    return _cell(kernel(*blocks))
 
 
 def _merge_cells(

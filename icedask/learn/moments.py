@@ -62,10 +62,6 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
     return parts[0]
 
 
-def _block_moments(block: npt.NDArray[np.floating]) -> Moments:
-    return rows_moments(finite_rows(block))
-
-
 def moments(features: da.Array, description: str) -> Moments:
     """Compute the moments of all rows of a lazy array (frame, atom, feature).
 
@@ -77,7 +73,22 @@ def moments(features: da.Array, description: str) -> Moments:
     InputError
         If fewer than two rows are free of NaN.
     """
-    result = reduce_blocks(features, _block_moments, merge, description)
-    if result.n < 2:
-        raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
+    (result,) = moments_together([features], description)
     return result
+
+
+def moments_together(arrays: Sequence[da.Array], description: str) -> list[Moments]:
+    """Compute the moments of several arrays of the same blocks: what they share is done once."""
+    results = reduce_blocks(arrays, _moments_of_each, _merge_each, description)
+    for result in results:
+        if result.n < 2:
+            raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
+    return results
+
+
+def _moments_of_each(*blocks: npt.NDArray[np.floating]) -> list[Moments]:
+    return [rows_moments(finite_rows(block)) for block in blocks]
+
+
+def _merge_each(parts: Sequence[list[Moments]]) -> list[Moments]:
+    return [merge(some) for some in zip(*parts, strict=True)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
+import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from icedask.errors import InputError
 from icedask.features import feature_blocks, feature_variable, input_record, row_coords
 from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
-from icedask.learn.moments import CACHED_ROWS, moments
+from icedask.learn.moments import CACHED_ROWS, Moments, moments_together
 from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
 
 
@@ -87,9 +89,10 @@ class PCA(Estimator):
         InputError
             If `x` has no such variable, too few rows, or n_components does not fit it.
         """
-        features = feature_blocks(x)
-        self._check_components(features.shape[2])
-        found = moments(features, "PCA fit")
+        (fitted,) = fit_together([(self, x)])
+        return fitted
+
+    def _set(self, found: Moments, x: xr.Dataset) -> Self:
         values, vectors = np.linalg.eigh(found.scatter / (found.n - 1))
         values = np.clip(values[::-1], 0, None)
         axes = vectors.T[::-1]
@@ -169,6 +172,29 @@ class PCA(Estimator):
     def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
         """Fit on `x`, then project it; the projection is lazy."""
         return self.fit(x).transform(x)
+
+
+def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset]]) -> list[Any]:
+    """Fit each model to its Dataset, in one pass over what the Datasets share.
+
+    Parameters
+    ----------
+    pairs
+        Models and Datasets of the same frames and atoms.
+
+    Raises
+    ------
+    InputError
+        As `PCA.fit`.
+    """
+    blocks = [feature_blocks(x) for _, x in pairs]
+    for (model, _), features in zip(pairs, blocks, strict=True):
+        model._check_components(features.shape[2])
+    rows = blocks[0].chunks[:2]
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        arrays = [features.rechunk((*rows, -1)) for features in blocks]
+    found = moments_together(arrays, "PCA fit")
+    return [model._set(one, x) for (model, x), one in zip(pairs, found, strict=True)]
 
 
 def project(
