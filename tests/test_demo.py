@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from systems import system
 
 import icedask as ice
 from icedask.plot import latent_map, snapshot, timelines
@@ -47,15 +45,3 @@ def test_figures_of_one_frame(tmp_path: Path, demo_store: Path) -> None:
     for figure in (latent_map(latent, chill), timelines(chill, chill), snapshot(trj, chill)):
         figure.savefig(tmp_path / "one.png")
         assert (tmp_path / "one.png").stat().st_size > 5_000
-
-
-@pytest.mark.parametrize("pbc", [True, False])
-def test_snapshot_of_a_cluster(pbc: bool, tmp_path: Path) -> None:
-    trj = ice.from_ase(system("slab" if pbc else "cluster"))
-    labels = ice.coordination(trj, r_cut=3.0).rename(coordination="label")
-    figure = snapshot(trj, labels)
-    figure.savefig(tmp_path / "s.png")
-    drawn = figure.axes[0].collections
-    assert len(drawn[0].get_offsets()) == trj.sizes["atom"]
-    # A cell is drawn only where there is one.
-    assert len(drawn) == (2 if pbc else 1)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from icedask.features import feature_blocks
-from icedask.learn.sampling import stratified_sample
-from icedask.plot.style import TIME_MAP, new_figure, state_color, state_colors, state_name
+from icedask.errors import InputError
+from icedask.plot.rows import Rows, sample_rows
+from icedask.plot.style import (
+    PAGE,
+    TIME_MAP,
+    Names,
+    frame_times,
+    in_style,
+    legend_below,
+    legend_beside,
+    names_of,
+    new_figure,
+    state_colors,
+)
 
 
+@in_style
 def latent_map(
     latent: xr.Dataset,
     labels: xr.Dataset,
@@ -19,6 +35,7 @@ def latent_map(
     components: tuple[int, int] = (0, 1),
     max_points: int = 20_000,
     seed: int = 0,
+    names: Names | None = None,
 ) -> Figure:
     """Draw a sample of rows in two latent components, coloured by state and by time.
 
@@ -34,33 +51,106 @@ def latent_map(
         Rows to draw, the same number from each frame.
     seed : int
         Of the sample.
+    names : mapping of int to str, optional
+        Names of states; by default those that the labels' flags tell, else their numbers.
 
     Returns
     -------
     matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the labels are not of the same frames and atoms, there is no such component, or every
+        row has a NaN.
     """
-    sample = stratified_sample(feature_blocks(latent), max_points, seed)
-    label = labels["label"].values[sample.frame, sample.atom]
-    x, y = (sample.rows[:, component] for component in components)
-    timed = "time" in latent.coords and not np.isnan(latent["time"].values).any()
-    time = latent["time"].values[sample.frame] / 1000 if timed else sample.frame
-    order = np.random.default_rng(seed).permutation(len(x))
-    figure = new_figure(10, 4.4)
+    rows = sample_rows(latent, labels, components, max_points, seed, "latent_map")
+    times = frame_times(latent)
+    time = times.values[rows.frame]
+    figure = new_figure(PAGE, 2.9)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    style = {"s": 3, "linewidths": 0, "alpha": 0.6, "rasterized": True}
-    left.scatter(x[order], y[order], c=state_colors(label[order]), **style)
-    points = right.scatter(x[order], y[order], c=time[order], cmap=TIME_MAP, **style)
-    bar = figure.colorbar(points, ax=right, label="time (ns)" if timed else "frame")
+    draw_rows(left, rows, np.array(state_colors(rows.label)), seed)
+    points = draw_rows(right, rows, time, seed)
+    bar = figure.colorbar(points, ax=right, label=times.label)
     if bar.solids is not None:
         bar.solids.set_alpha(1)
-    handles = [
-        Line2D([], [], marker="o", linestyle="", color=state_color(one), label=state_name(one))
-        for one in np.unique(label)
-    ]
-    left.legend(handles=handles, frameon=False, markerscale=0.8)
+    legend_beside(figure, np.unique(rows.label), names_of(labels["label"], names))
     left.set_title("by state")
     right.set_title("by time")
     for axes in (left, right):
-        axes.set_xlabel(f"component {components[0] + 1}")
-    left.set_ylabel(f"component {components[1] + 1}")
+        name_components(axes, components)
     return figure
+
+
+@in_style
+def latent_maps(
+    maps: Mapping[str, tuple[xr.Dataset, xr.Dataset]],
+    *,
+    components: tuple[int, int] = (0, 1),
+    max_points: int = 20_000,
+    seed: int = 0,
+    names: Mapping[str, Names] | None = None,
+) -> Figure:
+    """Draw latent spaces side by side, a sample of rows of each coloured by its states.
+
+    Parameters
+    ----------
+    maps : mapping of str to (latent, labels)
+        By title: latent (frame, atom, component) and label (frame, atom).
+    components : two int
+        Which components to show.
+    max_points : int
+        Rows to draw in each map, the same number from each frame.
+    seed : int
+        Of the samples.
+    names : mapping of str to mapping, optional
+        By title, names of states; by default those that the labels' flags tell, else their
+        numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is no map, or one is as `latent_map` cannot draw it.
+    """
+    if not maps:
+        raise InputError("latent_maps: expected at least one map by title, found none")
+    drawn = {
+        title: sample_rows(*pair, components, max_points, seed, f"latent_maps: {title}")
+        for title, pair in maps.items()
+    }
+    figure = new_figure(PAGE if len(maps) > 1 else PAGE / 2, 3.4 if len(maps) < 3 else 2.7)
+    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    for axes, (title, rows) in zip(panels, drawn.items(), strict=True):
+        draw_rows(axes, rows, np.array(state_colors(rows.label)), seed)
+        called = names_of(maps[title][1]["label"], (names or {}).get(title))
+        legend_below(axes, np.unique(rows.label), called, figure.get_figwidth() / len(maps))
+        axes.set_title(title)
+        name_components(axes, components)
+    return figure
+
+
+def draw_rows(
+    axes: Axes, rows: Rows, colors: npt.NDArray[np.str_] | npt.NDArray[np.floating], seed: int
+) -> PathCollection:
+    """Draw the points of rows in a random order, so that none covers the others as a whole."""
+    order = np.random.default_rng(seed).permutation(len(rows.values))
+    return axes.scatter(
+        rows.values[order, 0],
+        rows.values[order, 1],
+        c=colors[order],
+        cmap=TIME_MAP if colors.dtype.kind == "f" else None,
+        s=2,
+        linewidths=0,
+        alpha=0.6,
+        rasterized=True,
+    )
+
+
+def name_components(axes: Axes, components: tuple[int, int]) -> None:
+    """Label the axes by the numbers of the components, from 1."""
+    axes.set_xlabel(f"component {components[0] + 1}")
+    axes.set_ylabel(f"component {components[1] + 1}")

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from figures import check_readable, words
+from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.colors import to_rgb
+from systems import system
+
+import icedask as ice
+from icedask.errors import InputError
+from icedask.plot import snapshot
+from icedask.plot.balls import _DISCS, draw_balls, radii_of, view_of
+from icedask.plot.style import new_figure, state_color
+
+
+def balls(figure) -> EllipseCollection:
+    (found,) = [one for one in figure.axes[0].collections if isinstance(one, EllipseCollection)]
+    return found
+
+
+def outlines(figure) -> np.ndarray:
+    """Return the centres of the drawn balls in the order of drawing."""
+    return balls(figure).get_offsets()[:: len(_DISCS)]
+
+
+@pytest.fixture
+def slab():
+    trj = ice.from_ase([system("slab")] * 3)
+    labels = ice.coordination(trj, r_cut=3.0).rename(coordination="label").load()
+    return trj, labels
+
+
+@pytest.mark.parametrize("pbc", [True, False])
+def test_every_atom_is_a_ball_and_a_periodic_cell_is_drawn(pbc: bool) -> None:
+    trj = ice.from_ase(system("slab" if pbc else "cluster"))
+    labels = ice.coordination(trj, r_cut=3.0).rename(coordination="label")
+    figure = snapshot(trj, labels)
+    assert len(outlines(figure)) == trj.sizes["atom"]
+    edges = [one for one in figure.axes[0].collections if isinstance(one, LineCollection)]
+    assert sum(len(one.get_segments()) for one in edges) == (12 if pbc else 0)
+    check_readable(figure)
+
+
+@pytest.mark.parametrize(
+    ("view", "seen", "depth", "labels"),
+    [
+        ("x", (1, 2), (0, 1), ("y (Å)", "z (Å)")),
+        ("y", (0, 2), (1, -1), ("x (Å)", "z (Å)")),
+        ("z", (0, 1), (2, 1), ("x (Å)", "y (Å)")),
+        ("0x", (0, 1), (2, 1), ("Å", "Å")),
+    ],
+)
+def test_views_show_their_plane_the_nearest_on_top(view, seen, depth, labels) -> None:
+    trj = ice.from_ase(system("cluster"))
+    states = ice.coordination(trj, r_cut=3.0).rename(coordination="label")
+    figure = snapshot(trj, states, view=view)
+    positions = trj["positions"].values[0].astype(float)
+    axis, sign = depth
+    # With x to the right and z up, y goes away from the eye.
+    expected = positions[np.argsort(sign * positions[:, axis], kind="stable")]
+    np.testing.assert_allclose(outlines(figure), expected[:, seen], atol=1e-5)
+    assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == labels
+
+
+def test_balls_touch_and_the_far_are_paler() -> None:
+    positions = np.array([[0.0, 0, 0], [0, 0, 3], [3, 0, 0]])
+    radii = radii_of(np.array(["Cu", "Cu", "Cu"]), positions)
+    np.testing.assert_allclose(radii, 1.5)
+    axes = new_figure(2, 2).subplots()
+    draw_balls(axes, positions, radii, ["#FF0000", "#FF0000", "#0000FF"])
+    (drawn,) = axes.collections
+    bodies = drawn.get_facecolors()[1 :: len(_DISCS), :3]
+    np.testing.assert_allclose(bodies[-1], to_rgb("#FF0000"))
+    assert bodies[0, 1] > 0.3
+    np.testing.assert_allclose(drawn.get_widths()[:: len(_DISCS)], 3.0)
+
+
+def test_radii_keep_the_ratio_of_the_elements() -> None:
+    positions = np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
+    oxygen, hydrogen, _ = radii_of(np.array(["O", "H", "H"]), positions)
+    assert oxygen + hydrogen == pytest.approx(0.96, rel=1e-2)
+    assert oxygen / hydrogen == pytest.approx(0.66 / 0.31)
+    assert radii_of(np.array(["Cu"]), positions[:1]) == pytest.approx(1.32)
+
+
+def test_atoms_without_a_label_are_small_and_grey(slab) -> None:
+    trj, labels = slab
+    some = labels.isel(atom=slice(0, 10))
+    assert len(outlines(snapshot(trj, some))) == 10
+    figure = snapshot(trj, some, others=True)
+    assert len(outlines(figure)) == trj.sizes["atom"]
+    widths = balls(figure).get_widths()[:: len(_DISCS)]
+    small = widths < 0.5 * widths.max()
+    assert small.sum() == trj.sizes["atom"] - 10
+    colors = balls(figure).get_facecolors()[1 :: len(_DISCS), :3]
+    np.testing.assert_allclose(np.ptp(colors[small], axis=1), 0, atol=1e-12)
+
+
+def test_the_frame_is_chosen_and_states_are_named(slab) -> None:
+    trj, labels = slab
+    labels["label"][:] = np.array([0, 1, 2])[:, None]
+    # The times of the labels are not known.
+    trj = trj.assign_coords(time=("frame", [0.0, 20.0, 40.0]))
+    figure = snapshot(trj, labels, 1, names={1: "edge"})
+    assert {"edge", "time 20 ps"} <= set(words(figure))
+    nearest = balls(figure).get_facecolors()[-len(_DISCS) + 1, :3]
+    np.testing.assert_allclose(nearest, to_rgb(state_color(1)))
+
+
+def test_what_does_not_fit_is_refused(slab) -> None:
+    trj, labels = slab
+    with pytest.raises(InputError, match="from -3 to 2, found 3"):
+        snapshot(trj, labels, 3)
+    with pytest.raises(InputError, match="same frames"):
+        snapshot(trj, labels.isel(frame=[0]))
+    with pytest.raises(InputError, match="found atom 7, which it has not"):
+        snapshot(trj.isel(atom=slice(0, 7)), labels)
+    with pytest.raises(InputError, match="expected x, y, z or a rotation"):
+        snapshot(trj, labels, view="sideways")
+    with pytest.raises(InputError, match="trajectory Dataset"):
+        snapshot(labels, labels)
+
+
+def test_a_view_is_a_rotation() -> None:
+    for view in ("x", "y", "z", "-70x,20y"):
+        matrix = view_of(view, "test").matrix
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(matrix) == pytest.approx(1)
