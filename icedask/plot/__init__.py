@@ -1,7 +1,26 @@
 """Figures of results; every function returns a matplotlib Figure."""
 
+from icedask.plot.chord import chord
+from icedask.plot.dendrogram import dendrogram
 from icedask.plot.latent import latent_map, latent_maps
+from icedask.plot.matrix import transition_matrix
+from icedask.plot.path import particle_path
+from icedask.plot.sankey import sankey
+from icedask.plot.series import series_states
 from icedask.plot.snapshot import snapshot
 from icedask.plot.timelines import timelines
+from icedask.plot.variance import cumulative_variance
 
-__all__ = ["latent_map", "latent_maps", "snapshot", "timelines"]
+__all__ = [
+    "chord",
+    "cumulative_variance",
+    "dendrogram",
+    "latent_map",
+    "latent_maps",
+    "particle_path",
+    "sankey",
+    "series_states",
+    "snapshot",
+    "timelines",
+    "transition_matrix",
+]
