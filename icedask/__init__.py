@@ -55,6 +55,8 @@ _NAMES = {
     "GaussianMixture": "icedask.learn.gmm",
     "HDBSCAN": "icedask.learn.hdbscan",
     "KMeans": "icedask.learn.kmeans",
+    "OnionClustering": "icedask.learn.onion",
+    "onion_scan": "icedask.learn.onion",
     "PCA": "icedask.learn.pca",
     "load_model": "icedask.learn.base",
     "plan": "icedask.sizing.plan",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from icedask.learn.gmm import GaussianMixture
     from icedask.learn.hdbscan import HDBSCAN
     from icedask.learn.kmeans import KMeans
+    from icedask.learn.onion import OnionClustering, onion_scan
     from icedask.learn.pca import PCA
     from icedask.model import select
     from icedask.reports import progress

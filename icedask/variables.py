@@ -30,6 +30,7 @@ STATE = "state"
 DURATION = "duration"
 LAG = "lag"
 PROCESS = "process"
+WINDOW = "window"
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,10 @@ _SPECS = [
     ),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
+    Variable("window", (WINDOW,), "int64", "1", "frames of a window"),
+    Variable("window_time", (WINDOW,), "float64", "picosecond", "duration of a window"),
+    Variable("n_states", (WINDOW,), "int64", "1", "number of states"),
+    Variable("unclassified", (WINDOW,), "float64", "1", "fraction of the windows in no state"),
     Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),
 ]
 

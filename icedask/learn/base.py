@@ -22,6 +22,7 @@ _ESTIMATORS = {
     "gmm": ("icedask.learn.gmm", "GaussianMixture"),
     "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN"),
     "kmeans": ("icedask.learn.kmeans", "KMeans"),
+    "onion": ("icedask.learn.onion", "OnionClustering"),
     "pca": ("icedask.learn.pca", "PCA"),
 }
 
