@@ -1,0 +1,237 @@
+"""Reports: valid HTML that needs nothing else, safe with any text, and where runs come from."""
+
+from __future__ import annotations
+
+import base64
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from systems import system
+
+import icedask as ice
+from icedask.errors import InputError, StoreError
+from icedask.io.store import versions
+from icedask.plot.report import Section, html_report, package_versions, provenance
+from icedask.plot.style import new_figure
+
+# Elements that have no end tag in HTML5.
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+NASTY = "<script>alert('x')</script> & \"quotes\" {{ 7 * 7 }} {% raw %}"
+
+
+class Page(HTMLParser):
+    """Elements with their attributes and texts; fails where tags do not match."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.texts.append((self.open[-1], data.strip()))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.found if name == tag]
+
+    def text(self, *tags: str) -> list[str]:
+        return [data for name, data in self.texts if name in tags]
+
+
+def line() -> Figure:
+    figure = new_figure(4, 2)
+    figure.subplots().plot([0, 1, 2], [1, 0, 2])
+    return figure
+
+
+def cloud() -> Figure:
+    figure = new_figure(4, 3)
+    figure.subplots().scatter(*np.random.default_rng(0).normal(size=(2, 5000)))
+    return figure
+
+
+def rows(page: Page) -> list[list[str]]:
+    """Return the cells of all tables, row by row."""
+    result: list[list[str]] = []
+    cells = iter(page.text("td", "th"))
+    for tag, _ in page.found:
+        if tag == "tr":
+            result.append([])
+        elif tag in ("td", "th"):
+            result[-1].append(next(cells))
+    return result
+
+
+def test_one_valid_file(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [1.5, 2.5]}, index=pd.Index(["x", "y"], name="state"))
+    sections = [
+        Section("First", "One paragraph,\nin two lines.\n\n\nAnother.", parameters={"r_cut": 4.0}),
+        Section("Second", figures={"a line": line(), "a cloud": cloud()}),
+        Section("Third", tables={"numbers": table, "the same": table}),
+        Section("Fourth", figures={"a line": line()}, tables={"again": table}),
+    ]
+    path = html_report(tmp_path / "r.html", "Ice", sections)
+    assert path == (tmp_path / "r.html").resolve()
+    page = Page(path)
+    assert page.source.startswith("<!DOCTYPE html>\n")
+    assert page.all("html") == [{"lang": "en"}]
+    assert page.all("meta")[0] == {"charset": "utf-8"}
+    assert page.text("title", "h1") == ["Ice", "Ice"]
+    assert page.text("p")[:2] == ["One paragraph, in two lines.", "Another."]
+    assert (page.text("dt"), page.text("dd")) == (["r_cut"], ["4"])
+    # Nothing from elsewhere, and no scripts.
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.found}
+    assert "url(" not in page.source and "@import" not in page.source
+    assert all((image["src"] or "").startswith("data:image/") for image in page.all("img"))
+    # The table of contents leads to what there is.
+    ids = [attrs["id"] for _, attrs in page.found if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    targets = [(link["href"] or "").removeprefix("#") for link in page.all("a")]
+    assert targets == [f"section-{number}" for number in (1, 2, 3, 4)]
+    assert set(targets) <= set(ids)
+    named = [attrs["aria-labelledby"] for _, attrs in page.found if "aria-labelledby" in attrs]
+    assert set(named) <= set(ids)
+    numbers = ["Figure 1.", "Figure 2.", "Table 1.", "Table 2.", "Figure 3.", "Table 3."]
+    assert page.text("span") == numbers
+
+
+def test_drawings_and_images(tmp_path: Path) -> None:
+    figures = {"a line": line(), "a cloud": cloud()}
+    path = html_report(tmp_path / "r.html", "Ice", [Section("One", figures=figures)])
+    drawing, image = Page(path).all("img")
+    kind, content = (drawing["src"] or "").split(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert b"<svg" in base64.b64decode(content)
+    kind, content = (image["src"] or "").split(",")
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(content).startswith(b"\x89PNG")
+    assert (image["alt"], image["width"], image["height"]) == ("a cloud", "384", "288")
+
+
+def test_same_figure_same_text(tmp_path: Path) -> None:
+    sources = []
+    for name in ("a", "b"):
+        path = html_report(tmp_path / name, "Ice", [Section("One", figures={"x": line()})])
+        sources.append(Page(path).all("img"))
+    assert sources[0] == sources[1]
+
+
+def test_any_text_is_safe(tmp_path: Path) -> None:
+    table = pd.DataFrame({NASTY: [NASTY]}, index=pd.Index([NASTY], name=NASTY))
+    table.attrs["units"] = {NASTY: NASTY}
+    section = Section(NASTY, NASTY, {NASTY: line()}, {NASTY: table}, {NASTY: NASTY})
+    page = Page(html_report(tmp_path / "r.html", NASTY, [section, section]))
+    assert not page.all("script")
+    for tag in ("title", "h1", "h2", "a", "p", "dt", "dd", "figcaption", "caption", "th", "td"):
+        assert NASTY in page.text(tag), tag
+    assert [image["alt"] for image in page.all("img")] == [NASTY, NASTY]
+
+
+def test_numbers_in_tables(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "share": [0.61234, 0.3, -1.234e-5, 0.0],
+            "time": [1204.2, 35.1, np.inf, np.nan],
+            "count": [1200, -3, 7, 0],
+            "large": [2e9, 3.0, 1.0, 0.0],
+            "moved": [True, False, True, True],
+            "note": ["a", None, ["b", 2], {"r_cut": 6.0}],
+        },
+        index=pd.Index([0, 1, 2, 10], name="state"),
+    )
+    table.attrs["units"] = {"time": "picosecond"}
+    page = Page(html_report(tmp_path / "r.html", "Ice", [Section("One", tables={"x": table})]))
+    minus, none = "\N{MINUS SIGN}", "\N{EN DASH}"
+    assert rows(page)[1:] == [
+        ["0", "0.6123", "1204.2", "1200", "2.00e+09", "yes", "a"],
+        ["1", "0.3000", "35.1", f"{minus}3", "3.00", "no", none],
+        ["2", f"{minus}1.23e{minus}05", "∞", "7", "1.00", "yes", "b, 2"],
+        ["10", "0.0000", none, "0", "0.00", "yes", "r_cut 6"],
+    ]
+    assert page.text("span") == ["Table 1.", "picosecond"]
+    kinds = [attrs["class"] for attrs in page.all("td")[:6]]
+    assert kinds == ["quantity"] * 4 + ["words"] * 2
+    assert [attrs["scope"] for attrs in page.all("th")] == ["col"] * 7 + ["row"] * 4
+
+
+def test_index_that_counts_rows_is_left_out(tmp_path: Path) -> None:
+    table = pd.DataFrame({"a": [1, 2]})
+    two = table.set_index(pd.MultiIndex.from_tuples([("x", 1), ("y", 2)], names=["n", "m"]))
+    page = Page(html_report(tmp_path / "r", "Ice", [Section("One", tables={"x": table, "y": two})]))
+    assert rows(page) == [["a"], ["1"], ["2"], ["n", "m", "a"], ["x", "1", "1"], ["y", "2", "2"]]
+
+
+def test_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = html_report(tmp_path / "r.html", "Ice", [])
+    before = path.read_text()
+
+    class Broken(Figure):
+        def savefig(self, *args: Any, **kwargs: Any) -> None:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        html_report(path, "Water", [Section("One", figures={"x": Broken()})])
+    assert path.read_text() == before
+    html_report(path, "Water", [])
+    assert "Water" in path.read_text()
+    assert [one.name for one in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        html_report(tmp_path / "none" / "r.html", "Ice", [])
+    with pytest.raises(InputError, match="found the folder"):
+        html_report(tmp_path, "Ice", [])
+    with pytest.raises(InputError, match="expected a Section, found str"):
+        html_report(tmp_path / "r.html", "Ice", ["One"])  # type: ignore[list-item]
+    wrong: dict[str, Any] = {"x": [1, 2]}
+    with pytest.raises(InputError, match="'One', tables: expected a DataFrame for 'x', found list"):
+        html_report(tmp_path / "r.html", "Ice", [Section("One", tables=wrong)])
+
+
+def test_provenance(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    trj = ice.from_ase([system("orthogonal")] * 2)
+    trj["positions"][1] += 0.1
+    soap = ice.soap(trj, r_cut=4.0, n_max=2, l_max=2)
+    latent = ice.save(ice.PCA(2).fit_transform(soap), store)
+    model = ice.HDBSCAN(20, sample_size=300, seed=7).fit(latent)
+    ice.save(model, store)
+    labels = ice.save(model.predict(latent), store, label="states")
+    found = provenance(store, ["states", latent.attrs["run_id"]])
+    run_ids = list(found.index)
+    functions = ["descriptors/soap", "models/pca", "results/pca", "models/hdbscan"]
+    assert list(found["function"]) == [*functions, "results/hdbscan"]
+    assert run_ids[0] == soap.attrs["run_id"] and run_ids[-1] == labels.attrs["run_id"]
+    for place, parents in enumerate(found["parents"]):
+        assert set(parents) <= set(run_ids[:place])
+    assert found["parameters"].iloc[0]["r_cut"] == 4.0
+    assert list(found["seed"]) == [None, None, None, 7, None]
+    assert list(found["label"]) == [None] * 4 + ["states"]
+    assert list(found["icedask"]) == [None, None, *[ice.__version__] * 3]
+    assert found["created"].iloc[0] is None and found["created"].iloc[-1].endswith(" UTC")
+    packages = package_versions(store, ["states"])
+    assert packages["version"].to_dict() == versions()
+    tables = {"Runs.": found, "Packages.": packages}
+    page = Page(html_report(tmp_path / "r.html", "Ice", [Section("Runs", tables=tables)]))
+    assert rows(page)[5][0] == labels.attrs["run_id"]
+    with pytest.raises(StoreError, match="no run 'nothing'"):
+        provenance(store, ["nothing"])
