@@ -59,17 +59,18 @@ _NAMES = {
     "onion_scan": "icedask.learn.onion",
     "PCA": "icedask.learn.pca",
     "load_model": "icedask.learn.base",
+    "interfaces": "icedask.phases.interfaces",
     "plan": "icedask.sizing.plan",
     "select": "icedask.model",
 }
 
 # Packages with functions of their own, imported when they are first used.
-_PACKAGES = ("simulate",)
+_PACKAGES = ("simulate", "workflows")
 
 __all__ = ["__version__", *sorted(_NAMES), *_PACKAGES]
 
 if TYPE_CHECKING:
-    from icedask import simulate
+    from icedask import simulate, workflows
     from icedask.descriptors.bispectrum import bispectrum
     from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.coordination import coordination
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from icedask.learn.onion import OnionClustering, onion_scan
     from icedask.learn.pca import PCA
     from icedask.model import select
+    from icedask.phases.interfaces import interfaces
     from icedask.reports import progress
     from icedask.sizing.plan import plan
 

@@ -30,6 +30,7 @@ STATE = "state"
 DURATION = "duration"
 LAG = "lag"
 PROCESS = "process"
+INTERFACE = "interface"
 WINDOW = "window"
 
 
@@ -191,6 +192,13 @@ _SPECS = [
         "1",
         "unit SOAP vector, then LENS",
         "doi:10.1088/2632-2153/ad0fa5",
+    ),
+    Variable(
+        "interface_position",
+        (FRAME, INTERFACE),
+        "float64",
+        "angstrom",
+        "where a slab begins and ends, along its normal",
     ),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),

@@ -1,0 +1,1 @@
+"""Phases of matter: where they are, and where they meet."""
