@@ -13,6 +13,7 @@ from icedask.cli.cluster import cluster, jobs, submit
 from icedask.cli.demo import demo
 from icedask.cli.describe import describe
 from icedask.cli.plan import plan
+from icedask.cli.run import run
 from icedask.cli.simulate import simulate
 from icedask.cli.stores import info, ingest, remove, watch
 from icedask.errors import IcedaskError
@@ -30,6 +31,7 @@ for _command in (
     remove,
     describe,
     plan,
+    run,
     simulate,
     demo,
     cluster,

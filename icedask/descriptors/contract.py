@@ -292,15 +292,18 @@ def _plain_type(hint: Any) -> tuple[type, type]:
     return hint, str
 
 
+def parameter(name: str, annotation: Any, default: Any) -> Parameter:
+    """Return what a parameter annotated with an `Option` declares."""
+    hint, option = get_args(annotation)[:2]
+    kind, item = _plain_type(hint)
+    fields = _fields(item) if get_origin(item) is tuple else ()
+    return Parameter(name, kind, default, option, item, fields)
+
+
 def _parameters(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     hints = get_type_hints(function, include_extras=True)
-    found = []
-    for parameter in list(inspect.signature(function).parameters.values())[1:]:
-        hint, option = get_args(hints[parameter.name])[:2]
-        kind, item = _plain_type(hint)
-        fields = _fields(item) if get_origin(item) is tuple else ()
-        found.append(Parameter(parameter.name, kind, parameter.default, option, item, fields))
-    return tuple(found)
+    given = list(inspect.signature(function).parameters.values())[1:]
+    return tuple(parameter(one.name, hints[one.name], one.default) for one in given)
 
 
 def _plain_signature(

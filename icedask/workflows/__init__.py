@@ -1,1 +1,5 @@
-"""Whole analyses, made of nothing but calls of the library."""
+"""Published analyses, each from a trajectory to its tables and figures."""
+
+from icedask.workflows.soap_lens import structure_dynamics
+
+__all__ = ["structure_dynamics"]
