@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ import xarray as xr
 from icedask.errors import InputError
 from icedask.features import feature_variable, lazy_blocks
 from icedask.learn.sampling import stratified_sample
+from icedask.reduction import reduce_blocks
 from icedask.variables import ATOM, FRAME
 
 
@@ -99,9 +100,15 @@ def sample_rows(
 
 def by_block(function: Callable[..., Any], *arrays: da.Array) -> list[Any]:
     """Compute a function of each block of arrays that have the same blocks."""
-    blocks = zip(*(array.to_delayed().ravel() for array in arrays), strict=True)
-    once = dask.delayed(function, pure=False)
-    return list(dask.compute(*[once(*block) for block in blocks]))
+    return reduce_blocks(arrays, partial(_listed, function=function), _joined, None)
+
+
+def _listed(*blocks: npt.NDArray[Any], function: Callable[..., Any]) -> list[Any]:
+    return [function(*blocks)]
+
+
+def _joined(parts: Sequence[list[Any]]) -> list[Any]:
+    return [one for part in parts for one in part]
 
 
 def _count_labels(

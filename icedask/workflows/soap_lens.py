@@ -152,9 +152,8 @@ class Settings:
     sigma: Annotated[float, Option("Width of SOAP's Gaussians.", "angstrom", above=0)] = 1.0
     delay: Annotated[int, Option("Frames between the neighbours of LENS.", at_least=1)] = 1
     window: Annotated[
-        int | None,
-        Option("Frames that LENS is smoothed over; not smoothed by default.", at_least=1),
-    ] = None
+        int, Option("Frames that LENS is smoothed over; 0 for no smoothing.", at_least=0)
+    ] = 0
     order: Annotated[int, Option("Degree of the smoothing polynomials.", at_least=0)] = 2
     variance: Annotated[
         float, Option("Fraction of the variance that principal components exceed.", above=0)
@@ -279,7 +278,7 @@ def _series(trj: xr.Dataset, store: Path, settings: Settings) -> xr.Dataset:
         centers=settings.centers,
         species=own_species(trj, settings.centers, None),
     )
-    if settings.window is None:
+    if settings.window == 0:
         return save(raw, store)
     # Refused before anything is computed, where the trajectory is too short.
     smooth(raw, window=settings.window, order=settings.order)
