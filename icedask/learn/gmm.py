@@ -16,9 +16,14 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from icedask.errors import InputError
-from icedask.features import feature_blocks, whole_number
+from icedask.features import feature_blocks
 from icedask.learn.base import Estimator
-from icedask.learn.iterations import given_rows, start_rows, warn_if_computed_anew
+from icedask.learn.iterations import (
+    check_options,
+    given_rows,
+    start_rows,
+    warn_if_computed_anew,
+)
 from icedask.learn.labels import labelled
 from icedask.learn.moments import finite_rows
 from icedask.reduction import reduce_blocks
@@ -179,16 +184,6 @@ class GaussianMixture(Estimator):
         self.sample_size = sample_size
         self.seed = seed
 
-    def _check_parameters(self) -> None:
-        for name in ("n_components", "n_init", "max_iter", "sample_size"):
-            whole_number(getattr(self, name), f"GaussianMixture: {name}", at_least=1)
-        whole_number(self.seed, "GaussianMixture: seed", at_least=0)
-        for name in ("tol", "reg_covar"):
-            if not getattr(self, name) >= 0:
-                raise InputError(
-                    f"GaussianMixture: {name}: expected 0 or more, found {getattr(self, name)!r}"
-                )
-
     def fit(self, x: xr.Dataset) -> Self:
         """Find the components of all rows of `x`.
 
@@ -203,7 +198,8 @@ class GaussianMixture(Estimator):
             If a parameter is out of bounds, there are fewer distinct rows than components, or a
             covariance becomes singular.
         """
-        self._check_parameters()
+        whole = ("n_components", "n_init", "max_iter", "sample_size")
+        check_options(self, whole, ("tol", "reg_covar"))
         features = feature_blocks(x)
         warn_if_computed_anew(x, "GaussianMixture")
         mixture = self._iterated(features, self._start(features))
@@ -233,6 +229,12 @@ class GaussianMixture(Estimator):
                 sums = _sums(features, mixture)
                 if sums.n_rows == 0:
                     raise InputError("GaussianMixture: expected rows without NaN, found none")
+                if not all(np.isfinite(part).all() for part in sums):
+                    raise InputError(
+                        "GaussianMixture: some rows are so far from all components that their "
+                        "densities are no numbers; scale the features, or leave such rows out as "
+                        "NaN"
+                    )
                 mixture = _maximised(mixture, sums, self.reg_covar)
                 before, bound = bound, sums.log_likelihood / sums.n_rows
                 advance(1)
@@ -262,6 +264,11 @@ class GaussianMixture(Estimator):
                     "GaussianMixture: weights_init: expected fractions that sum to 1, found "
                     f"{arrays[0].tolist()}"
                 )
+            if not np.allclose(arrays[2], arrays[2].transpose(0, 2, 1)):
+                raise InputError(
+                    "GaussianMixture: covariances_init: expected symmetric matrices, found "
+                    f"{arrays[2].tolist()}"
+                )
             return Mixture(*arrays)
         if len(missing) < len(given):
             raise InputError(
@@ -278,7 +285,15 @@ class GaussianMixture(Estimator):
             reg_covar=self.reg_covar,
             max_iter=max(self.max_iter, 100),
             random_state=self.seed,
-        ).fit(rows)
+        )
+        try:
+            on_sample.fit(rows)
+        except ValueError as error:
+            raise InputError(
+                f"GaussianMixture: expected positive definite covariances, found a singular one "
+                f"in the fit to a sample of {len(rows)} rows, n_components {k}: fewer components, "
+                "fewer features, more rows or a larger reg_covar"
+            ) from error
         order = np.lexsort(on_sample.means_.T[::-1])
         found = on_sample.weights_, on_sample.means_, on_sample.covariances_
         return Mixture(*(array[order] for array in found))
@@ -323,14 +338,16 @@ def _block_sums(block: npt.NDArray[np.floating], mixture: Mixture, roots: FloatA
     parts = [_Sums(np.zeros(k), np.zeros((k, width)), np.zeros((k, width, width)), 0.0, 0)]
     for start in range(0, len(rows), _ROWS):
         some = rows[start : start + _ROWS].astype(np.float64)
-        weighted = log_densities(some, mixture, roots)
-        total = logsumexp(weighted, axis=1)
-        share = np.exp(weighted - total[:, None])
-        first, second = np.empty((k, width)), np.empty((k, width, width))
-        for number in range(k):
-            shift = some - mixture.means[number]
-            scaled = share[:, number, None] * shift
-            first[number], second[number] = scaled.sum(axis=0), scaled.T @ shift
+        # What overflows is refused where the sums are used.
+        with np.errstate(over="ignore", invalid="ignore"):
+            weighted = log_densities(some, mixture, roots)
+            total = logsumexp(weighted, axis=1)
+            share = np.exp(weighted - total[:, None])
+            first, second = np.empty((k, width)), np.empty((k, width, width))
+            for number in range(k):
+                shift = some - mixture.means[number]
+                scaled = share[:, number, None] * shift
+                first[number], second[number] = scaled.sum(axis=0), scaled.T @ shift
         parts.append(_Sums(share.sum(axis=0), first, second, float(total.sum()), len(some)))
     return _merged(parts)
 

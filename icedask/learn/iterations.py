@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -10,10 +13,51 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
-from icedask.features import feature_variable
+from icedask.features import feature_variable, whole_number
 from icedask.learn.sampling import stratified_sample
 
 logger = logging.getLogger("icedask")
+
+# What scikit-learn takes.
+MAX_SEED = 2**32 - 1
+# The squares of what is larger, summed up, leave the range of floating-point numbers.
+_LARGEST = 1e150
+
+
+def check_options(estimator: Any, whole: Sequence[str], others: Sequence[str]) -> None:
+    """Raise InputError unless options are what they should be, and the seed is one.
+
+    Parameters
+    ----------
+    estimator
+        With the options as attributes.
+    whole
+        Options that are whole numbers from 1 on.
+    others
+        Options that are finite numbers from 0 on.
+    """
+    caller = type(estimator).__name__
+    for name in whole:
+        whole_number(getattr(estimator, name), f"{caller}: {name}", at_least=1)
+    if whole_number(estimator.seed, f"{caller}: seed", at_least=0) > MAX_SEED:
+        raise InputError(f"{caller}: seed: expected at most {MAX_SEED}, found {estimator.seed}")
+    for name in others:
+        value = getattr(estimator, name)
+        number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise InputError(
+                f"{caller}: {name}: expected a finite number, 0 or more, found {value!r}"
+            )
+
+
+def check_size(rows: npt.NDArray[np.floating], caller: str) -> None:
+    """Raise InputError if rows hold numbers that have no square."""
+    largest = float(np.abs(rows).max(initial=0.0))
+    if largest > _LARGEST:
+        raise InputError(
+            f"{caller}: expected features of at most {_LARGEST:g} in size, found {largest:g}; "
+            "scale them, or leave such rows out as NaN"
+        )
 
 
 def warn_if_computed_anew(x: xr.Dataset | xr.DataArray, caller: str) -> None:
@@ -34,9 +78,10 @@ def start_rows(
     Raises
     ------
     InputError
-        If it has fewer than `at_least` distinct rows.
+        If it has fewer than `at_least` distinct rows, or numbers that have no square.
     """
     rows = stratified_sample(features, sample_size, seed).rows
+    check_size(rows, caller)
     distinct = len(np.unique(rows, axis=0))
     if distinct < at_least:
         raise InputError(
@@ -55,7 +100,13 @@ def given_rows(
     InputError
         If they are not finite or of another shape; the message begins with `where`.
     """
-    rows = np.array(values, np.float64)
+    try:
+        rows = np.array(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected finite numbers of the shape {shape}, found {values!r}"
+        ) from error
     if rows.shape != shape or not np.isfinite(rows).all():
         raise InputError(f"{where}: expected finite numbers of the shape {shape}, found {rows!r}")
+    check_size(rows, where)
     return rows

@@ -12,10 +12,14 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.spatial.distance import cdist
 
-from icedask.errors import InputError
-from icedask.features import feature_blocks, whole_number
+from icedask.features import feature_blocks
 from icedask.learn.base import Estimator
-from icedask.learn.iterations import given_rows, start_rows, warn_if_computed_anew
+from icedask.learn.iterations import (
+    check_options,
+    given_rows,
+    start_rows,
+    warn_if_computed_anew,
+)
 from icedask.learn.labels import labelled
 from icedask.learn.moments import finite_rows, moments
 from icedask.reduction import reduce_blocks
@@ -123,13 +127,6 @@ class KMeans(Estimator):
         self.sample_size = sample_size
         self.seed = seed
 
-    def _check_parameters(self) -> None:
-        for name in ("n_clusters", "n_init", "max_iter", "sample_size"):
-            whole_number(getattr(self, name), f"KMeans: {name}", at_least=1)
-        whole_number(self.seed, "KMeans: seed", at_least=0)
-        if not self.tol >= 0:
-            raise InputError(f"KMeans: tol: expected 0 or more, found {self.tol!r}")
-
     def fit(self, x: xr.Dataset) -> Self:
         """Find the centres of all rows of `x`.
 
@@ -143,7 +140,7 @@ class KMeans(Estimator):
         InputError
             If a parameter is out of bounds, or there are fewer distinct rows than clusters.
         """
-        self._check_parameters()
+        check_options(self, ("n_clusters", "n_init", "max_iter", "sample_size"), ("tol",))
         features = feature_blocks(x)
         warn_if_computed_anew(x, "KMeans")
         found = moments(features, "KMeans: variance")

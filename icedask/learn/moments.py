@@ -56,9 +56,11 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
     parts = [Moments(0, np.zeros(width), np.zeros((width, width)))]
     for start in range(0, len(rows), CACHED_ROWS):
         some = rows[start : start + CACHED_ROWS].astype(np.float64)
-        mean = some.mean(axis=0)
-        some -= mean
-        parts = [merge([*parts, Moments(len(some), mean, some.T @ some)])]
+        # What overflows is refused at the end.
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = some.mean(axis=0)
+            some -= mean
+            parts = [merge([*parts, Moments(len(some), mean, some.T @ some)])]
     return parts[0]
 
 
@@ -71,7 +73,7 @@ def moments(features: da.Array, description: str) -> Moments:
     Raises
     ------
     InputError
-        If fewer than two rows are free of NaN.
+        If fewer than two rows are free of NaN, or the squares of the features overflow.
     """
     (result,) = moments_together([features], description)
     return result
@@ -83,6 +85,11 @@ def moments_together(arrays: Sequence[da.Array], description: str) -> list[Momen
     for result in results:
         if result.n < 2:
             raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
+        if not np.isfinite(result.scatter).all():
+            raise InputError(
+                "fit: expected features whose squares add up to a number, found some that are too "
+                "large; scale them, or leave such rows out as NaN"
+            )
     return results
 
 
@@ -91,4 +98,5 @@ def _moments_of_each(*blocks: npt.NDArray[np.floating]) -> list[Moments]:
 
 
 def _merge_each(parts: Sequence[list[Moments]]) -> list[Moments]:
-    return [merge(some) for some in zip(*parts, strict=True)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [merge(some) for some in zip(*parts, strict=True)]

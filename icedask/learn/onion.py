@@ -26,7 +26,7 @@ from icedask.learn.gaussians import Gaussian, thresholds
 from icedask.learn.peeling import Answer, Found, Layers, Question, merge, search
 from icedask.model import check_even_steps, frame_interval
 from icedask.reduction import reduce_blocks
-from icedask.variables import FRAME, VARIABLES
+from icedask.variables import ATOM, FRAME, VARIABLES
 
 Search = Generator[Question, Answer, Found]
 
@@ -263,9 +263,13 @@ def onion_scan(
     array([2, 2])
     """
     array = _series(x)
-    if not len(windows):
-        raise InputError("onion_scan: windows: expected at least one number of frames, found none")
+    if isinstance(windows, str) or not np.iterable(windows):
+        raise InputError(
+            f"onion_scan: windows: expected numbers of frames such as [5, 10], found {windows!r}"
+        )
     models = [OnionClustering(window, n_sigma=n_sigma, bins=bins) for window in windows]
+    if not models:
+        raise InputError("onion_scan: windows: expected at least one number of frames, found none")
     results = _explored(array, models)
     frames = [window for window, _ in results]
     values = {
@@ -295,6 +299,8 @@ def _series(x: xr.Dataset) -> xr.DataArray:
             f"dimensions {array.dims}; choose one component, for example "
             f"x.isel({array.dims[2]}=0)"
         )
+    if array.sizes[ATOM] == 0:
+        raise InputError("OnionClustering: expected at least one atom, found none")
     check_even_steps(array.coords.to_dataset(), "OnionClustering")
     return array
 

@@ -17,6 +17,9 @@ from icedask.learn import gaussians, histogram
 from icedask.learn.gaussians import Gaussian
 from icedask.learn.histogram import Histogram
 
+# Beyond, or below its inverse, squares leave the range of floating-point numbers.
+_LARGEST = 1e150
+
 
 class Answer(NamedTuple):
     """What is known of some windows: numbers of them, and the histogram of values."""
@@ -165,6 +168,12 @@ def search(window: int, n_sigma: float, bins: int) -> Generator[Question, Answer
     if rest.low == rest.high:
         raise InputError(
             f"OnionClustering: expected values that differ, found {rest.low:g} in all windows"
+        )
+    spread = rest.high - rest.low
+    if not 1 / _LARGEST < spread < _LARGEST:
+        raise InputError(
+            f"OnionClustering: expected values that differ by {1 / _LARGEST:g} to {_LARGEST:g}, "
+            f"found {spread:g}; scale them"
         )
     left = n_windows
     while (state := _highest_peak(rest, bins)) is not None:

@@ -69,6 +69,8 @@ def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
         Of the choice.
     """
     chosen = draw(features.shape[0], features.shape[1], size, seed)
+    if not len(chosen):
+        return Sample(np.empty((0, features.shape[2])), chosen[:, 0], chosen[:, 1])
     frame_edges = np.concatenate([[0], np.cumsum(features.chunks[0])])
     atom_edges = np.concatenate([[0], np.cumsum(features.chunks[1])])
     block = np.stack(

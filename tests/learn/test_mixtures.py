@@ -177,8 +177,11 @@ def test_input_that_is_computed_anew(caplog: pytest.LogCaptureFixture) -> None:
     [
         (ice.KMeans(0), "n_clusters: expected at least 1"),
         (ice.KMeans(2.0), "n_clusters: expected a whole number"),  # type: ignore[arg-type]
-        (ice.KMeans(2, tol=-1), "tol: expected 0 or more"),
+        (ice.KMeans(2, tol=-1), "tol: expected a finite number, 0 or more"),
         (ice.KMeans(2, init=[[0.0, 0, 0]]), r"init: expected finite numbers of the shape \(2, 3\)"),
+        (ice.KMeans(2, init="k-means++"), "init: expected finite numbers"),  # type: ignore[arg-type]
+        (ice.KMeans(2, tol="small"), "tol: expected a finite number"),  # type: ignore[arg-type]
+        (ice.KMeans(2, seed=2**32), "seed: expected at most 4294967295"),
         (ice.KMeans(5000), "at least 5000 distinct rows"),
         (ice.GaussianMixture(0), "n_components: expected at least 1"),
         (ice.GaussianMixture(2, reg_covar=-1.0), "reg_covar"),
@@ -186,6 +189,16 @@ def test_input_that_is_computed_anew(caplog: pytest.LogCaptureFixture) -> None:
         (
             ice.GaussianMixture(2, **{**mixture_start(2), "covariances_init": np.zeros((2, 3, 3))}),
             "singular",
+        ),
+        (
+            ice.GaussianMixture(
+                2,
+                **{
+                    **mixture_start(2),
+                    "covariances_init": np.tile(np.eye(3) + np.triu(np.ones((3, 3)), 1), (2, 1, 1)),
+                },
+            ),
+            "symmetric",
         ),
         (
             ice.GaussianMixture(2, **{**mixture_start(2), "weights_init": [1.5, -0.5]}),
@@ -203,6 +216,36 @@ def test_one_distinct_row() -> None:
     assert ice.KMeans(1).fit(x).cluster_centers_.tolist() == [[1.0, 1.0]]
     with pytest.raises(InputError, match="at least 2 distinct rows"):
         ice.GaussianMixture(2).fit(x)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 2), (5, 0, 2)])
+def test_no_rows(shape: tuple[int, ...]) -> None:
+    x = xr.Dataset({"latent": (("frame", "atom", "component"), np.ones(shape))})
+    for model in (ice.KMeans(1), ice.GaussianMixture(1), ice.HDBSCAN(5)):
+        with pytest.raises(InputError, match="without NaN, found 0"):
+            model.fit(x)
+
+
+def test_singular_sample() -> None:
+    x = overlapping()
+    twice = xr.concat([x, x], "component")
+    with pytest.raises(InputError, match="a larger reg_covar"):
+        ice.GaussianMixture(2, reg_covar=0).fit(twice)
+    with pytest.raises(InputError, match="found a singular one"):
+        ice.GaussianMixture(1).fit(x.isel(frame=[0], atom=[0]))
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 1)])
+def test_values_without_squares(rows: slice) -> None:
+    x = overlapping()
+    x["latent"].values[0, rows] *= 1e200
+    for model in (ice.KMeans(2), ice.GaussianMixture(2), ice.PCA(1)):
+        with pytest.raises(InputError, match="scale"):
+            model.fit(x)
+    # An outlier that no start has seen.
+    for model in (ice.KMeans(2, init=start(2)), ice.GaussianMixture(2, **mixture_start(2))):
+        with pytest.raises(InputError, match="scale"):
+            model.fit(x)
 
 
 def test_not_fitted() -> None:

@@ -288,6 +288,18 @@ def test_bad_series() -> None:
         ice.OnionClustering(5).fit(ds.expand_dims(feature=2, axis=2))
     with pytest.raises(InputError, match="even time steps"):
         ice.OnionClustering(5).fit(ds.isel(frame=[0, 1, 2, 3, 7, 8]))
+    with pytest.raises(InputError, match="at least one atom"):
+        ice.OnionClustering(5).fit(ds.isel(atom=slice(0, 0)))
+    for scale in (1e200, 1e-200):
+        with pytest.raises(InputError, match="scale them"):
+            ice.OnionClustering(5).fit(ds * scale)
+
+
+@pytest.mark.parametrize("windows", [5, "12", None])
+def test_windows_that_are_none(windows: Any) -> None:
+    _, ds = telegraph(*TWO)
+    with pytest.raises(InputError, match=r"expected numbers of frames such as \[5, 10\]"):
+        ice.onion_scan(ds, windows)
     with pytest.raises(InputError, match=r"values that differ, found 0\.5 in all windows"):
         ice.OnionClustering(5).fit(xr.full_like(ds, 0.5))
     with pytest.raises(InputError, match="windows: expected at least one"):
