@@ -120,9 +120,11 @@ def markov_test(labels: xr.Dataset, *, lags: Sequence[int] = (1, 2, 4, 8)) -> xr
 
 
 def _checked_lags(lags: Sequence[int]) -> tuple[int, ...]:
-    if isinstance(lags, str) or not np.iterable(lags) or not len(list(lags)):
+    if isinstance(lags, str) or not np.iterable(lags):
         raise InputError(f"markov_test: lags: expected whole numbers, found {lags!r}")
     found = tuple(whole_number(lag, "markov_test: lags", at_least=1) for lag in lags)
+    if not found:
+        raise InputError(f"markov_test: lags: expected whole numbers, found {lags!r}")
     if list(found) != sorted(set(found)) or any(lag % found[0] for lag in found):
         raise InputError(
             "markov_test: lags: expected ascending multiples of the first, for example "
@@ -204,11 +206,10 @@ def _verdict(
     largest = f"the largest error is {told(*_place_of_largest(row_error))}"
     beyond = np.where(row_error > row_noise, row_error - row_noise, np.nan)
     if np.isfinite(beyond).any():
-        clearest = told(*_place_of_largest(beyond))
-        said.append(
-            f"not a Markov chain at a lag of {_frames(lags[0])}: {largest}; furthest beyond noise "
-            f"is {clearest}"
-        )
+        said.append(f"not a Markov chain at a lag of {_frames(lags[0])}: {largest}")
+        clearest = _place_of_largest(beyond)
+        if clearest != _place_of_largest(row_error):
+            said.append(f"furthest beyond noise is {told(*clearest)}")
     else:
         said.append(
             f"a Markov chain at a lag of {_frames(lags[0])}, as far as the counts can tell: "

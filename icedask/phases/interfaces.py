@@ -13,8 +13,9 @@ import xarray as xr
 
 from icedask.dynamics.labels import Labels, checked_labels
 from icedask.errors import InputError
-from icedask.features import lazy_blocks
+from icedask.features import check_same_rows, lazy_blocks
 from icedask.io.provenance import stamped
+from icedask.model import check_trajectory
 from icedask.neighbors import wrap
 from icedask.variables import ATOM, FRAME, INTERFACE, VARIABLES
 
@@ -74,18 +75,22 @@ def interfaces(
     >>> found["interface_position"].round(0).values
     array([[ 2., 16.]])
     """
+    check_trajectory(trj, "interfaces")
     given = checked_labels(labels, "interfaces")
     wanted = _flags(given, classes)
-    if axis not in (0, 1, 2):
+    if not isinstance(axis, int | np.integer) or isinstance(axis, bool) or axis not in (0, 1, 2):
         raise InputError(f"interfaces: axis: expected 0, 1 or 2, found {axis!r}")
     if not trj["pbc"].values[axis]:
         raise InputError(
             f"interfaces: expected a trajectory that is periodic along cell vector {axis}, found "
             f"pbc {trj['pbc'].values.tolist()}"
         )
-    if not width > 0:
-        raise InputError(f"interfaces: width: expected more than 0 angstrom, found {width!r}")
-    here = trj.sel({ATOM: labels[ATOM].values})
+    number = isinstance(width, int | float | np.number) and not isinstance(width, bool)
+    if not number or not 0 < width < np.inf:
+        raise InputError(
+            f"interfaces: width: expected a number of angstrom above 0, found {width!r}"
+        )
+    here = _of_the_labels(trj, given)
     rows = given.blocks
     with dask.config.set({"array.rechunk.method": "tasks"}):
         rows = rows.rechunk({1: -1})
@@ -112,9 +117,28 @@ def interfaces(
     return stamped(xr.Dataset({spec.name: (spec.dims, found, spec.attrs)}, coords), record)
 
 
+def _of_the_labels(trj: xr.Dataset, labels: Labels) -> xr.Dataset:
+    """Return the atoms of the trajectory that have labels."""
+    atoms = labels.array[ATOM].values
+    unknown = atoms[~np.isin(atoms, trj[ATOM].values)]
+    if len(unknown):
+        raise InputError(
+            f"interfaces: expected labels of atoms of the trajectory, found atom {unknown[0]}; "
+            "pass the trajectory that the labels were computed from"
+        )
+    here = trj.sel({ATOM: atoms})
+    check_same_rows(here["positions"], labels.array, "interfaces")
+    return here
+
+
 def _flags(labels: Labels, classes: Sequence[str]) -> list[int]:
     numbers = {name: number for number, name in labels.names.items()}
-    unknown = [name for name in classes if name not in numbers]
+    if isinstance(classes, str) or not np.iterable(classes):
+        raise InputError(
+            f"interfaces: classes: expected a list of names such as ['cubic_ice'], found "
+            f"{classes!r}"
+        )
+    unknown = [str(name) for name in classes if name not in numbers]
     if unknown or not classes:
         raise InputError(
             f"interfaces: classes: expected some of {', '.join(numbers) or 'no named class'}, "

@@ -147,3 +147,19 @@ def test_a_single_state() -> None:
 def test_bad_lags(lags: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ice.markov_test(dataset(np.zeros((8, 2))), lags=lags)
+
+
+def test_lags_from_an_iterator() -> None:
+    label = np.random.default_rng(0).integers(0, 2, (8, 2))
+    one, other = (ice.markov_test(dataset(label), lags=lags) for lags in ((1, 2), iter((1, 2))))
+    np.testing.assert_array_equal(one["error"], other["error"])
+
+
+def test_verdict_tells_a_place_once() -> None:
+    rng = np.random.default_rng(0)
+    # Ten frames in each state, then the other one.
+    label = (np.arange(200)[:, None] + rng.integers(0, 20, 500)) // 10 % 2
+    verdict = ice.markov_test(dataset(label)).attrs["verdict"]
+    assert "not a Markov chain" in verdict
+    places = [part.rsplit("(", 1)[1] for part in verdict.split(";") if "where noise" in part]
+    assert len(places) == len(set(places))

@@ -76,10 +76,20 @@ def test_bad_input() -> None:
         ({"classes": ["snow"]}, "expected some of liquid, ice, found snow"),
         ({"classes": []}, "found none"),
         ({"classes": ["ice"], "axis": 3}, "axis: expected 0, 1 or 2"),
-        ({"classes": ["ice"], "width": 0}, "width: expected more than 0"),
+        ({"classes": "ice"}, "expected a list of names"),
+        ({"classes": ["ice"], "axis": True}, "axis: expected 0, 1 or 2"),
+        ({"classes": ["ice"], "width": 0}, "width: expected a number of angstrom above 0"),
+        ({"classes": ["ice"], "width": "2"}, "width: expected a number of angstrom above 0"),
     ]:
         with pytest.raises(InputError, match=message):
             ice.interfaces(trj, labels, **options)
+    with pytest.raises(InputError, match="expected a trajectory Dataset"):
+        ice.interfaces(labels, labels, classes=["ice"])
+    with pytest.raises(InputError, match="found atom 1000"):
+        ice.interfaces(trj, labels.assign_coords(atom=labels["atom"] + 1000), classes=["ice"])
+    twice = xr.concat([labels, labels], "frame", data_vars="minimal")
+    with pytest.raises(InputError, match="expected the same frames in both, found 1 and 2"):
+        ice.interfaces(trj, twice, classes=["ice"])
     trj["pbc"][2] = False
     with pytest.raises(InputError, match="periodic along cell vector 2"):
         ice.interfaces(trj, labels, classes=["ice"])
