@@ -12,6 +12,9 @@ import icedask
 from icedask.cli.common import common
 from icedask.cli.options import descriptor_option
 
+# Columns of text and of tables.
+_WIDTH = 100
+
 
 class Workflows(click.Group):
     """The registry as subcommands."""
@@ -65,8 +68,12 @@ def _command(found: Any) -> Any:
         report: Path | None,
         **options: Any,
     ) -> None:
+        from icedask.workflows.contract import check_outputs
+
         trj = icedask.open_trajectory(store)
-        found.resolve(options)  # before any worker starts
+        # Before any worker starts.
+        found.resolve(options)
+        check_outputs(figures, report)
         with icedask.connect(profile, jobs=jobs):
             result = found.function(trj, store, **options)
             sections = found.present(result, trj, figures=figures, report=report)
@@ -78,9 +85,10 @@ def _command(found: Any) -> Any:
         for section in (one for one in sections if not one.parameters):
             click.echo("\n".join(["", section.title, "=" * len(section.title)]))
             if section.text:
-                click.echo(f"\n{section.text}")
+                click.echo(f"\n{click.wrap_text(section.text, _WIDTH, preserve_paragraphs=True)}")
             for caption, table in section.tables.items():
-                click.echo(f"\n{caption}\n\n{table.to_string(float_format='{:.4g}'.format)}")
+                text = table.to_string(float_format="{:.4g}".format, line_width=_WIDTH)
+                click.echo(f"\n{click.wrap_text(caption, _WIDTH)}\n\n{text}")
         click.echo(f"\nstore    {store}, the main result: ice.open_run(store, {found.name!r})")
         for name, path in (("figures", figures), ("report", report)):
             if path is not None:

@@ -17,6 +17,7 @@ from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
 from icedask.learn.labels import labelled
 from icedask.learn.sampling import stratified_sample
+from icedask.reports import stage
 
 _TREE_DIMS = {
     "points": ("point", "feature"),
@@ -181,7 +182,9 @@ class HDBSCAN(Estimator):
                 f"need at least {needed} rows without NaN, found {len(kept)} in the sample"
             )
         points = drawn.rows[kept]
-        clusterer = self._clusterer(points)
+        with stage("HDBSCAN fit", 1) as advance:
+            clusterer = self._clusterer(points)
+            advance(1)
         self.labels_ = clusterer.labels_.astype(np.int32)
         self.n_clusters_ = int(self.labels_.max()) + 1
         self.sample_frame_, self.sample_atom_ = drawn.frame[kept], drawn.atom[kept]

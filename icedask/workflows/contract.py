@@ -10,7 +10,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import update_wrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
@@ -105,8 +105,7 @@ class Workflow(Generic[S, R]):
         report
             HTML file.
         """
-        if figures is not None:
-            Path(figures).mkdir(parents=True, exist_ok=True)
+        check_outputs(figures, report)
         found = self.sections(result, trj, draw=figures is not None or report is not None)
         if figures is not None:
             for section in found:
@@ -117,6 +116,32 @@ class Workflow(Generic[S, R]):
 
             html_report(report, self.name.replace("-", " ").capitalize(), found)
         return found
+
+
+def check_outputs(
+    figures: str | os.PathLike[str] | None, report: str | os.PathLike[str] | None
+) -> None:
+    """Make the folders that figures and a report go to.
+
+    Raises
+    ------
+    InputError
+        If a file is where a folder should be or the other way round, or they cannot be written to.
+    """
+    folders = {"figures": figures, "report": None if report is None else Path(report).parent}
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{name}: expected a folder that can be made at {folder}, found: {error.strerror}"
+            ) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise InputError(f"{name}: expected a folder to write to, found {folder} read-only")
+    if report is not None and Path(report).is_dir():
+        raise InputError(f"report: expected the path of a file, found the folder {report}")
 
 
 def _slug(*parts: str) -> str:
@@ -160,7 +185,7 @@ def workflow(
             [
                 "trj : xarray.Dataset\n    A trajectory.",
                 "store : path\n    A store of this trajectory, or a path where none is yet.",
-                *(_documentation(one, settings) for one in parameters),
+                *(one.documentation() for one in parameters),
             ]
         )
         text = inspect.cleandoc(body.__doc__ or "")
@@ -176,16 +201,26 @@ def _parameters(
     settings: type[Any], presets: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Parameter, ...]:
     hints = get_type_hints(settings, include_extras=True)
-    preset = Option("Settings for what is not given.", choices=tuple(presets))
+    told = "; ".join(
+        f"{name}: {', '.join(f'{key} {value}' for key, value in values.items())}"
+        for name, values in presets.items()
+    )
+    preset = Option(
+        f"Settings for what is not given, before the defaults. {told}.", choices=tuple(presets)
+    )
     return (
         Parameter("preset", str, None, preset),
-        *(parameter(field.name, hints[field.name], None) for field in fields(settings)),
+        *(_parameter(field, hints[field.name]) for field in fields(settings)),
     )
 
 
-def _documentation(one: Parameter, settings: type[Any]) -> str:
-    default = getattr(settings, one.name, None)
-    return one.documentation() + ("" if default is None else f" Default {default!r}.")
+def _parameter(field: Field[Any], hint: Any) -> Parameter:
+    """Return an option that is None if not given, and says what it is then."""
+    one = parameter(field.name, hint, None)
+    if field.default is MISSING or field.default is None:
+        return one
+    told = f"{one.option.help} Default {field.default}."
+    return replace(one, option=replace(one.option, help=told))
 
 
 def _signature(parameters: tuple[Parameter, ...]) -> inspect.Signature:

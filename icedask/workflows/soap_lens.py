@@ -28,6 +28,7 @@ from icedask.io.store import save
 from icedask.learn.base import fit_or_load, load_model
 from icedask.learn.gmm import GaussianMixture
 from icedask.learn.hdbscan import HDBSCAN
+from icedask.learn.iterations import MAX_SEED
 from icedask.learn.kmeans import KMeans
 from icedask.learn.pca import PCA, fit_together
 from icedask.model import own_species
@@ -182,7 +183,7 @@ class Settings:
             "this, become one state; 0 keeps all."
         ),
     ] = 1.0
-    seed: Annotated[int, Option("Of samples and starts.", at_least=0)] = 0
+    seed: Annotated[int, Option("Of samples and starts.", at_least=0, at_most=MAX_SEED)] = 0
 
     def __post_init__(self) -> None:
         if not self.variance < 1:
@@ -232,7 +233,6 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     ----------
     Crippa et al., Mach. Learn.: Sci. Technol. 4, 045044 (2023), doi:10.1088/2632-2153/ad0fa5
     """
-    series = _series(trj, store, settings)
     environment = soap(
         trj,
         r_cut=settings.r_cut,
@@ -242,6 +242,7 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
         species=settings.species,
         centers=settings.centers,
     )
+    series = _series(trj, store, settings)
     inputs = [unit_norm(environment), join(environment, series)]
     latents, variances = _projected(inputs, store, settings.variance)
     dynamic = fit_or_load(

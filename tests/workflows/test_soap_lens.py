@@ -245,6 +245,43 @@ def test_bad_settings(
         ice.workflows.structure_dynamics(trj, tmp_path / "s.zarr", **small, **options)
 
 
+def test_options_are_refused_before_anything_is_computed(
+    planted: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    trj = ice.open_trajectory(planted[0])
+    for options in ({"species": ["H"]}, {"seed": 2**32}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            ice.workflows.structure_dynamics(trj, tmp_path / "s.zarr", preset="cu211", **options)
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_outputs_are_refused_before_anything_is_computed(
+    planted: tuple[Path, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ice, "connect", None)
+    (tmp_path / "file").touch()
+    for flag, path, message in [
+        ("--figures", tmp_path / "file", "expected a folder that can be made"),
+        ("--report", tmp_path / "file" / "report.html", "expected a folder that can be made"),
+        ("--report", tmp_path, "expected the path of a file"),
+    ]:
+        arguments = [str(planted[0]), "--preset", "cu211", flag, str(path)]
+        monkeypatch.setattr("sys.argv", ["icedask", "run", "structure-dynamics", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 1
+        assert message in capsys.readouterr().err
+
+
+def test_help_says_defaults_and_presets() -> None:
+    text = ice.workflows.structure_dynamics.__doc__
+    assert "Radial functions of SOAP. Default 8." in text
+    assert "ice-water: r_cut 6.0, centers element O" in text
+
+
 def test_presets_are_the_published_settings() -> None:
     from icedask.workflows.soap_lens import PRESETS
 
@@ -260,7 +297,7 @@ def test_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     store, _ = planted
-    figures, report = tmp_path / "figures", tmp_path / "report.html"
+    figures, report = tmp_path / "figures", tmp_path / "new" / "report.html"
     options = {**SETTINGS, "clustering": "gmm", "n_states": 3, "lens_states": 2}
     flags = [[f"--{key.replace('_', '-')}", str(value)] for key, value in options.items()]
     arguments = [*itertools.chain(*flags), "--figures", str(figures), "--report", str(report)]
