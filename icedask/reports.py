@@ -195,18 +195,24 @@ def stage(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class _Log:
-    """A line for each tenth that is done, and each minute; none for what takes a second."""
+    """A line for each tenth that is done, and each minute; none for what takes a second.
+
+    What has a line has one for its end.
+    """
 
     def __init__(self, of: _Stage) -> None:
         self._stage = of
         self._tenth = 0
+        self._said = False
         self._last = time.monotonic()
 
     def look(self) -> None:
         """Log a line if it is due."""
         one, waited = self._stage, time.monotonic() - self._last
         tenth = 10 * one.done // max(one.total, 1)
-        if (tenth > self._tenth and waited > 1) or waited > _LOG_SECONDS:
+        ends = tenth == 10 and self._said
+        if (tenth > self._tenth and (waited > 1 or ends)) or waited > _LOG_SECONDS:
+            self._said = True
             self._tenth = tenth
             self._last = time.monotonic()
             logger.info(

@@ -180,3 +180,17 @@ def test_nothing_to_say(store: Path) -> None:
     assert "nothing was computed" in reports.progress_text(store)
     assert np.isfinite(ice.open_trajectory(store)["positions"]).all()
     assert regions.shards_done(store / "trajectory") == (1, 1)
+
+
+def test_log_that_began_says_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    caplog.set_level("INFO", "icedask")
+    with reports.stage("work", 2) as advance:
+        now[0] = 5.0
+        advance(1)
+        now[0] = 5.1
+        advance(1)
+    assert caplog.messages == ["work: 1 of 2 tasks, 50 %", "work: 2 of 2 tasks, 100 %"]
