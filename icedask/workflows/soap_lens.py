@@ -267,6 +267,9 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     )
     found = origins(by_lens.states, by_soap.states)
     save(found, store)
+    # Together, and last: labels never speak of two different computations.
+    for one, suffix in ((by_soap, "-soap"), (by_lens, "-lens"), (joint, "")):
+        save(one.states, store, label=LABEL + suffix)
     return StructureDynamics(by_soap, by_lens, joint, series, found, settings, store)
 
 
@@ -336,11 +339,10 @@ def _analysis(
     store: Path,
     settings: Settings,
 ) -> Analysis:
-    suffix = {"SOAP": "-soap", "LENS": "-lens", "SOAP & LENS": ""}[title]
     clusters = save(model.predict(values), store)
     between = transitions(clusters)
     merged = merge_states(clusters, between, cutoff=settings.cutoff)
-    states = save(merged, store, label=LABEL + suffix)
+    states = save(merged, store)
     flux, residence = transitions(states), residence_times(states)
     fractions = populations(states)
     markov = markov_test(states, lags=[lag for lag in _LAGS if lag < states.sizes[FRAME]])

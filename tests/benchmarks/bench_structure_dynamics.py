@@ -1,4 +1,4 @@
-"""Structure and dynamics of 102,400 molecules, 50 frames, on two workers of 3 GB.
+"""Structure and dynamics of about 100,000 molecules, 50 frames, on two workers of 3 GB.
 
 python tests/benchmarks/bench_structure_dynamics.py [n_atoms] [n_frames]   (default: 102400 50)
 
