@@ -191,10 +191,15 @@ def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset]]) -> list[Any]:
     for (model, _), features in zip(pairs, blocks, strict=True):
         model._check_components(features.shape[2])
     rows = blocks[0].chunks[:2]
+    # Several models may be of the same features.
+    distinct = {features.name: features for features in blocks}
     with dask.config.set({"array.rechunk.method": "tasks"}):
-        arrays = [features.rechunk((*rows, -1)) for features in blocks]
-    found = moments_together(arrays, "PCA fit")
-    return [model._set(one, x) for (model, x), one in zip(pairs, found, strict=True)]
+        arrays = [features.rechunk((*rows, -1)) for features in distinct.values()]
+    found = dict(zip(distinct, moments_together(arrays, "PCA fit"), strict=True))
+    return [
+        model._set(found[features.name], x)
+        for (model, x), features in zip(pairs, blocks, strict=True)
+    ]
 
 
 def project(

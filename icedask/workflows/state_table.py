@@ -71,12 +71,9 @@ def state_table(
         )
 
 
-def _largest(flux: FloatArray, axis: int) -> pd.array:
+def _largest(flux: FloatArray, axis: int) -> pd.arrays.IntegerArray:
     """Return the state with the largest flux along an axis; missing where there is none."""
-    best = flux.argmax(axis=axis)
-    return pd.array(np.where(flux.sum(axis=axis) > 0, best, -1), dtype="Int64").map(
-        lambda one: one if one >= 0 else pd.NA
-    )
+    return pd.arrays.IntegerArray(flux.argmax(axis=axis), flux.sum(axis=axis) == 0)
 
 
 def _sums(labels: xr.DataArray, values: xr.DataArray) -> _Sums:

@@ -56,6 +56,29 @@ def test_equals_scikit_learn_on_soap(mw: xr.Dataset, blocks: tuple[int, int]) ->
     np.testing.assert_allclose(ours.components_, theirs.components_, atol=1e-8)
 
 
+def test_models_of_the_same_features_share_their_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    from icedask.learn import moments, pca
+
+    calls: list[int] = []
+    original = moments.rows_moments
+
+    def counted(rows: np.ndarray) -> Any:
+        calls.append(rows.shape[1])
+        return original(rows)
+
+    monkeypatch.setattr(moments, "rows_moments", counted)
+    one, other = features(width=20).chunk({"frame": 3}), features(width=7).chunk({"frame": 3})
+    models = [ice.PCA(2), ice.PCA(), ice.PCA(3)]
+    pairs = list(zip(models, (one, one, other), strict=True))
+    with dask.config.set(scheduler="sync"):
+        fitted = pca.fit_together(pairs)
+        assert sorted(calls) == [7] * 4 + [20] * 4
+        for model, (_, x) in zip(fitted, pairs, strict=True):
+            alone = ice.PCA(model.n_components).fit(x)
+            np.testing.assert_array_equal(model.components_, alone.components_)
+            assert model.record_.run_id == alone.record_.run_id
+
+
 def test_transform_is_lazy(nothing_computes: None) -> None:
     with dask.config.set(scheduler="sync"):
         pca = ice.PCA(2).fit(features())
