@@ -60,6 +60,7 @@ _NAMES = {
     "PCA": "icedask.learn.pca",
     "load_model": "icedask.learn.base",
     "interfaces": "icedask.phases.interfaces",
+    "Phases": "icedask.phases.references",
     "plan": "icedask.sizing.plan",
     "select": "icedask.model",
 }
@@ -109,6 +110,7 @@ if TYPE_CHECKING:
     from icedask.learn.pca import PCA
     from icedask.model import select
     from icedask.phases.interfaces import interfaces
+    from icedask.phases.references import Phases
     from icedask.reports import progress
     from icedask.sizing.plan import plan
 

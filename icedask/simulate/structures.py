@@ -37,10 +37,15 @@ _GENICE_NAMES = {
     "Ic": "1c",
     "II": "2",
     "III": "3",
+    "IV": "4",
     "V": "5",
     "VI": "6",
     "VII": "7",
+    "XII": "12",
+    "XVII": "17",
     "sI": "CS1",
+    "sII": "CS2",
+    "sH": "DOH",
 }
 _AVOGADRO = 0.602214076  # molecules per mole, times cubic centimetre per cubic angstrom
 
@@ -70,7 +75,8 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
     Parameters
     ----------
     phase
-        "Ih", "Ic", "II", "III", "V", "VI", "VII" or "sI" (the empty clathrate).
+        "Ih", "Ic", "II", "III", "IV", "V", "VI", "VII", "XII", "XVII", or the empty clathrates
+        "sI", "sII" and "sH".
     repeats
         Unit cells of GenIce2 along each cell vector; its cell of Ih is orthorhombic, with the
         hexagonal axis along y.

@@ -1,0 +1,304 @@
+"""Reference phases: ideal crystals by name, of the atoms that are classified."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from itertools import combinations
+from types import MappingProxyType
+from typing import Any
+
+import ase
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+from icedask.io.interop import from_ase
+from icedask.io.provenance import digest
+from icedask.neighbors import neighbor_list, wrap
+
+FloatArray = npt.NDArray[np.float64]
+
+# How it was made is told beside it.
+SHIPPED = "ice_phases.json"
+ICES = ("Ih", "Ic", "II", "III", "VI", "VII", "sI")
+# What a classifier calls atoms of none of the phases.
+RESERVED = ("liquid", "unknown")
+
+_TOO_CLOSE = 0.5
+_SAME_CRYSTAL = 1e-3
+# Decimals of fractions and of angstrom: rounding errors of wrapping are far below.
+_DECIMALS = 8
+
+
+class Phases:
+    """Ideal crystals by name, which atoms of a simulation are compared with.
+
+    They hold the atoms that are classified and no others: of water, the oxygens. Make them with
+    `Phases.named`, `Phases.ices`, `Phases.metals` or `Phases.from_structures`; they do not change
+    afterwards. Two are equal if they have the same names in the same order, cells and positions.
+
+    Attributes
+    ----------
+    names : tuple of str
+        In the order given: the numbers of the phases in labels.
+    element : str
+        Chemical symbol of all atoms.
+    digest : str
+        Of names, cells and positions; atoms may be in any periodic image.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> phases = ice.Phases.named("Ih", "Ic", "sI")
+    >>> phases
+    <Phases of O: Ih (16), Ic (8), sI (46)>
+    >>> len(phases), "Ic" in phases
+    (3, True)
+    """
+
+    names: tuple[str, ...]
+    element: str
+    digest: str
+
+    def __init__(self, structures: Mapping[str, ase.Atoms]) -> None:
+        _check_names(structures)
+        self._structures = {name: _checked(name, one) for name, one in structures.items()}
+        self.names = tuple(structures)
+        self.element = _one_element(self._structures)
+        _check_different(self._structures)
+        self.digest = digest(
+            list(self.names), self.element, *[_place(one) for one in self._structures.values()]
+        )
+
+    @classmethod
+    def from_structures(cls, structures: Mapping[str, ase.Atoms]) -> Phases:
+        """Make phases of crystals of your own.
+
+        Parameters
+        ----------
+        structures : mapping of str to ase.Atoms
+            Crystals by name, one unit cell or more, angstrom; periodic along all three cell
+            vectors, which may have any angles and are right-handed. Of one element: of molecules,
+            only the atoms that are classified.
+
+        Raises
+        ------
+        InputError
+            If there is none; a name is empty, "liquid" or "unknown"; a structure is not a crystal
+            of one element, or has atoms closer than 0.5 angstrom; or two are the same crystal.
+            Average SOAP vectors tell them apart, a rough test: phases that differ in the order
+            of protons alone are the same here.
+
+        Examples
+        --------
+        >>> import icedask as ice
+        >>> from ase.build import bulk
+        >>> ice.Phases.from_structures({"diamond": bulk("C"), "fcc": bulk("C", "fcc", a=3.0)})
+        <Phases of C: diamond (2), fcc (1)>
+        """
+        return cls(structures)
+
+    @classmethod
+    def named(cls, *names: str) -> Phases:
+        """Return ices that come with the package, one unit cell of oxygens of each.
+
+        Parameters
+        ----------
+        *names : str
+            "Ih", "Ic", "II", "III", "IV", "V", "VI", "VII", "XII", "XVII", or the empty
+            clathrates "sI", "sII" and "sH".
+
+        Raises
+        ------
+        InputError
+            If there is no such ice, or one is named twice.
+        """
+        shipped = _shipped()
+        for name in names:
+            if name not in shipped:
+                raise InputError(
+                    f"Phases.named: expected names among {', '.join(shipped)}, found {name!r}; "
+                    "make others of your own structures with Phases.from_structures"
+                )
+        if len(set(names)) < len(names):
+            raise InputError(f"Phases.named: expected each name once, found {', '.join(names)}")
+        return cls({name: shipped[name] for name in names})
+
+    @classmethod
+    def ices(cls) -> Phases:
+        """Return Ih, Ic, II, III, VI, VII and the empty clathrate sI."""
+        return cls.named(*ICES)
+
+    @classmethod
+    def metals(cls, distance: float = 2.556, element: str = "Cu") -> Phases:
+        """Return close-packed crystals and the body-centred one: fcc, hcp, bcc.
+
+        Parameters
+        ----------
+        distance : float, optional
+            Between nearest neighbours in fcc and hcp, angstrom; bcc has their atomic volume.
+            Default 2.556, that of copper.
+        element : str, optional
+            Chemical symbol of the atoms. Default "Cu".
+
+        Raises
+        ------
+        InputError
+            If the distance is below 0.5 angstrom, or there is no such element.
+        """
+        from ase.build import bulk
+        from ase.data import atomic_numbers
+
+        if not np.isfinite(distance) or distance < _TOO_CLOSE:
+            raise InputError(
+                f"Phases.metals: distance: expected at least {_TOO_CLOSE} angstrom, "
+                f"found {distance}"
+            )
+        if element not in atomic_numbers:
+            raise InputError(
+                f"Phases.metals: element: expected a chemical symbol, found {element!r}"
+            )
+        return cls(
+            {
+                "fcc": bulk(element, "fcc", a=distance * 2 ** (1 / 2)),
+                "hcp": bulk(element, "hcp", a=distance, c=distance * (8 / 3) ** (1 / 2)),
+                "bcc": bulk(element, "bcc", a=distance * 2 ** (1 / 6)),
+            }
+        )
+
+    @property
+    def structures(self) -> Mapping[str, ase.Atoms]:
+        """Copies of the crystals by name, atoms wrapped into the cell."""
+        return MappingProxyType({name: one.copy() for name, one in self._structures.items()})
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, Phases) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{name} ({len(one)})" for name, one in self._structures.items())
+        return f"<Phases of {self.element}: {listed}>"
+
+
+@cache
+def _shipped() -> Mapping[str, ase.Atoms]:
+    """Return the ices in the package; `Phases` copies what it keeps."""
+    text = (files("icedask") / "data" / SHIPPED).read_text(encoding="utf-8")
+    return MappingProxyType(
+        {
+            name: ase.Atoms(
+                f"O{len(one['fractions'])}",
+                scaled_positions=one["fractions"],
+                cell=one["cell"],
+                pbc=True,
+                info={"origin": one["origin"]},
+            )
+            for name, one in json.loads(text).items()
+        }
+    )
+
+
+def _check_names(structures: Any) -> None:
+    if not isinstance(structures, Mapping) or not structures:
+        found = "none" if isinstance(structures, Mapping) else type(structures).__name__
+        raise InputError(
+            f"Phases: expected structures by name, for example {{'fcc': atoms}}, found {found}"
+        )
+    for name in structures:
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"Phases: expected names that are not empty, found {name!r}")
+        if len(name.split()) > 1:
+            # The attribute flag_meanings separates names by blanks.
+            raise InputError(
+                f"Phases: expected names without blanks, found {name!r}; write an underscore"
+            )
+        if name in RESERVED:
+            raise InputError(
+                f"Phases: the name {name!r} is kept for atoms of none of the phases; choose "
+                "another one"
+            )
+
+
+def _checked(name: str, atoms: Any) -> ase.Atoms:
+    """Return the bare crystal, its atoms in the cell, if it is one."""
+    if not isinstance(atoms, ase.Atoms) or not len(atoms):
+        raise InputError(
+            f"Phases: {name}: expected ase.Atoms, at least one atom, found "
+            f"{'no atom' if isinstance(atoms, ase.Atoms) else type(atoms).__name__}"
+        )
+    if not atoms.pbc.all():
+        raise InputError(
+            f"Phases: {name}: expected a crystal, periodic along all three cell vectors, found "
+            f"pbc {atoms.pbc.tolist()}; set atoms.pbc = True if it is one"
+        )
+    cell = atoms.cell.array
+    if not np.isfinite(cell).all() or not np.isfinite(atoms.positions).all():
+        raise InputError(f"Phases: {name}: expected a cell and positions that are finite numbers")
+    volume = float(np.linalg.det(cell))
+    if abs(volume) < 1e-6:
+        raise InputError(f"Phases: {name}: expected a cell with a volume, found {cell.tolist()}")
+    if volume < 0:
+        raise InputError(
+            f"Phases: {name}: expected right-handed cell vectors, found left-handed ones; "
+            "exchange two: atoms.set_cell(atoms.cell[[1, 0, 2]])"
+        )
+    near = neighbor_list(atoms.positions, cell, atoms.pbc, _TOO_CLOSE)
+    if len(near.distances):
+        pair = f"{near.rows[0]} and {near.indices[0]}"
+        raise InputError(
+            f"Phases: {name}: expected atoms at least {_TOO_CLOSE} angstrom apart, found "
+            f"{near.distances[0]:.3g} between {pair} or their images; remove atoms that are twice "
+            "in the cell"
+        )
+    positions, _ = wrap(atoms.positions, cell, atoms.pbc)
+    info = {"origin": atoms.info["origin"]} if "origin" in atoms.info else None
+    return ase.Atoms(numbers=atoms.numbers, positions=positions, cell=cell, pbc=True, info=info)
+
+
+def _one_element(structures: Mapping[str, ase.Atoms]) -> str:
+    elements = sorted({symbol for one in structures.values() for symbol in one.symbols})
+    if len(elements) > 1:
+        keep = "O" if elements == ["H", "O"] else elements[-1]
+        raise InputError(
+            f"Phases: expected atoms of one element, found {', '.join(elements)}; keep the atoms "
+            f"that are classified, for example atoms[atoms.symbols == '{keep}']"
+        )
+    return str(elements[0])
+
+
+def _check_different(structures: Mapping[str, ase.Atoms]) -> None:
+    from icedask.descriptors.soap import soap
+
+    means = {}
+    for name, atoms in structures.items():
+        # Broader Gaussians hardly tell the close-packed metals apart.
+        described = soap(from_ase(atoms), sigma=0.5, l_max=6, dtype="float64")["soap"]
+        means[name] = described.compute(scheduler="sync").values.mean(axis=(0, 1))
+    for one, other in combinations(means, 2):
+        apart = np.linalg.norm(means[one] - means[other])
+        if apart < _SAME_CRYSTAL * np.linalg.norm(means[one]):
+            raise InputError(
+                f"Phases: {one} and {other} are the same crystal, by their average SOAP vectors; "
+                "keep one of them"
+            )
+
+
+def _place(atoms: ase.Atoms) -> FloatArray:
+    """Return cell vectors and fractions, rounded, of atoms in any periodic image."""
+    fractions = np.round(atoms.positions @ np.linalg.inv(atoms.cell.array), _DECIMALS) % 1.0
+    # Adding zero makes no zero negative: its bytes would differ.
+    return np.concatenate([np.round(atoms.cell.array, _DECIMALS), fractions]) + 0.0
