@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from itertools import combinations
@@ -87,8 +87,8 @@ class Phases:
         Raises
         ------
         InputError
-            If there is none; a name is empty, "liquid" or "unknown"; a structure is not a crystal
-            of one element, or has atoms closer than 0.5 angstrom; or two are the same crystal.
+            If there is none; a name is not one word, "liquid" or "unknown"; a structure is not a
+            crystal of one element, or has atoms closer than 0.5 angstrom; or two are the same.
             Average SOAP vectors tell them apart, a rough test: phases that differ in the order
             of protons alone are the same here.
 
@@ -177,9 +177,6 @@ class Phases:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
@@ -219,13 +216,9 @@ def _check_names(structures: Any) -> None:
             f"Phases: expected structures by name, for example {{'fcc': atoms}}, found {found}"
         )
     for name in structures:
-        if not isinstance(name, str) or not name.strip():
-            raise InputError(f"Phases: expected names that are not empty, found {name!r}")
-        if len(name.split()) > 1:
-            # The attribute flag_meanings separates names by blanks.
-            raise InputError(
-                f"Phases: expected names without blanks, found {name!r}; write an underscore"
-            )
+        # Labels list them in flag_meanings, separated by blanks.
+        if not isinstance(name, str) or name.split() != [name]:
+            raise InputError(f"Phases: expected names of one word, found {name!r}")
         if name in RESERVED:
             raise InputError(
                 f"Phases: the name {name!r} is kept for atoms of none of the phases; choose "
