@@ -18,17 +18,18 @@ from icedask.simulate.structures import ice
 
 PHASES = ("Ih", "Ic", "II", "III", "IV", "V", "VI", "VII", "XII", "XVII", "sI", "sII", "sH")
 
-# g/cm3 of H2O, rounded, and where it holds; neutron diffraction is of D2O, at equal volume.
-# II: J. Appl. Cryst. 38, 612 (2005), 1.17 at no pressure, 1.19 at 0.25 GPa. III: Petrenko and
-# Whitworth, Physics of Ice (1999). IV: Engelhardt and Kamb, J. Chem. Phys. 75, 5887 (1981).
-# V: Kamb, Prakash and Knobler, Acta Cryst. 22, 706 (1967), 1.23 at 98 K and no pressure.
+# g/cm3 of H2O, to about one per cent, and the state it was measured near to; what was measured on
+# D2O is given for H2O of the same volume.
+# II: Fortes et al., J. Appl. Cryst. 38, 612 (2005): 1.17 at no pressure, 1.19 at 0.25 GPa.
+# III: Petrenko and Whitworth, Physics of Ice (1999). IV: Engelhardt and Kamb, J. Chem. Phys. 75,
+# 5887 (1981). V: Gagnon et al., J. Chem. Phys. 92, 1909 (1990): 1.25 at 0.33 GPa.
 # VI: Bezacier et al., J. Chem. Phys. 141, 104505 (2014). VII: Kuhs et al., J. Chem. Phys. 81,
 # 3612 (1984). XII: Lobban, Finney and Kuhs, Nature 391, 268 (1998).
 DENSITIES = {
-    "II": (1.18, "225 K, 0.1 GPa"),
+    "II": (1.18, "225 K, 0.25 GPa"),
     "III": (1.16, "250 K, 0.3 GPa"),
     "IV": (1.272, "110 K, no pressure"),
-    "V": (1.24, "250 K, 0.4 GPa"),
+    "V": (1.24, "238 K, 0.33 GPa"),
     "VI": (1.33, "300 K, 0.7 GPa"),
     "VII": (1.60, "263 K, 2.4 GPa"),
     "XII": (1.292, "260 K, 0.5 GPa"),
@@ -46,7 +47,7 @@ def record(phase: str) -> dict[str, Any]:
         density, state = DENSITIES[phase]
         volume = len(atoms) * WATER_MASS / (_AVOGADRO * density)
         cell = cell * np.cbrt(volume / atoms.get_volume())
-        origin += f", scaled to {density:g} g/cm3, that at {state}"
+        origin += f", scaled to {density:g} g/cm3, as near {state}"
     return {
         "origin": origin,
         "cell": np.round(cell, _DECIMALS).tolist(),
