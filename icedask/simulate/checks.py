@@ -1,4 +1,4 @@
-"""What must hold at the end of a simulation of water for its phase to be written on it."""
+"""What must hold at the end of a simulation for its phase to be written on it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import xarray as xr
 from icedask.errors import InputError
 from icedask.simulate.measures import (
     ICES,
+    LATTICES,
+    at_mean_places,
     chill_shares,
     coordination,
     density,
     displacement,
+    lattice_shares,
+    oxygens,
     radial_distribution,
     soap_distances,
+    turning,
 )
 
 _FRAMES = 10
@@ -27,10 +32,14 @@ _CHILL_PHASES = {"Ih": "hexagonal_ice", "Ic": "cubic_ice", "sI": "hydrate"}
 _CRYSTAL_SHARE = 0.8
 _LIQUID_ICE = 0.1
 # Distance to the nearest ideal structure over that to the second nearest. In 12 ps of TIP4P/Ice at
-# the state points of the ices it is 0.1 to 0.5, in the liquid and in an amorphous ice above 0.8.
+# the state points of the ices it is 0.04 to 0.2 for the mean places of oxygens, 0.4 where all three
+# clathrates are the nearest; in frames of the liquid and of an amorphous ice it is above 0.7.
 _NEAREST = 0.6
 # In 10 ps oxygens of ices at up to 300 K move by 0.3 to 0.6 angstrom, those of the liquid by 2.8.
 _SOLID_MOVES = 1.0
+
+# Mean cosine between bonds some picoseconds apart: 0.13 after one of a plastic crystal at 450 K.
+_TURNED = 0.2
 
 
 @dataclass(frozen=True)
@@ -98,8 +107,9 @@ def crystal(trj: xr.Dataset, *, phase: str) -> Verdict:
     trj : xarray.Dataset
         Its last frames.
     phase : str
-        "Ih", "Ic" and "sI" are judged by CHILL+; "II", "III", "V", "VI" and "VII", which it does
-        not know, by the distance of their SOAP vectors to those of the ideal structures.
+        "Ih", "Ic" and "sI" are judged by CHILL+; others, which it does not know or tell apart, by
+        the SOAP vectors of the mean places of their oxygens: the ideal structure of the phase has
+        to be the nearest.
     """
     trj = trj.isel(frame=slice(-_FRAMES, None))
     if phase in _CHILL_PHASES:
@@ -112,7 +122,7 @@ def crystal(trj: xr.Dataset, *, phase: str) -> Verdict:
         )
     if phase not in ICES:
         raise InputError(f"phase: expected one of {', '.join(ICES)}, found {phase!r}")
-    distances = soap_distances(trj)
+    distances = soap_distances(at_mean_places(oxygens(trj)))
     nearest, ratio = _nearest(distances)
     return _verdict(
         phase,
@@ -217,6 +227,48 @@ def coexistence(trj: xr.Dataset, *, phase: str, crystal: str) -> Verdict:
             _at_most("largest share of another class", other, shares[name]),
         ],
     )
+
+
+def plastic(trj: xr.Dataset, *, phase: str, lattice: str) -> Verdict:
+    """Judge whether the end of a trajectory is a plastic crystal of water.
+
+    Parameters
+    ----------
+    trj : xarray.Dataset
+        Its last frames, some picoseconds, of molecules O, H, H.
+    phase : str
+        What to call it.
+    lattice : str
+        "fcc", "hcp" or "bcc": where the oxygens stay, while the molecules turn.
+    """
+    trj = trj.isel(frame=slice(-_FRAMES, None))
+    shares = lattice_shares(oxygens(trj))
+    moved, cosine = displacement(trj), turning(trj)
+    return _verdict(
+        phase,
+        {"density": density(trj), "displacement": moved, "turning": cosine, **shares},
+        [
+            _at_least(f"share of oxygens in {lattice}", shares[lattice], _CRYSTAL_SHARE),
+            _at_most("displacement", moved, _SOLID_MOVES),
+            _at_most("mean cosine that O-H bonds turn by", cosine, _TURNED),
+        ],
+    )
+
+
+def metal(trj: xr.Dataset, *, phase: str) -> Verdict:
+    """Judge whether the end of a trajectory is a crystal of a metal.
+
+    Parameters
+    ----------
+    trj : xarray.Dataset
+        Its last frames.
+    phase : str
+        "fcc", "hcp" or "bcc".
+    """
+    if phase not in LATTICES:
+        raise InputError(f"phase: expected one of {', '.join(LATTICES)}, found {phase!r}")
+    shares = lattice_shares(trj.isel(frame=slice(-_FRAMES, None)))
+    return _verdict(phase, shares, [_at_least(f"share of {phase}", shares[phase], _CRYSTAL_SHARE)])
 
 
 def _nearest(distances: Mapping[str, float]) -> tuple[str, float]:

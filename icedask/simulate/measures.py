@@ -1,8 +1,6 @@
-"""What is measured of trajectories of water: density, order, motion, radial distribution."""
+"""What is measured of trajectories: density, order, motion, radial distribution."""
 
 from __future__ import annotations
-
-from itertools import pairwise
 
 import dask
 import numpy as np
@@ -10,28 +8,39 @@ import xarray as xr
 
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
+from icedask.descriptors.steinhardt import steinhardt
 from icedask.io.interop import from_ase
-from icedask.model import select
+from icedask.model import select, trajectory
 from icedask.neighbors import FloatArray, neighbor_list
+from icedask.simulate.lattices import Lattice
 from icedask.simulate.potentials import WATER_MASS
 from icedask.variables import ATOM
 
 # g/cm3 of one dalton in a cubic angstrom.
 _DENSITY = 1 / 0.602214076
 # The ices that have an ideal structure.
-ICES = ("Ih", "Ic", "sI", "II", "III", "V", "VI", "VII")
+ICES = (
+    *("Ih", "Ic", "sI", "sII", "sH"),
+    *("II", "III", "IV", "V", "VI", "VII", "XII", "XVII"),
+)
+LATTICES: tuple[Lattice, ...] = ("fcc", "hcp", "bcc")
+# Of a lattice with sites of unit volume: beyond the twelve neighbours of fcc and hcp at 1.12 and
+# the fourteen of bcc at 1.09 and 1.26, before the next at 1.59 and 1.78.
+_FIRST_SHELL = 1.425
+# Between fcc, hcp and bcc are 0.07 to 0.16.
+_SAME_ORDER = 0.1
 
 
 def density(trj: xr.Dataset) -> float:
     """Return the mean density of water, g/cm3; each oxygen counts as a molecule."""
     volume = np.linalg.det(trj["cell"].values).mean()
-    return float(_oxygens(trj).sizes[ATOM] * WATER_MASS * _DENSITY / volume)
+    return float(oxygens(trj).sizes[ATOM] * WATER_MASS * _DENSITY / volume)
 
 
 def chill_shares(trj: xr.Dataset) -> dict[str, float]:
     """Return the shares of the molecules in the classes of CHILL+, mean over all frames."""
     with dask.config.set(scheduler="synchronous"):
-        labels = chill_plus(_oxygens(trj))["label"].values
+        labels = chill_plus(oxygens(trj))["label"].values
     return {name: float((labels == number).mean()) for number, name in enumerate(CLASSES)}
 
 
@@ -40,13 +49,65 @@ def displacement(trj: xr.Dataset) -> float:
 
     Without the motion of the whole. Right where no oxygen moves by half of the cell in a frame.
     """
-    places, cells = _places(trj)
-    total = np.zeros_like(places[0])
-    for (before, cell), (after, next_cell) in pairwise(zip(places, cells, strict=True)):
-        step = after @ np.linalg.inv(next_cell) - before @ np.linalg.inv(cell)
-        total += (step - np.round(step)) @ next_cell
+    places, cells = _places(oxygens(trj))
+    steps = _steps(places, cells) @ cells[1:]
+    total = steps.sum(axis=0)
     total -= total.mean(axis=0)
     return float(np.sqrt((total**2).sum(axis=1).mean()))
+
+
+def turning(trj: xr.Dataset) -> float:
+    """Return the mean cosine between an O-H bond in the first frame and in the last.
+
+    Of molecules O, H, H in turn; zero where they turn freely.
+    """
+    places, cells = _places(trj)
+    bonds = []
+    for positions, cell in ((places[0], cells[0]), (places[-1], cells[-1])):
+        molecules = (positions @ np.linalg.inv(cell)).reshape(-1, 3, 3)
+        vectors = molecules[:, 1:] - molecules[:, :1]
+        vectors = (vectors - np.round(vectors)) @ cell
+        bonds.append(vectors / np.linalg.norm(vectors, axis=2, keepdims=True))
+    return float((bonds[0] * bonds[1]).sum(axis=2).mean())
+
+
+def at_mean_places(trj: xr.Dataset) -> xr.Dataset:
+    """Return one frame, of the atoms at their mean places in the mean cell.
+
+    It has the order of a crystal without its vibrations, and none where atoms do not stay.
+    """
+    places, cells = _places(trj)
+    steps = _steps(places, cells)
+    # The crystal may drift as a whole.
+    steps -= steps.mean(axis=1, keepdims=True)
+    moved = np.concatenate([np.zeros_like(places[:1]), np.cumsum(steps, axis=0)])
+    cell = cells.mean(axis=0)
+    fractions = places[0] @ np.linalg.inv(cells[0]) + moved.mean(axis=0)
+    return trajectory(
+        (fractions % 1.0 @ cell)[None].astype(np.float32),
+        element=trj["element"].values,
+        cell=cell[None],
+        pbc=[True] * 3,
+    )
+
+
+def lattice_shares(trj: xr.Dataset) -> dict[str, float]:
+    """Return the shares of the atoms whose mean places are arranged as in fcc, hcp and bcc.
+
+    By the averaged order parameters q4 and q6 of Lechner and Dellago.
+    """
+    from icedask.simulate.structures import metal
+
+    still = at_mean_places(trj)
+    volume = np.linalg.det(still["cell"].values[0]) / still.sizes[ATOM]
+    order = _lattice_order(still, volume)
+    ideal = [
+        _lattice_order(from_ase(metal("Cu", lattice, volume, (4, 4, 4))), volume)[0]
+        for lattice in LATTICES
+    ]
+    distances = np.linalg.norm(order[:, None] - ideal, axis=2)
+    nearest = np.where(distances.min(axis=1) < _SAME_ORDER, distances.argmin(axis=1), -1)
+    return {name: float((nearest == number).mean()) for number, name in enumerate(LATTICES)}
 
 
 def radial_distribution(
@@ -69,7 +130,7 @@ def radial_distribution(
         Middles of the bins.
     g : (n_bins,) array
     """
-    places, cells = _places(trj.isel(frame=slice(-frames, None)))
+    places, cells = _places(oxygens(trj.isel(frame=slice(-frames, None))))
     edges = np.arange(0, r_max + dr / 2, dr)
     shells = 4 / 3 * np.pi * np.diff(edges**3)
     g = np.zeros(len(shells))
@@ -88,7 +149,7 @@ def soap_distances(trj: xr.Dataset) -> dict[str, float]:
     """
     from icedask.simulate.structures import ice
 
-    mean, scale = _mean_soap(_oxygens(trj)), density(trj)
+    mean, scale = _mean_soap(oxygens(trj)), density(trj)
     distances = {}
     for phase in ICES:
         atoms = ice(phase, (1, 1, 1), seed=0, sites="O")
@@ -100,7 +161,7 @@ def soap_distances(trj: xr.Dataset) -> dict[str, float]:
 
 def coordination(trj: xr.Dataset, r: float) -> float:
     """Return the mean number of oxygens within a distance of an oxygen, angstrom."""
-    places, cells = _places(trj)
+    places, cells = _places(oxygens(trj))
     counts = [
         neighbor_list(positions, cell, [True] * 3, r).counts.mean()
         for positions, cell in zip(places, cells, strict=True)
@@ -108,15 +169,31 @@ def coordination(trj: xr.Dataset, r: float) -> float:
     return float(np.mean(counts))
 
 
-def _oxygens(trj: xr.Dataset) -> xr.Dataset:
+def oxygens(trj: xr.Dataset) -> xr.Dataset:
+    """Return a trajectory of water without its hydrogens."""
     return select(trj, "element O")
 
 
 def _places(trj: xr.Dataset) -> tuple[FloatArray, FloatArray]:
-    """Return the positions of oxygens and the cells of all frames."""
+    """Return the positions of atoms and the cells of all frames."""
     with dask.config.set(scheduler="synchronous"):
-        positions = _oxygens(trj)["positions"].values
+        positions = trj["positions"].values
     return positions.astype(float), trj["cell"].values
+
+
+def _steps(places: FloatArray, cells: FloatArray) -> FloatArray:
+    """Return the shortest ways from each frame to the next, in fractions of the cells."""
+    steps = np.diff(places @ np.linalg.inv(cells), axis=0)
+    return steps - np.round(steps)
+
+
+def _lattice_order(trj: xr.Dataset, volume: float) -> FloatArray:
+    """Return averaged q4 and q6 of the atoms of one frame, with the volume of an atom."""
+    r_cut = _FIRST_SHELL * np.cbrt(volume)
+    with dask.config.set(scheduler="synchronous"):
+        found = steinhardt(trj, r_cut=r_cut, averaged=True)["steinhardt"].values
+    order: FloatArray = found[0].astype(float)
+    return order
 
 
 def _mean_soap(oxygens: xr.Dataset) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The structures that simulations start from: ices, liquid water, a metal slab and a cluster.
+"""The structures that simulations start from: of water and of metals.
 
 The same arguments give the same atoms. A periodic cell is right-handed, lower triangular and
 reduced, as LAMMPS and OpenMM take it. Where a structure comes from is its `info["origin"]`.
@@ -23,6 +23,7 @@ from scipy.spatial.transform import Rotation
 
 from icedask.errors import InputError
 from icedask.io.sources import SourceOptions, open_source
+from icedask.simulate.lattices import Lattice, check_repeats, lattice_sites, times
 from icedask.simulate.molecules import reduced
 from icedask.simulate.potentials import WATER_MASS
 
@@ -103,8 +104,7 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
     """
     if phase not in _GENICE_NAMES:
         raise InputError(f"phase: expected one of {', '.join(_GENICE_NAMES)}, found {phase}")
-    if len(repeats) != 3 or any(number != int(number) or number < 1 for number in repeats):
-        raise InputError(f"repeats: expected three positive integers, found {repeats}")
+    check_repeats(repeats)
     _check_sites(sites)
     raw = _genice(_GENICE_NAMES[phase], repeats, seed, disorder=sites == "OHH")
     cell = reduced(10 * raw["repcell"])
@@ -113,11 +113,10 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
     oxygens = _wrapped(oxygens, cell)
     # Rows of a rotation matrix of GenIce2 are the molecule's axes.
     atoms = _water(oxygens, raw["rotmatrices"] if sites == "OHH" else None, cell)
-    times = "x".join(str(number) for number in repeats)
     disorder = f", proton seed {seed}" if sites == "OHH" else ", oxygens alone"
     atoms.info["origin"] = (
         f"ice {phase}: GenIce2 {version('genice2')} lattice {_GENICE_NAMES[phase]}, "
-        f"{times} cells{disorder}"
+        f"{times(repeats)} cells{disorder}"
     )
     return atoms
 
@@ -240,6 +239,52 @@ def fcc211(element: str, a: float, size: Sequence[int], vacuum: float) -> ase.At
     atoms.info["origin"] = (
         f"{element}(211) slab: ASE {version('ase')}, size {'x'.join(map(str, size))}, "
         f"a {a:g} angstrom, vacuum {vacuum:g} angstrom on either side"
+    )
+    return atoms
+
+
+def metal(element: str, lattice: Lattice, volume: float, repeats: Sequence[int]) -> ase.Atoms:
+    """Return a crystal of a metal, periodic in all directions.
+
+    Parameters
+    ----------
+    element
+        The metal.
+    lattice, volume, repeats
+        As of `lattices.lattice_sites`.
+    """
+    positions, cell = lattice_sites(lattice, volume, repeats)
+    atoms = ase.Atoms(f"{element}{len(positions)}", positions, cell=cell, pbc=True)
+    atoms.info["origin"] = (
+        f"{element} {lattice}: {times(repeats)} cells, {volume:g} cubic angstrom an atom"
+    )
+    return atoms
+
+
+def plastic(lattice: Lattice, density: float, repeats: Sequence[int], seed: int) -> ase.Atoms:
+    """Return water molecules of random orientation on a lattice: a start for a plastic crystal.
+
+    Parameters
+    ----------
+    lattice, repeats
+        Of the oxygens, as of `lattices.lattice_sites`.
+    density
+        g/cm3.
+    seed
+        Of the orientations.
+
+    Returns
+    -------
+    ase.Atoms
+        O, H, H of each molecule in turn, as of `ice`; hydrogens of neighbours may be close:
+        minimise the energy first.
+    """
+    oxygens, cell = lattice_sites(lattice, WATER_MASS / (_AVOGADRO * density), repeats)
+    rng = np.random.default_rng(seed)
+    atoms = _water(oxygens, Rotation.random(len(oxygens), rng=rng).as_matrix(), cell)
+    atoms.info["origin"] = (
+        f"plastic crystal: molecules of random orientation on {times(repeats)} {lattice} cells "
+        f"at {density:g} g/cm3, seed {seed}"
     )
     return atoms
 

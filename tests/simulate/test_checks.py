@@ -13,16 +13,20 @@ from conftest import DEMO_DUMP, DEMO_OPTIONS
 import icedask as ice_dask
 from icedask.errors import InputError
 from icedask.model import trajectory
-from icedask.simulate.checks import amorphous, coexistence, crystal, liquid
+from icedask.simulate.checks import amorphous, coexistence, crystal, liquid, metal, plastic
 from icedask.simulate.measures import (
     chill_shares,
     coordination,
     density,
     displacement,
+    lattice_shares,
     radial_distribution,
+    turning,
 )
 from icedask.simulate.structures import ice
 from icedask.simulate.structures import liquid as random_water
+from icedask.simulate.structures import metal as packing
+from icedask.simulate.structures import plastic as rotors
 
 pytest.importorskip("genice2")
 
@@ -32,9 +36,14 @@ REPEATS = {
     "sI": (2, 2, 2),
     "II": (2, 2, 3),
     "III": (2, 2, 2),
+    "IV": (1, 1, 1),
     "V": (2, 2, 1),
     "VI": (2, 2, 2),
     "VII": (2, 2, 2),
+    "XII": (2, 2, 2),
+    "XVII": (2, 1, 2),
+    "sII": (1, 1, 1),
+    "sH": (1, 1, 1),
 }
 DENSITY = 18.015 / 0.602214
 
@@ -75,7 +84,10 @@ def test_each_crystal_is_itself_at_any_pressure(phase: str) -> None:
 
 @pytest.mark.parametrize(
     ("phase", "label"),
-    [("Ih", "Ic"), ("Ic", "Ih"), ("Ih", "sI"), ("V", "III"), ("VI", "II"), ("Ih", "V")],
+    [
+        *(("Ih", "Ic"), ("Ic", "Ih"), ("Ih", "sI"), ("V", "III"), ("VI", "II"), ("Ih", "V")),
+        *(("sI", "sII"), ("sH", "sII"), ("V", "XII"), ("Ih", "XVII")),
+    ],
 )
 def test_a_crystal_is_no_other(phase: str, label: str) -> None:
     verdict = crystal(shaken(crystal_of(phase)), phase=label)
@@ -154,8 +166,70 @@ def test_coexistence_needs_both() -> None:
     assert coexistence(shaken(half), phase="Ic-water", crystal="Ic").phase is None
 
 
+PACKINGS = {"fcc": (4, 4, 4), "hcp": (5, 3, 3), "bcc": (5, 5, 5)}
+
+
+@pytest.mark.parametrize("lattice", PACKINGS)
+def test_a_hot_metal_is_its_lattice_and_no_other(lattice: str) -> None:
+    hot = shaken(packing("Cu", lattice, 12.0, PACKINGS[lattice]), 0.3, 10)
+    assert lattice_shares(hot)[lattice] == 1.0
+    for label in PACKINGS:
+        verdict = metal(hot, phase=label)
+        assert verdict.phase == (label if label == lattice else None), verdict.reason
+
+
+def test_a_metal_whose_atoms_do_not_stay_is_none() -> None:
+    atoms = packing("Cu", "fcc", 12.0, (4, 4, 4))
+    walk = np.random.default_rng(0).normal(0, 0.5, (10, len(atoms), 3)).cumsum(axis=0)
+    frames = [atoms.copy() for _ in walk]
+    for frame, step in zip(frames, walk, strict=True):
+        frame.positions += step
+    trj = ice_dask.from_ase(frames)
+    assert max(lattice_shares(trj).values()) < 0.1
+    assert "share of fcc" in metal(trj, phase="fcc").reason
+
+
+def test_the_order_of_a_lattice_passes_faces() -> None:
+    atoms = packing("Cu", "hcp", 12.0, (5, 3, 3))
+    frames = [atoms.copy() for _ in range(4)]
+    for number, frame in enumerate(frames):
+        frame.positions += 0.7 * number
+        frame.wrap()
+    assert lattice_shares(ice_dask.from_ase(frames))["hcp"] == 1.0
+
+
+def turned(lattice: str, seeds: Sequence[int], width: float = 0.2) -> xr.Dataset:
+    """Return frames of molecules on a lattice, each with orientations of its own."""
+    random = np.random.default_rng(0)
+    frames = []
+    for seed in seeds:
+        frame = rotors(lattice, 1.64, (4, 4, 4), seed)
+        shifts = random.normal(0, width, (len(frame) // 3, 3))
+        frame.positions += np.repeat(shifts, 3, axis=0)
+        del frame.arrays["molecule"]
+        frame.wrap()
+        frames.append(frame)
+    return ice_dask.from_ase(frames, frame_interval=1.0)
+
+
+def test_a_plastic_crystal_stays_and_turns() -> None:
+    free = turned("fcc", range(6))
+    verdict = plastic(free, phase="plastic", lattice="fcc")
+    assert verdict.phase == "plastic", verdict.reason
+    assert verdict.values["density"] == pytest.approx(1.64)
+    assert verdict.values["turning"] == pytest.approx(0, abs=0.1)
+    assert "in bcc" in plastic(free, phase="plastic", lattice="bcc").reason
+    still = turned("fcc", [1] * 6)
+    assert turning(still) == pytest.approx(1, abs=1e-5)
+    assert "mean cosine" in plastic(still, phase="plastic", lattice="fcc").reason
+    vii = ice("VII", (3, 3, 3), seed=0)
+    del vii.arrays["molecule"]
+    reason = plastic(ice_dask.from_ase([vii] * 2), phase="plastic", lattice="bcc").reason
+    assert reason.startswith("not plastic: mean cosine")
+
+
 def test_phases_that_no_check_knows() -> None:
-    for check in (crystal, amorphous):
+    for check in (crystal, amorphous, metal):
         with pytest.raises(InputError, match="IX"):
             check(shaken(crystal_of("Ih")), phase="IX")
 

@@ -13,7 +13,7 @@ import icedask as ice
 from icedask.errors import InputError
 from icedask.neighbors import neighbor_list
 from icedask.simulate.job import Start
-from icedask.simulate.structures import fcc211, icosahedron, liquid
+from icedask.simulate.structures import fcc211, icosahedron, liquid, metal, plastic
 from icedask.simulate.structures import ice as make_ice
 
 REPEATS = {
@@ -232,6 +232,47 @@ def test_a_liquid_too_dense_is_refused() -> None:
         liquid(200, 3.0, 0, "O")
     with pytest.raises(InputError, match="expected molecules and a density"):
         liquid(0, 1.0, 0, "O")
+
+
+@pytest.mark.parametrize(
+    ("lattice", "neighbors", "nearest"),
+    [("fcc", 12, 1.1225), ("hcp", 12, 1.1225), ("bcc", 8, 1.0911)],
+)
+def test_lattices_have_their_neighbors_and_volume(
+    lattice: str, neighbors: int, nearest: float
+) -> None:
+    atoms = metal("Fe", lattice, 8.0, (4, 3, 3))
+    assert set(atoms.symbols) == {"Fe"} and atoms.pbc.all()
+    assert atoms.get_volume() / len(atoms) == pytest.approx(8.0)
+    near = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 2 * nearest + 0.1)
+    assert set(near.counts) == {neighbors}
+    np.testing.assert_allclose(near.distances, 2 * nearest, atol=1e-3)
+    assert atoms.info["origin"] == f"Fe {lattice}: 4x3x3 cells, 8 cubic angstrom an atom"
+
+
+def test_a_plastic_crystal_starts_at_random_orientations() -> None:
+    atoms = plastic("fcc", 1.6, (4, 4, 4), 5)
+    assert density(atoms) == pytest.approx(1.6, rel=1e-9)
+    near = neighbor_list(oxygens(atoms).positions, atoms.cell.array, atoms.pbc, 3.2)
+    assert set(near.counts) == {12}
+    moments = dipoles(atoms)
+    moments /= np.linalg.norm(moments, axis=1, keepdims=True)
+    assert np.linalg.norm(moments.mean(axis=0)) < 5 / np.sqrt(len(moments))
+    assert np.array_equal(plastic("fcc", 1.6, (4, 4, 4), 5).positions, atoms.positions)
+    assert not np.allclose(plastic("fcc", 1.6, (4, 4, 4), 6).positions, atoms.positions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sc", 8.0, (1, 1, 1)), "lattice: expected fcc, hcp or bcc, found sc"),
+        (("fcc", 0.0, (1, 1, 1)), "volume: expected more than 0 cubic angstrom, found 0"),
+        (("bcc", 8.0, (1, 1, 0)), "repeats: expected three positive integers"),
+    ],
+)
+def test_bad_arguments_of_lattices(arguments: tuple, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        metal("Cu", *arguments)
 
 
 def test_the_icosahedron_is_a_cluster_of_gold() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 
 from icedask.simulate.job import Check, Job, Start
+from icedask.simulate.lattices import Lattice
 from icedask.simulate.potentials import TIP4P_ICE
 from icedask.simulate.recipe import Options, Recipe, frame_steps, steps_of
 from icedask.simulate.stages import Coupling, Dynamics, Minimise, Stage
@@ -26,7 +28,7 @@ class State:
     temperature, pressure
         K and bar.
     repeats
-        Unit cells of GenIce2 along each cell vector.
+        Unit cells along each cell vector.
     unit
         Molecules in one.
     coupling
@@ -45,36 +47,38 @@ STATES = {
     "Ic": State(250.0, 1.0, (4, 4, 4), 8),
     "II": State(200.0, 3_000.0, (3, 3, 4), 12, "tri"),
     "III": State(250.0, 3_000.0, (4, 3, 3), 12),
+    "IV": State(250.0, 5_000.0, (2, 2, 2), 128, "tri"),
     "V": State(250.0, 5_000.0, (2, 3, 3), 28, "tri"),
     "VI": State(270.0, 10_000.0, (3, 3, 4), 10),
     "VII": State(300.0, 50_000.0, (3, 3, 3), 16),
+    "XII": State(250.0, 5_000.0, (3, 3, 3), 24),
+    "XVII": State(200.0, 1.0, (4, 2, 4), 12),
     "sI": State(250.0, 1.0, (2, 2, 2), 46),
+    "sII": State(250.0, 1.0, (2, 2, 1), 136),
+    "sH": State(250.0, 1.0, (2, 2, 2), 68, "tri"),
 }
+_DEFAULT = ("Ih", "Ic", "II", "III", "V", "VI", "VII", "sI", "water")
+_PLASTIC = State(450.0, 80_000.0, (5, 5, 5), 4)
+# Not bcc, in which the oxygens of ice VII are. The density is that of the state, g/cm3.
+_PLASTIC_LATTICE: Lattice = "fcc"
+_PLASTIC_DENSITY = 1.64
 
 
 def crystal(phase: str, options: Options) -> Job:
-    """Return the job of an ice, or of the empty clathrate."""
+    """Return the job of an ice, or of an empty clathrate."""
     state = STATES[phase]
-    times = _TIMES if options.published else 1
-    repeats = tuple(times * number for number in state.repeats)
-    temperature = state.temperature if options.temperature is None else options.temperature
-    pressure = state.pressure if options.pressure is None else options.pressure
-    equilibrate = Dynamics(
-        "equilibrate",
-        steps_of(50.0 if options.published else 6.0, TIP4P_ICE),
-        temperature=temperature,
-        pressure=pressure,
-        coupling=state.coupling,
-        velocities=temperature,
-    )
-    return _job(
-        phase,
-        Start("ice", {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}),
-        3 * state.unit * repeats[0] * repeats[1] * repeats[2],
-        (Minimise(), equilibrate, _production(options, temperature, pressure, state.coupling)),
-        options,
-        Check("crystal", {"phase": phase}),
-    )
+    repeats = _repeats(state, options)
+    given = {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}
+    return _solid(phase, state, Start("ice", given), options, Check("crystal", {"phase": phase}))
+
+
+def plastic(options: Options) -> Job:
+    """Return the job of a plastic crystal: oxygens on a lattice, on which molecules turn."""
+    repeats = _repeats(_PLASTIC, options)
+    given = {"lattice": _PLASTIC_LATTICE, "density": _PLASTIC_DENSITY, "repeats": repeats}
+    start = Start("plastic", {**given, "seed": options.seed})
+    check = Check("plastic", {"phase": "plastic", "lattice": _PLASTIC_LATTICE})
+    return _solid("plastic", _PLASTIC, start, options, check)
 
 
 def water(options: Options) -> Job:
@@ -125,6 +129,29 @@ def liquid(
     )
 
 
+def _repeats(state: State, options: Options) -> tuple[int, int, int]:
+    times = _TIMES if options.published else 1
+    a, b, c = state.repeats
+    return times * a, times * b, times * c
+
+
+def _solid(system: str, state: State, start: Start, options: Options, check: Check) -> Job:
+    """Return the job of a solid that starts as a crystal."""
+    temperature = state.temperature if options.temperature is None else options.temperature
+    pressure = state.pressure if options.pressure is None else options.pressure
+    equilibrate = Dynamics(
+        "equilibrate",
+        steps_of(50.0 if options.published else 6.0, TIP4P_ICE),
+        temperature=temperature,
+        pressure=pressure,
+        coupling=state.coupling,
+        velocities=temperature,
+    )
+    produce = _production(options, temperature, pressure, state.coupling)
+    n_atoms = 3 * state.unit * math.prod(_repeats(state, options))
+    return _job(system, start, n_atoms, (Minimise(), equilibrate, produce), options, check)
+
+
 def _production(
     options: Options, temperature: float, pressure: float, coupling: Coupling
 ) -> Dynamics:
@@ -170,9 +197,13 @@ def _job(
 
 RECIPE = Recipe(
     name="ice-phases",
-    summary="seven ices, the empty clathrate sI and liquid water, each at a state where it lasts; "
-    "TIP4P/Ice, O and H",
-    systems={**{phase: partial(crystal, phase) for phase in STATES}, "water": water},
-    default=(*STATES, "water"),
+    summary="ices, empty clathrates, a plastic crystal and liquid water, each at a state where it "
+    "lasts; TIP4P/Ice, O and H",
+    systems={
+        **{phase: partial(crystal, phase) for phase in STATES},
+        "plastic": plastic,
+        "water": water,
+    },
+    default=_DEFAULT,
     reference=_REFERENCE,
 )
