@@ -156,7 +156,7 @@ def test_as_a_program(tmp_path: Path) -> None:
 def test_simulate(run: Any, tmp_path: Path) -> None:
     status, out, _ = run("simulate", "--list")
     assert status == 0
-    for name in ("nucleation", "ice-phases", "ice-water", "amorphous", "cu211", "au309"):
+    for name in ("nucleation", "ice-phases", "ice-water", "amorphous", "metals", "cu211", "au309"):
         assert f"\n{name}: " in f"\n{out}"
     status, out, _ = run("simulate", "--list", "--json")
     assert {row["recipe"] for row in json.loads(out)} >= {"nucleation", "au309"}

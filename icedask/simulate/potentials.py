@@ -246,6 +246,22 @@ CU_MISHIN = Potential(
     speed=0.72,
 )
 
+FE_MENDELEV = Potential(
+    name="Fe Mendelev EAM",
+    engine="lammps",
+    units="metal",
+    timestep=4.0,
+    masses={"Fe": 55.845},
+    style="eam/fs",
+    coefficients="{file} Fe",
+    file="Fe_mm.eam.fs",
+    reference="doi:10.1080/14786430310001613264",
+    # This iron melts at 1772 K.
+    temperature=(10.0, 1700.0),
+    pressure=(-10000.0, 100000.0),
+    speed=0.72,
+)
+
 POTENTIALS: dict[str, Potential] = {
-    one.name: one for one in (MW, ML_MW, ML_BOP, TIP4P_ICE, AU_GUPTA, CU_MISHIN)
+    one.name: one for one in (MW, ML_MW, ML_BOP, TIP4P_ICE, AU_GUPTA, CU_MISHIN, FE_MENDELEV)
 }

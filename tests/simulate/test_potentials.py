@@ -12,6 +12,7 @@ from icedask.simulate.gupta import GOLD
 from icedask.simulate.potentials import (
     AU_GUPTA,
     CU_MISHIN,
+    FE_MENDELEV,
     ML_BOP,
     ML_MW,
     MW,
@@ -60,8 +61,12 @@ def test_lattice_energy_of_ice(potential: Potential, energy: float) -> None:
 
 @pytest.mark.parametrize(
     ("potential", "element", "constant", "energy"),
-    [(AU_GUPTA, "Au", 4.0790, -3.7792), (CU_MISHIN, "Cu", 3.6149, -3.5402)],
-    ids=["Au", "Cu"],
+    [
+        (AU_GUPTA, "Au", 4.0790, -3.7792),
+        (CU_MISHIN, "Cu", 3.6149, -3.5402),
+        (FE_MENDELEV, "Fe", 2.8553, -4.1224),
+    ],
+    ids=["Au", "Cu", "Fe"],
 )
 def test_lattice_constant_and_energy_of_metals(
     potential: Potential, element: str, constant: float, energy: float
@@ -126,4 +131,5 @@ def test_files_say_where_they_come_from(potential: Potential) -> None:
     assert potential.reference.startswith("doi:10.")
     assert potential.checksum() == potential.checksum()
     head = potential.text()[:400]
-    assert potential.reference in head or "Mishin" in head
+    # Files of others name their authors.
+    assert potential.reference in head or "Mishin" in head or "Mendelev" in head
