@@ -50,6 +50,7 @@ def displacement(trj: xr.Dataset) -> float:
     Without the motion of the whole. Right where no oxygen moves by half of the cell in a frame.
     """
     places, cells = _places(oxygens(trj))
+    cells = _continued(cells)
     steps = _steps(places, cells) @ cells[1:]
     total = steps.sum(axis=0)
     total -= total.mean(axis=0)
@@ -77,6 +78,7 @@ def at_mean_places(trj: xr.Dataset) -> xr.Dataset:
     It has the order of a crystal without its vibrations, and none where atoms do not stay.
     """
     places, cells = _places(trj)
+    cells = _continued(cells)
     steps = _steps(places, cells)
     # The crystal may drift as a whole.
     steps -= steps.mean(axis=1, keepdims=True)
@@ -144,12 +146,14 @@ def radial_distribution(
 def soap_distances(trj: xr.Dataset) -> dict[str, float]:
     """Return the distances to the ideal ices.
 
-    Between the means over atoms and frames of the normalised SOAP vectors of oxygens, each ideal
-    structure scaled to the density of the trajectory, so that the pressure does not matter.
+    Between the means of the normalised SOAP vectors of oxygens, at their mean places over the
+    frames: vibrations take VI near IV, and the clathrates near each other. Each ideal structure is
+    scaled to the density of the trajectory, so that the pressure does not matter.
     """
     from icedask.simulate.structures import ice
 
-    mean, scale = _mean_soap(oxygens(trj)), density(trj)
+    still = at_mean_places(oxygens(trj))
+    mean, scale = _mean_soap(still), density(still)
     distances = {}
     for phase in ICES:
         atoms = ice(phase, (1, 1, 1), seed=0, sites="O")
@@ -181,8 +185,19 @@ def _places(trj: xr.Dataset) -> tuple[FloatArray, FloatArray]:
     return positions.astype(float), trj["cell"].values
 
 
+def _continued(cells: FloatArray) -> FloatArray:
+    """Return cells of the same lattices, each with vectors like those of the one before.
+
+    A barostat that changes all six numbers of a cell takes b for b + a, say, where it is shorter.
+    """
+    found = [cells[0]]
+    for cell in cells[1:]:
+        found.append(np.round(found[-1] @ np.linalg.inv(cell)) @ cell)
+    return np.array(found)
+
+
 def _steps(places: FloatArray, cells: FloatArray) -> FloatArray:
-    """Return the shortest ways from each frame to the next, in fractions of the cells."""
+    """Return the shortest ways from each frame to the next, in fractions of continued cells."""
     steps = np.diff(places @ np.linalg.inv(cells), axis=0)
     return steps - np.round(steps)
 
@@ -197,9 +212,13 @@ def _lattice_order(trj: xr.Dataset, volume: float) -> FloatArray:
 
 
 def _mean_soap(oxygens: xr.Dataset) -> FloatArray:
-    """Return the mean of the normalised vectors, of length one."""
+    """Return the mean of the normalised vectors, of length one.
+
+    Smooth and far-reaching: what vibrations leave in mean places matters little, how cages are
+    stacked does.
+    """
     with dask.config.set(scheduler="synchronous"):
-        vectors = soap(oxygens, r_cut=6.0, n_max=8, l_max=8, sigma=0.5)["soap"].values.astype(float)
+        vectors = soap(oxygens, r_cut=8.0, n_max=8, l_max=6, sigma=0.8)["soap"].values.astype(float)
     vectors = vectors.reshape(-1, vectors.shape[-1])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     mean: FloatArray = vectors.mean(axis=0)

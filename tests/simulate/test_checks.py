@@ -261,6 +261,16 @@ def test_hydrogens_do_not_count() -> None:
     assert chill_shares(both)["hexagonal_ice"] == 1.0
 
 
+def test_displacements_do_not_mind_another_choice_of_the_cell() -> None:
+    cell = np.array([[10.0, 0, 0], [-5.0, 8.7, 0], [0, 0, 15.0]])
+    other = cell.copy()
+    other[1] += cell[0]
+    places = np.random.default_rng(0).random((20, 3)) @ cell
+    wrapped = places @ np.linalg.inv(other) % 1.0 @ other
+    trj = _frames([places, wrapped, places], np.array([cell, other, cell]))
+    assert displacement(trj) == pytest.approx(0, abs=1e-4)
+
+
 @pytest.mark.parametrize("stretch", [1.0, 1.01])
 def test_displacements_pass_faces_and_leave_out_the_whole(stretch: float) -> None:
     cells = np.array([10.0, 12.0, 15.0]) * np.eye(3) * np.array([1.0, stretch])[:, None, None]
