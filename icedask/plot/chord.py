@@ -22,7 +22,6 @@ from icedask.plot.style import (
     in_style,
     new_figure,
     spread,
-    state_color,
 )
 
 # Degrees between arcs, where there are few.
@@ -82,7 +81,7 @@ def chord(
     InputError
         If there is no such variable, it is not square, or there is nothing to draw.
     """
-    states, called, counts = flux_of(transitions, names, "chord")
+    called, colors, counts = flux_of(transitions, names, "chord")
     arcs, chords = chord_layout(counts, self_transitions)
     figure = new_figure(COLUMN, 2.7)
     axes = figure.subplots()
@@ -93,14 +92,14 @@ def chord(
                 1.0,
                 *span,
                 width=1 - _INNER,
-                facecolor=state_color(states[one]),
-                edgecolor=state_color(states[one]),
+                facecolor=colors[one],
+                edgecolor=colors[one],
                 linewidth=0.5,
             )
         )
     # The widest first: what is rare lies on top.
     for drawn in sorted(chords, key=lambda one: -max(end - start for start, end in one.bases)):
-        color = NOISE if drawn.origin is None else state_color(states[drawn.origin])
+        color = NOISE if drawn.origin is None else colors[drawn.origin]
         axes.add_patch(
             PathPatch(_ribbon(*drawn.bases), facecolor=color, edgecolor=color, lw=0.5, alpha=0.75)
         )

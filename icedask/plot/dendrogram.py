@@ -17,6 +17,7 @@ from icedask.plot.style import (
     names_of,
     new_figure,
     state_color,
+    state_colors,
 )
 
 _ABOVE = "0.45"
@@ -73,16 +74,20 @@ def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
     order = np.concatenate([order, np.setdiff1d(np.arange(len(macro)), order)]).astype(int)
     figure = new_figure(min(PAGE, max(COLUMN, 1.8 + 0.25 * len(macro))), 2.4)
     axes = figure.subplots()
+    called = {int(one): f"macro state {one}" for one in macro}
+    if "label" in merged:
+        called |= names_of(merged["label"])
+    called |= names or {}
     for x, y in lines:
         below = y[1] <= cutoff
         leaf = order[int(np.round(x[0]))]
-        color = state_color(int(macro[leaf])) if below else _ABOVE
+        color = state_color(int(macro[leaf]), called) if below else _ABOVE
         axes.plot(x, y, color=color, lw=1.6 if below else 1.0, solid_joinstyle="miter")
     axes.scatter(
         np.arange(len(order)),
         np.zeros(len(order)),
         s=28,
-        color=[state_color(int(macro[one])) for one in order],
+        color=state_colors(macro[order], called),
         clip_on=False,
         zorder=3,
     )
@@ -106,8 +111,5 @@ def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
     axes.set_ylim(0, 1.1 * max(cutoff, linkage[:, 2].max(initial=0)))
     axes.set_xlabel("state")
     axes.set_ylabel("correlation distance")
-    called = {int(one): f"macro state {one}" for one in macro}
-    if "label" in merged:
-        called |= names_of(merged["label"])
-    legend_beside(figure, np.unique(macro), {**called, **(names or {})})
+    legend_beside(figure, np.unique(macro), called)
     return figure

@@ -9,14 +9,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
-from icedask.plot.style import Names, names_of, state_name
+from icedask.plot.style import Names, names_of, state_color, state_name
 
 
 class Flux(NamedTuple):
-    """Numbers and names of states, and how often each was followed by each, (from, to)."""
+    """Names and colours of states, and how often each was followed by each, (from, to)."""
 
-    states: list[int]
     names: list[str]
+    colors: list[str]
     counts: npt.NDArray[np.int64]
 
 
@@ -42,4 +42,8 @@ def flux_of(transitions: xr.Dataset, names: Names | None, caller: str) -> Flux:
         )
     states = [int(one) for one in found["from"].values]
     called = names_of(found["from"], names)
-    return Flux(states, [state_name(one, called) for one in states], counts)
+    return Flux(
+        [state_name(one, called) for one in states],
+        [state_color(one, called) for one in states],
+        counts,
+    )

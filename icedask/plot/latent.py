@@ -69,12 +69,13 @@ def latent_map(
     time = times.values[rows.frame]
     figure = new_figure(PAGE, 2.9)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    draw_rows(left, rows, np.array(state_colors(rows.label)), seed)
+    called = names_of(labels["label"], names)
+    draw_rows(left, rows, np.array(state_colors(rows.label, called)), seed)
     points = draw_rows(right, rows, time, seed)
     bar = figure.colorbar(points, ax=right, label=times.label)
     if bar.solids is not None:
         bar.solids.set_alpha(1)
-    legend_beside(figure, np.unique(rows.label), names_of(labels["label"], names))
+    legend_beside(figure, np.unique(rows.label), called)
     left.set_title("by state")
     right.set_title("by time")
     for axes in (left, right):
@@ -125,8 +126,8 @@ def latent_maps(
     figure = new_figure(PAGE if len(maps) > 1 else PAGE / 2, 3.4 if len(maps) < 3 else 2.7)
     panels = figure.subplots(1, len(maps), squeeze=False)[0]
     for axes, (title, rows) in zip(panels, drawn.items(), strict=True):
-        draw_rows(axes, rows, np.array(state_colors(rows.label)), seed)
         called = names_of(maps[title][1]["label"], (names or {}).get(title))
+        draw_rows(axes, rows, np.array(state_colors(rows.label, called)), seed)
         legend_below(axes, np.unique(rows.label), called, figure.get_figwidth() / len(maps))
         axes.set_title(title)
         name_components(axes, components)

@@ -21,7 +21,6 @@ from icedask.plot.style import (
     in_style,
     new_figure,
     percent_text,
-    state_color,
 )
 
 # Per cent: what is rarer has the same colour.
@@ -54,14 +53,14 @@ def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) ->
     InputError
         If a variable is missing, or is not square.
     """
-    states, called, _ = flux_of(transitions, names, "transition_matrix")
+    called, colors, _ = flux_of(transitions, names, "transition_matrix")
     if "probability" not in transitions:
         raise InputError(
             "transition_matrix: expected a Dataset with probability (from, to), found none; pass "
             "what transitions returned"
         )
     percent = 100 * transitions["probability"].transpose("from", "to").values
-    n_states = len(states)
+    n_states = len(called)
     longest = max(len(one) for one in called)
     margin = 0.06 * longest
     width, height = 1.3 + margin + 0.4 * n_states, 0.6 + margin + 0.36 * n_states
@@ -107,11 +106,11 @@ def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) ->
     shift = -(_MARK / 2 + 2)
     below = offset_copy(axes.get_xaxis_transform(), figure, y=shift, units="points")
     left = offset_copy(axes.get_yaxis_transform(), figure, x=shift, units="points")
-    for place, one in enumerate(states):
+    for place, color in enumerate(colors):
         mark: dict[str, Any] = {
             "marker": "s",
             "markersize": _MARK,
-            "color": state_color(one),
+            "color": color,
             "clip_on": False,
         }
         axes.plot(place, 0, transform=below, **mark)

@@ -28,7 +28,7 @@ from icedask.plot.style import (
     legend_width,
     names_of,
     new_figure,
-    state_color,
+    state_colors,
     state_handles,
 )
 from icedask.variables import ATOM, FRAME
@@ -127,7 +127,7 @@ def particle_path(
     name_components(left, components)
     left.set_title("latent space")
     radii = radii_of(trj["element"].values[near], vectors[near])
-    colors = [state_color(int(one)) for one in states[near]]
+    colors = state_colors(states[near], called)
     draw_balls(right, positions[-1] + vectors[near] @ seen.matrix, radii, colors)
     line = _draw_path(right, positions[:, :2], time)
     shown = np.concatenate([positions, positions[-1:] - around, positions[-1:] + around])[:, :2]

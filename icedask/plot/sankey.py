@@ -23,7 +23,7 @@ from icedask.plot.style import (
     new_figure,
     percent_text,
     spread,
-    state_color,
+    state_colors,
 )
 from icedask.variables import FRAME
 
@@ -63,7 +63,8 @@ def sankey(labels: xr.Dataset, frames: Sequence[int], *, names: Names | None = N
     states, place = np.unique(values, return_inverse=True)
     place = place.reshape(values.shape)
     n_states, n_atoms = len(states), values.shape[1]
-    colors = [state_color(int(one)) for one in states]
+    called = names_of(labels["label"], names)
+    colors = state_colors(states, called)
     bars = np.stack([np.bincount(row, minlength=n_states) for row in place]) / n_atoms
     bottoms = np.cumsum(bars, axis=1) - bars + _SPACE * np.arange(n_states)
 
@@ -94,7 +95,7 @@ def sankey(labels: xr.Dataset, frames: Sequence[int], *, names: Names | None = N
     axes.set_ylim(-0.03, 1.03 + _SPACE * (n_states - 1))
     axes.spines[:].set_visible(False)
     axes.tick_params(axis="x", length=0)
-    legend_beside(figure, states[::-1], names_of(labels["label"], names), marker="s")
+    legend_beside(figure, states[::-1], called, marker="s")
     return figure
 
 

@@ -90,12 +90,13 @@ def series_states(
     series, of_series = dask.compute(data[::stride, atoms], states_of[::stride, atoms])
     states, edges, density = _density(data, states_of)
     times = frame_times(values)
+    called = names_of(labels["label"], names)
 
     figure = new_figure(PAGE, 2.6)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     # The most common first: what is rare lies on top.
     for one in np.argsort(-density.sum(axis=1)):
-        color = state_color(states[one])
+        color = state_color(states[one], called)
         segments = _segments(times.values[::stride], series, of_series == states[one])
         left.add_collection(
             LineCollection(list(segments), colors=color, linewidths=0.5, alpha=0.7, rasterized=True)
@@ -122,7 +123,7 @@ def series_states(
     right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     right.set_xlabel("density")
     right.set_title("all atoms")
-    legend_beside(figure, states, names_of(labels["label"], names), marker="s")
+    legend_beside(figure, states, called, marker="s")
     return figure
 
 

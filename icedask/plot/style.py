@@ -25,6 +25,9 @@ PALETTE = (
     *("#7F0DF2", "#663319", "#293856", "#ADFA9E", "#400679", "#F20D59", "#856EF7", "#D6AD5C"),
 )
 NOISE = "#BBBBBB"
+# What is no phase looks the same beside any number of phases: as far from all others as these are
+# from each other.
+_NO_PHASE = {"liquid": "#AECCEA", "unknown": "#423630"}
 TIME_MAP = "cividis"
 
 # Inches: the width of a column and of a page of two columns.
@@ -77,9 +80,10 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def state_color(label: int) -> str:
-    """Return the colour of a state; noise is grey."""
-    return NOISE if label < 0 else PALETTE[label % len(PALETTE)]
+def state_color(label: int, names: Names | None = None) -> str:
+    """Return the colour of a state; noise is grey, what is named liquid or unknown has its own."""
+    default = NOISE if label < 0 else PALETTE[label % len(PALETTE)]
+    return _NO_PHASE.get((names or {}).get(label, ""), default)
 
 
 def state_name(label: int, names: Names | None = None) -> str:
@@ -88,9 +92,9 @@ def state_name(label: int, names: Names | None = None) -> str:
     return (names or {}).get(label, default)
 
 
-def state_colors(labels: npt.NDArray[np.integer]) -> list[str]:
+def state_colors(labels: npt.NDArray[np.integer], names: Names | None = None) -> list[str]:
     """Return a colour for each label."""
-    table = {int(label): state_color(int(label)) for label in np.unique(labels)}
+    table = {int(label): state_color(int(label), names) for label in np.unique(labels)}
     return [table[int(label)] for label in labels]
 
 
@@ -113,7 +117,7 @@ def state_handles(states: Iterable[int], names: Names | None, marker: str = "o")
             markersize=5,
             markeredgewidth=0,
             linestyle="",
-            color=state_color(int(one)),
+            color=state_color(int(one), names),
             label=state_name(int(one), names),
         )
         for one in states

@@ -13,6 +13,7 @@ from icedask.plot.style import (
     percent_text,
     spread,
     state_color,
+    state_colors,
     state_name,
 )
 
@@ -23,6 +24,15 @@ def test_sixteen_states_have_colours_of_their_own() -> None:
     assert colors == list(PALETTE)
     assert state_color(-1) == NOISE
     assert state_color(16) == PALETTE[0]
+
+
+def test_what_is_no_phase_has_a_colour_whatever_its_number() -> None:
+    for name in ("liquid", "unknown"):
+        colors = {state_color(one, {one: name}) for one in range(20)}
+        assert len(colors) == 1
+        assert not colors & {*PALETTE, NOISE}
+    assert state_color(3, {3: "Ih"}) == PALETTE[3]
+    assert state_colors(np.array([0, 1]), {1: "liquid"})[0] == PALETTE[0]
 
 
 def test_names_come_from_the_caller_then_from_the_flags() -> None:
