@@ -3,7 +3,7 @@
 from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
 from icedask.plot.latent import latent_map, latent_maps
-from icedask.plot.matrix import transition_matrix
+from icedask.plot.matrix import confusion, transition_matrix
 from icedask.plot.path import particle_path
 from icedask.plot.sankey import sankey
 from icedask.plot.series import series_states
@@ -13,6 +13,7 @@ from icedask.plot.variance import cumulative_variance
 
 __all__ = [
     "chord",
+    "confusion",
     "cumulative_variance",
     "dendrogram",
     "latent_map",

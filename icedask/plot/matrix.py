@@ -1,12 +1,16 @@
-"""The matrix of transition probabilities."""
+"""Matrices of shares in per cent: of transitions, and of labels where the phase is known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import xarray as xr
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -15,18 +19,13 @@ from matplotlib.transforms import offset_copy
 
 from icedask.errors import InputError
 from icedask.plot.flux import flux_of
-from icedask.plot.style import (
-    PAGE,
-    Names,
-    in_style,
-    new_figure,
-    percent_text,
-)
+from icedask.plot.style import PAGE, Names, in_style, new_figure, percent_text
 
 # Per cent: what is rarer has the same colour.
 _LOWEST = 0.01
 # Points: the squares in the colours of the states.
 _MARK = 5
+_TOTAL = "total"
 
 
 @in_style
@@ -60,49 +59,13 @@ def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) ->
             "what transitions returned"
         )
     percent = 100 * transitions["probability"].transpose("from", "to").values
-    n_states = len(called)
-    longest = max(len(one) for one in called)
-    margin = 0.06 * longest
-    width, height = 1.3 + margin + 0.4 * n_states, 0.6 + margin + 0.36 * n_states
-    figure = new_figure(min(PAGE, width), min(PAGE, max(1.9, height)))
+    written = np.full(percent.shape, "", object)
+    for cell in np.argwhere(percent > 0):
+        written[tuple(cell)] = percent_text(float(percent[tuple(cell)]))
+    figure = _matrix_figure(called, called, (0.4, 0.36))
     axes = figure.subplots()
-    norm = LogNorm(_LOWEST, 100, clip=True)
-    # White is for nothing: what there is begins with a tint.
-    colors = ListedColormap(colormaps["Blues"](np.linspace(0.1, 1, 256)))
-    image = axes.imshow(
-        np.ma.masked_invalid(np.where(percent > 0, percent, np.nan)),
-        norm=norm,
-        cmap=colors,
-        aspect="auto",
-    )
-    for row, column in np.ndindex(percent.shape):
-        value = percent[row, column]
-        if np.isnan(value):
-            corner = (column - 0.5, row - 0.5)
-            empty = Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor="0.7", lw=0)
-            axes.add_patch(empty)
-            continue
-        if value == 0:
-            continue
-        red, green, blue, _ = colors(norm(value))
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
-        axes.text(
-            column,
-            row,
-            percent_text(float(value)),
-            ha="center",
-            va="center",
-            fontsize=7,
-            color="white" if dark else "black",
-        )
-    axes.set_xticks(range(n_states), called, rotation=90 if longest > 3 else 0)
-    axes.set_yticks(range(n_states), called)
-    axes.set_xticks(np.arange(n_states + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(n_states + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", lw=1)
-    axes.tick_params(which="both", length=0)
-    axes.tick_params(pad=_MARK + 5)
-    axes.spines[:].set_visible(False)
+    _draw_shares(axes, percent, written, "probability (%)")
+    _name_cells(axes, called, called, pad=_MARK + 5, letters=3)
     shift = -(_MARK / 2 + 2)
     below = offset_copy(axes.get_xaxis_transform(), figure, y=shift, units="points")
     left = offset_copy(axes.get_yaxis_transform(), figure, x=shift, units="points")
@@ -117,8 +80,161 @@ def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) ->
         axes.plot(0, place, transform=left, **mark)
     axes.set_xlabel("to")
     axes.set_ylabel("from")
-    bar = figure.colorbar(image, ax=axes, label="probability (%)", fraction=0.06, pad=0.02)
+    return figure
+
+
+@in_style
+def confusion(table: pd.DataFrame) -> Figure:
+    """Draw which labels the atoms of each known phase got: shares of each row, and counts.
+
+    Colours and upper numbers are the share of the row in per cent, the colours on a logarithmic
+    scale from 0.01 % on; lower numbers are counts of atoms, from 10,000 on in k (1,000), M or G.
+    Cells without any atom are white; a row without any atom is hatched. The row of totals has the
+    shares of all atoms.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Counts of atoms: a row for each true phase, a column for each label.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If the table is empty or holds anything but counts.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from icedask.plot import confusion
+    >>> counts = {"Ih": [990, 0], "Ic": [10, 1000], "liquid": [0, 24]}
+    >>> figure = confusion(pd.DataFrame(counts, index=["Ih", "Ic"]))
+    >>> [text.get_text().split() for text in figure.axes[0].texts][:2]
+    [['99.0', '990'], ['1.0', '10']]
+    """
+    counts = _counts(table)
+    whole = np.vstack([counts, counts.sum(axis=0)])
+    totals = whole.sum(axis=1)
+    percent = np.divide(
+        100.0 * whole, totals[:, None], out=np.full(whole.shape, np.nan), where=totals[:, None] > 0
+    )
+    written = np.full((len(whole), whole.shape[1] + 1), "", object)
+    written[:, -1] = [_count_text(int(one)) for one in totals]
+    for row, column in np.argwhere(whole > 0):
+        share = percent_text(float(percent[row, column]))
+        written[row, column] = f"{share}\n{_count_text(int(whole[row, column]))}"
+    # Totals are no part of the colours.
+    shown = np.zeros(written.shape)
+    shown[:-1, :-1] = percent[:-1]
+    rows, columns = (
+        [*(str(one).replace("_", " ") for one in axis), _TOTAL]
+        for axis in (table.index, table.columns)
+    )
+    figure = _matrix_figure(rows, columns, (0.46, 0.38))
+    axes = figure.subplots()
+    _draw_shares(axes, shown, written, "share of the row (%)")
+    # More columns than these are narrower on a page.
+    _name_cells(axes, rows, columns, pad=3, letters=7 if len(columns) < 12 else 3)
+    axes.axhline(len(rows) - 1.5, color="0.4", lw=0.7)
+    axes.axvline(len(columns) - 1.5, color="0.4", lw=0.7)
+    axes.set_xlabel("label")
+    axes.set_ylabel("true phase")
+    return figure
+
+
+def _counts(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    framed = isinstance(table, pd.DataFrame)
+    if not framed or table.empty:
+        raise InputError(
+            "confusion: expected a DataFrame of counts with a row for each true phase and a column "
+            f"for each label, found {'an empty one' if framed else type(table).__name__}; make "
+            "one, for example with pandas.crosstab"
+        )
+    kinds = {one.kind for one in table.dtypes}
+    if not kinds <= {"i", "u"} or (table.to_numpy() < 0).any():
+        raise InputError(
+            "confusion: expected counts, integers of at least 0, found "
+            f"{', '.join(sorted({str(one) for one in table.dtypes}))}"
+            f"{' with negative numbers' if kinds <= {'i', 'u'} else ''}; pass how many atoms of "
+            "each phase got each label, not their shares"
+        )
+    return table.to_numpy(np.int64)
+
+
+def _count_text(count: int) -> str:
+    """Return a count in at most five characters."""
+    if count < 10_000:
+        return str(count)
+    for unit, letter in ((10**3, "k"), (10**6, "M"), (10**9, "G")):
+        # 999.6 k are written as 1.00 M.
+        if count < 999.5 * unit or letter == "G":
+            value = count / unit
+            break
+    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:.{decimals}f}{letter}"
+
+
+def _matrix_figure(
+    rows: Sequence[str], columns: Sequence[str], cell: tuple[float, float]
+) -> Figure:
+    """Return a figure for a matrix with a bar beside it, its cells about as large as given."""
+    width = 1.3 + 0.06 * max(map(len, rows)) + cell[0] * len(columns)
+    height = 0.6 + 0.06 * max(map(len, columns)) + cell[1] * len(rows)
+    return new_figure(min(PAGE, width), min(PAGE, max(1.9, height)))
+
+
+def _draw_shares(
+    axes: Axes, percent: npt.NDArray[np.float64], written: npt.NDArray[np.object_], label: str
+) -> None:
+    """Draw per cent as colours with a bar, hatched where unknown, and what is written on them."""
+    norm = LogNorm(_LOWEST, 100, clip=True)
+    # White is for nothing: what there is begins with a tint.
+    colors = ListedColormap(colormaps["Blues"](np.linspace(0.1, 1, 256)))
+    image = axes.imshow(
+        np.ma.masked_invalid(np.where(percent > 0, percent, np.nan)),
+        norm=norm,
+        cmap=colors,
+        aspect="auto",
+    )
+    for row, column in np.argwhere(np.isnan(percent)):
+        corner = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor="0.7", lw=0))
+    for row, column in np.argwhere(written != ""):
+        value = percent[row, column]
+        red, green, blue, _ = colors(norm(value)) if value > 0 else (1, 1, 1, 1)
+        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        axes.text(
+            column,
+            row,
+            written[row, column],
+            ha="center",
+            va="center",
+            fontsize=7,
+            linespacing=1.05,
+            color="white" if dark else "black",
+        )
+    bar = axes.figure.colorbar(image, ax=axes, label=label, fraction=0.06, pad=0.02)
     bar.set_ticks([0.01, 0.1, 1, 10, 100])
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     bar.ax.yaxis.set_minor_locator(NullLocator())
-    return figure
+
+
+def _name_cells(
+    axes: Axes, rows: Sequence[str], columns: Sequence[str], *, pad: float, letters: int
+) -> None:
+    """Write the names of rows and columns, and part the cells by white lines.
+
+    Names are `pad` points away; those of columns are turned if one has more than `letters`.
+    """
+    turned = max(map(len, columns)) > letters
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if turned else 0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", lw=1)
+    axes.tick_params(which="both", length=0)
+    axes.tick_params(pad=pad)
+    axes.spines[:].set_visible(False)

@@ -1,9 +1,11 @@
 import numpy as np
+import pandas as pd
 import pytest
 from figures import check_readable, many_states, transitions_of, words
 
 from icedask.errors import InputError
-from icedask.plot import transition_matrix
+from icedask.plot import confusion, transition_matrix
+from icedask.plot.matrix import _count_text
 
 
 def test_rows_are_the_states_left_and_numbers_per_cent() -> None:
@@ -48,3 +50,64 @@ def test_what_are_no_transitions_is_refused() -> None:
         transition_matrix(transitions.drop_vars("flux"))
     with pytest.raises(InputError, match="square"):
         transition_matrix(transitions.isel(to=[0]))
+
+
+def test_confusion_has_shares_of_rows_counts_and_totals() -> None:
+    counts = {"Ih": [1999, 0, 0], "liquid_water": [1, 38000, 0]}
+    figure = confusion(pd.DataFrame(counts, index=["Ih", "water", "V"]))
+    axes, bar = figure.axes
+    cells = {one.get_position(): one.get_text() for one in axes.texts}
+    # (column, row).
+    assert cells == {
+        (0, 0): "99.95\n1999",
+        (1, 0): "0.05\n1",
+        (2, 0): "2000",
+        (1, 1): "100\n38.0k",
+        (2, 1): "38.0k",
+        (2, 2): "0",
+        (0, 3): "5.0\n1999",
+        (1, 3): "95.0\n38.0k",
+        (2, 3): "40.0k",
+    }
+    assert [one.get_text() for one in axes.get_xticklabels()] == ["Ih", "liquid water", "total"]
+    assert [one.get_text() for one in axes.get_yticklabels()] == ["Ih", "water", "V", "total"]
+    # The phase without atoms is hatched; totals have no colour.
+    assert [one.get_hatch() for one in axes.patches] == ["////"] * 2
+    assert axes.images[0].get_array().mask[:, -1].all()
+    assert axes.images[0].get_array().mask[-1].all()
+    assert bar.get_ylabel() == "share of the row (%)"
+    check_readable(figure)
+
+
+@pytest.mark.parametrize("n_phases", [1, 3, 13])
+def test_any_number_of_phases_is_readable(n_phases: int) -> None:
+    counts = np.random.default_rng(0).integers(0, 10**7, (n_phases, n_phases + 2))
+    names = [f"phase {one}" for one in range(n_phases)]
+    table = pd.DataFrame(counts, index=names, columns=[*names, "liquid", "unknown"])
+    check_readable(confusion(table))
+
+
+def test_counts_have_five_characters_at_most() -> None:
+    written = {
+        9999: "9999",
+        10_000: "10.0k",
+        99_949: "99.9k",
+        99_950: "100k",
+        999_499: "999k",
+        999_500: "1.00M",
+        12_345_678: "12.3M",
+        5 * 10**9: "5.00G",
+    }
+    assert {count: _count_text(count) for count in written} == written
+
+
+def test_what_are_no_counts_is_refused() -> None:
+    table = pd.DataFrame({"Ih": [3, 4]})
+    with pytest.raises(InputError, match="found an empty one"):
+        confusion(table[:0])
+    with pytest.raises(InputError, match="a DataFrame of counts"):
+        confusion(table.to_numpy())
+    with pytest.raises(InputError, match="found float64; pass how many"):
+        confusion(table / 7)
+    with pytest.raises(InputError, match="with negative numbers"):
+        confusion(-table)
