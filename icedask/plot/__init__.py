@@ -3,9 +3,11 @@
 from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
 from icedask.plot.latent import latent_map, latent_maps
+from icedask.plot.loss import learning_curve
 from icedask.plot.matrix import confusion, transition_matrix
 from icedask.plot.path import particle_path
 from icedask.plot.sankey import sankey
+from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states
 from icedask.plot.snapshot import snapshot
 from icedask.plot.timelines import timelines
@@ -18,8 +20,10 @@ __all__ = [
     "dendrogram",
     "latent_map",
     "latent_maps",
+    "learning_curve",
     "particle_path",
     "sankey",
+    "score_histogram",
     "series_states",
     "snapshot",
     "timelines",
