@@ -5,6 +5,7 @@ from icedask.plot.dendrogram import dendrogram
 from icedask.plot.latent import latent_map, latent_maps
 from icedask.plot.loss import learning_curve
 from icedask.plot.matrix import confusion, transition_matrix
+from icedask.plot.motion import interface_motion
 from icedask.plot.path import particle_path
 from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
@@ -18,6 +19,7 @@ __all__ = [
     "confusion",
     "cumulative_variance",
     "dendrogram",
+    "interface_motion",
     "latent_map",
     "latent_maps",
     "learning_curve",
