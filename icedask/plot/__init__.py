@@ -11,7 +11,7 @@ from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states
 from icedask.plot.snapshot import snapshot
-from icedask.plot.timelines import timelines
+from icedask.plot.timelines import phase_fractions, timelines
 from icedask.plot.variance import cumulative_variance
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "latent_maps",
     "learning_curve",
     "particle_path",
+    "phase_fractions",
     "sankey",
     "score_histogram",
     "series_states",

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icedask.errors import InputError
 from icedask.plot.rows import check_same, label_counts, label_variable
 from icedask.plot.style import (
     PAGE,
     Names,
+    Times,
     frame_times,
     in_style,
     names_of,
     new_figure,
+    spread,
     state_color,
     state_name,
 )
-from icedask.variables import FRAME
+from icedask.variables import FRAME, STATE
 
+# Phases that never are a larger fraction are not drawn.
+_RARE = 1e-3
+# Points from one name to the next, and letters of a line of notes.
+_APART = 10
+_LETTERS = 64
 _ICE = {"cubic_ice": "#0072B2", "hexagonal_ice": "#56B4E9", "interfacial_ice": "#DDDDDD"}
 
 
@@ -52,21 +64,11 @@ def timelines(
         label_variable(chill, "timelines")
         check_same("timelines", chill, labels, FRAME)
     times = frame_times(labels)
-    # A line needs two points.
-    marker = "o" if len(times.values) == 1 else None
     figure = new_figure(PAGE * 0.75, 0.6 + 1.8 * n_panels)
     panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
     called = names_of(labels["label"], names)
     states, counts = label_counts(label)
-    for state, count in zip(states, counts.T, strict=True):
-        panels[0].plot(
-            times.values,
-            count / label.shape[1],
-            color=state_color(state),
-            label=state_name(state, called),
-            marker=marker,
-            lw=1.3,
-        )
+    _draw_fractions(panels[0], times, states, counts / label.shape[1], called)
     panels[0].set_title("state populations")
     if chill is not None:
         found, ice = label_counts(chill["label"])
@@ -88,3 +90,128 @@ def timelines(
         axes.margins(x=0)
         axes.set_ylim(bottom=0)
     return figure
+
+
+@in_style
+def phase_fractions(populations: xr.Dataset, *, names: Names | None = None) -> Figure:
+    """Draw the fraction of each phase against time, its name at the end of its line.
+
+    Phases that never are more than 0.1 % of the atoms are not drawn, but written under the figure.
+
+    Parameters
+    ----------
+    populations : xarray.Dataset
+        What `populations` returned: population (frame, state).
+    names : mapping of int to str, optional
+        Names of phases; by default those that the flags of the states tell, else their numbers.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, or every fraction is NaN.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> from icedask.plot import phase_fractions
+    >>> label = np.array([[0, 2, 2, 2], [0, 0, 2, 2], [0, 0, 0, 2]], np.int32)
+    >>> flags = {"flag_values": [0, 1, 2], "flag_meanings": "Ih Ic liquid"}
+    >>> labels = xr.Dataset({"label": (("frame", "atom"), label, flags)})
+    >>> figure = phase_fractions(ice.populations(labels))
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['Ih', 'liquid']
+    """
+    found = populations.get("population") if isinstance(populations, xr.Dataset) else None
+    if found is None or found.dims != (FRAME, STATE):
+        raise InputError(
+            "phase_fractions: expected population (frame, state), found "
+            f"{'no such variable' if found is None else found.dims}; pass what populations returned"
+        )
+    fractions = found.values
+    if not np.isfinite(fractions).any():
+        raise InputError(
+            "phase_fractions: expected fractions, found none but NaN: no atom has a state"
+        )
+    every = [int(one) for one in found[STATE].values]
+    called = names_of(found[STATE], names)
+    seen = np.nanmax(fractions, axis=0, initial=0) > _RARE
+    shown = [one for one, is_seen in zip(every, seen, strict=True) if is_seen]
+    times = frame_times(populations)
+    room = max(1.9, _APART * len(shown) / 72)
+    figure = new_figure(PAGE * 0.6, 0.8 + room)
+    axes = figure.subplots()
+    _draw_fractions(axes, times, shown, fractions[:, seen], called)
+    axes.set_ylim(0, 1)
+    _name_at_the_end(axes, _APART / 72 / room)
+    axes.set_xlabel(times.label)
+    axes.set_ylabel("fraction of atoms")
+    rare = [state_name(one, called) for one in every if one not in shown]
+    if rare:
+        note = fill(f"never above {100 * _RARE:g} %: {', '.join(rare)}", _LETTERS)
+        axes.annotate(
+            note,
+            (0, 0),
+            xycoords="axes fraction",
+            xytext=(0, -32),
+            textcoords="offset points",
+            va="top",
+            fontsize=7,
+            color="0.35",
+        )
+    return figure
+
+
+def _draw_fractions(
+    axes: Axes,
+    times: Times,
+    states: list[int],
+    fractions: npt.NDArray[np.float64],
+    called: Names,
+) -> None:
+    """Draw the fraction of each state (frame, state) as a line, or a point of one frame."""
+    for state, fraction in zip(states, fractions.T, strict=True):
+        axes.plot(
+            times.values,
+            fraction,
+            color=state_color(state, called),
+            label=state_name(state, called),
+            marker="o" if len(times.values) == 1 else None,
+            lw=1.3,
+        )
+    if len(times.values) > 1:
+        axes.margins(x=0)
+
+
+def _name_at_the_end(axes: Axes, gap: float) -> None:
+    """Write the names of lines beside their ends, at least `gap` apart, with leaders to them."""
+    drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
+    last = [one[np.isfinite(one)][-1] for one in drawn]
+    places = spread(last, gap)
+    # At the ends of the axis, names stay beside it.
+    rank = np.argsort(np.argsort(places))
+    places = np.clip(places, gap * rank, 1 - gap * (len(places) - 1 - rank))
+    for line, value, place in zip(list(axes.lines), last, places, strict=True):
+        axes.annotate(
+            str(line.get_label()),
+            (1, value),
+            xycoords=("axes fraction", "data"),
+            xytext=(1.07, place),
+            textcoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": line.get_color(),
+                "lw": 0.7,
+                "shrinkA": 1,
+                "relpos": (0, 0.5),
+                "shrinkB": 0,
+            },
+        )
