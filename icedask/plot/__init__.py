@@ -10,11 +10,12 @@ from icedask.plot.path import particle_path
 from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states
-from icedask.plot.snapshot import snapshot
+from icedask.plot.snapshot import before_and_after, snapshot
 from icedask.plot.timelines import phase_fractions, timelines
 from icedask.plot.variance import cumulative_variance
 
 __all__ = [
+    "before_and_after",
     "chord",
     "confusion",
     "cumulative_variance",

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import xarray as xr
+from ase.build import bulk
 from figures import check_readable, words
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_rgb
@@ -7,7 +9,7 @@ from systems import system
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.plot import snapshot
+from icedask.plot import before_and_after, snapshot
 from icedask.plot.balls import _DISCS, draw_balls, radii_of, view_of
 from icedask.plot.style import new_figure, state_color
 
@@ -125,3 +127,38 @@ def test_a_view_is_a_rotation() -> None:
         matrix = view_of(view, "test").matrix
         np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
         assert np.linalg.det(matrix) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("repeats", [(1, 1, 3), (3, 1, 1), (2, 2, 2)])
+def test_before_and_after_are_to_one_scale_with_one_legend(repeats) -> None:
+    atoms = bulk("O", "diamond", a=6.37, cubic=True) * repeats
+    noisy = atoms.copy()
+    noisy.rattle(0.5)
+    before, after = ice.from_ase(noisy), ice.from_ase(atoms)
+    names = {"flag_values": [0, 1], "flag_meanings": "Ic liquid"}
+    moved = (np.arange(len(atoms)) % 2)[None].astype(np.int32)
+    labels = [
+        xr.Dataset({"label": (("frame", "atom"), one, names)}, {"atom": before["atom"]})
+        for one in (moved, 0 * moved)
+    ]
+    figure = before_and_after(before, after, *labels, view="y")
+    first, second = figure.axes
+    assert first.get_xlim() == second.get_xlim()
+    assert first.get_ylim() == second.get_ylim()
+    assert (first.get_position().y0 > second.get_position().y1) == (repeats == (3, 1, 1))
+    (legend,) = [one for axes in figure.axes if (one := axes.get_legend())]
+    assert [one.get_text() for one in legend.get_texts()] == ["Ic", "liquid"]
+    drawn = [
+        next(one for one in axes.collections if isinstance(one, EllipseCollection))
+        for axes in figure.axes
+    ]
+    assert len(drawn[0].get_offsets()) == len(drawn[1].get_offsets()) == len(_DISCS) * len(atoms)
+    check_readable(figure)
+
+
+def test_before_and_after_are_of_the_same_frames(slab) -> None:
+    trj, labels = slab
+    with pytest.raises(InputError, match="same frames"):
+        before_and_after(trj, trj.isel(frame=[0]), labels, labels.isel(frame=[0]))
+    with pytest.raises(InputError, match="before_and_after: frame: expected a number"):
+        before_and_after(trj, trj, labels, labels, 5)
