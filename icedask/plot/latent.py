@@ -23,6 +23,7 @@ from icedask.plot.style import (
     legend_beside,
     names_of,
     new_figure,
+    state_color,
     state_colors,
 )
 
@@ -91,6 +92,7 @@ def latent_maps(
     max_points: int = 20_000,
     seed: int = 0,
     names: Mapping[str, Names] | None = None,
+    references: Mapping[str, npt.ArrayLike] | None = None,
 ) -> Figure:
     """Draw latent spaces side by side, a sample of rows of each coloured by its states.
 
@@ -107,6 +109,9 @@ def latent_maps(
     names : mapping of str to mapping, optional
         By title, names of states; by default those that the labels' flags tell, else their
         numbers.
+    references : mapping of str to (n_points, n_components) array, optional
+        By name of state, points to mark in every map, such as the atoms of ideal crystals: the
+        maps are then of one space.
 
     Returns
     -------
@@ -115,7 +120,23 @@ def latent_maps(
     Raises
     ------
     InputError
-        If there is no map, or one is as `latent_map` cannot draw it.
+        If there is no map, one is as `latent_map` cannot draw it, or a reference has no such
+        components or the name of no state.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> from icedask.plot import latent_maps
+    >>> label = np.arange(40, dtype=np.int32).reshape(2, 20) % 2
+    >>> flags = {"flag_values": [0, 1], "flag_meanings": "Ih Ic"}
+    >>> labels = xr.Dataset({"label": (("frame", "atom"), label, flags)})
+    >>> place = label[:, :, None] + np.random.default_rng(0).normal(0, 0.2, (2, 20, 2))
+    >>> latent = xr.Dataset({"latent": (("frame", "atom", "component"), place)})
+    >>> maps = {"before": (latent, labels), "after": (latent.round(), labels)}
+    >>> figure = latent_maps(maps, references={"Ih": [[0, 0]], "Ic": [[1, 1]]})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['before', 'after']
     """
     if not maps:
         raise InputError("latent_maps: expected at least one map by title, found none")
@@ -123,12 +144,18 @@ def latent_maps(
         title: sample_rows(*pair, components, max_points, seed, f"latent_maps: {title}")
         for title, pair in maps.items()
     }
+    marks = {name: _points(name, given, components) for name, given in (references or {}).items()}
     figure = new_figure(PAGE if len(maps) > 1 else PAGE / 2, 3.4 if len(maps) < 3 else 2.7)
-    panels = figure.subplots(1, len(maps), squeeze=False)[0]
+    one_space = bool(marks)
+    panels = figure.subplots(1, len(maps), squeeze=False, sharex=one_space, sharey=one_space)[0]
     for axes, (title, rows) in zip(panels, drawn.items(), strict=True):
         called = names_of(maps[title][1]["label"], (names or {}).get(title))
         draw_rows(axes, rows, np.array(state_colors(rows.label, called)), seed)
-        legend_below(axes, np.unique(rows.label), called, figure.get_figwidth() / len(maps))
+        marked = _draw_references(axes, marks, called, title)
+        states = np.union1d(rows.label, np.array(marked, int))
+        legend_below(axes, states, called, figure.get_figwidth() / len(maps))
+        if marks:
+            axes.get_legend().set_title("crosses: references")
         axes.set_title(title)
         name_components(axes, components)
     return figure
@@ -149,6 +176,44 @@ def draw_rows(
         alpha=0.6,
         rasterized=True,
     )
+
+
+def _points(
+    name: str, given: npt.ArrayLike, components: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """Return the two components of the points of a reference."""
+    points = np.asarray(given, float)
+    if points.ndim != 2 or points.shape[1] <= max(components):
+        raise InputError(
+            f"latent_maps: references: {name}: expected points (n_points, n_components) with at "
+            f"least {max(components) + 1} components, found the shape {points.shape}"
+        )
+    return points[:, list(components)]
+
+
+def _draw_references(
+    axes: Axes, marks: Mapping[str, npt.NDArray[np.float64]], called: Names, title: str
+) -> list[int]:
+    """Mark the points of references in the colours of their states, which are returned."""
+    numbers = {name: state for state, name in called.items()}
+    unknown = [name for name in marks if name not in numbers]
+    if unknown:
+        raise InputError(
+            f"latent_maps: references: expected names of states of {title!r}, "
+            f"{', '.join(numbers) or 'which has no names'}, found {', '.join(unknown)}"
+        )
+    for name, points in marks.items():
+        axes.scatter(
+            points[:, 0],
+            points[:, 1],
+            s=42,
+            marker="X",
+            color=state_color(numbers[name], called),
+            edgecolors="white",
+            linewidths=0.8,
+            zorder=3,
+        )
+    return [numbers[name] for name in marks]
 
 
 def name_components(axes: Axes, components: tuple[int, int]) -> None:

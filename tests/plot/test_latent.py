@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from figures import check_readable, some_labels, some_latent, words
+from matplotlib.colors import to_rgb
 
 from icedask.errors import InputError
 from icedask.plot import latent_map, latent_maps
@@ -71,3 +72,29 @@ def test_what_cannot_be_drawn_is_refused(labels) -> None:
         latent_map(latent * np.nan, labels)
     with pytest.raises(InputError, match="at least one map"):
         latent_maps({})
+
+
+def test_references_are_marked_in_the_colours_of_their_states(labels) -> None:
+    labels["label"].attrs = {"flag_values": [0, 1, 12], "flag_meanings": "Ih Ic ice_II"}
+    latent = some_latent(labels)
+    maps = {"before": (latent, labels), "after": (latent, labels)}
+    points = {"Ih": np.array([[1.0, 2, 3], [4, 5, 6]]), "ice II": np.array([[7.0, 8, 9]])}
+    figure = latent_maps(maps, components=(2, 0), references=points)
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+    for axes in figure.axes:
+        _, first, second = axes.collections
+        np.testing.assert_array_equal(first.get_offsets(), [[3, 1], [6, 4]])
+        np.testing.assert_array_equal(second.get_offsets(), [[9, 7]])
+        np.testing.assert_allclose(second.get_facecolor()[0, :3], to_rgb(state_color(12)))
+        # A phase that no atom is of has a reference all the same.
+        assert "ice II" in [one.get_text() for one in axes.get_legend().get_texts()]
+    check_readable(figure)
+
+
+def test_references_of_other_spaces_or_states_are_refused(labels) -> None:
+    labels["label"].attrs = {"flag_values": [0, 1], "flag_meanings": "Ih Ic"}
+    maps = {"before": (some_latent(labels), labels)}
+    with pytest.raises(InputError, match=r"Ih: expected points .* at least 2 components"):
+        latent_maps(maps, references={"Ih": [[1.0]]})
+    with pytest.raises(InputError, match="names of states of 'before', Ih, Ic, found XI"):
+        latent_maps(maps, references={"XI": [[1.0, 2.0]]})
