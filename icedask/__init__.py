@@ -60,6 +60,9 @@ _NAMES = {
     "PCA": "icedask.learn.pca",
     "load_model": "icedask.learn.base",
     "interfaces": "icedask.phases.interfaces",
+    "score_histogram": "icedask.phases.valley",
+    "Denoiser": "icedask.phases.denoiser",
+    "PhaseClassifier": "icedask.phases.classifier",
     "Phases": "icedask.phases.references",
     "plan": "icedask.sizing.plan",
     "select": "icedask.model",
@@ -109,8 +112,11 @@ if TYPE_CHECKING:
     from icedask.learn.onion import OnionClustering, onion_scan
     from icedask.learn.pca import PCA
     from icedask.model import select
+    from icedask.phases.classifier import PhaseClassifier
+    from icedask.phases.denoiser import Denoiser
     from icedask.phases.interfaces import interfaces
     from icedask.phases.references import Phases
+    from icedask.phases.valley import score_histogram
     from icedask.reports import progress
     from icedask.sizing.plan import plan
 

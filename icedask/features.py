@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dask.array as da
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from icedask.errors import InputError
-from icedask.io.provenance import Record, digest, is_unchanged, record_of
+from icedask.io.provenance import Record, content_of, digest, is_unchanged, record_of
 from icedask.variables import ATOM, FRAME
 
 
@@ -83,6 +84,18 @@ def array_record(x: xr.Dataset | xr.DataArray, array: xr.DataArray) -> Record:
         # Changed by other means since: of the same trajectory, but not the recorded result.
         return record_of(known).child("external", name, 1, {"content": content})
     return Record("external", name, 1, {"content": content})
+
+
+def variables_record(x: xr.Dataset, names: Sequence[str]) -> Record:
+    """Return the record of an input of which some variables matter together.
+
+    As of `array_record`: what was changed since, frames that were left out among others, is known
+    by its content.
+    """
+    used = x[list(names)]
+    if is_unchanged(used):
+        return record_of(used)
+    return record_of(used).child("external", names[0], 1, {"content": content_of(used)})
 
 
 def check_same_rows(one: xr.DataArray, other: xr.DataArray, caller: str) -> None:

@@ -200,6 +200,24 @@ _SPECS = [
         "angstrom",
         "where a slab begins and ends, along its normal",
     ),
+    Variable(
+        "shift",
+        (FRAME, ATOM, XYZ),
+        "float32",
+        "angstrom",
+        "what denoising added to the position",
+        "doi:10.48550/arXiv.2405.06599",
+    ),
+    Variable(
+        "residual",
+        (FRAME, ATOM),
+        "float32",
+        "angstrom",
+        "length of the last step of denoising, averaged over neighbours",
+    ),
+    Variable("score", (FRAME, ATOM), "float32", "1", "distance from the nearest reference"),
+    Variable("nearest", (FRAME, ATOM), "int32", "", "phase of the nearest reference"),
+    Variable("confidence", (FRAME, ATOM), "float32", "1", "confidence in the class of the atom"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
     Variable("window", (WINDOW,), "int64", "1", "frames of a window"),
@@ -273,6 +291,14 @@ _SUMMARIES = {
         Variable(
             "during", ("dynamic_state", "structural_state"), "int64", "1", "atoms in both states"
         ),
+    ],
+    "score_histogram": [
+        Variable(
+            "count", ("phase", "score_bin"), "int64", "1", "atoms in frames, by nearest phase"
+        ),
+        Variable("score_low", ("score_bin",), "float64", "1", "lower bound of scores"),
+        Variable("score_high", ("score_bin",), "float64", "1", "upper bound of scores"),
+        Variable("threshold", (), "float64", "1", "score between crystals and the others"),
     ],
     "merge_states": [
         Variable("macro_state", (STATE,), "int32", "1", "new number of the state"),

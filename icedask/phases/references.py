@@ -13,10 +13,12 @@ from typing import Any
 import ase
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from icedask.errors import InputError
 from icedask.io.interop import from_ase
 from icedask.io.provenance import digest
+from icedask.model import check_elements, selected_indices
 from icedask.neighbors import neighbor_list, wrap
 
 FloatArray = npt.NDArray[np.float64]
@@ -29,6 +31,7 @@ RESERVED = ("liquid", "unknown")
 
 _TOO_CLOSE = 0.5
 _SAME_CRYSTAL = 1e-3
+_SAME_VOLUME = 1.03
 # Decimals of fractions and of angstrom: rounding errors of wrapping are far below.
 _DECIMALS = 8
 
@@ -169,10 +172,96 @@ class Phases:
             }
         )
 
+    def scale_to(self, trj: xr.Dataset, centers: str | None = None) -> float:
+        """Return the factor on lengths that gives references the volume of an atom in `trj`.
+
+        For references that differ in structure but not in density, as those of metals: thermal
+        expansion and pressure then count for nothing.
+
+        Parameters
+        ----------
+        trj : xarray.Dataset
+            A trajectory of bulk matter; the mean over its frames is taken.
+        centers : str, optional
+            As of `atoms_of`.
+
+        Raises
+        ------
+        InputError
+            If the trajectory is not periodic along all three cell vectors, or volumes of an atom
+            in the references differ by more than 3 %.
+        """
+        own = [one.get_volume() / len(one) for one in self._structures.values()]
+        if max(own) > _SAME_VOLUME * min(own):
+            raise InputError(
+                "Phases: expected references with the same volume for each atom, to scale them by "
+                f"it; found {min(own):.3g} to {max(own):.3g} cubic angstrom"
+            )
+        if not trj["pbc"].values.all():
+            raise InputError(
+                "Phases: expected a trajectory that is periodic along all three cell vectors, to "
+                f"scale by its volume, found pbc {trj['pbc'].values.tolist()}"
+            )
+        n_atoms = len(self.atoms_of(trj, centers, "Phases"))
+        volume = float(np.linalg.det(trj["cell"].values).mean()) / n_atoms
+        return float(np.cbrt(volume / np.mean(own)))
+
+    def scaled(self, factor: float, element: str | None = None) -> Phases:
+        """Return the same crystals, larger or smaller, of another element if that is given.
+
+        Parameters
+        ----------
+        factor : float
+            Of all lengths.
+        element : str, optional
+            Chemical symbol; as before by default.
+
+        Raises
+        ------
+        InputError
+            If the factor is not positive, there is no such element, or atoms come too close.
+        """
+        if not 0 < factor < np.inf:
+            raise InputError(f"Phases: scale: expected a positive factor, found {factor}")
+        check_elements(np.array([element or self.element]))
+        structures = dict(self.structures)
+        for one in structures.values():
+            one.set_cell(factor * one.cell, scale_atoms=True)
+            one.symbols[:] = element or self.element
+        return Phases(structures)
+
     @property
     def structures(self) -> Mapping[str, ase.Atoms]:
         """Copies of the crystals by name, atoms wrapped into the cell."""
         return MappingProxyType({name: one.copy() for name, one in self._structures.items()})
+
+    def atoms_of(self, trj: xr.Dataset, centers: str | None, caller: str) -> npt.NDArray[np.int64]:
+        """Return which atoms of a trajectory can be of these phases: those of their element.
+
+        Parameters
+        ----------
+        trj : xarray.Dataset
+            A trajectory.
+        centers : str, optional
+            Selection of other atoms in their place.
+        caller : str
+            For the error.
+
+        Raises
+        ------
+        InputError
+            If there are no such atoms.
+        """
+        if centers is not None:
+            return selected_indices(trj, centers)
+        elements = trj["element"].values.astype(str)
+        if self.element not in elements:
+            raise InputError(
+                f"{caller}: expected atoms of {self.element}, as the phases have, found "
+                f"{', '.join(sorted(set(elements)))}; choose atoms with centers, or give phases "
+                "of another element"
+            )
+        return np.flatnonzero(elements == self.element)
 
     def __len__(self) -> int:
         return len(self.names)

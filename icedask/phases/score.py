@@ -1,0 +1,337 @@
+"""The score network on a CPU: the same numbers as the trained one's, without its framework.
+
+Filters depend on distance alone, so that they are tabulated once; what is left is a sum over
+pairs. Workers need neither the framework nor its memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.neighbors import FloatArray, IntArray, Neighbors, neighbor_list, with_images
+from icedask.phases.score_loops import N_NODES, add_messages, follow, nearby
+
+# Scaling of the messages, as in training.
+_USUAL_NEIGHBORS = 18.0
+# The neighbour list reaches so much farther than the cutoff, angstrom, and is built anew when an
+# atom has moved by half of it.
+_SKIN = 1.0
+# Atoms whose arrays are in the processor's cache.
+_CACHED = 1024
+# Frames with more atoms are treated in parts, so that memory is bounded, about 3 kB for each atom.
+MAX_ATOMS = 150_000
+
+
+class Linear(NamedTuple):
+    """A linear map: x @ weight + bias."""
+
+    weight: FloatArray
+    bias: FloatArray
+
+    def __call__(self, x: FloatArray) -> FloatArray:
+        """Return the image of rows."""
+        return x @ self.weight + self.bias
+
+
+class Layer(NamedTuple):
+    """One message and one update."""
+
+    table: FloatArray
+    send: tuple[Linear, Linear]
+    first: FloatArray
+    second: FloatArray
+    update: tuple[Linear, Linear]
+
+
+class Score(NamedTuple):
+    """The weights of a network, ready to be used.
+
+    Attributes
+    ----------
+    cutoff
+        angstrom.
+    """
+
+    cutoff: float
+    embedding: FloatArray
+    layers: tuple[Layer, ...]
+    gate: tuple[Linear, Linear]
+    out: FloatArray
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def __call__(self, neighbors: Neighbors) -> FloatArray:
+        """Return the displacements (n_atoms, 3) from ideal places, angstrom.
+
+        Not finite where atoms are far too dense.
+
+        Parameters
+        ----------
+        neighbors
+            With at least the network's cutoff.
+        """
+        n_atoms, width = len(neighbors.indptr) - 1, len(self.embedding)
+        pairs = nearby(neighbors.indptr, neighbors.indices, neighbors.vectors, self.cutoff)
+        x = np.tile(self.embedding, (n_atoms, 1))
+        v = np.zeros((n_atoms, 3 * width))
+        sent = np.empty((n_atoms, 3 * width))
+        moves = np.empty((n_atoms, 3))
+        some = [slice(start, start + _CACHED) for start in range(0, n_atoms, _CACHED)]
+        for layer in self.layers:
+            for rows in some:
+                sent[rows] = _perceptron(layer.send, x[rows])
+            new = v.copy()
+            add_messages(*pairs, layer.table, sent, v, x, new)
+            v = new
+            for rows in some:
+                x[rows], v[rows] = _updated(layer, x[rows], v[rows])
+        for rows in some:
+            gate = _perceptron(self.gate, x[rows])[:, None, :]
+            moves[rows] = (v[rows].reshape(-1, 3, width) * gate) @ self.out
+        return moves
+
+
+def _updated(layer: Layer, x: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    n_atoms, width = x.shape
+    vectors = v.reshape(-1, width)
+    u = (vectors @ layer.first).reshape(n_atoms, 3, width)
+    w = (vectors @ layer.second).reshape(n_atoms, 3, width)
+    length = np.sqrt(np.einsum("nic,nic->nc", w, w) + 1e-8)
+    gates = _perceptron(layer.update, np.concatenate([x, length], axis=1))
+    a, b, d = gates[:, :width], gates[:, width : 2 * width], gates[:, 2 * width :]
+    x = x + a + b * np.einsum("nic,nic->nc", u, w)
+    u *= d[:, None, :]
+    return x, v + u.reshape(n_atoms, 3 * width)
+
+
+def _perceptron(maps: tuple[Linear, Linear], x: FloatArray) -> FloatArray:
+    hidden = maps[0](x)
+    # x * sigmoid(x); the exponential of a large number is infinite, and its inverse zero.
+    with np.errstate(over="ignore"):
+        hidden /= 1.0 + np.exp(-hidden)
+    return maps[1](hidden)
+
+
+def score_from(state: Mapping[str, npt.NDArray[np.floating]], cutoff: float) -> Score:
+    """Return a network from its named weights, as `network.ScoreNetwork` names them."""
+    arrays = {name: np.asarray(array, np.float64) for name, array in state.items()}
+
+    def linear(name: str) -> Linear:
+        return Linear(np.ascontiguousarray(arrays[f"{name}.weight"].T), arrays[f"{name}.bias"])
+
+    def matrix(name: str) -> FloatArray:
+        return np.ascontiguousarray(arrays[f"{name}.weight"].T)
+
+    n_layers = 1 + max(int(name.split(".")[1]) for name in arrays if name.startswith("updates"))
+    layers = tuple(
+        Layer(
+            _table(linear(f"messages.{n}.radial"), cutoff),
+            (linear(f"messages.{n}.node.0"), linear(f"messages.{n}.node.2")),
+            matrix(f"updates.{n}.first"),
+            matrix(f"updates.{n}.second"),
+            (linear(f"updates.{n}.node.0"), linear(f"updates.{n}.node.2")),
+        )
+        for n in range(n_layers)
+    )
+    gate = (linear("gate.0"), linear("gate.2"))
+    return Score(cutoff, arrays["embedding"], layers, gate, matrix("out")[:, 0])
+
+
+def check_weights(state: Mapping[str, npt.NDArray[Any]], width: int, layers: int) -> None:
+    """Raise ValueError unless these are the weights of such a network."""
+    shapes = {name: array.shape for name, array in state.items()}
+    expected = _shapes(width, layers, shapes["messages.0.radial.weight"][1])
+    wrong = sorted(name for name in expected | shapes if expected.get(name) != shapes.get(name))
+    if wrong:
+        raise ValueError(
+            f"weights {wrong[0]}: expected the shape {expected.get(wrong[0])}, found "
+            f"{shapes.get(wrong[0])}"
+        )
+    for name, array in state.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"weights {name}: not finite numbers")
+
+
+def _shapes(width: int, layers: int, n_radial: int) -> dict[str, tuple[int, ...]]:
+    def linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+        return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
+
+    shapes = {"embedding": (width,), "out.weight": (1, width)}
+    shapes |= linear("gate.0", width, width) | linear("gate.2", width, width)
+    for n in range(layers):
+        shapes |= linear(f"messages.{n}.radial", 3 * width, n_radial)
+        shapes |= linear(f"messages.{n}.node.0", width, width)
+        shapes |= linear(f"messages.{n}.node.2", 3 * width, width)
+        shapes |= {f"updates.{n}.{name}.weight": (width, width) for name in ("first", "second")}
+        shapes |= linear(f"updates.{n}.node.0", width, 2 * width)
+        shapes |= linear(f"updates.{n}.node.2", 3 * width, width)
+    return shapes
+
+
+def _table(radial: Linear, cutoff: float) -> FloatArray:
+    """Return the filters of a layer at the nodes."""
+    r = np.arange(-1, N_NODES + 2)[:, None] * (cutoff / N_NODES)
+    orders = np.arange(1, len(radial.weight) + 1) * (math.pi / cutoff)
+    # sin(k r) / r, also at zero.
+    basis = math.sqrt(2.0 / cutoff) * orders * np.sinc(orders * r / math.pi)
+    envelope = 0.5 * (np.cos(math.pi / cutoff * r) + 1.0)
+    return np.ascontiguousarray(radial(basis) * envelope / math.sqrt(_USUAL_NEIGHBORS))
+
+
+class Denoised(NamedTuple):
+    """One frame after denoising.
+
+    Attributes
+    ----------
+    shift : (n_atoms, 3), angstrom
+        What was added to the positions.
+    residual : (n_atoms,), angstrom
+        Root of the mean square length of the last step, of the atom and its neighbours.
+    """
+
+    shift: FloatArray
+    residual: FloatArray
+
+
+def denoise_frame(
+    score: Score,
+    positions: FloatArray,
+    cell: FloatArray,
+    pbc: npt.NDArray[np.bool_],
+    steps: int,
+    clip: float,
+) -> Denoised:
+    """Move atoms to where the network says that they belong, step by step.
+
+    Parameters
+    ----------
+    score
+        The network.
+    positions : (n_atoms, 3), angstrom
+        Wrapped or not.
+    cell : (3, 3), angstrom
+    pbc : (3,) bool
+    steps
+        How many; at least 1.
+    clip
+        The longest step of an atom, angstrom: where nothing is known an atom must not fly away.
+    """
+    shift = np.zeros_like(positions)
+    if len(positions) > MAX_ATOMS:
+        return _denoise_in_parts(score, positions, shift, cell, pbc, steps, clip)
+    built = shift.copy()
+    neighbors = neighbor_list(positions, cell, pbc, score.cutoff + _SKIN)
+    for _ in range(steps):
+        move, squares = _clipped(score(neighbors), clip)
+        shift += move
+        if np.abs(shift - built).max(initial=0.0) > _SKIN / 2 / math.sqrt(3):
+            neighbors = neighbor_list(positions + shift, cell, pbc, score.cutoff + _SKIN)
+            built = shift.copy()
+        else:
+            follow(neighbors.indptr, neighbors.indices, neighbors.vectors, move)
+    return Denoised(shift, np.sqrt(near_mean(neighbors, squares, score.cutoff)))
+
+
+def _denoise_in_parts(
+    score: Score,
+    positions: FloatArray,
+    shift: FloatArray,
+    cell: FloatArray,
+    pbc: npt.NDArray[np.bool_],
+    steps: int,
+    clip: float,
+) -> Denoised:
+    """Denoise a frame that would not fit into memory as a whole."""
+    reach = len(score.layers) * score.cutoff
+    for _ in range(steps):
+        displacement = in_parts(
+            positions + shift, cell, pbc, reach, score.cutoff, lambda pairs, _: score(pairs)
+        )
+        move, squares = _clipped(displacement, clip)
+        shift += move
+
+    def mean(pairs: Neighbors, source: IntArray) -> FloatArray:
+        return near_mean(pairs, squares[source], score.cutoff)
+
+    found = in_parts(positions + shift, cell, pbc, score.cutoff, score.cutoff, mean)
+    return Denoised(shift, np.sqrt(found))
+
+
+def _clipped(displacement: FloatArray, clip: float) -> tuple[FloatArray, FloatArray]:
+    """Return the steps that undo displacements, at most `clip` long, and their squares.
+
+    Where many atoms overlap, displacements are too large to be squared, or to be numbers at all:
+    such atoms stay, and count as unsettled.
+    """
+    known = np.asarray(np.isfinite(displacement).all(axis=1))
+    displacement = np.where(known[:, None], displacement, 0.0)
+    largest = np.maximum(np.abs(displacement).max(axis=1), clip)
+    scaled = displacement / largest[:, None]
+    length = np.linalg.norm(scaled, axis=1)
+    reach = np.minimum(largest, clip / np.maximum(length, 1e-300))
+    squares = np.where(known, (length * reach) ** 2, clip**2)
+    return -scaled * reach[:, None], squares
+
+
+def in_parts(
+    positions: FloatArray,
+    cell: FloatArray,
+    pbc: npt.NDArray[np.bool_],
+    reach: float,
+    cutoff: float,
+    function: Callable[[Neighbors, IntArray], FloatArray],
+) -> FloatArray:
+    """Return what a function of a neighbour list says of every atom, some atoms at a time.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3), angstrom
+    cell : (3, 3), angstrom
+    pbc : (3,) bool
+    reach
+        How far away what matters to an atom can be, angstrom.
+    cutoff
+        Of the neighbour lists, angstrom.
+    function
+        Of a neighbour list, and of which atom each of its rows is, or is an image of. Returns a
+        value, or a vector, for each row.
+    """
+    points, source = with_images(positions, cell, pbc, reach)
+    found = None
+    for own in _compact_parts(points[: len(positions)]):
+        low, high = points[own].min(axis=0) - reach, points[own].max(axis=0) + reach
+        near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
+        pairs = neighbor_list(points[near], np.zeros((3, 3)), np.zeros(3, bool), cutoff)
+        rows = function(pairs, source[near])[np.searchsorted(near, own)]
+        if found is None:
+            found = np.empty((len(positions), *rows.shape[1:]))
+        found[own] = rows
+    assert found is not None
+    return found
+
+
+def _compact_parts(points: FloatArray) -> Iterator[IntArray]:
+    """Yield atoms that are together, at most MAX_ATOMS at a time: halves of halves."""
+    todo = [np.arange(len(points))]
+    while todo:
+        part = todo.pop()
+        if len(part) <= MAX_ATOMS:
+            yield np.sort(part)
+            continue
+        places = points[part]
+        axis = int(np.argmax(np.ptp(places, axis=0)))
+        order = np.argsort(places[:, axis], kind="stable")
+        todo += np.array_split(part[order], 2)
+
+
+def near_mean(neighbors: Neighbors, values: FloatArray, cutoff: float) -> FloatArray:
+    """Return the mean of a value among each atom and its neighbours."""
+    starts, indices, *_ = nearby(neighbors.indptr, neighbors.indices, neighbors.vectors, cutoff)
+    counts = np.diff(starts)
+    rows = np.repeat(np.arange(len(values)), counts)
+    total = np.bincount(rows, values[indices], len(values)) + values
+    return np.asarray(total / (counts + 1))

@@ -1,0 +1,285 @@
+"""How the score network learns: ideal crystals are displaced, and it is asked by how much.
+
+Denoising score matching, doi:10.1162/NECO_a_00142: crystals of all phases at once, Gaussian noise
+of a strength that differs from phase to phase and from step to step, and a random strain, so that
+pressure and temperature change nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ase
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from icedask.errors import ComputeError, InputError
+from icedask.io.provenance import digest
+from icedask.neighbors import neighbor_list
+from icedask.phases.network import Edges, ScoreNetwork
+from icedask.phases.synthetic import large_cell
+from icedask.reports import stage
+
+# Angstrom: what is hardly displaced tells little.
+SIGMA_MIN = 0.01
+# Standard deviations of the strain: of all lengths alike, and of each component.
+ISOTROPIC_STRAIN, STRAIN = 0.02, 0.007
+_WEIGHT_DECAY = 1e-4
+_WARM_UP = 0.05
+_LONGEST_GRADIENT = 1.0
+_CHECKPOINT_STEPS = 250
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training does.
+
+    Attributes
+    ----------
+    width, layers
+        Of the network.
+    cutoff
+        Of the network, angstrom.
+    sigma_max
+        Standard deviation of the strongest noise along each axis, angstrom.
+    steps
+        Updates of the weights.
+    learning_rate
+        The largest.
+    seed
+        Of the first weights and of all noise.
+    device
+        Of torch.
+    """
+
+    width: int
+    layers: int
+    cutoff: float
+    sigma_max: float
+    steps: int
+    learning_rate: float
+    seed: int
+    device: str
+
+
+class Trained(NamedTuple):
+    """What a training found.
+
+    Attributes
+    ----------
+    weights
+        Arrays by the names of `network.ScoreNetwork`.
+    loss
+        Of each step: squared error over the variance of the noise.
+    """
+
+    weights: dict[str, npt.NDArray[np.float32]]
+    loss: npt.NDArray[np.float32]
+
+
+class _Crystals(NamedTuple):
+    """Large cells of all phases in one graph, and the pairs that noise may bring near."""
+
+    phase: Tensor
+    centers: Tensor
+    neighbors: Tensor
+    vectors: Tensor
+
+
+def train(
+    structures: Mapping[str, ase.Atoms], plan: Plan, checkpoint: str | os.PathLike[str] | None
+) -> Trained:
+    """Train a network.
+
+    Parameters
+    ----------
+    structures
+        One crystal of each phase.
+    plan
+        How.
+    checkpoint
+        File that the state is written to from time to time, and continued from if it is there;
+        removed at the end.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is of another training, or a crystal has no pairs within the cutoff.
+    ComputeError
+        If the loss is not a finite number.
+    """
+    device = torch.device(plan.device)
+    with _reproducible():
+        generator = torch.Generator().manual_seed(plan.seed)
+        # Of the CPU alone, where the first weights are drawn.
+        torch.default_generator.manual_seed(plan.seed)
+        network = ScoreNetwork(plan.width, plan.layers, plan.cutoff).to(device)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=plan.learning_rate, weight_decay=_WEIGHT_DECAY
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            plan.learning_rate,
+            total_steps=plan.steps,
+            # At least two steps, one to begin with and one at the top.
+            pct_start=max(_WARM_UP, 2 / plan.steps),
+        )
+        crystals = _Crystals(*(one.to(device) for one in _crystals(structures, plan)))
+        loss = np.zeros(plan.steps, np.float32)
+        parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+        path = None if checkpoint is None else Path(checkpoint)
+        identity = f"{plan} of {_names(structures)}"
+        first = 0 if path is None else _resume(path, identity, parts, generator, loss)
+        with stage("training", plan.steps) as advance:
+            advance(first)
+            for step in range(first, plan.steps):
+                value = _loss(network, crystals, len(structures), plan, generator)
+                optimizer.zero_grad()
+                value.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_GRADIENT)
+                optimizer.step()
+                schedule.step()
+                loss[step] = value.item()
+                if not np.isfinite(loss[step]):
+                    raise ComputeError(
+                        f"Denoiser: the training diverged at step {step} of {plan.steps}; choose a "
+                        f"smaller learning_rate, found {plan.learning_rate:g}"
+                    )
+                advance(1)
+                if path is not None and (step + 1) % _CHECKPOINT_STEPS == 0:
+                    _write(path, identity, parts, generator, loss, step + 1)
+    if path is not None:
+        path.unlink(missing_ok=True)
+    weights = {name: one.detach().cpu().numpy() for name, one in network.named_parameters()}
+    return Trained(weights, loss)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """Compute in one thread and single precision, and leave what others have set alone.
+
+    The sums of several threads are not added up in the same order each time, and tensors of some
+    hundred atoms are too small to gain from them.
+    """
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
+
+
+def _names(structures: Mapping[str, ase.Atoms]) -> str:
+    return ", ".join(
+        f"{name} ({digest(one.cell.array, one.positions)})" for name, one in structures.items()
+    )
+
+
+def _crystals(structures: Mapping[str, ase.Atoms], plan: Plan) -> _Crystals:
+    reach = plan.cutoff + 3 * plan.sigma_max
+    phase, centers, neighbors, vectors = [], [], [], []
+    n_atoms = 0
+    for number, (name, atoms) in enumerate(structures.items()):
+        # No atom sees two images of one atom, which would be displaced alike.
+        large = large_cell(atoms, 2 * plan.cutoff)
+        pairs = neighbor_list(large.positions, large.cell.array, large.pbc, reach)
+        if not (pairs.distances < plan.cutoff).any():
+            raise InputError(
+                f"Denoiser: cutoff: expected more than the distance of nearest neighbours in "
+                f"{name}, found {plan.cutoff:g} angstrom"
+            )
+        phase.append(np.full(len(large), number))
+        centers.append(pairs.rows + n_atoms)
+        neighbors.append(pairs.indices + n_atoms)
+        vectors.append(pairs.vectors.astype(np.float32))
+        n_atoms += len(large)
+    arrays = (phase, centers, neighbors, vectors)
+    return _Crystals(*(torch.from_numpy(np.concatenate(one)) for one in arrays))
+
+
+def _loss(
+    network: ScoreNetwork,
+    crystals: _Crystals,
+    n_phases: int,
+    plan: Plan,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the squared error of the predicted displacements, over what it is without any."""
+    device, phase = crystals.phase.device, crystals.phase
+
+    def normal(*shape: int) -> Tensor:
+        # Drawn where every device gets the same.
+        return torch.randn(*shape, generator=generator).to(device)
+
+    width = plan.sigma_max - SIGMA_MIN
+    sigma = SIGMA_MIN + width * torch.rand(n_phases, generator=generator).to(device)
+    lengths = 1.0 + ISOTROPIC_STRAIN * normal(n_phases)
+    strain = STRAIN * normal(n_phases, 3, 3)
+    deformation = torch.diag_embed(lengths[:, None].expand(-1, 3)) + strain + strain.mT
+    noise = sigma[phase][:, None] * normal(len(phase), 3)
+    vectors = torch.bmm(crystals.vectors[:, None, :], deformation[phase[crystals.centers]])[:, 0]
+    vectors = vectors + noise[crystals.neighbors] - noise[crystals.centers]
+    near = (vectors * vectors).sum(1) < plan.cutoff**2
+    edges = Edges(crystals.centers[near], crystals.neighbors[near], vectors[near], len(phase))
+    predicted = network(edges)
+    error = ((predicted - noise) ** 2).sum(1)
+    return (error / (3 * sigma[phase] ** 2)).mean()
+
+
+def _write(
+    path: Path,
+    identity: str,
+    parts: Mapping[str, Any],
+    generator: torch.Generator,
+    loss: npt.NDArray[np.float32],
+    step: int,
+) -> None:
+    state = {name: part.state_dict() for name, part in parts.items()}
+    state |= {"identity": identity, "step": step}
+    state |= {"generator": generator.get_state(), "loss": torch.from_numpy(loss)}
+    # Never half a file under the name that is read.
+    beside = path.with_name(path.name + ".new")
+    torch.save(state, beside)
+    beside.replace(path)
+
+
+def _resume(
+    path: Path,
+    identity: str,
+    parts: Mapping[str, Any],
+    generator: torch.Generator,
+    loss: npt.NDArray[np.float32],
+) -> int:
+    """Put back what a checkpoint holds, if there is one; return the steps that it has done."""
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: expected a file in a folder that exists, found none")
+    if not path.exists():
+        return 0
+    try:
+        state = torch.load(path, weights_only=True)
+        found = state["identity"]
+    except Exception as error:
+        raise InputError(
+            f"{path}: expected a checkpoint of a training, found something else "
+            f"({type(error).__name__}); remove the file to begin anew"
+        ) from error
+    if found != identity:
+        raise InputError(
+            f"{path}: expected a checkpoint of {identity}, found one of {found}; give another "
+            "file, or remove this one to begin anew"
+        )
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    generator.set_state(state["generator"])
+    loss[:] = state["loss"].numpy()
+    return int(state["step"])
