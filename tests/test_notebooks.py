@@ -36,3 +36,11 @@ def test_structure_dynamics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     done = execute("structure_dynamics", tmp_path)
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 10
+
+
+def test_phases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.delenv("ICEDASK_CASE_STUDIES", raising=False)
+    done = execute("phases", tmp_path)
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 8

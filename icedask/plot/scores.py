@@ -97,6 +97,9 @@ def score_histogram(
     exponent, first, n_bins = _common_bins(every)
     edges = np.ldexp(first + np.arange(n_bins + 1.0), exponent)
 
+    low, high = float(edges[0]), float(edges[-1])
+    if threshold is not None:
+        low, high = min(low, 0.9 * threshold), max(high, 1.1 * threshold)
     beside = 0.0 if by is None else legend_width(states, called)
     figure = new_figure(COLUMN + beside, 0.5 + 1.5 * len(scores))
     panels = figure.subplots(len(scores), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
@@ -115,18 +118,20 @@ def score_histogram(
         axes.set_ylabel("fraction per bin")
         if threshold is not None:
             axes.axvline(threshold, color="black", ls="--", lw=0.8)
+            left = threshold - low > 0.6 * (high - low)
             axes.annotate(
                 f"threshold {threshold:.3g}",
                 (threshold, 1),
                 xycoords=("data", "axes fraction"),
-                xytext=(3, 0),
+                xytext=(-3 if left else 3, 0),
                 textcoords="offset points",
+                ha="right" if left else "left",
                 va="top",
                 fontsize=7,
             )
     panels[0].set_yscale("log")
     panels[0].set_ylim(_BELOW * smallest, 1)
-    panels[0].set_xlim(edges[0], edges[-1])
+    panels[0].set_xlim(low, high)
     panels[-1].set_xlabel("score (distance to the nearest reference)")
     if by is not None:
         figure.legend(

@@ -127,8 +127,8 @@ def state_handles(states: Iterable[int], names: Names | None, marker: str = "o")
 def legend_width(states: Iterable[int], names: Names | None) -> float:
     """Return about how wide one column of a legend is, inches."""
     longest = max(len(state_name(int(one), names)) for one in states)
-    # A letter is about half as wide as high; a marker and the spaces are as wide as six.
-    return (longest + 6) * 0.5 * _TICKS / 72
+    # In units of the font's size: a letter of some width, and a marker and the spaces.
+    return (0.6 * longest + 4) * _TICKS / 72
 
 
 def legend_beside(
