@@ -303,7 +303,13 @@ class Denoiser(BaseEstimator):
         return found
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights and what they were trained on to a file, .npz, without pickle."""
+        """Write the weights and what they were trained on to a file, .npz, without pickle.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
         self._check_fitted()
         arrays = {f"weight/{name}": one for name, one in self.weights_.items()}
         for name, atoms in self.phases_.structures.items():
@@ -312,17 +318,22 @@ class Denoiser(BaseEstimator):
         parameters = {f"parameter/{name}": value for name, value in self.get_params().items()}
         path = Path(path)
         beside = path.with_name(f".{path.name}")
-        with beside.open("wb") as file:
-            np.savez_compressed(
-                file,
-                allow_pickle=False,
-                format=_FORMAT,
-                element=self.phases_.element,
-                loss=self.loss_,
-                **arrays,
-                **parameters,
-            )
-        beside.replace(path)
+        try:
+            with beside.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    allow_pickle=False,
+                    format=_FORMAT,
+                    element=self.phases_.element,
+                    loss=self.loss_,
+                    **arrays,
+                    **parameters,
+                )
+            beside.replace(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: expected a file that can be written, found: {error.strerror}"
+            ) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -378,8 +389,8 @@ class Denoiser(BaseEstimator):
         Parameters
         ----------
         name : str
-            "ices", trained on `Phases.ices()`, or "metals", on `Phases.metals()`: of other
-            metals, bring lengths to those of copper first.
+            "ices", trained on `Phases.ices()`, or "metals", on `Phases.metals()`: `scaled`
+            brings it to the lengths of another metal.
 
         Raises
         ------

@@ -83,5 +83,6 @@ def denoised_dataset(trj: xr.Dataset, arrays: Mapping[str, da.Array]) -> xr.Data
     }
     coords |= {name: (ATOM, trj[name].values) for name in ATOM_COORDS if name in trj.variables}
     variables: dict[str, Any] = {name: (VARIABLES[name].dims, one) for name, one in arrays.items()}
-    variables |= {name: (trj[name].dims, trj[name].values) for name in ("cell", "pbc")}
+    kept = [name for name in ("cell", "cell_origin", "pbc") if name in trj.variables]
+    variables |= {name: (trj[name].dims, trj[name].values) for name in kept}
     return with_attrs(xr.Dataset(variables, coords)).drop_vars([XYZ], errors="ignore")

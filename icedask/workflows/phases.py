@@ -13,12 +13,13 @@ import xarray as xr
 from icedask.descriptors.contract import Option
 from icedask.dynamics.transitions import populations
 from icedask.errors import InputError
+from icedask.io.provenance import canonical
 from icedask.io.store import save
 from icedask.learn.iterations import MAX_SEED
 from icedask.phases.classifier import PhaseClassifier
 from icedask.phases.denoiser import SHIPPED, Denoiser
 from icedask.phases.interfaces import interfaces
-from icedask.phases.references import RESERVED
+from icedask.phases.references import RESERVED, Phases
 from icedask.phases.valley import score_histogram
 from icedask.variables import STATE
 from icedask.workflows.contract import workflow
@@ -201,8 +202,8 @@ def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     references = denoiser.phases_
     _check_truth(settings.truth, references.names)
     lazy = denoiser.denoise(trj, steps=settings.steps, centers=settings.centers)
-    after = _classifier(settings).fit(references, denoiser)
-    before = _classifier(settings).fit(references) if settings.baseline else None
+    after = _fitted(settings, references, denoiser)
+    before = _fitted(settings, references, None) if settings.baseline else None
     raw = trj.isel(atom=references.atoms_of(trj, settings.centers, LABEL))
     compared = [after.compare(lazy), *([] if before is None else [before.compare(raw)])]
     # Together: what is denoised is compared before it leaves the memory.
@@ -240,8 +241,12 @@ def _check_truth(truth: str | None, names: Sequence[str]) -> None:
         raise InputError(f"{LABEL}: truth: expected one of {', '.join(known)}, found {truth!r}")
 
 
-def _classifier(settings: Settings) -> PhaseClassifier:
-    return PhaseClassifier(
+# What was fitted in this process: one analysis after another has the same references.
+_FITTED: dict[str, PhaseClassifier] = {}
+
+
+def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -> PhaseClassifier:
+    classifier = PhaseClassifier(
         metric=settings.metric,
         r_cut=settings.r_cut,
         n_max=settings.n_max,
@@ -249,6 +254,11 @@ def _classifier(settings: Settings) -> PhaseClassifier:
         sigma=settings.sigma,
         seed=settings.seed,
     )
+    weights = None if denoiser is None else denoiser.digest_
+    key = canonical([classifier.get_params(), references.digest, weights])
+    if key not in _FITTED:
+        _FITTED[key] = classifier.fit(references, denoiser)
+    return _FITTED[key]
 
 
 def _classified(

@@ -319,3 +319,14 @@ def test_damaged_bytes(shipped: ice.Denoiser, tmp_path: Path) -> None:
     for name in ("array.npy", "none.npz", "."):
         with pytest.raises(InputError, match=r"expected what Denoiser.save wrote"):
             ice.Denoiser.load(tmp_path / name)
+
+
+def test_the_corner_of_the_cell_stays(trj: xr.Dataset, shipped: ice.Denoiser) -> None:
+    corner = np.tile([1.0, -2.0, 3.0], (trj.sizes["frame"], 1))
+    placed = trj.assign(cell_origin=(("frame", "xyz"), corner))
+    np.testing.assert_array_equal(shipped.denoise(placed)["cell_origin"], corner)
+
+
+def test_a_file_that_cannot_be_written(shipped: ice.Denoiser, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected a file that can be written"):
+        shipped.save(tmp_path / "none" / "weights.npz")
