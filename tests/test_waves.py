@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -231,6 +232,15 @@ def later(value: int, seconds: float) -> int:
     return value
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Where the shell started the tests with interrupts ignored, Python would not raise any."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_cancels_what_is_in_flight(client: Any) -> None:
     def waves() -> Iterator[Wave]:
         keys = [f"long-{n}" for n in range(6)]
