@@ -271,7 +271,7 @@ class PhaseClassifier(BaseEstimator):
             "fac",
             features,
             "fak",
-            dask.delayed(plane),
+            dask.delayed(plane, pure=True),
             None,
             new_axes={"c": n_components},
             concatenate=True,

@@ -56,7 +56,8 @@ CASES = hard_cases()
 
 @pytest.mark.parametrize(("width", "cutoff"), [(8, 4.0), (16, 5.0), (32, 5.0)])
 def test_same_as_with_the_framework(width: int, cutoff: float) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     from icedask.phases.network import Edges, ScoreNetwork
     from icedask.phases.training import _reproducible
 

@@ -9,14 +9,12 @@ from typing import Any
 import ase
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 
 import icedask as ice
 from icedask.errors import ComputeError, InputError
-
-torch = pytest.importorskip("torch")
-
-from icedask.phases import training  # noqa: E402  (needs the framework)
+from icedask.phases import training
 
 SMALL: dict[str, Any] = {"width": 8, "layers": 1, "cutoff": 4.0, "steps": 60, "sigma_max": 0.2}
 
