@@ -19,6 +19,7 @@ _NAMES = {
     "bispectrum": "icedask.descriptors.bispectrum",
     "chill": "icedask.descriptors.chill",
     "chill_plus": "icedask.descriptors.chill",
+    "combine": "icedask.descriptors.combine",
     "coordination": "icedask.descriptors.coordination",
     "displacement": "icedask.descriptors.displacement",
     "join": "icedask.descriptors.join",
@@ -58,6 +59,9 @@ _NAMES = {
     "OnionClustering": "icedask.learn.onion",
     "onion_scan": "icedask.learn.onion",
     "PCA": "icedask.learn.pca",
+    "Motifs": "icedask.learn.motifs",
+    "UMAP": "icedask.learn.umap",
+    "VAE": "icedask.learn.vae",
     "load_model": "icedask.learn.base",
     "interfaces": "icedask.phases.interfaces",
     "score_histogram": "icedask.phases.valley",
@@ -77,6 +81,7 @@ if TYPE_CHECKING:
     from icedask import simulate, workflows
     from icedask.descriptors.bispectrum import bispectrum
     from icedask.descriptors.chill import chill, chill_plus
+    from icedask.descriptors.combine import combine
     from icedask.descriptors.coordination import coordination
     from icedask.descriptors.displacement import displacement
     from icedask.descriptors.join import join, unit_norm
@@ -109,8 +114,11 @@ if TYPE_CHECKING:
     from icedask.learn.gmm import GaussianMixture
     from icedask.learn.hdbscan import HDBSCAN
     from icedask.learn.kmeans import KMeans
+    from icedask.learn.motifs import Motifs
     from icedask.learn.onion import OnionClustering, onion_scan
     from icedask.learn.pca import PCA
+    from icedask.learn.umap import UMAP
+    from icedask.learn.vae import VAE
     from icedask.model import select
     from icedask.phases.classifier import PhaseClassifier
     from icedask.phases.denoiser import Denoiser

@@ -22,8 +22,11 @@ _ESTIMATORS = {
     "gmm": ("icedask.learn.gmm", "GaussianMixture"),
     "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN"),
     "kmeans": ("icedask.learn.kmeans", "KMeans"),
+    "motifs": ("icedask.learn.motifs", "Motifs"),
     "onion": ("icedask.learn.onion", "OnionClustering"),
     "pca": ("icedask.learn.pca", "PCA"),
+    "umap": ("icedask.learn.umap", "UMAP"),
+    "vae": ("icedask.learn.vae", "VAE"),
 }
 
 # Options that change which rows there are, or how they are stored, but not what a feature means.
