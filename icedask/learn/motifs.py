@@ -232,15 +232,14 @@ class Motifs(Estimator):
         """
         self.check_fitted()
         model = dask.delayed((self.center_, self.scale_, self.weights_), pure=True)
-        return labelled(
-            self,
-            x,
-            len(self.center_),
-            _label_block,
-            ("label", "probability"),
-            model,
-            self.min_probability,
+        named = ("label", "probability")
+        found = labelled(
+            self, x, len(self.center_), _label_block, named, model, self.min_probability
         )
+        numbers = list(range(self.n_motifs_))
+        meanings = " ".join(f"motif_{number}" for number in numbers)
+        found["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
+        return found
 
     def to_dataset(self) -> xr.Dataset:
         """Return the learned attributes as a Dataset, to be saved."""

@@ -1,0 +1,298 @@
+"""Structural motifs: clusters in a map of what an autoencoder makes of each environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import xarray as xr
+
+from icedask.descriptors.chill import chill_plus
+from icedask.descriptors.combine import combine
+from icedask.descriptors.contract import Option
+from icedask.descriptors.join import unit_norm
+from icedask.descriptors.soap import soap
+from icedask.descriptors.steinhardt import steinhardt
+from icedask.descriptors.tetrahedral import tetrahedral
+from icedask.descriptors.voronoi import mass_density
+from icedask.dynamics.transitions import populations, transitions
+from icedask.errors import InputError
+from icedask.io.catalog import has_run
+from icedask.io.store import save
+from icedask.learn.base import fit_or_load, load_model
+from icedask.learn.iterations import MAX_SEED
+from icedask.learn.motif_table import motif_table
+from icedask.learn.motifs import Motifs
+from icedask.learn.pca import PCA
+from icedask.learn.umap import UMAP
+from icedask.learn.vae import VAE
+from icedask.model import select
+from icedask.workflows.contract import workflow
+
+if TYPE_CHECKING:
+    from icedask.plot.report import Section
+
+LABEL = "motifs"
+
+# Dalton: a site of water with its hydrogens.
+_MASS = 18.015
+# Variances of the blocks of features for the autoencoder. The order within the cutoff, averaged,
+# has the least noise and tells phases apart; that of four neighbours has the most.
+_WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
+_CATEGORIES = {"ice": ("cubic_ice", "hexagonal_ice"), "liquid": ("liquid",)}
+CHECKPOINTS = ".checkpoints"
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Seconds to minutes: to look at a trajectory first.
+    "quick": {"epochs": 15, "sample_size": 8_000, "baselines": False},
+    "fine": {"selection": "leaf", "sample_size": 50_000},
+}
+
+
+class MotifAnalysis(NamedTuple):
+    """The motifs of a trajectory.
+
+    Attributes
+    ----------
+    features
+        SOAP and bond order of each site, in blocks.
+    vae, latent
+        The autoencoder, and the latent coordinates of all rows.
+    umap, embedding
+        The map, and the place of every row in it.
+    motifs, labels
+        The clusters, and the motif of every row, the most tetrahedral first.
+    values
+        mass_density, tetrahedral (as A) and, if the trajectory has it, potential_energy.
+    chill
+        Classes of CHILL+.
+    table
+        By motif: see `motif_table`; and category.
+    populations, transitions
+        Of the motifs, by frame and between frames.
+    sites
+        The trajectory of the sites alone.
+    settings
+        Every option as it was used.
+    store
+        With all results.
+    """
+
+    features: xr.Dataset
+    vae: VAE
+    latent: xr.Dataset
+    umap: UMAP
+    embedding: xr.Dataset
+    motifs: Motifs
+    labels: xr.Dataset
+    values: dict[str, xr.Dataset]
+    chill: xr.Dataset
+    table: xr.Dataset
+    populations: xr.Dataset
+    transitions: xr.Dataset | None
+    sites: xr.Dataset
+    settings: Settings
+    store: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The options of the workflow."""
+
+    centers: Annotated[
+        str | None,
+        Option('Sites of water, a selection; "element O" by default. Others are left out.'),
+    ] = None
+    r_cut: Annotated[
+        float, Option("Cutoff radius of SOAP and of the widest averages.", "angstrom", above=0)
+    ] = 6.0
+    n_max: Annotated[int, Option("Radial functions of SOAP.", at_least=1)] = 8
+    l_max: Annotated[int, Option("Largest degree of SOAP.", at_least=0)] = 6
+    variance: Annotated[float, Option("Part of the variance of SOAP that is kept.", above=0)] = (
+        0.999
+    )
+    latent_size: Annotated[int, Option("Latent dimensions of the autoencoder.", at_least=1)] = 8
+    beta: Annotated[float, Option("Weight of its divergence.", above=0)] = 1e-3
+    epochs: Annotated[int, Option("Of its training, at most.", at_least=1)] = 50
+    ranks: Annotated[int, Option("Workers that train it together.", at_least=1)] = 1
+    sample_size: Annotated[int, Option("Rows of the map.", at_least=100)] = 30_000
+    neighbors: Annotated[int, Option("Neighbours in the map.", at_least=2)] = 30
+    min_cluster_size: Annotated[
+        float, Option("Smallest motif, as a part of the rows of the map.", above=0)
+    ] = 0.005
+    selection: Annotated[
+        str, Option("Most persistent clusters, or the finest.", choices=("eom", "leaf"))
+    ] = "eom"
+    min_probability: Annotated[
+        float, Option("Below this probability, an environment is of no motif.", above=0)
+    ] = 0.6
+    share: Annotated[
+        float,
+        Option(
+            "A motif is ice if this part of its members or more is cubic or hexagonal by CHILL+, "
+            "and liquid if this part is liquid; transient otherwise.",
+            above=0,
+        ),
+    ] = 0.5
+    baselines: Annotated[
+        bool, Option("Map other representations, too, to compare the autoencoder with.")
+    ] = True
+    export: Annotated[
+        str | None,
+        Option("Folder to write the surroundings of the motifs' medoids to, as extended XYZ."),
+    ] = None
+    seed: Annotated[int, Option("Of all that is random.", at_least=0, at_most=MAX_SEED)] = 0
+
+
+def _sections(found: MotifAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Section]:
+    # Matplotlib is imported when something is shown.
+    from icedask.workflows.motifs_report import sections
+
+    return sections(found, trj, draw=draw)
+
+
+@workflow(LABEL, Settings, PRESETS, _sections)
+def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
+    """Find the structural motifs of water and ice, and follow them through time; computes, saves.
+
+    Each site of water is described by SOAP and by Steinhardt's bond order, of its four nearest
+    neighbours, averaged over them, and averaged over all within the cutoff. A variational
+    autoencoder takes these to few dimensions (`VAE`), UMAP makes a map of a sample of them, the
+    clusters of HDBSCAN in it are the motifs, and networks put every environment into the map and
+    into a motif (`UMAP`, `Motifs`). Everything goes into the store; a run that was interrupted
+    continues, and one with the same options is not computed again.
+
+    {parameters}
+
+    Returns
+    -------
+    MotifAnalysis
+        In the store, the labels have the label "motifs", the map "motifs-map", the table
+        "motifs-table".
+
+    Raises
+    ------
+    InputError
+        If an option is out of bounds, or the trajectory has no such sites.
+    StoreError
+        If the store belongs to another trajectory, or cannot be written to.
+
+    References
+    ----------
+    Yue et al., Mapping diverse structures of liquid water and ice using variational autoencoders
+    """
+    sites = select(trj, settings.centers or "element O")
+    features, values, chill = _described(sites, store, settings)
+    vae = _trained(features, store, settings)
+    latent = save(vae.transform(features), store)
+    umap = fit_or_load(
+        UMAP(
+            n_neighbors=settings.neighbors,
+            sample_size=settings.sample_size,
+            seed=settings.seed,
+        ),
+        latent,
+        store,
+    )
+    found = _clustered(latent, umap, values["tetrahedral"], store, settings)
+    embedding, labels = save([umap.transform(latent), found.predict(latent)], store)
+    table = motif_table(
+        labels,
+        latent,
+        values,
+        chill,
+        n_motifs=found.n_motifs_,
+        categories=_CATEGORIES,
+        share=settings.share,
+    )
+    table = save(table, store, label=f"{LABEL}-table")
+    share = save(populations(labels), store)
+    between = None
+    if labels.sizes["frame"] > 1:
+        between = save(transitions(labels), store)
+    if settings.export is not None:
+        from icedask.workflows.motif_export import export
+
+        export(sites, table, settings.r_cut, settings.export)
+    save(umap.transform(latent), store, label=f"{LABEL}-map")
+    save(found.predict(latent), store, label=LABEL)
+    return MotifAnalysis(
+        features,
+        vae,
+        latent,
+        umap,
+        embedding,
+        found,
+        labels,
+        values,
+        chill,
+        table,
+        share,
+        between,
+        sites,
+        settings,
+        store,
+    )
+
+
+def _described(
+    sites: xr.Dataset, store: Path, settings: Settings
+) -> tuple[xr.Dataset, dict[str, xr.Dataset], xr.Dataset]:
+    """Return the features of all sites, what motifs are told by, and CHILL+'s classes."""
+    degrees = tuple(range(2, 13))
+    structure = unit_norm(
+        soap(sites, r_cut=settings.r_cut, n_max=settings.n_max, l_max=settings.l_max)
+    )
+    if not settings.variance < 1:
+        raise InputError(f"{LABEL}: variance: expected less than 1, found {settings.variance:g}")
+    pca = fit_or_load(PCA(settings.variance), structure, store)
+    lazy = combine(
+        soap=pca.transform(structure),
+        bonds=steinhardt(sites, degrees=degrees, n_neighbors=4),
+        averaged=steinhardt(sites, degrees=degrees, n_neighbors=4, averaged=True),
+        shell=steinhardt(sites, degrees=degrees, r_cut=settings.r_cut, averaged=True),
+    )
+    features, density, order, chill = save(
+        [lazy, mass_density(sites, mass=_MASS), tetrahedral(sites, measure="A"), chill_plus(sites)],
+        store,
+    )
+    values = {"mass_density": density, "tetrahedral": order}
+    if "potential_energy" in sites:
+        values["potential_energy"] = sites[["potential_energy"]]
+    return features, values, chill
+
+
+def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
+    """Return the autoencoder, from the store if it is there; a checkpoint stands beside."""
+    vae = VAE(
+        settings.latent_size,
+        beta=settings.beta,
+        epochs=settings.epochs,
+        block_weights=_WEIGHTS,
+        seed=settings.seed,
+    )
+    run_id = vae.fitted_record(features).run_id
+    if has_run(store, run_id):
+        return load_model(store, run_id)
+    checkpoint = store / CHECKPOINTS / f"{run_id}.npz"
+    fitted = vae.fit(features, n_ranks=settings.ranks, checkpoint=checkpoint)
+    save(fitted, store)
+    return fitted
+
+
+def _clustered(
+    latent: xr.Dataset, umap: UMAP, order: xr.Dataset, store: Path, settings: Settings
+) -> Motifs:
+    found = Motifs(
+        settings.min_cluster_size,
+        cluster_selection_method=settings.selection,
+        min_probability=settings.min_probability,
+        seed=settings.seed,
+    )
+    run_id = found.fitted_record(latent, umap, order).run_id
+    if has_run(store, run_id):
+        return load_model(store, run_id)
+    found.fit(latent, umap, order)
+    save(found, store)
+    return found
