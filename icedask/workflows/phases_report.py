@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from icedask import plot
 from icedask.features import lazy_blocks
 from icedask.phases.interfaces import spacing
 from icedask.phases.motion import slab_motion
-from icedask.plot.report import Section, package_versions, provenance
+from icedask.plot.report import Section
 from icedask.reduction import reduce_blocks
 from icedask.variables import FRAME
+from icedask.workflows.sections import drawn, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.phases import Classified, PhaseAnalysis
@@ -46,11 +46,11 @@ def sections(found: PhaseAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Secti
         parts.append(_truth(found, draw))
     if found.interfaces is not None:
         parts.append(_interfaces(found, found.interfaces, trj, draw))
-    return [*parts, _denoiser(found, draw), _provenance(found)]
-
-
-def _drawn(draw: bool, **figures: Callable[[], Figure]) -> dict[str, Figure]:
-    return {name.replace("_", " ").capitalize(): make() for name, make in figures.items() if draw}
+    return [
+        *parts,
+        _denoiser(found, draw),
+        settings_section(found.settings, found.store, _saved(found)),
+    ]
 
 
 def _results(found: PhaseAnalysis) -> list[Classified]:
@@ -74,20 +74,20 @@ def _phases(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     last = trj.sizes[FRAME] - 1
     # A slab from its side.
     view = "z" if found.interfaces is None or found.settings.axis != 2 else "x"
-    figures = _drawn(
+    figures = drawn(
         draw and len(share) > 1,
         fractions=lambda: plot.phase_fractions(found.populations, names=dict(enumerate(names))),
     )
     before = found.before
     if before is not None:
-        figures |= _drawn(
+        figures |= drawn(
             draw,
             before_and_after=lambda: plot.before_and_after(
                 trj, found.denoised, before.labels, found.after.labels, last, view=view
             ),
         )
     else:
-        figures |= _drawn(
+        figures |= drawn(
             draw,
             snapshot=lambda: plot.snapshot(found.denoised, found.after.labels, last, view=view),
         )
@@ -138,7 +138,7 @@ def _scores(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
         }
         for one in results
     }
-    figures = _drawn(
+    figures = drawn(
         draw,
         scores=lambda: plot.score_histogram(
             {"denoised": found.after.scores},
@@ -148,7 +148,7 @@ def _scores(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     )
     before = found.before
     if before is not None:
-        figures |= _drawn(
+        figures |= drawn(
             draw,
             scores_before_denoising=lambda: plot.score_histogram(
                 {"as simulated": before.scores}, threshold=before.threshold, by="nearest"
@@ -194,7 +194,7 @@ def _truth(found: PhaseAnalysis, draw: bool) -> Section:
         f"{share:.3%} of the labels are right, {title}" for title, share in right.items()
     )
     return Section(
-        "Truth", f"{text}.", _drawn(draw, confusion=lambda: plot.confusion(table)), {"Atoms": table}
+        "Truth", f"{text}.", drawn(draw, confusion=lambda: plot.confusion(table)), {"Atoms": table}
     )
 
 
@@ -229,7 +229,7 @@ def _interfaces(found: PhaseAnalysis, planes: xr.Dataset, trj: xr.Dataset, draw:
             },
             pd.Index(["slab"], name=""),
         )
-    figures = _drawn(
+    figures = drawn(
         draw and bool(known.sum() > 2),
         interfaces=lambda: plot.interface_motion(planes, trj, axis=axis),
     )
@@ -256,24 +256,14 @@ def _denoiser(found: PhaseAnalysis, draw: bool) -> Section:
         f"{parameters['seed']}; noise up to {sigma:.3g} angstrom along each axis. Weights "
         f"{denoiser.digest_}."
     )
-    figures = _drawn(draw, training=lambda: plot.learning_curve(denoiser.loss_))
+    figures = drawn(draw, training=lambda: plot.learning_curve(denoiser.loss_))
     return Section("Denoiser", text, figures)
 
 
-def _provenance(found: PhaseAnalysis) -> Section:
-    results = [found.denoised, found.populations]
+def _saved(found: PhaseAnalysis) -> list[xr.Dataset]:
+    saved = [found.denoised, found.populations]
     for one in _results(found):
-        results += [one.scores, one.histogram, one.labels]
+        saved += [one.scores, one.histogram, one.labels]
     if found.interfaces is not None:
-        results.append(found.interfaces)
-    runs = [ds.attrs["run_id"] for ds in results]
-    return Section(
-        "Settings and provenance",
-        parameters={**asdict(found.settings), "store": str(found.store)},
-        tables={
-            "What was computed, each after what it was computed from": provenance(
-                found.store, runs
-            ),
-            "Packages": package_versions(found.store, runs),
-        },
-    )
+        saved.append(found.interfaces)
+    return saved

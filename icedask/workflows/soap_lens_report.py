@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from icedask import plot
 from icedask.features import feature_variable
-from icedask.plot.report import Section, package_versions, provenance
+from icedask.plot.report import Section
 from icedask.variables import ATOM, COMPONENT, FRAME
+from icedask.workflows.sections import drawn, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.soap_lens import Analysis, StructureDynamics
@@ -37,12 +35,8 @@ def sections(found: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[S
     return [
         _comparison(found, draw),
         *(_of_one(found, one, trj, draw) for one in (found.soap, found.lens, found.joint)),
-        _provenance(found),
+        settings_section(found.settings, found.store, _results(found)),
     ]
-
-
-def _drawn(draw: bool, **figures: Callable[[], Figure]) -> dict[str, Figure]:
-    return {name.replace("_", " ").capitalize(): make() for name, make in figures.items() if draw}
 
 
 def _comparison(found: StructureDynamics, draw: bool) -> Section:
@@ -55,14 +49,14 @@ def _comparison(found: StructureDynamics, draw: bool) -> Section:
         + " and ".join(f"{n} components for {title}" for title, n in needed.items())
         + "."
     )
-    figures = _drawn(
+    figures = drawn(
         draw,
         cumulative_variance=lambda: plot.cumulative_variance(
             {one.title: one.variance for one in both if one.variance is not None},
             threshold=found.settings.variance,
         ),
     )
-    figures |= _drawn(
+    figures |= drawn(
         draw and all(_is_plane(one) for one in both),
         principal_components=lambda: plot.latent_maps(
             {one.title: (one.values, one.states) for one in both}
@@ -118,7 +112,7 @@ def _origins(origins: xr.Dataset) -> pd.DataFrame:
 def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
     n_states = len(one.table)
     last = _last_labelled(one.states)
-    figures = _drawn(
+    figures = drawn(
         draw,
         populations=lambda: plot.timelines(one.states.isel({FRAME: slice(0, last + 1)})),
         transition_matrix=lambda: plot.transition_matrix(one.transitions),
@@ -128,17 +122,17 @@ def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool
         series=lambda: plot.series_states(found.series, one.states),
     )
     flux = one.transitions["flux"].values
-    figures |= _drawn(
+    figures |= drawn(
         draw and bool(flux.sum() > np.trace(flux)),
         exchange=lambda: plot.chord(one.transitions, self_transitions=False),
         population_and_exchange=lambda: plot.chord(one.transitions),
     )
     if one.title == "SOAP & LENS":
-        figures |= _drawn(
+        figures |= drawn(
             draw,
             flow=lambda: plot.sankey(one.states, _spread_frames(one.states)),
         )
-        figures |= _drawn(
+        figures |= drawn(
             draw and _is_plane(one),
             path_of_one_atom=lambda: plot.particle_path(
                 trj, one.values, one.states, _liveliest(found.series)
@@ -194,18 +188,8 @@ def _liveliest(series: xr.Dataset) -> int:
     return int(series[ATOM].values[np.argmax(span)])
 
 
-def _provenance(found: StructureDynamics) -> Section:
+def _results(found: StructureDynamics) -> list[xr.Dataset]:
     results = [found.origins]
     for one in (found.soap, found.lens, found.joint):
         results += [one.states, one.transitions, one.residence, one.populations, one.markov]
-    runs = [ds.attrs["run_id"] for ds in results]
-    return Section(
-        "Settings and provenance",
-        parameters={**asdict(found.settings), "store": str(found.store)},
-        tables={
-            "What was computed, each after what it was computed from": provenance(
-                found.store, runs
-            ),
-            "Packages": package_versions(found.store, runs),
-        },
-    )
+    return results
