@@ -53,7 +53,11 @@ def _pbc(
 @click.option("--select", help='Atoms to keep, for example "element O".')
 @click.option("--frames", help="Frames to keep, start:stop:step.")
 @click.option("--units", help="Units of a LAMMPS dump: real, metal or lj.")
-@click.option("--timestep", type=float, help="Time step of a LAMMPS dump, in its unit of time.")
+@click.option(
+    "--timestep",
+    type=float,
+    help="Time step of a LAMMPS dump: femtoseconds in units real, picoseconds in metal, tau in lj.",
+)
 @click.option("--frame-interval", type=float, help="Picoseconds between frames, other formats.")
 @click.option("--elements", callback=_elements, help="O for all atoms, or 1=O,2=H by type or name.")
 @click.option(
