@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
@@ -25,7 +26,7 @@ _ABOVE = "0.45"
 
 @in_style
 def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
-    """Draw the tree of states and the cut that makes macro states of them.
+    """Draw the tree of states and the cut, if any, that makes macro states of them.
 
     Branches below the cut, and the leaves, have the colour of their macro state. States that
     cannot be compared, as none was seen to follow them, stand on the right without a branch.
@@ -91,6 +92,22 @@ def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
         clip_on=False,
         zorder=3,
     )
+    if cutoff > 0:
+        _draw_cut(axes, cutoff)
+    flags = names_of(merged["state"])
+    leaf_names = [flags.get(int(one), str(one)) for one in order]
+    turned = max(len(one) for one in leaf_names) > 3
+    axes.set_xticks(np.arange(len(order)), leaf_names, rotation=90 if turned else 0)
+    axes.tick_params(axis="x", length=0, pad=6)
+    axes.set_xlim(-0.6, len(order) - 0.4)
+    axes.set_ylim(0, 1.1 * (max(cutoff, linkage[:, 2].max(initial=0)) or 1.0))
+    axes.set_xlabel("state")
+    axes.set_ylabel("correlation distance")
+    legend_beside(figure, np.unique(macro), called)
+    return figure
+
+
+def _draw_cut(axes: Axes, cutoff: float) -> None:
     axes.axhline(cutoff, color="black", ls="--", lw=0.8)
     axes.annotate(
         f"cut {cutoff:g}",
@@ -102,14 +119,3 @@ def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
         va="bottom",
         fontsize=7,
     )
-    flags = names_of(merged["state"])
-    leaf_names = [flags.get(int(one), str(one)) for one in order]
-    turned = max(len(one) for one in leaf_names) > 3
-    axes.set_xticks(np.arange(len(order)), leaf_names, rotation=90 if turned else 0)
-    axes.tick_params(axis="x", length=0, pad=6)
-    axes.set_xlim(-0.6, len(order) - 0.4)
-    axes.set_ylim(0, 1.1 * max(cutoff, linkage[:, 2].max(initial=0)))
-    axes.set_xlabel("state")
-    axes.set_ylabel("correlation distance")
-    legend_beside(figure, np.unique(macro), called)
-    return figure

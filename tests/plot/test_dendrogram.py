@@ -72,6 +72,13 @@ def test_one_state_none_merged_and_many_can_be_drawn(states) -> None:
     check_readable(figure)
 
 
+def test_without_a_cut_none_is_drawn() -> None:
+    figure = dendrogram(merged([0, 1, 2], [0, 1, 2], [0.2, 1.5], cutoff=0.0))
+    assert not any(word.startswith("cut") for word in words(figure))
+    assert len(figure.axes[0].lines) == 2
+    check_readable(dendrogram(merged([0], [0], [], cutoff=0.0)))
+
+
 def test_what_is_no_tree_is_refused() -> None:
     states = merged([0, 0], [0, 1], [0.5])
     with pytest.raises(InputError, match="without linkage"):
