@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -112,7 +112,7 @@ class PhaseClassifier(BaseEstimator):
         self.n_components = n_components
         self.seed = seed
 
-    def fit(self, phases: Phases, denoiser: Denoiser | None = None) -> Self:
+    def fit(self, phases: Phases, denoiser: Denoiser | None = None, *, steps: int = STEPS) -> Self:
         """Take the references, and find the boundaries; computes, in seconds.
 
         Parameters
@@ -122,6 +122,8 @@ class PhaseClassifier(BaseEstimator):
         denoiser : Denoiser, optional
             Fitted; what it denoises is what will be classified. Without one, positions as they
             are.
+        steps : int
+            Of denoising, as `Denoiser.denoise` has it. Default 8.
 
         Raises
         ------
@@ -129,16 +131,17 @@ class PhaseClassifier(BaseEstimator):
             If a parameter is out of bounds, or the denoiser is of another element.
         """
         self._check(phases, denoiser)
+        steps = whole_number(steps, "PhaseClassifier: steps", at_least=1)
         rng = np.random.default_rng(self.seed)
         score = None if denoiser is None else denoiser.score()
         crystals = list(phases.structures.values())
         references = [self._features(one) for one in crystals]
         large = [large_cell(one, _HEIGHT) for one in crystals]
         hot = [
-            [sampled(hot_crystal(one, *noise, rng), score, STEPS, CLIP) for noise in _NOISE]
+            [sampled(hot_crystal(one, *noise, rng), score, steps, CLIP) for noise in _NOISE]
             for one in large
         ]
-        melts = [sampled(melt(one, rng), score, STEPS, CLIP) for one in large]
+        melts = [sampled(melt(one, rng), score, steps, CLIP) for one in large]
         features = [np.concatenate([self._features(one.atoms) for one in some]) for some in hot]
         self._space = (
             whitened_space(references, features)
@@ -147,7 +150,9 @@ class PhaseClassifier(BaseEstimator):
         )
         self._references = references
         self.phases_, self.classes_ = phases, (*phases.names, *RESERVED)
-        self._denoised = None if denoiser is None else denoiser.digest_
+        self._denoised = None
+        if denoiser is not None:
+            self._denoised = {"weights": denoiser.digest_, "steps": steps, "clip": CLIP}
         solid = np.concatenate([self._space.compare(one)[0] for one in features])
         liquid = np.concatenate(
             [self._space.compare(self._features(one.atoms))[0] for one in melts]
@@ -384,16 +389,14 @@ class PhaseClassifier(BaseEstimator):
     def _input(self, x: xr.Dataset) -> tuple[xr.Dataset, Record]:
         """Return the atoms to compare, and their record."""
         check_trajectory(x, "PhaseClassifier")
-        weights = None
-        if x.attrs.get("function") == "denoise":
-            weights = record_of(x).parameters["weights"]
-        if weights != self._denoised:
+        denoised = record_of(x).parameters if x.attrs.get("function") == "denoise" else None
+        if denoised != self._denoised:
             raise InputError(
-                f"PhaseClassifier: expected positions denoised by {self._denoised or 'none'}, as "
-                f"in the fit, found them denoised by {weights or 'none'}; fit and classify with "
-                "the same Denoiser, or with none"
+                f"PhaseClassifier: expected positions denoised by {_in_words(self._denoised)}, as "
+                f"in the fit, found them denoised by {_in_words(denoised)}; fit and classify with "
+                "the same Denoiser and steps, or with none"
             )
-        if weights is not None:
+        if denoised is not None:
             if not is_unchanged(x):
                 raise InputError(
                     "PhaseClassifier: expected what denoise returned, found it changed since, or "
@@ -411,6 +414,12 @@ class PhaseClassifier(BaseEstimator):
             positions=fingerprint(x)[1],
         )
         return here, record
+
+
+def _in_words(denoised: Mapping[str, Any] | None) -> str:
+    if denoised is None:
+        return "none"
+    return "{weights} in {steps} steps of at most {clip:g} angstrom".format(**denoised)
 
 
 def _compare_block(

@@ -241,8 +241,9 @@ def _check_truth(truth: str | None, names: Sequence[str]) -> None:
         raise InputError(f"{LABEL}: truth: expected one of {', '.join(known)}, found {truth!r}")
 
 
-# What was fitted in this process: one analysis after another has the same references.
+# What was fitted last in this process: one analysis after another has the same references.
 _FITTED: dict[str, PhaseClassifier] = {}
+_MOST_FITTED = 4
 
 
 def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -> PhaseClassifier:
@@ -254,10 +255,15 @@ def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -
         sigma=settings.sigma,
         seed=settings.seed,
     )
-    weights = None if denoiser is None else denoiser.digest_
-    key = canonical([classifier.get_params(), references.digest, weights])
-    if key not in _FITTED:
-        _FITTED[key] = classifier.fit(references, denoiser)
+    denoised = None if denoiser is None else [denoiser.digest_, settings.steps]
+    key = canonical([classifier.get_params(), references.digest, denoised])
+    known = _FITTED.pop(key, None)
+    # Those used last are last.
+    _FITTED[key] = (
+        classifier.fit(references, denoiser, steps=settings.steps) if known is None else known
+    )
+    for oldest in list(_FITTED)[:-_MOST_FITTED]:
+        del _FITTED[oldest]
     return _FITTED[key]
 
 

@@ -298,6 +298,12 @@ def test_only_what_the_fit_saw(
         InputError, match=r"denoised by .*; fit and classify with the same Denoiser"
     ):
         classifier.predict(other.denoise(trj))
+    for options, message in (
+        ({"steps": 4}, r"in 8 steps of at most 0\.4 angstrom, as in the fit, found .* in 4 steps"),
+        ({"clip": 0.5}, r"found them denoised by .* in 8 steps of at most 0\.5 angstrom; fit and"),
+    ):
+        with pytest.raises(InputError, match=message):
+            classifier.predict(shipped.denoise(trj, **options))
     for changed in (
         cold.isel(frame=[0]),
         cold.isel(atom=slice(5, None)),

@@ -12,7 +12,9 @@ import pytest
 import icedask as ice
 from icedask.__main__ import main
 from icedask.errors import InputError
+from icedask.io.provenance import record_of
 from icedask.phases.synthetic import melt
+from icedask.workflows.phases import _FITTED, _MOST_FITTED, Settings, _fitted
 
 N_FRAMES = 3
 CLASSES = ("Ih", "Ic", "II", "III", "VI", "VII", "sI", "liquid", "unknown")
@@ -112,7 +114,23 @@ def test_metals_are_scaled_to_the_trajectory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected atoms of Cu"):
         ice.workflows.phases(trj, tmp_path / "al.zarr", preset="metals")
     found = ice.workflows.phases(
-        trj, tmp_path / "al.zarr", preset="metals", element="Al", baseline=False
+        trj, tmp_path / "al.zarr", preset="metals", element="Al", baseline=False, steps=6
     )
     assert found.before is None
+    # The boundaries are those of as many steps.
+    assert record_of(found.after.scores).parameters["denoiser"]["steps"] == 6
     assert (found.after.labels["label"] == 0).all()
+
+
+def test_the_fits_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice.PhaseClassifier, "fit", lambda self, *_, **__: self)
+    references = ice.Phases.metals()
+    try:
+        first = _fitted(Settings(seed=0), references, None)
+        for seed in range(1, 3 * _MOST_FITTED):
+            assert _fitted(Settings(seed=0), references, None) is first
+            _fitted(Settings(seed=seed), references, None)
+        assert len(_FITTED) == _MOST_FITTED
+    finally:
+        # They are not fitted.
+        _FITTED.clear()
