@@ -6,7 +6,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 import dask
@@ -20,11 +21,28 @@ from icedask.reports import stage
 _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
 
+_here: ContextVar[bool] = ContextVar("icedask_here", default=False)
+
+
+@contextmanager
+def computed_here() -> Iterator[None]:
+    """Compute in this thread, whatever client there is.
+
+    For tasks that hold their worker until others have done the same: what they left to the
+    cluster would wait for workers that wait for them.
+    """
+    token = _here.set(True)
+    try:
+        with dask.config.set(scheduler="sync"):
+            yield
+    finally:
+        _here.reset(token)
+
 
 def active_client() -> Any | None:
     """Return the active Dask client, if there is one."""
     # distributed is slow to import; a client can only exist where somebody imported it.
-    if "distributed" not in sys.modules:
+    if "distributed" not in sys.modules or _here.get():
         return None
     import distributed
 
