@@ -4,7 +4,9 @@ from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
 from icedask.plot.latent import latent_map, latent_maps
 from icedask.plot.loss import learning_curve
+from icedask.plot.maps import density_stages, value_maps
 from icedask.plot.matrix import confusion, transition_matrix
+from icedask.plot.motif_map import motif_map
 from icedask.plot.motion import interface_motion
 from icedask.plot.path import particle_path
 from icedask.plot.sankey import sankey
@@ -20,10 +22,12 @@ __all__ = [
     "confusion",
     "cumulative_variance",
     "dendrogram",
+    "density_stages",
     "interface_motion",
     "latent_map",
     "latent_maps",
     "learning_curve",
+    "motif_map",
     "particle_path",
     "phase_fractions",
     "sankey",
@@ -32,4 +36,5 @@ __all__ = [
     "snapshot",
     "timelines",
     "transition_matrix",
+    "value_maps",
 ]

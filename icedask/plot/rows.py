@@ -13,7 +13,7 @@ import xarray as xr
 
 from icedask.errors import InputError
 from icedask.features import feature_variable, lazy_blocks
-from icedask.learn.sampling import stratified_sample
+from icedask.learn.sampling import Sample, stratified_sample
 from icedask.reduction import reduce_blocks
 from icedask.variables import ATOM, FRAME
 
@@ -77,25 +77,44 @@ def sample_rows(
     caller: str,
 ) -> Rows:
     """Return the two components of a sample of rows, and their states."""
-    array = feature_variable(latent)
     label = label_variable(labels, caller)
     check_same(caller, latent, labels, FRAME, ATOM)
+    sample = sample_points(latent, components, size, seed, caller)
+    states = values_at(sample, lazy_blocks(label), size, seed)
+    return Rows(sample.rows, sample.frame, states.astype(np.int64))
+
+
+def sample_points(
+    latent: xr.Dataset, components: tuple[int, int], size: int, seed: int, caller: str
+) -> Sample:
+    """Return the two components of a sample of rows.
+
+    Raises
+    ------
+    InputError
+        If there are no such components, or every row has a NaN.
+    """
+    array = feature_variable(latent)
     width = array.shape[2] if array.ndim == 3 else 1
     if not all(0 <= one < width for one in components):
         raise InputError(
             f"{caller}: expected components from 0 to {width - 1}, found {tuple(components)}"
         )
-    features = lazy_blocks(array[:, :, list(components)])
-    n_atoms = features.shape[1]
-    sample = stratified_sample(features, size, seed)
+    sample = stratified_sample(lazy_blocks(array[:, :, list(components)]), size, seed)
     if not len(sample.rows):
         raise InputError(f"{caller}: every row of the latent space has a NaN; nothing to draw")
-    drawn = stratified_sample(lazy_blocks(label)[:, :, None], size, seed)
-    # Both draws are of the same rows, but those with NaN are missing in the first.
-    place = np.searchsorted(
-        drawn.frame * n_atoms + drawn.atom, sample.frame * n_atoms + sample.atom
-    )
-    return Rows(sample.rows, sample.frame, drawn.rows[place, 0].astype(np.int64))
+    return sample
+
+
+def values_at(sample: Sample, values: da.Array, size: int, seed: int) -> npt.NDArray[np.float64]:
+    """Return values (frame, atom) at the rows of a sample of that size and seed; NaN stays NaN."""
+    drawn = stratified_sample(values[:, :, None], size, seed)
+    n_atoms = values.shape[1]
+    # Both draws are of the same rows, but in each those with NaN are missing.
+    here, there = sample.frame * n_atoms + sample.atom, drawn.frame * n_atoms + drawn.atom
+    found = np.full(len(here), np.nan)
+    found[np.isin(here, there)] = drawn.rows[np.isin(there, here), 0]
+    return found
 
 
 def by_block(function: Callable[..., Any], *arrays: da.Array) -> list[Any]:

@@ -47,6 +47,7 @@ _LOOK: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+_PRINTED = {"angstrom": "Å", "picosecond": "ps", "g/cm^3": "g/cm³"}
 # Of the legend's font size: from the x axis to a legend under its label.
 _BELOW = 4.5
 _P = ParamSpec("_P")
@@ -183,6 +184,12 @@ def frame_times(ds: xr.Dataset) -> Times:
     last = np.abs(time).max()
     factor, unit = (1.0, "ps") if last < 1e3 else (1e-3, "ns") if last < 1e6 else (1e-6, "µs")
     return Times(time * factor, f"time ({unit})", unit)
+
+
+def units_text(array: xr.DataArray) -> str:
+    """Return the units of an array as they are printed; nothing for pure numbers."""
+    units = str(array.attrs.get("units", ""))
+    return "" if units == "1" else _PRINTED.get(units, units)
 
 
 def percent_text(value: float) -> str:
