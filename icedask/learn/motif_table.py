@@ -165,6 +165,41 @@ def motif_table(
     return stamped(xr.Dataset(found, coords), record)
 
 
+def category_table(table: xr.Dataset) -> xr.Dataset:
+    """Summarise motifs by category: the ranges of their means.
+
+    Parameters
+    ----------
+    table : xarray.Dataset
+        What `motif_table` returned.
+
+    Returns
+    -------
+    xarray.Dataset
+        By category: n_motifs; population; and of each mean of the table its smallest and largest,
+        with _min and _max, NaN where there is no motif.
+    """
+    names = table["category"].attrs["flag_meanings"].split()
+    means = [name for name in map(str, table.data_vars) if f"{name}_std" in table]
+    rows: dict[str, list[float]] = {}
+    for number in range(len(names)):
+        mine = table.isel({MOTIF: np.flatnonzero(table["category"].values == number)})
+        found = {"n_motifs": mine.sizes[MOTIF], "population": float(mine["population"].sum())}
+        for name in means:
+            values = mine[name].values
+            found[f"{name}_min"] = values.min() if len(values) else np.nan
+            found[f"{name}_max"] = values.max() if len(values) else np.nan
+        for name, value in found.items():
+            rows.setdefault(name, []).append(value)
+    attrs = {f"{name}_{end}": table[name].attrs for name in means for end in ("min", "max")}
+    variables = {
+        name: ("category", np.array(values), attrs.get(name, {"units": "1"}))
+        for name, values in rows.items()
+    }
+    record = record_of(table).child("results", "motif_categories", 1, {})
+    return stamped(xr.Dataset(variables, {"category": names}), record)
+
+
 def _category(
     composition: FloatArray, names: list[str], categories: Mapping[str, Sequence[str]], share: float
 ) -> tuple[str, npt.NDArray[np.int32], dict[str, Any]]:

@@ -11,12 +11,14 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
-from icedask.features import feature_variable, input_record, lazy_blocks, whole_number
+from icedask.features import feature_blocks, input_record, whole_number
 from icedask.io.provenance import Record, stamped
 from icedask.learn.base import Estimator
+from icedask.learn.density_tree import DensityTree
 from icedask.learn.iterations import check_options
 from icedask.learn.labels import labelled
 from icedask.learn.layers import apply_rows, weight_arrays, weights_of
+from icedask.learn.sampling import rows_at
 from icedask.learn.umap import UMAP, split_rows
 from icedask.reports import stage
 from icedask.variables import FEATURE
@@ -39,6 +41,8 @@ class Motifs(Estimator):
         Neighbours that define the density; those of the smallest cluster by default.
     cluster_selection_method : {"eom", "leaf"}
         Most persistent clusters, or the finest.
+    assign_noise : bool
+        Give noise to the cluster of largest soft membership.
     min_probability : float
         Below this probability of the likeliest motif, the label is -1.
     layers : sequence of int
@@ -96,6 +100,7 @@ class Motifs(Estimator):
         *,
         min_samples: int | None = None,
         cluster_selection_method: str = "eom",
+        assign_noise: bool = False,
         min_probability: float = 0.6,
         layers: Sequence[int] = (128, 128),
         holdout: float = 0.2,
@@ -104,6 +109,7 @@ class Motifs(Estimator):
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
         self.cluster_selection_method = cluster_selection_method
+        self.assign_noise = assign_noise
         self.min_probability = min_probability
         self.layers = layers
         self.holdout = holdout
@@ -171,7 +177,13 @@ class Motifs(Estimator):
                 "on this one, or pass the other"
             )
         size = self._check_parameters(len(umap.sample_))
-        found = clusters(umap.embedding_, size, self.min_samples, self.cluster_selection_method)
+        found = clusters(
+            umap.embedding_,
+            size,
+            self.min_samples,
+            self.cluster_selection_method,
+            assign_noise=self.assign_noise,
+        )
         self.labels_ = found if by is None else _ordered(found, self._values(by, umap))
         self.n_motifs_ = int(self.labels_.max()) + 1
         if self.n_motifs_ == 0:
@@ -186,11 +198,12 @@ class Motifs(Estimator):
 
     def _values(self, by: xr.Dataset, umap: UMAP) -> FloatArray:
         """Return the values of the rows of the sample."""
-        data = lazy_blocks(feature_variable(by))
-        if data.ndim != 2:
-            raise InputError(f"Motifs: by: expected a variable (frame, atom), found {data.ndim}-d")
-        found = data.vindex[umap.sample_frame_, umap.sample_atom_].compute()
-        return np.asarray(found, float)
+        data = feature_blocks(by)
+        if data.shape[2] != 1:
+            raise InputError(
+                f"Motifs: by: expected a variable (frame, atom), found {data.shape[2]} features"
+            )
+        return rows_at(data, np.stack([umap.sample_frame_, umap.sample_atom_], axis=1))[:, 0]
 
     def _distil(
         self, rows: FloatArray
@@ -254,20 +267,32 @@ class Motifs(Estimator):
 
 
 def clusters(
-    places: npt.NDArray[np.float32], size: int, min_samples: int | None, method: str
+    places: npt.NDArray[np.float32],
+    size: int,
+    min_samples: int | None,
+    method: str,
+    *,
+    assign_noise: bool = False,
 ) -> npt.NDArray[np.int32]:
     """Return the clusters of HDBSCAN among places in a map; -1 is noise."""
     import hdbscan
 
+    points = places.astype(float)
     with stage("HDBSCAN fit", 1) as advance:
         found = hdbscan.HDBSCAN(
             min_cluster_size=size,
             min_samples=min_samples,
             cluster_selection_method=method,
             core_dist_n_jobs=1,
-        ).fit(places.astype(float))
+        ).fit(points)
         advance(1)
-    return found.labels_.astype(np.int32)
+    labels = found.labels_.astype(np.int32)
+    if assign_noise and labels.max() >= 0:
+        told, _ = DensityTree.of(found, points, min_samples or size).predict(
+            points, assign_noise=True
+        )
+        labels = np.where(labels < 0, told, labels)
+    return labels
 
 
 def _ordered(labels: npt.NDArray[np.int32], values: FloatArray) -> npt.NDArray[np.int32]:

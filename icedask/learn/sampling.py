@@ -69,8 +69,27 @@ def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
         Of the choice.
     """
     chosen = draw(features.shape[0], features.shape[1], size, seed)
+    rows = rows_at(features, chosen)
+    finite = np.isfinite(rows).all(axis=1)
+    return Sample(rows[finite], chosen[finite, 0], chosen[finite, 1])
+
+
+def rows_at(features: da.Array, chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Compute some rows.
+
+    Parameters
+    ----------
+    features
+        (frame, atom, feature), one block along feature.
+    chosen
+        (n, 2): frame and atom of each row.
+
+    Returns
+    -------
+    (n, n_features) array
+    """
     if not len(chosen):
-        return Sample(np.empty((0, features.shape[2])), chosen[:, 0], chosen[:, 1])
+        return np.empty((0, features.shape[2]))
     frame_edges = np.concatenate([[0], np.cumsum(features.chunks[0])])
     atom_edges = np.concatenate([[0], np.cumsum(features.chunks[1])])
     block = np.stack(
@@ -90,8 +109,7 @@ def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
     parts = run_tasks(_waves(features, blocks, [within[p] for p in places]), len(blocks), "sample")
     for place, part in zip(places, parts, strict=True):
         rows[place] = part
-    finite = np.isfinite(rows).all(axis=1)
-    return Sample(rows[finite], chosen[finite, 0], chosen[finite, 1])
+    return rows
 
 
 def _waves(

@@ -22,7 +22,8 @@ from icedask.io.catalog import has_run
 from icedask.io.store import save
 from icedask.learn.base import fit_or_load, load_model
 from icedask.learn.iterations import MAX_SEED
-from icedask.learn.motif_table import motif_table
+from icedask.learn.map_scores import MapSettings, map_scores
+from icedask.learn.motif_table import category_table, motif_table
 from icedask.learn.motifs import Motifs
 from icedask.learn.pca import PCA
 from icedask.learn.umap import UMAP
@@ -41,12 +42,15 @@ _MASS = 18.015
 # has the least noise and tells phases apart; that of four neighbours has the most.
 _WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
 _CATEGORIES = {"ice": ("cubic_ice", "hexagonal_ice"), "liquid": ("liquid",)}
+# Of CHILL+: what maps are to keep apart.
+_KNOWN = ("cubic_ice", "hexagonal_ice", "liquid")
 CHECKPOINTS = ".checkpoints"
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Seconds to minutes: to look at a trajectory first.
     "quick": {"epochs": 15, "sample_size": 8_000, "baselines": False},
-    "fine": {"selection": "leaf", "sample_size": 50_000},
+    # Parts of the liquid, too, as published: the finest clusters, and no noise between them.
+    "fine": {"selection": "leaf", "assign_noise": True, "min_cluster_size": 0.01},
 }
 
 
@@ -68,7 +72,11 @@ class MotifAnalysis(NamedTuple):
     chill
         Classes of CHILL+.
     table
-        By motif: see `motif_table`; and category.
+        By motif: see `motif_table`.
+    categories
+        Their ranges by category: see `category_table`.
+    scores
+        Of maps of this and other representations: see `score_maps`; None if not asked for.
     populations, transitions
         Of the motifs, by frame and between frames.
     sites
@@ -89,6 +97,8 @@ class MotifAnalysis(NamedTuple):
     values: dict[str, xr.Dataset]
     chill: xr.Dataset
     table: xr.Dataset
+    categories: xr.Dataset
+    scores: xr.Dataset | None
     populations: xr.Dataset
     transitions: xr.Dataset | None
     sites: xr.Dataset
@@ -124,6 +134,9 @@ class Settings:
     selection: Annotated[
         str, Option("Most persistent clusters, or the finest.", choices=("eom", "leaf"))
     ] = "eom"
+    assign_noise: Annotated[
+        bool, Option("Give what is in no cluster to the cluster that it is nearest to.")
+    ] = False
     min_probability: Annotated[
         float, Option("Below this probability, an environment is of no motif.", above=0)
     ] = 0.6
@@ -169,7 +182,8 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     -------
     MotifAnalysis
         In the store, the labels have the label "motifs", the map "motifs-map", the table
-        "motifs-table".
+        "motifs-table", that of the categories "motifs-categories", the scores of the maps
+        "motifs-scores".
 
     Raises
     ------
@@ -207,6 +221,8 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
         share=settings.share,
     )
     table = save(table, store, label=f"{LABEL}-table")
+    categories = save(category_table(table), store, label=f"{LABEL}-categories")
+    scores = _compared(features, vae, latent, chill, store, settings)
     share = save(populations(labels), store)
     between = None
     if labels.sizes["frame"] > 1:
@@ -228,6 +244,8 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
         values,
         chill,
         table,
+        categories,
+        scores,
         share,
         between,
         sites,
@@ -287,6 +305,7 @@ def _clustered(
     found = Motifs(
         settings.min_cluster_size,
         cluster_selection_method=settings.selection,
+        assign_noise=settings.assign_noise,
         min_probability=settings.min_probability,
         seed=settings.seed,
     )
@@ -296,3 +315,21 @@ def _clustered(
     found.fit(latent, umap, order)
     save(found, store)
     return found
+
+
+def _compared(
+    features: xr.Dataset,
+    vae: VAE,
+    latent: xr.Dataset,
+    chill: xr.Dataset,
+    store: Path,
+    settings: Settings,
+) -> xr.Dataset | None:
+    """Return the scores of maps of the latent coordinates and of what is simpler."""
+    if not settings.baselines:
+        return None
+    how = MapSettings(
+        settings.neighbors, 0.0, settings.min_cluster_size, settings.selection, settings.seed
+    )
+    found = map_scores(features, vae, latent, chill, _KNOWN, how, block="shell")
+    return save(found, store, label=f"{LABEL}-scores")
