@@ -40,7 +40,7 @@ LABEL = "motifs"
 _MASS = 18.015
 # Variances of the blocks of features for the autoencoder. The order within the cutoff, averaged,
 # has the least noise and tells phases apart; that of four neighbours has the most.
-_WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
+WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
 _CATEGORIES = {"ice": ("cubic_ice", "hexagonal_ice"), "liquid": ("liquid",)}
 # Of CHILL+: what maps are to keep apart.
 _KNOWN = ("cubic_ice", "hexagonal_ice", "liquid")
@@ -254,23 +254,33 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     )
 
 
+def described(
+    sites: xr.Dataset, r_cut: float = 6.0, n_max: int = 8, l_max: int = 6
+) -> dict[str, xr.Dataset]:
+    """Return the descriptors of sites by the names of their blocks; lazy.
+
+    Unit SOAP vectors, and bond order of four neighbours, averaged over them, and averaged over
+    all within the cutoff.
+    """
+    degrees = tuple(range(2, 13))
+    return {
+        "soap": unit_norm(soap(sites, r_cut=r_cut, n_max=n_max, l_max=l_max)),
+        "bonds": steinhardt(sites, degrees=degrees, n_neighbors=4),
+        "averaged": steinhardt(sites, degrees=degrees, n_neighbors=4, averaged=True),
+        "shell": steinhardt(sites, degrees=degrees, r_cut=r_cut, averaged=True),
+    }
+
+
 def _described(
     sites: xr.Dataset, store: Path, settings: Settings
 ) -> tuple[xr.Dataset, dict[str, xr.Dataset], xr.Dataset]:
     """Return the features of all sites, what motifs are told by, and CHILL+'s classes."""
-    degrees = tuple(range(2, 13))
-    structure = unit_norm(
-        soap(sites, r_cut=settings.r_cut, n_max=settings.n_max, l_max=settings.l_max)
-    )
     if not settings.variance < 1:
         raise InputError(f"{LABEL}: variance: expected less than 1, found {settings.variance:g}")
+    blocks = described(sites, settings.r_cut, settings.n_max, settings.l_max)
+    structure = blocks.pop("soap")
     pca = fit_or_load(PCA(settings.variance), structure, store)
-    lazy = combine(
-        soap=pca.transform(structure),
-        bonds=steinhardt(sites, degrees=degrees, n_neighbors=4),
-        averaged=steinhardt(sites, degrees=degrees, n_neighbors=4, averaged=True),
-        shell=steinhardt(sites, degrees=degrees, r_cut=settings.r_cut, averaged=True),
-    )
+    lazy = combine(soap=pca.transform(structure), **blocks)
     features, density, order, chill = save(
         [lazy, mass_density(sites, mass=_MASS), tetrahedral(sites, measure="A"), chill_plus(sites)],
         store,
@@ -287,7 +297,7 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
         settings.latent_size,
         beta=settings.beta,
         epochs=settings.epochs,
-        block_weights=_WEIGHTS,
+        block_weights=WEIGHTS,
         seed=settings.seed,
     )
     run_id = vae.fitted_record(features).run_id
