@@ -44,3 +44,11 @@ def test_phases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = execute("phases", tmp_path)
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 8
+
+
+def test_motifs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.delenv("ICEDASK_CASE_STUDIES", raising=False)
+    done = execute("motifs", tmp_path)
+    outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 8

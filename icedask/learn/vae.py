@@ -27,6 +27,7 @@ from icedask.learn.iterations import check_options, warn_if_computed_anew
 from icedask.learn.layers import apply_rows, weight_arrays, weights_of
 from icedask.learn.moments import Moments
 from icedask.learn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
+from icedask.learn.telling import told
 from icedask.variables import ATOM, BLOCK, COMPONENT, FEATURE, FRAME, VARIABLES
 
 FloatArray = npt.NDArray[np.float64]
@@ -240,9 +241,10 @@ class VAE(Estimator):
             record.run_id,
         )
         blocks = Blocks(features, self.center_, self.scale_)
-        trained = run_ranks(
-            train, n_ranks, blocks, split, plan, None if path is None else str(path)
-        )
+        with told("VAE fit", self.epochs, n_ranks) as tell:
+            trained = run_ranks(
+                train, n_ranks, blocks, split, plan, None if path is None else str(path), tell
+            )
         if path is not None:
             path.unlink(missing_ok=True)
         self.weights_, self.curves_ = trained.weights, trained.curves

@@ -19,9 +19,9 @@ from icedask.errors import ComputeError, InputError
 from icedask.io.provenance import canonical
 from icedask.learn.group import Group
 from icedask.learn.row_stream import Batch, Blocks, Split, batches, deal, held_rows, n_lanes
+from icedask.learn.telling import Tell
 from icedask.learn.training import arrays_of, reproducible
 from icedask.learn.vae_network import Autoencoder
-from icedask.reports import stage
 
 # Rows held out that are looked at after each epoch.
 _MOST_HELD = 2**15
@@ -120,7 +120,12 @@ class _State:
 
 
 def train(
-    group: Group, blocks: Blocks, split: Split, plan: Plan, checkpoint: str | None
+    group: Group,
+    blocks: Blocks,
+    split: Split,
+    plan: Plan,
+    checkpoint: str | None,
+    tell: Tell,
 ) -> Trained:
     """Train one network on the ranks of a group.
 
@@ -134,6 +139,8 @@ def train(
         How.
     checkpoint
         File that the state is written to after each epoch, and continued from if it is there.
+    tell
+        Called with the number of epochs that are done.
 
     Raises
     ------
@@ -155,20 +162,18 @@ def train(
         lanes = n_lanes(group.size, len(split.train))
         held = torch.from_numpy(held_rows(read, split, blocks.n_features, _MOST_HELD))
         held = held.to(group.device)
-        with stage("VAE fit", plan.epochs) as advance:
-            advance(state.epoch)
-            while state.epoch < plan.epochs and not _is_done(state, plan):
-                dealt = deal(split, lanes, plan.batch_size, plan.epoch_rows, plan.seed, state.epoch)
-                mine = range(group.rank, lanes, group.size)
-                seed = [plan.seed, state.epoch]
-                stream = batches(read, dealt, mine, plan.latent_size, seed)
-                _epoch(group, state, plan, stream, dealt.steps)
-                _look(state, plan, held)
-                state.epoch += 1
-                advance(1)
-                if path is not None and group.rank == 0:
+        while state.epoch < plan.epochs and not _is_done(state, plan):
+            dealt = deal(split, lanes, plan.batch_size, plan.epoch_rows, plan.seed, state.epoch)
+            mine = range(group.rank, lanes, group.size)
+            seed = [plan.seed, state.epoch]
+            stream = batches(read, dealt, mine, plan.latent_size, seed)
+            _epoch(group, state, plan, stream, dealt.steps)
+            _look(state, plan, held)
+            state.epoch += 1
+            if group.rank == 0:
+                tell(state.epoch)
+                if path is not None:
                     _write(path, plan, state)
-            advance(plan.epochs - state.epoch)
     curves = {name: np.array(one) for name, one in state.curves.items()}
     return Trained(state.best_weights, curves, np.array(state.step_loss, np.float32), state.best)
 

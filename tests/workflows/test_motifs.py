@@ -1,0 +1,119 @@
+"""Structural motifs: from a store with freezing water to tables, figures and files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+import pytest
+import xarray as xr
+
+import icedask as ice
+from icedask.__main__ import main
+from icedask.errors import InputError
+
+OPTIONS: dict[str, Any] = {
+    "epochs": 6,
+    "sample_size": 3000,
+    "min_cluster_size": 0.02,
+    "baselines": False,
+}
+
+
+@pytest.fixture(scope="module")
+def store(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("motifs") / "freezing.zarr"
+    trj = ice.open_trajectory(demo_store).isel(frame=[0, 4, 8, 10, 12, 15])
+    ice.save(trj, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("export")
+    return ice.workflows.motifs(
+        ice.open_trajectory(store), store, export=str(folder / "medoids"), **OPTIONS
+    )
+
+
+def test_ice_and_liquid_are_different_motifs(found: Any) -> None:
+    table = found.table
+    assert found.motifs.n_motifs_ >= 2
+    category = table["category"].values
+    assert category[0] == 0
+    assert category[-1] == 2
+    # Numbered from the most tetrahedral on, as the sample has it.
+    assert table["tetrahedral"].values[0] < 0.2 < table["tetrahedral"].values[-1]
+    assert table["potential_energy"].values[0] < table["potential_energy"].values[-1]
+    assert 0.8 < float(table["population"].sum()) <= 1
+    liquid = found.populations["population"].values[:, category == 2].sum(axis=1)
+    assert liquid[0] > liquid[-1]
+
+
+def test_the_table_is_that_of_the_labels(found: Any) -> None:
+    label = found.labels["label"].values
+    order = found.values["tetrahedral"]["tetrahedral"].values
+    for motif in found.table["motif"].values:
+        mine = label == motif
+        row = found.table.sel(motif=motif)
+        assert int(row["members"]) == mine.sum()
+        np.testing.assert_allclose(row["tetrahedral"], order[mine].mean(), rtol=1e-4)
+        assert label[int(row["medoid_frame"]), int(row["medoid_atom"])] == motif
+    ranges = found.categories.sel(category="ice")
+    ices = found.table["tetrahedral"].values[found.table["category"].values == 0]
+    assert float(ranges["tetrahedral_min"]) == ices.min()
+    assert float(ranges["tetrahedral_max"]) == ices.max()
+
+
+def test_medoids_are_exported(found: Any, store: Path) -> None:
+    folder = Path(found.settings.export)
+    files = sorted(folder.glob("motif_*.xyz"))
+    assert len(files) == found.motifs.n_motifs_
+    first = ase.io.read(files[0])
+    assert first.info["category"] == "ice"
+    distances = first.get_distances(0, list(range(1, len(first))))
+    assert (np.diff(distances) >= 0).all()
+    assert distances[-1] < found.settings.r_cut
+    # Four neighbours in a tetrahedron.
+    assert 2.4 < distances[0] <= distances[3] < 3.2 < distances[4]
+
+
+def test_the_same_again_is_found_in_the_store(found: Any, store: Path) -> None:
+    before = set(ice.list_runs(store).index)
+    again = ice.workflows.motifs(ice.open_trajectory(store), store, **OPTIONS)
+    assert set(ice.list_runs(store).index) == before
+    xr.testing.assert_identical(again.labels.load(), found.labels.load())
+    for label in ("motifs", "motifs-map", "motifs-table", "motifs-categories"):
+        assert ice.open_run(store, label).sizes
+    assert not list((store / ".checkpoints").glob("*"))
+    loaded = ice.load_model(store, found.motifs.record_.run_id)
+    assert (loaded.predict(found.latent)["label"].values == found.labels["label"].values).all()
+
+
+def test_command_writes_figures_and_a_report(
+    found: Any, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--epochs", "6", "--sample-size", "3000", "--min-cluster-size", "0.02"]
+    outputs = ["--figures", str(tmp_path / "figures"), "--report", str(tmp_path / "motifs.html")]
+    command = ["run", "motifs", str(store), *options, "--no-baselines", *outputs, "--json"]
+    assert main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["label"] == "motifs"
+    rows = told["tables"]["Motifs"]["Motifs, means over their members"]
+    assert len(rows) == found.motifs.n_motifs_
+    names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
+    assert len(names) >= 7
+    assert "Settings and provenance" in (tmp_path / "motifs.html").read_text()
+
+
+def test_bad_options_are_refused(store: Path) -> None:
+    trj = ice.open_trajectory(store)
+    with pytest.raises(InputError, match="epochs: expected at least 1"):
+        ice.workflows.motifs(trj, store, epochs=0)
+    with pytest.raises(InputError, match="matches no atom"):
+        ice.workflows.motifs(trj, store, centers="element Cu")
+    with pytest.raises(InputError, match="variance: expected less than 1"):
+        ice.workflows.motifs(trj, store, variance=1.5)
