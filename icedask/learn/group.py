@@ -191,7 +191,7 @@ def find(host: str, port: int, timeout_s: float) -> torch.distributed.TCPStore:
             wait_for_workers=False,
         )
     except RuntimeError as error:
-        raise RankLost(f"rank 0 cannot be reached at {host}:{port} ({_first(error)})") from error
+        raise RankLost(f"rank 0 cannot be reached at {host}:{port} ({_brief(error)})") from error
     store.set_timeout(timedelta(seconds=timeout_s))
     return store
 
@@ -212,7 +212,7 @@ def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
     try:
         visible = _meet(store, place)
     except RuntimeError as error:
-        raise RankLost(f"rank {place.rank}: rank 0 is gone ({_first(error)})") from error
+        raise RankLost(f"rank {place.rank}: rank 0 is gone ({_brief(error)})") from error
     chosen = choose_gpus(visible)
     mine = chosen[place.rank]
     device = torch.device("cpu") if mine is None else torch.device("cuda", mine)
@@ -319,7 +319,7 @@ class _Wire:
     def _failure(self, error: RuntimeError, begun: float) -> ComputeError:
         waited = time.monotonic() - begun
         if waited < self._place.timeout_s:
-            return RankLost(f"rank {self._place.rank} lost another rank ({_first(error)})")
+            return RankLost(f"rank {self._place.rank} lost another rank ({_brief(error)})")
         return RankLate(
             f"rank {self._place.rank} waited {self._place.timeout_s:g} s for the others, who did "
             "not come: all must call mean and shared equally often, and compute no longer than "
@@ -362,5 +362,9 @@ def _nccl(store: torch.distributed.TCPStore, place: Place) -> Any:
             os.environ[name] = before
 
 
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _brief(error: Exception) -> str:
+    """Return what torch says, without where in its source and what it advises."""
+    first = str(error).partition("\n")[0]
+    if first.startswith("["):
+        first = first.partition("] ")[2]
+    return first.partition(". ")[0] or type(error).__name__

@@ -29,6 +29,9 @@ _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
 # How long a lost connection may wait for its explanation.
 _EXPLAIN_SECONDS = 10.0
+# How long a worker may at least take to import torch, and at most to say what it holds.
+_LOAD_SECONDS = 120.0
+_ANSWER_SECONDS = 10.0
 
 # Of groups whose rank 0 is about to begin in this process, by the group's name.
 _stores: dict[str, torch.distributed.TCPStore] = {}
@@ -116,8 +119,9 @@ def run_ranks(
                     *(error, n_ranks, restart + 1, restarts),
                 )
     raise ComputeError(
-        f"ranks were lost {restarts + 1} times, at last because {lost}; what is written is kept: "
-        "give each worker more memory, or use fewer, and run the same command again"
+        f"ranks were lost {restarts + 1} times, at last because {lost}; what is written is kept. "
+        "If workers die, most often for want of memory, give each more, or use fewer, and run the "
+        "same command again; all ranks must call mean and shared equally often"
     ) from lost
 
 
@@ -168,13 +172,9 @@ class _Ranks:
             raise
 
     def _send(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        first = self._workers[0]
-        try:
-            host, port = self._client.run(_serve, self._name, self._timeout_s, workers=[first])[
-                first
-            ]
-        except OSError as error:
-            raise RankLost(f"the worker {first} is gone ({error})") from error
+        # What each must import is imported before anybody waits for it.
+        self._ask_all(self._workers, _load)
+        host, port = self._ask_all(self._workers[:1], _serve, self._name, self._timeout_s)
         for rank, worker in enumerate(self._workers):
             member = _Member(self._name, rank, len(self._workers), host, port, self._timeout_s)
             self._futures.append(
@@ -221,10 +221,14 @@ class _Ranks:
         return result
 
     def _fetch(self, future: Any) -> Any:
+        from distributed.client import FutureCancelledError
+
         try:
             return future.result(timeout=self._timeout_s)
         except TimeoutError as error:
             raise RankLost("the worker with the result of rank 0 is gone") from error
+        except FutureCancelledError as error:
+            raise _gone() from error
 
     def _failure(self, future: Any) -> ComputeError:
         """Return why a rank was lost; raise what its function raised."""
@@ -239,10 +243,7 @@ class _Ranks:
                 return RankLost(f"the worker of a rank was killed ({error})")
         if future.status == "lost":
             return RankLost("the worker of a rank is gone")
-        raise ComputeError(
-            "the scheduler is gone, or somebody cancelled the ranks; what is written is kept: run "
-            "the same command again"
-        )
+        raise _gone()
 
     def _look(self, left: set[int]) -> None:
         """Raise RankLost if the worker of a rank that runs is gone."""
@@ -265,25 +266,87 @@ class _Ranks:
         """Cancel the ranks, and wait until none runs; a worker that holds one is restarted."""
         self._cancel()
         deadline = time.monotonic() + self._timeout_s
+        pause = _LOOK_SECONDS
         while held := self._held():
             if time.monotonic() > deadline:
-                logger.warning(
-                    "ranks on %s did not end within %g s; their processes are restarted",
-                    *(", ".join(held), self._timeout_s),
-                )
-                self._client.restart_workers(held, raise_for_error=False)
+                self._restart(held)
                 return
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(pause)
+            pause = min(2 * pause, _CHECK_SECONDS)
 
     def _held(self) -> list[str]:
-        """Return the workers that still have a rank of this attempt."""
+        """Return the workers that still have a rank of this attempt, or do not say."""
         if not self._futures or self._client.status != "running":
             return []
-        there = self._client.ncores()
-        workers = [worker for worker in self._workers if worker in there]
         keys = [future.key for future in self._futures]
-        found = self._client.run(_has_any, keys, workers=workers, on_error="ignore")
-        return [worker for worker in workers if found.get(worker)]
+        there = self._client.ncores()
+        seconds = min(self._timeout_s, _ANSWER_SECONDS)
+        held = []
+        for worker in self._workers:
+            if worker in there:
+                try:
+                    found = self._ask([worker], seconds, _has_any, keys)
+                except TimeoutError:
+                    found = {worker: True}
+                if found[worker] is True:
+                    held.append(worker)
+        return held
+
+    def _restart(self, workers: list[str]) -> None:
+        logger.warning(
+            "ranks on %s did not end within %g s; restarting their processes",
+            *(", ".join(workers), self._timeout_s),
+        )
+        for worker in workers:
+            try:
+                self._client.restart_workers([worker], raise_for_error=False)
+            except KeyError:
+                # It has gone by itself.
+                continue
+            except ValueError as error:
+                logger.warning("%s cannot be restarted, end it by hand: %s", worker, error)
+
+    def _ask_all(self, workers: Sequence[str], function: Callable[..., T], *args: Any) -> T:
+        """Run a function beside the tasks of workers that begin; return what the first says."""
+        seconds = max(self._timeout_s, _LOAD_SECONDS)
+        try:
+            found = self._ask(workers, seconds, function, *args)
+        except TimeoutError as error:
+            raise RankLate(
+                f"one of the workers {', '.join(workers)} did not answer within {seconds:g} s"
+            ) from error
+        for worker, answer in found.items():
+            if isinstance(answer, ComputeError):
+                raise answer
+            if isinstance(answer, Exception):
+                raise RankLost(f"the worker {worker} is gone ({answer})")
+        result: T = found[workers[0]]
+        return result
+
+    def _ask(
+        self, workers: Sequence[str], seconds: float, function: Callable[..., Any], *args: Any
+    ) -> dict[str, Any]:
+        """Return what workers say, or why they do not; raise TimeoutError if one is silent."""
+        found: dict[str, Any] = self._client.sync(
+            self._client._run,
+            function,
+            *args,
+            workers=list(workers),
+            on_error="return",
+            callback_timeout=seconds,
+        )
+        return found
+
+
+def _gone() -> ComputeError:
+    return ComputeError(
+        "the scheduler is gone, or somebody cancelled the ranks; what is written is kept: run the "
+        "same command again"
+    )
+
+
+def _load() -> None:
+    """Do nothing, in a worker that has imported this module."""
 
 
 def _has_any(keys: Sequence[str], dask_worker: Any) -> bool:

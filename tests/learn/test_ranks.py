@@ -134,21 +134,20 @@ def test_killed_ranks_begin_anew(
     assert 7 <= run_ranks(train, 2, tmp_path, restarts=0) <= 8
 
 
-def test_rank_that_never_comes_is_ended(two: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_rank_that_does_not_come_is_ended(two: Any) -> None:
     def train(group: Group) -> None:
-        while group.rank == 1:
-            time.sleep(0.1)
+        if group.rank == 1:
+            time.sleep(3)
         group.mean(torch.ones(5))
 
-    with pytest.raises(ComputeError, match=r"rank 0 waited 1 s for the others, who did not come"):
-        run_ranks(train, 2, timeout_s=1.0)
-    assert "their processes are restarted" in caplog.text
+    with pytest.raises(ComputeError, match=r"rank 0 waited 2 s for the others, who did not come"):
+        run_ranks(train, 2, timeout_s=2.0)
 
 
 def test_busy_worker(two: Any) -> None:
-    busy = two.submit(time.sleep, 3, pure=False)
+    busy = two.submit(time.sleep, 6, pure=False)
     with pytest.raises(ComputeError, match=r"did not begin"):
-        run_ranks(print, 2, timeout_s=1.0)
+        run_ranks(print, 2, timeout_s=2.0)
     busy.result()
 
 
