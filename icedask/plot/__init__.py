@@ -2,17 +2,21 @@
 
 from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
+from icedask.plot.environments import environments
 from icedask.plot.latent import latent_map, latent_maps
-from icedask.plot.loss import learning_curve
+from icedask.plot.loss import learning_curve, training_curves
 from icedask.plot.maps import density_stages, value_maps
 from icedask.plot.matrix import confusion, transition_matrix
 from icedask.plot.motif_map import motif_map
+from icedask.plot.motif_populations import motif_populations
 from icedask.plot.motion import interface_motion
 from icedask.plot.path import particle_path
+from icedask.plot.precedence import precedence
 from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states
 from icedask.plot.snapshot import before_and_after, snapshot
+from icedask.plot.stages import stages
 from icedask.plot.timelines import phase_fractions, timelines
 from icedask.plot.variance import cumulative_variance
 
@@ -23,18 +27,23 @@ __all__ = [
     "cumulative_variance",
     "dendrogram",
     "density_stages",
+    "environments",
     "interface_motion",
     "latent_map",
     "latent_maps",
     "learning_curve",
     "motif_map",
+    "motif_populations",
     "particle_path",
     "phase_fractions",
+    "precedence",
     "sankey",
     "score_histogram",
     "series_states",
     "snapshot",
+    "stages",
     "timelines",
+    "training_curves",
     "transition_matrix",
     "value_maps",
 ]

@@ -81,7 +81,13 @@ def radii_of(elements: npt.NDArray[np.str_], positions: FloatArray) -> FloatArra
 
 
 def draw_balls(
-    axes: Axes, points: FloatArray, radii: FloatArray, colors: list[str], *, haze: float = _HAZE
+    axes: Axes,
+    points: FloatArray,
+    radii: FloatArray,
+    colors: list[str],
+    *,
+    haze: float = _HAZE,
+    zorder: float = 2,
 ) -> None:
     """Draw balls in the order of depth, far ones paler.
 
@@ -97,6 +103,8 @@ def draw_balls(
         Of each ball.
     haze
         White in the colour of the farthest.
+    zorder
+        Of all, among what else is drawn.
     """
     order = np.argsort(points[:, 2], kind="stable")
     xy, depth, sizes = points[order, :2], points[order, 2], radii[order]
@@ -122,7 +130,7 @@ def draw_balls(
             facecolors=faces.reshape(-1, 3),
             linewidths=0,
             rasterized=True,
-            zorder=2,
+            zorder=zorder,
         )
     )
 

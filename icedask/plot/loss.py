@@ -1,17 +1,23 @@
-"""The loss of a training against its steps."""
+"""The loss of a training against its steps, or its epochs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import cycle
+
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from icedask.errors import InputError
 from icedask.plot.style import COLUMN, PALETTE, in_style, new_figure
 
 # Of the steps, what the mean is over.
 _WINDOW = 50
+# Losses that span a smaller factor have a linear scale.
+_SPAN = 3
 
 
 @in_style
@@ -72,14 +78,84 @@ def learning_curve(loss: npt.ArrayLike, *, steps: npt.ArrayLike | None = None) -
         va="center",
         fontsize=7,
     )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    _scale_by_logarithm(axes)
     axes.set_xlim(numbers[0], max(numbers[-1], numbers[0] + 1))
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     return figure
+
+
+@in_style
+def training_curves(curves: Mapping[str, npt.ArrayLike], *, best: int | None = None) -> Figure:
+    """Draw losses of each epoch of a training, such as those of training and of held-out rows.
+
+    The scale is logarithmic where all are above zero and they span a factor of three.
+
+    Parameters
+    ----------
+    curves : mapping of str to (n_epochs,) array
+        By name; epochs are numbered from 1 on. NaN is left out: epochs without such a loss.
+    best : int, optional
+        The epoch to mark, whose network is kept.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    InputError
+        If there is no curve, one is not a row of numbers, or no curve has the best epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from icedask.plot import training_curves
+    >>> training = np.exp(-np.arange(30) / 10)
+    >>> figure = training_curves({"training": training, "held out": training + 0.05}, best=30)
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['training', 'held out', 'best epoch: 30']
+    """
+    found = {name: np.asarray(one, float) for name, one in curves.items()}
+    if not found:
+        raise InputError("training_curves: expected at least one loss by name, found none")
+    for name, values in found.items():
+        if values.ndim != 1 or not np.isfinite(values).any():
+            what = f"the shape {values.shape}" if values.ndim != 1 else "none that is finite"
+            raise InputError(
+                f"training_curves: {name}: expected one loss for each epoch, found {what}"
+            )
+    last = max(len(one) for one in found.values())
+    if best is not None and not 1 <= best <= last:
+        raise InputError(f"training_curves: best: expected an epoch from 1 to {last}, found {best}")
+    figure = new_figure(COLUMN, 2.4)
+    axes = figure.subplots()
+    for (name, values), color in zip(found.items(), cycle(PALETTE), strict=False):
+        there = np.isfinite(values)
+        epochs = 1 + np.flatnonzero(there)
+        marker = "o" if len(epochs) == 1 else None
+        axes.plot(epochs, values[there], color=color, lw=1.3, marker=marker, ms=4, label=name)
+        if best is not None and best <= len(values) and there[best - 1]:
+            axes.plot(best, values[best - 1], "o", color=color, ms=4, zorder=3)
+    if best is not None:
+        axes.axvline(best, color="black", ls="--", lw=0.8, label=f"best epoch: {best}", zorder=1)
+    every = np.concatenate(list(found.values()))
+    if np.nanmin(every) > 0 and np.nanmax(every) > _SPAN * np.nanmin(every):
+        _scale_by_logarithm(axes)
+    axes.set_xlim(1, max(last, 2))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.legend()
+    return figure
+
+
+def _scale_by_logarithm(axes: Axes) -> None:
+    """Give the losses a logarithmic scale with plain numbers."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def run_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:

@@ -29,7 +29,7 @@ from icedask.variables import FRAME, STATE
 # Phases that never are a larger fraction are not drawn.
 _RARE = 1e-3
 # Points from one name to the next, and letters of a line of notes.
-_APART = 10
+APART = 10
 _LETTERS = 64
 _ICE = {"cubic_ice": "#0072B2", "hexagonal_ice": "#56B4E9", "interfacial_ice": "#DDDDDD"}
 
@@ -143,12 +143,12 @@ def phase_fractions(populations: xr.Dataset, *, names: Names | None = None) -> F
     seen = np.nanmax(fractions, axis=0, initial=0) > _RARE
     shown = [one for one, is_seen in zip(every, seen, strict=True) if is_seen]
     times = frame_times(populations)
-    room = max(1.9, _APART * len(shown) / 72)
+    room = max(1.9, APART * len(shown) / 72)
     figure = new_figure(PAGE * 0.6, 0.8 + room)
     axes = figure.subplots()
     _draw_fractions(axes, times, shown, fractions[:, seen], called)
     axes.set_ylim(0, 1)
-    _name_at_the_end(axes, _APART / 72 / room)
+    name_at_the_end(axes, APART / 72 / room)
     axes.set_xlabel(times.label)
     axes.set_ylabel("fraction of atoms")
     rare = [state_name(one, called) for one in every if one not in shown]
@@ -188,11 +188,15 @@ def _draw_fractions(
         axes.margins(x=0)
 
 
-def _name_at_the_end(axes: Axes, gap: float) -> None:
-    """Write the names of lines beside their ends, at least `gap` apart, with leaders to them."""
+def name_at_the_end(axes: Axes, gap: float) -> None:
+    """Write the names of lines beside their ends, with leaders to them.
+
+    They are at least `gap` apart, in heights of the axes.
+    """
     drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
     last = [one[np.isfinite(one)][-1] for one in drawn]
-    places = spread(last, gap)
+    low, high = axes.get_ylim()
+    places = spread((np.array(last) - low) / (high - low), gap)
     # At the ends of the axis, names stay beside it.
     rank = np.argsort(np.argsort(places))
     places = np.clip(places, gap * rank, 1 - gap * (len(places) - 1 - rank))
@@ -202,7 +206,7 @@ def _name_at_the_end(axes: Axes, gap: float) -> None:
             (1, value),
             xycoords=("axes fraction", "data"),
             xytext=(1.07, place),
-            textcoords=("axes fraction", "data"),
+            textcoords="axes fraction",
             va="center",
             fontsize=7,
             annotation_clip=False,
