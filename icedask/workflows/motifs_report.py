@@ -254,5 +254,5 @@ def _training(found: MotifAnalysis, draw: bool) -> Section:
         f"weights are those of epoch {best + 1}, which leave "
         f"{curves['held_reconstruction'][best]:.1%} of the variance of frames that were held out."
     )
-    figures = drawn(draw, loss=lambda: plot.training_curves(shown, best=best))
+    figures = drawn(draw, loss=lambda: plot.training_curves(shown, best=best + 1))
     return Section("Autoencoder", text, figures)
