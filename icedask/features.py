@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
@@ -61,6 +63,34 @@ def feature_blocks(x: xr.Dataset | xr.DataArray) -> da.Array:
     """Return the features as a lazy array (frame, atom, feature) in one block along feature."""
     data = lazy_blocks(feature_variable(x))
     return data[:, :, None] if data.ndim == 2 else data
+
+
+def block_part(
+    together: da.Array,
+    number: int,
+    dtype: npt.DTypeLike,
+    index: str = "fa",
+    axes: Mapping[str, int] | None = None,
+) -> da.Array:
+    """Return one of the arrays that each block of `together` (frame, atom) is a tuple of; lazy.
+
+    Parameters
+    ----------
+    together
+        Blocks of frames and atoms.
+    number
+        Of the array in the tuple.
+    dtype
+        Of the array.
+    index
+        Its dimensions, of which f are frames and a atoms.
+    axes
+        Lengths of the others.
+    """
+    meta = np.empty((0,) * len(index), dtype)
+    return da.blockwise(
+        operator.getitem, index, together, "fa", number, None, new_axes=axes or {}, meta=meta
+    )
 
 
 def row_coords(array: xr.DataArray) -> dict[Any, xr.DataArray]:

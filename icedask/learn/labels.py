@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from icedask.features import feature_blocks, feature_variable, input_record, row_coords
+from icedask.features import block_part, feature_blocks, feature_variable, input_record, row_coords
 from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
 from icedask.variables import VARIABLES
@@ -62,9 +61,7 @@ def labelled(
     variables = {}
     for number, name in enumerate(names):
         spec = VARIABLES[name]
-        meta = np.empty((0, 0), spec.dtype)
-        part = da.blockwise(operator.getitem, "fa", all_of_them, "fa", number, None, meta=meta)
-        variables[name] = (spec.dims, part, spec.attrs)
+        variables[name] = (spec.dims, block_part(all_of_them, number, spec.dtype), spec.attrs)
     record = estimator.record_.child(
         "results", estimator._slug, estimator._version, {}, input_record(x)
     )

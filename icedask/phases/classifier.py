@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Self
@@ -17,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from icedask.descriptors.soap import soap
 from icedask.errors import InputError
-from icedask.features import lazy_blocks, row_coords, variables_record, whole_number
+from icedask.features import block_part, lazy_blocks, row_coords, variables_record, whole_number
 from icedask.io.interop import from_ase
 from icedask.io.provenance import Record, fingerprint, is_unchanged, record_of, stamped
 from icedask.model import check_trajectory
@@ -438,8 +437,7 @@ def _project_block(features: npt.NDArray[np.floating], plane: Space) -> npt.NDAr
 def _part(together: da.Array, number: int, name: str, classes: Sequence[str] = ()) -> xr.Variable:
     """Return one of the arrays that a block returns, as a variable; with its classes, if any."""
     spec = VARIABLES[name]
-    meta = np.empty((0, 0), spec.dtype)
-    array = da.blockwise(operator.getitem, "fa", together, "fa", number, None, meta=meta)
+    array = block_part(together, number, spec.dtype)
     flags: dict[str, Any] = {}
     if classes:
         # As a list: attributes are written as JSON.

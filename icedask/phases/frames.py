@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.features import lazy_blocks
+from icedask.features import block_part, lazy_blocks
 from icedask.io.chunks import plan_blocks
 from icedask.model import ATOM_COORDS
 from icedask.phases.score import Score, denoise_frame
@@ -47,15 +46,9 @@ def denoised_arrays(trj: xr.Dataset, score: Score, steps: int, clip: float) -> d
         concatenate=True,
         meta=np.empty((0, 0), object),
     )
-
-    def part(number: int, index: str) -> da.Array:
-        meta = np.empty((0,) * len(index), np.float32)
-        axes = {"x": 3} if "x" in index else {}
-        return da.blockwise(
-            operator.getitem, index, together, "fa", number, None, new_axes=axes, meta=meta
-        )
-
-    return {"positions": part(0, "fax"), "shift": part(1, "fax"), "residual": part(2, "fa")}
+    moved, shift = (block_part(together, number, np.float32, "fax", {"x": 3}) for number in (0, 1))
+    residual = block_part(together, 2, np.float32)
+    return {"positions": moved, "shift": shift, "residual": residual}
 
 
 def _block(
