@@ -31,6 +31,8 @@ Rows = npt.NDArray[np.float32]
 
 # Each with two blocks in memory, of 32 MB at most.
 LANES = 8
+# At least, if there are the rows: what some lanes have more of than others is left out of an epoch.
+_BLOCKS_PER_LANE = 4
 # Rows that together take no more are read once and kept.
 _KEPT_BYTES = 2**27
 
@@ -38,21 +40,23 @@ Read = Callable[[int], Rows]
 
 
 def cut_finer(features: da.Array) -> da.Array:
-    """Cut an array into at least twice as many blocks as there are lanes, if it has the rows.
+    """Cut blocks that have more than their share of the rows, if all are to be a few per lane.
 
     Along the frames first: blocks that are held out are then stretches of time.
     """
-    chunks = list(features.chunks)
-    for axis in (0, 1):
-        parts = ceil(2 * LANES / (len(chunks[0]) * len(chunks[1])))
-        chunks[axis] = tuple(part for size in chunks[axis] for part in _cut(size, parts))
+    frames, atoms = features.chunks[:2]
+    most = max(1, features.shape[0] * features.shape[1] // (_BLOCKS_PER_LANE * LANES))
+    limits = max(1, most // max(atoms)), most
+    chunks = [
+        tuple(part for size in sizes for part in _cut(size, ceil(size / limit)))
+        for sizes, limit in zip((frames, atoms), limits, strict=True)
+    ]
     with dask.config.set({"array.rechunk.method": "tasks"}):
-        return features.rechunk(tuple(chunks))
+        return features.rechunk((*chunks, features.chunks[2]))
 
 
 def _cut(size: int, parts: int) -> list[int]:
-    """Return the sizes of so many parts, of one item at least, that differ by at most one."""
-    parts = max(1, min(parts, size))
+    """Return the sizes of so many parts, that differ by at most one."""
     return [size // parts + (number < size % parts) for number in range(parts)]
 
 
@@ -192,8 +196,14 @@ def deal(split: Split, lanes: int, batch: int, epoch_rows: int, seed: int, epoch
         for number in np.unique(places // n_blocks).tolist()
     }
     blocks = [int(orders[place // n_blocks][place % n_blocks]) for place in places.tolist()]
-    dealt = [blocks[lane::lanes] for lane in range(lanes)]
-    shortest = min(int(split.counts[one].sum()) for one in dealt)
+    dealt: list[list[int]] = [[] for _ in range(lanes)]
+    rows = np.zeros(lanes, np.int64)
+    for block in blocks:
+        # Each to the lane that has fewest rows: an epoch ends with the shortest one.
+        lane = int(np.argmin(rows))
+        dealt[lane].append(block)
+        rows[lane] += split.counts[block]
+    shortest = int(rows.min())
     per_lane = max(1, min(batch // lanes, shortest))
     return Deal(dealt, per_lane, shortest // per_lane)
 
