@@ -7,12 +7,11 @@ from itertools import cycle
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from icedask.errors import InputError
-from icedask.plot.style import COLUMN, PALETTE, in_style, new_figure
+from icedask.plot.style import COLUMN, PALETTE, in_style, new_figure, plain_logarithm
 
 # Of the steps, what the mean is over.
 _WINDOW = 50
@@ -78,7 +77,8 @@ def learning_curve(loss: npt.ArrayLike, *, steps: npt.ArrayLike | None = None) -
         va="center",
         fontsize=7,
     )
-    _scale_by_logarithm(axes)
+    axes.set_yscale("log")
+    plain_logarithm(axes.yaxis)
     axes.set_xlim(numbers[0], max(numbers[-1], numbers[0] + 1))
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
@@ -141,21 +141,14 @@ def training_curves(curves: Mapping[str, npt.ArrayLike], *, best: int | None = N
         axes.axvline(best, color="black", ls="--", lw=0.8, label=f"best epoch: {best}", zorder=1)
     every = np.concatenate(list(found.values()))
     if np.nanmin(every) > 0 and np.nanmax(every) > _SPAN * np.nanmin(every):
-        _scale_by_logarithm(axes)
+        axes.set_yscale("log")
+        plain_logarithm(axes.yaxis)
     axes.set_xlim(1, max(last, 2))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
     axes.legend()
     return figure
-
-
-def _scale_by_logarithm(axes: Axes) -> None:
-    """Give the losses a logarithmic scale with plain numbers."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def run_mean(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:

@@ -17,7 +17,16 @@ from icedask.neighbors import FloatArray
 from icedask.plot.latent import draw_rows
 from icedask.plot.motif_map import COMPONENTS, PALE, limit_map, map_limits
 from icedask.plot.rows import Rows, sample_points, values_at
-from icedask.plot.style import PAGE, TIME_MAP, Times, frame_times, in_style, new_figure, units_text
+from icedask.plot.style import (
+    PAGE,
+    TIME_MAP,
+    Times,
+    frame_times,
+    in_style,
+    new_figure,
+    plain_logarithm,
+    units_text,
+)
 from icedask.variables import ATOM, FRAME
 
 _VALUE_MAP = "viridis"
@@ -220,9 +229,10 @@ def density_stages(
         axes.set_title(_span(times, edges[number], edges[number + 1]))
     for axes in grid[n_stages:]:
         axes.remove()
-    figure.colorbar(
+    bar = figure.colorbar(
         image, ax=list(grid[:n_stages]), label="rows of the part (% per bin)", aspect=30, shrink=0.8
     )
+    plain_logarithm(bar.ax.yaxis)
     return figure
 
 

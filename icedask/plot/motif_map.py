@@ -87,7 +87,7 @@ def motif_map(
     ['0', '1']
     """
     rows = sample_rows(latent, labels, COMPONENTS, max_points, seed, "motif_map")
-    marked = {int(one): _row_of(latent, one, place) for one, place in (medoids or {}).items()}
+    marked = _places_of(latent, medoids or {})
     motifs = [int(one) for one in np.unique(rows.label) if one >= 0]
     known = categories
     if categories is not None:
@@ -125,19 +125,27 @@ def motif_map(
     return figure
 
 
-def _row_of(latent: xr.Dataset, motif: int, place: tuple[int, int]) -> FloatArray:
-    """Return the two components of a row."""
+def _places_of(latent: xr.Dataset, medoids: Mapping[int, tuple[int, int]]) -> dict[int, FloatArray]:
+    """Return the two components of the rows of medoids."""
     array = feature_variable(latent)
-    frame, atom = place
-    if not (0 <= frame < array.sizes[FRAME] and 0 <= atom < array.sizes[ATOM]):
-        raise InputError(
-            f"motif_map: medoids: {motif}: expected a frame below {array.sizes[FRAME]} and an atom "
-            f"below {array.sizes[ATOM]}, found {tuple(place)}"
-        )
-    row = np.asarray(array.isel({FRAME: frame, ATOM: atom}).values, float)[list(COMPONENTS)]
-    if not np.isfinite(row).all():
-        raise InputError(f"motif_map: medoids: {motif}: the row {tuple(place)} has a NaN")
-    return row
+    n_frames, n_atoms = array.sizes[FRAME], array.sizes[ATOM]
+    for motif, (frame, atom) in medoids.items():
+        if not (0 <= frame < n_frames and 0 <= atom < n_atoms):
+            raise InputError(
+                f"motif_map: medoids: {motif}: expected a frame below {n_frames} and an atom below "
+                f"{n_atoms}, found {(frame, atom)}"
+            )
+    if not medoids:
+        return {}
+    frames, atoms = (
+        xr.DataArray([place[one] for place in medoids.values()], dims="medoid") for one in (0, 1)
+    )
+    rows = array.isel({FRAME: frames, ATOM: atoms}).transpose("medoid", ...).values.astype(float)
+    places = {int(one): row[list(COMPONENTS)] for one, row in zip(medoids, rows, strict=True)}
+    unknown = [str(one) for one, place in places.items() if not np.isfinite(place).all()]
+    if unknown:
+        raise InputError(f"motif_map: medoids: the row of {', '.join(unknown)} has a NaN")
+    return places
 
 
 def _draw_motifs(axes: Axes, rows: Rows, seed: int) -> None:

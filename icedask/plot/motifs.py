@@ -21,6 +21,7 @@ _TEXTS = {"ice": "black", "transient": "black", "liquid": "white"}
 _SIZE = 7
 # Points: the width of a digit, the height of a number, and the box about it on all sides.
 _DIGIT, _HEIGHT, _PAD = 4.9, 8.2, 2.2
+_BOX = {"boxstyle": f"round,pad={_PAD / _SIZE}", "edgecolor": "black", "lw": 0.7}
 _ROUNDS = 2000
 # Points of a motif among which the densest place is looked for, and the share of them about it.
 _SOME, _NEAR = 2000, 0.3
@@ -97,36 +98,31 @@ def number_motifs(
     places = (np.array([anchors[one] for one in anchors], float) - low) / (high - low) * points
     widths = np.array([_DIGIT * len(str(one)) for one in anchors])
     boxes = np.stack([widths, np.full(len(widths), _HEIGHT)], axis=1) + 2 * _PAD + 1
-    moved = apart(places, boxes, points) / points
+    moved = low + apart(places, boxes, points) / points * (high - low)
     for motif, place in zip(anchors, moved, strict=True):
         category = None if categories is None else categories[motif]
+        anchor = np.asarray(anchors[motif], float)
+        # Under all numbers, so that no line crosses the number of another.
+        axes.plot(
+            *np.stack([anchor, place], axis=1),
+            color="black",
+            lw=0.7,
+            path_effects=[withStroke(linewidth=1.8, foreground="white")],
+            scalex=False,
+            scaley=False,
+            zorder=5,
+        )
         axes.annotate(
             str(motif),
-            tuple(np.asarray(anchors[motif], float)),
+            tuple(anchor),
             xytext=tuple(place),
-            textcoords="axes fraction",
             ha="center",
             va="center_baseline",
             fontsize=_SIZE,
             fontweight="bold",
             color="black" if category is None else _TEXTS[category],
             path_effects=[withStroke(linewidth=2, foreground="white")] if category is None else [],
-            bbox=None
-            if category is None
-            else {
-                "boxstyle": f"round,pad={_PAD / _SIZE}",
-                "facecolor": _BOXES[category],
-                "edgecolor": "black",
-                "lw": 0.7,
-            },
-            arrowprops={
-                "arrowstyle": "-",
-                "lw": 0.7,
-                "shrinkA": 0,
-                "shrinkB": 0,
-                "relpos": (0.5, 0.5),
-                "path_effects": [withStroke(linewidth=1.8, foreground="white")],
-            },
+            bbox=None if category is None else {**_BOX, "facecolor": _BOXES[category]},
             annotation_clip=False,
             zorder=6,
         )

@@ -19,7 +19,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from icedask.errors import InputError
-from icedask.features import check_same_rows
+from icedask.features import check_same_rows, whole_number
 from icedask.model import check_trajectory
 from icedask.neighbors import FloatArray, complete_cell, neighbor_list
 from icedask.plot.balls import View, draw_balls, draw_cell, radii_of, view_of
@@ -47,6 +47,8 @@ _COLORS = {
     "hydrate": "#CC79A7",
     "interfacial hydrate": "#CC79A7",
 }
+# Of the trajectory.
+_READ = ("positions", "cell", "pbc", "cell_origin", "element")
 _ICES = tuple(_COLORS)[:3]
 _LIQUID, _SMALL = "#F2F2F2", 0.45
 _VALUE_MAP = "viridis"
@@ -126,11 +128,20 @@ def stages(
             f"{', '.join(names.values()) or 'none'}; pass what chill_plus returned"
         )
     seen = view_of(view, "stages")
-    chosen = np.atleast_1d(frames).tolist()
+    chosen = [whole_number(one, "stages: frames", at_least=-trj.sizes[FRAME]) for one in frames]
     if not 1 <= len(chosen) <= _MAX_FRAMES:
         raise InputError(f"stages: frames: expected 1 to {_MAX_FRAMES}, found {len(chosen)}")
     place = labelled_atoms(trj, chill, "stages")
-    found = [_of_frame(trj, values, label, one, place, names) for one in chosen]
+    read = [one for one in _READ if one in trj]
+    for one in chosen:
+        one_frame(trj, one, "stages")
+    # All at once: what is lazy may compute many frames for one.
+    here = trj[read].isel({FRAME: chosen}).compute()
+    of_atoms, of_classes = (one.isel({FRAME: chosen}).compute() for one in (values, label))
+    found = [
+        _of_frame(here.isel({FRAME: one}), of_atoms[one], of_classes[one], place, names)
+        for one in range(len(chosen))
+    ]
     times = [frame_times(trj).text(one) for one in chosen]
     middle, where = _middle(found, times)
     slabs = [_slab(one, middle, seen) for one in found]
@@ -167,25 +178,23 @@ class _Slab(NamedTuple):
 
 
 def _of_frame(
-    trj: xr.Dataset,
+    here: xr.Dataset,
     values: xr.DataArray,
     label: xr.DataArray,
-    frame: int,
     place: npt.NDArray[np.int64],
     names: dict[int, str],
 ) -> _Atoms:
-    here = one_frame(trj, frame, "stages")
     cell, pbc = complete_cell(here["cell"].values), here["pbc"].values.astype(bool)
     origin = here["cell_origin"].values if "cell_origin" in here else np.zeros(3)
     fractions = (here["positions"].values[place].astype(float) - origin) @ np.linalg.inv(cell)
     fractions[:, pbc] %= 1
-    classes = np.array([names.get(int(one), "") for one in label.isel({FRAME: frame}).values])
+    classes = np.array([names.get(int(one), "") for one in label.values])
     return _Atoms(
         fractions,
         cell,
         pbc,
         here["element"].values[place].astype(str),
-        values.isel({FRAME: frame}).values.astype(float),
+        values.values.astype(float),
         classes.astype(object),
     )
 

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 
 from icedask.variables import FRAME
@@ -184,6 +186,13 @@ def frame_times(ds: xr.Dataset) -> Times:
     last = np.abs(time).max()
     factor, unit = (1.0, "ps") if last < 1e3 else (1e-3, "ns") if last < 1e6 else (1e-6, "µs")
     return Times(time * factor, f"time ({unit})", unit)
+
+
+def plain_logarithm(axis: Axis) -> None:
+    """Write plain numbers at 1, 2 and 5 times the powers of ten of a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def units_text(array: xr.DataArray) -> str:

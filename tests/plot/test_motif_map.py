@@ -89,7 +89,7 @@ def test_what_cannot_be_drawn_is_refused(labels) -> None:
     with pytest.raises(InputError, match="3: expected a frame below 20 and an atom below 240"):
         motif_map(latent, labels, medoids={3: (20, 0)})
     latent["latent"][2, 2] = np.nan
-    with pytest.raises(InputError, match="has a NaN"):
+    with pytest.raises(InputError, match="the row of 3 has a NaN"):
         motif_map(latent, labels, medoids={3: (2, 2)})
     with pytest.raises(InputError, match="same frames"):
         motif_map(latent, labels.isel(frame=slice(5)))

@@ -100,6 +100,8 @@ def test_what_does_not_fit_is_refused(frozen) -> None:
         stages(trj, values.to_dataset(name="a"), chill, [0])
     with pytest.raises(InputError, match="frame: expected a number from -2 to 1"):
         stages(trj, values, chill, [2])
+    with pytest.raises(InputError, match=r"expected a whole number, found 0\.5"):
+        stages(trj, values, chill, [0.5])
     with pytest.raises(InputError, match="1 to 5, found 6"):
         stages(trj, values, chill, [0] * 6)
     with pytest.raises(InputError, match="flags of CHILL\\+, found none"):
