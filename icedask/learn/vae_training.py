@@ -237,7 +237,8 @@ def _look(state: _State, plan: Plan, held: Tensor) -> None:
     state.curves["held_loss"].append(found[0])
     state.curves["held_reconstruction"].append(found[1])
     best = state.curves["held_loss"][state.best]
-    if not found[0] >= best * (1 - _PROGRESS):
+    # The first epoch is better than none.
+    if state.epoch == 0 or not found[0] >= best * (1 - _PROGRESS):
         state.best, state.best_weights = state.epoch, arrays_of(state.network)
 
 
@@ -255,17 +256,23 @@ def _identity(plan: Plan) -> str:
 def _write(path: Path, plan: Plan, state: _State) -> None:
     # Never half a file under the name that is read.
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    path.parent.mkdir(parents=True, exist_ok=True)
     with beside.open("wb") as file:
         np.savez(file, allow_pickle=False, identity=np.array(_identity(plan)), **state.arrays())
     beside.replace(path)
 
 
 def _read(path: Path, plan: Plan) -> dict[str, npt.NDArray[Any]] | None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{path}: expected a file in a folder that can be made, found: {error.strerror}"
+        ) from error
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: what numpy opens, it leaves open if it is damaged.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}
         identity = str(found.pop("identity"))
         json.loads(identity)
