@@ -50,6 +50,28 @@ def check_options(estimator: Any, whole: Sequence[str], others: Sequence[str]) -
             )
 
 
+def check_network(estimator: Any) -> None:
+    """Raise InputError unless `layers` are widths, and `holdout` is a part below 1."""
+    caller = type(estimator).__name__
+    layers = estimator.layers
+    if not isinstance(layers, list | tuple):
+        raise InputError(f"{caller}: layers: expected widths such as (64, 32), found {layers!r}")
+    for width in layers:
+        whole_number(width, f"{caller}: layers", at_least=1)
+    check_part(estimator, "holdout")
+
+
+def check_part(estimator: Any, name: str) -> None:
+    """Raise InputError unless an option is a number from 0 to below 1."""
+    value = getattr(estimator, name)
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:
+        raise InputError(
+            f"{type(estimator).__name__}: {name}: expected 0 or more, and less than 1, found "
+            f"{value!r}"
+        )
+
+
 def check_size(rows: npt.NDArray[np.floating], caller: str) -> None:
     """Raise InputError if rows hold numbers that have no square."""
     largest = float(np.abs(rows).max(initial=0.0))

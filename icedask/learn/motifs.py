@@ -15,7 +15,7 @@ from icedask.features import feature_blocks, input_record, whole_number
 from icedask.io.provenance import Record, stamped
 from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
-from icedask.learn.iterations import check_options
+from icedask.learn.iterations import check_network, check_options, check_part
 from icedask.learn.labels import labelled
 from icedask.learn.layers import apply_rows, weight_arrays, weights_of
 from icedask.learn.sampling import rows_at
@@ -117,7 +117,7 @@ class Motifs(Estimator):
 
     def _check_parameters(self, n: int) -> int:
         """Return the smallest size of a cluster in rows."""
-        check_options(self, (), ("min_cluster_size", "min_probability"))
+        check_options(self, (), ("min_cluster_size",))
         size = self.min_cluster_size
         rows = round(size * n) if size < 1 else size
         if not 2 <= rows < n:
@@ -132,11 +132,8 @@ class Motifs(Estimator):
                 "Motifs: cluster_selection_method: expected eom or leaf, found "
                 f"{self.cluster_selection_method!r}"
             )
-        for name in ("min_probability", "holdout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"Motifs: {name}: expected 0 to 1, found {getattr(self, name)!r}")
-        for width in self.layers:
-            whole_number(width, "Motifs: layers", at_least=1)
+        check_part(self, "min_probability")
+        check_network(self)
         return int(rows)
 
     def fitted_record(

@@ -23,7 +23,7 @@ from icedask.features import (
 from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
 from icedask.learn.farthest import farthest_rows
-from icedask.learn.iterations import check_options
+from icedask.learn.iterations import check_network, check_options
 from icedask.learn.layers import apply_rows, weight_arrays, weights_of
 from icedask.learn.sampling import Sample, stratified_sample
 from icedask.reports import stage
@@ -145,13 +145,13 @@ class UMAP(Estimator):
         self.seed = seed
 
     def _check_parameters(self) -> None:
-        check_options(self, ("n_components", "n_neighbors", "sample_size"), ("min_dist",))
-        for width in self.layers:
-            whole_number(width, "UMAP: layers", at_least=1)
+        check_options(self, ("n_components", "sample_size"), ("min_dist", "farthest"))
+        whole_number(self.n_neighbors, "UMAP: n_neighbors", at_least=2)
+        if self.min_dist > 1:
+            raise InputError(f"UMAP: min_dist: expected 0 to 1, found {self.min_dist!r}")
         if not 0 <= self.farthest <= 0.9:
             raise InputError(f"UMAP: farthest: expected 0 to 0.9, found {self.farthest!r}")
-        if not 0 <= self.holdout < 1:
-            raise InputError(f"UMAP: holdout: expected 0 to 1, found {self.holdout!r}")
+        check_network(self)
 
     def fit(self, x: xr.Dataset) -> Self:
         """Make the map of a sample of the rows of `x`.

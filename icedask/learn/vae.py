@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -23,7 +23,7 @@ from icedask.features import (
 )
 from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
-from icedask.learn.iterations import check_options, warn_if_computed_anew
+from icedask.learn.iterations import check_network, check_options, warn_if_computed_anew
 from icedask.learn.layers import apply_rows, weight_arrays, weights_of
 from icedask.learn.moments import Moments
 from icedask.learn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
@@ -172,15 +172,16 @@ class VAE(Estimator):
         whole = ("latent_size", "batch_size", "epochs", "epoch_rows", "patience")
         check_options(self, whole, ("beta", "learning_rate"))
         whole_number(self.warm_up, "VAE: warm_up", at_least=0)
-        widths = self.layers if isinstance(self.layers, list | tuple) else [self.layers]
-        for width in widths:
-            whole_number(width, "VAE: layers", at_least=1)
+        check_network(self)
         if self.scaling not in ("block", "feature"):
             raise InputError(f"VAE: scaling: expected block or feature, found {self.scaling!r}")
-        if not 0 <= self.holdout < 1:
-            raise InputError(f"VAE: holdout: expected 0 to 1, found {self.holdout!r}")
-        for name, weight in (self.block_weights or {}).items():
-            if not 0 <= weight < np.inf:
+        weights = {} if self.block_weights is None else self.block_weights
+        if not isinstance(weights, Mapping):
+            raise InputError(
+                f"VAE: block_weights: expected a number for each name, found {weights!r}"
+            )
+        for name, weight in weights.items():
+            if not isinstance(weight, int | float | np.number) or not 0 <= weight < np.inf:
                 raise InputError(
                     f"VAE: block_weights: {name}: expected a number, 0 or more, found {weight!r}"
                 )
@@ -228,16 +229,16 @@ class VAE(Estimator):
         record = self.fitted_record(x)
         path = None if checkpoint is None else Path(checkpoint).resolve()
         plan = Plan(
-            self.latent_size,
-            tuple(self.layers),
-            self.beta,
-            self.warm_up,
-            self.learning_rate,
-            self.batch_size,
-            self.epochs,
-            self.epoch_rows,
-            self.patience,
-            self.seed,
+            int(self.latent_size),
+            tuple(int(width) for width in self.layers),
+            float(self.beta),
+            int(self.warm_up),
+            float(self.learning_rate),
+            int(self.batch_size),
+            int(self.epochs),
+            int(self.epoch_rows),
+            int(self.patience),
+            int(self.seed),
             record.run_id,
         )
         blocks = Blocks(features, self.center_, self.scale_)
