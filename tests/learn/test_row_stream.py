@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 import dask.array as da
@@ -143,8 +142,8 @@ def test_epochs_take_turns() -> None:
     chosen = [sorted(one for lane in some.lanes for one in lane) for some in dealt]
     assert all(len(some) == 9 for some in chosen)
     # Fifty blocks are done after 50 / 9 epochs, and each as often as any other.
-    assert set(chain(*chosen[:6])) == set(range(0, 100, 2))
-    assert set(Counter(chain(*chosen)).values()) == {9}
+    assert {one for some in chosen[:6] for one in some} == set(range(0, 100, 2))
+    assert set(Counter(one for some in chosen for one in some).values()) == {9}
 
 
 def test_rows_with_nan_are_left_out() -> None:
