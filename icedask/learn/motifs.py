@@ -11,7 +11,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.errors import InputError
-from icedask.features import feature_blocks, input_record, whole_number
+from icedask.features import (
+    check_same_rows,
+    feature_blocks,
+    feature_variable,
+    input_record,
+    whole_number,
+)
 from icedask.io.provenance import Record, stamped
 from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
@@ -164,8 +170,8 @@ class Motifs(Estimator):
         Raises
         ------
         InputError
-            If a parameter is out of bounds, `x` is not what the map was fitted on, or there are
-            no clusters.
+            If a parameter is out of bounds, `x` is not what the map was fitted on, `by` is of
+            other rows, or there are no clusters.
         """
         umap.check_fitted()
         if umap.record_.parents[0] != input_record(x).run_id:
@@ -174,6 +180,8 @@ class Motifs(Estimator):
                 "on this one, or pass the other"
             )
         size = self._check_parameters(len(umap.sample_))
+        if by is not None:
+            check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
         found = clusters(
             umap.embedding_,
             size,
@@ -293,8 +301,10 @@ def clusters(
 
 
 def _ordered(labels: npt.NDArray[np.int32], values: FloatArray) -> npt.NDArray[np.int32]:
-    """Number clusters by the medians of their values."""
-    medians = [float(np.nanmedian(values[labels == one])) for one in range(labels.max() + 1)]
+    """Number clusters by the medians of their values; those without any are the last."""
+    known = np.isfinite(values)
+    parts = [values[known & (labels == one)] for one in range(labels.max() + 1)]
+    medians = [float(np.median(part)) if len(part) else np.nan for part in parts]
     # The last entry is that of noise, -1.
     number = np.full(len(medians) + 1, -1, np.int32)
     number[np.argsort(medians, kind="stable")] = np.arange(len(medians))
