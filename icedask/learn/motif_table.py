@@ -107,7 +107,7 @@ def motif_table(
     Raises
     ------
     InputError
-        If the rows are not the same, or the reference has no flags.
+        If the rows are not the same, or the reference has no flags or not those of `categories`.
     """
     arrays = {name: feature_variable(one) for name, one in values.items()}
     for other in (latent["latent"], reference["label"], *arrays.values()):
@@ -115,6 +115,11 @@ def motif_table(
     names = reference["label"].attrs.get("flag_meanings", "").split()
     if not names:
         raise InputError("motif_table: expected a reference with flag_meanings, found none")
+    if unknown := {one for some in categories.values() for one in some} - set(names):
+        raise InputError(
+            f"motif_table: categories: expected classes of the reference, {', '.join(names)}, "
+            f"found {', '.join(sorted(unknown))}"
+        )
     label = lazy_blocks(labels["label"])
     with dask.config.set({"array.rechunk.method": "tasks"}):
         rows = feature_blocks(latent).rechunk({0: label.chunks[0], 1: label.chunks[1]})

@@ -143,6 +143,8 @@ def test_what_does_not_belong_together() -> None:
         tabulated({**given, "latent": given["latent"].isel(frame=slice(3))})
     with pytest.raises(InputError, match="motif_table: expected the same atoms in both"):
         tabulated({**given, "values": {"q": given["values"]["order"].isel(atom=slice(3))}})
+    with pytest.raises(InputError, match=r"categories: expected classes of .* found amorphous"):
+        tabulated(given, categories={"ice": ["cubic_ice"], "liquid": ["amorphous"]})
     given["reference"]["label"].attrs = {}
     with pytest.raises(InputError, match="expected a reference with flag_meanings, found none"):
         tabulated(given)
