@@ -36,8 +36,8 @@ class MapSettings:
         Of UMAP.
     min_cluster_size
         Part of the rows.
-    method
-        Of selecting clusters.
+    method, assign_noise
+        As of `Motifs`.
     seed
         Of the first map.
     """
@@ -46,6 +46,7 @@ class MapSettings:
     min_dist: float
     min_cluster_size: float
     method: str
+    assign_noise: bool
     seed: int
 
     def labels(
@@ -54,7 +55,8 @@ class MapSettings:
         """Return the map of rows, and its clusters."""
         places = embed(rows, 2, self.n_neighbors, self.min_dist, seed)
         size = max(2, round(self.min_cluster_size * len(rows)))
-        return places, clusters(places, size, None, self.method)
+        found = clusters(places, size, None, self.method, assign_noise=self.assign_noise)
+        return places, found
 
 
 def map_scores(

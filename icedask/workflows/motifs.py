@@ -49,8 +49,8 @@ CHECKPOINTS = ".checkpoints"
 PRESETS: dict[str, dict[str, Any]] = {
     # Seconds to minutes: to look at a trajectory first.
     "quick": {"epochs": 15, "sample_size": 8_000, "baselines": False},
-    # Parts of the liquid, too, as published: the finest clusters, and no noise between them.
-    "fine": {"selection": "leaf", "assign_noise": True, "min_cluster_size": 0.01},
+    # Only what a gap in the map parts: a continuum is one motif, and may take ice with it.
+    "coarse": {"selection": "eom", "assign_noise": False, "min_cluster_size": 0.005},
 }
 
 
@@ -130,13 +130,13 @@ class Settings:
     neighbors: Annotated[int, Option("Neighbours in the map.", at_least=2)] = 30
     min_cluster_size: Annotated[
         float, Option("Smallest motif, as a part of the rows of the map.", above=0)
-    ] = 0.005
+    ] = 0.01
     selection: Annotated[
         str, Option("Most persistent clusters, or the finest.", choices=("eom", "leaf"))
-    ] = "eom"
+    ] = "leaf"
     assign_noise: Annotated[
         bool, Option("Give what is in no cluster to the cluster that it is nearest to.")
-    ] = False
+    ] = True
     min_probability: Annotated[
         float, Option("Below this probability, an environment is of no motif.", above=0)
     ] = 0.6
@@ -339,7 +339,12 @@ def _compared(
     if not settings.baselines:
         return None
     how = MapSettings(
-        settings.neighbors, 0.0, settings.min_cluster_size, settings.selection, settings.seed
+        n_neighbors=settings.neighbors,
+        min_dist=0.0,
+        min_cluster_size=settings.min_cluster_size,
+        method=settings.selection,
+        assign_noise=settings.assign_noise,
+        seed=settings.seed,
     )
     found = map_scores(features, vae, latent, chill, _KNOWN, how, block="shell")
     return save(found, store, label=f"{LABEL}-scores")

@@ -20,8 +20,6 @@ OPTIONS: dict[str, Any] = {
     "epochs": 6,
     "sample_size": 3000,
     "min_cluster_size": 0.03,
-    "selection": "leaf",
-    "assign_noise": True,
     "baselines": False,
 }
 
@@ -104,7 +102,6 @@ def test_command_writes_figures_and_a_report(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = ["--epochs", "6", "--sample-size", "3000", "--min-cluster-size", "0.03"]
-    options += ["--selection", "leaf", "--assign-noise"]
     outputs = ["--figures", str(tmp_path / "figures"), "--report", str(tmp_path / "motifs.html")]
     command = ["run", "motifs", str(store), *options, "--no-baselines", *outputs, "--json"]
     monkeypatch.setattr(sys, "argv", ["icedask", *command])
