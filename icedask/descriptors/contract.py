@@ -95,6 +95,7 @@ class Option:
     help: str
     unit: str = ""
     above: float | None = None
+    below: float | None = None
     at_least: int | None = None
     at_most: int | None = None
     choices: tuple[str, ...] = ()
@@ -212,6 +213,8 @@ class Parameter:
             raise InputError(
                 f"{where}: expected a number{unit} above {option.above:g}, found {value:g}"
             )
+        if option.below is not None and not value < option.below:
+            raise InputError(f"{where}: expected less than {option.below:g}{unit}, found {value:g}")
         if option.at_least is not None and value < option.at_least:
             raise InputError(f"{where}: expected at least {option.at_least}, found {value}")
         if option.at_most is not None and value > option.at_most:

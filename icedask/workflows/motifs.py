@@ -119,9 +119,9 @@ class Settings:
     ] = 6.0
     n_max: Annotated[int, Option("Radial functions of SOAP.", at_least=1)] = 8
     l_max: Annotated[int, Option("Largest degree of SOAP.", at_least=0)] = 6
-    variance: Annotated[float, Option("Part of the variance of SOAP that is kept.", above=0)] = (
-        0.999
-    )
+    variance: Annotated[
+        float, Option("Part of the variance of SOAP that is kept.", above=0, below=1)
+    ] = 0.999
     latent_size: Annotated[int, Option("Latent dimensions of the autoencoder.", at_least=1)] = 8
     beta: Annotated[float, Option("Weight of its divergence.", above=0)] = 1e-3
     epochs: Annotated[int, Option("Of its training, at most.", at_least=1)] = 50
@@ -129,7 +129,7 @@ class Settings:
     sample_size: Annotated[int, Option("Rows of the map.", at_least=100)] = 30_000
     neighbors: Annotated[int, Option("Neighbours in the map.", at_least=2)] = 30
     min_cluster_size: Annotated[
-        float, Option("Smallest motif, as a part of the rows of the map.", above=0)
+        float, Option("Smallest motif, as a part of the rows of the map.", above=0, below=1)
     ] = 0.01
     selection: Annotated[
         str, Option("Most persistent clusters, or the finest.", choices=("eom", "leaf"))
@@ -138,7 +138,7 @@ class Settings:
         bool, Option("Give what is in no cluster to the cluster that it is nearest to.")
     ] = True
     min_probability: Annotated[
-        float, Option("Below this probability, an environment is of no motif.", above=0)
+        float, Option("Below this probability, an environment is of no motif.", above=0, below=1)
     ] = 0.6
     share: Annotated[
         float,
@@ -146,6 +146,7 @@ class Settings:
             "A motif is ice if this part of its members or more is cubic or hexagonal by CHILL+, "
             "and liquid if this part is liquid; transient otherwise.",
             above=0,
+            at_most=1,
         ),
     ] = 0.5
     baselines: Annotated[
@@ -197,6 +198,7 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     Yue et al., Mapping diverse structures of liquid water and ice using variational autoencoders
     """
     sites = select(trj, settings.centers or "element O")
+    _check_rows(sites, settings)
     features, values, chill = _described(sites, store, settings)
     vae = _trained(features, store, settings)
     latent = save(vae.transform(features), store)
@@ -271,12 +273,25 @@ def described(
     }
 
 
+def _check_rows(sites: xr.Dataset, settings: Settings) -> None:
+    """Raise InputError if a map has too few rows for what is asked: it is made last."""
+    rows = min(sites.sizes["frame"] * sites.sizes["atom"], settings.sample_size)
+    if rows < settings.neighbors + 2:
+        raise InputError(
+            f"{LABEL}: neighbors: expected at least {settings.neighbors + 2} rows in the map for "
+            f"{settings.neighbors}, found {rows}; choose fewer, or take more frames"
+        )
+    if round(settings.min_cluster_size * rows) < 2:
+        raise InputError(
+            f"{LABEL}: min_cluster_size: expected 2 rows or more of the {rows} in the map, found "
+            f"{settings.min_cluster_size:g} of them; choose a larger part"
+        )
+
+
 def _described(
     sites: xr.Dataset, store: Path, settings: Settings
 ) -> tuple[xr.Dataset, dict[str, xr.Dataset], xr.Dataset]:
     """Return the features of all sites, what motifs are told by, and CHILL+'s classes."""
-    if not settings.variance < 1:
-        raise InputError(f"{LABEL}: variance: expected less than 1, found {settings.variance:g}")
     blocks = described(sites, settings.r_cut, settings.n_max, settings.l_max)
     structure = blocks.pop("soap")
     pca = fit_or_load(PCA(settings.variance), structure, store)

@@ -157,7 +157,8 @@ class Settings:
     ] = 0
     order: Annotated[int, Option("Degree of the smoothing polynomials.", at_least=0)] = 2
     variance: Annotated[
-        float, Option("Fraction of the variance that principal components exceed.", above=0)
+        float,
+        Option("Fraction of the variance that principal components exceed.", above=0, below=1),
     ] = 0.99
     clustering: Annotated[
         str, Option("Of SOAP, and of SOAP & LENS.", choices=("hdbscan", "gmm"))
@@ -186,8 +187,6 @@ class Settings:
     seed: Annotated[int, Option("Of samples and starts.", at_least=0, at_most=MAX_SEED)] = 0
 
     def __post_init__(self) -> None:
-        if not self.variance < 1:
-            raise InputError(f"{LABEL}: variance: expected less than 1, found {self.variance}")
         if not 0 <= self.cutoff <= 2:
             raise InputError(f"{LABEL}: cutoff: expected 0 to 2, found {self.cutoff}")
         needed = {"gmm": "n_states", "hdbscan": "min_cluster_size"}[self.clustering]
