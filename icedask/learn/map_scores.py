@@ -53,7 +53,9 @@ class MapSettings:
         self, rows: FloatArray, seed: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Return the map of rows, and its clusters."""
-        places = embed(rows, 2, self.n_neighbors, self.min_dist, seed)
+        # Part of the rows may be fewer than the map of all needs.
+        n_neighbors = min(self.n_neighbors, len(rows) - 2)
+        places = embed(rows, 2, n_neighbors, self.min_dist, seed)
         size = max(2, round(self.min_cluster_size * len(rows)))
         found = clusters(places, size, None, self.method, assign_noise=self.assign_noise)
         return places, found
@@ -98,7 +100,7 @@ def map_scores(
         and the block: dimensions; motifs; noise, the part of the rows in none; trustworthiness of
         the map, as to neighbours by the scaled features; stability_seed and stability_rows, of
         the motifs under another seed and on four fifths of the rows, and separation of the known
-        classes, as adjusted Rand indices.
+        classes, as adjusted Rand indices; the last is NaN unless two of them are there.
 
     References
     ----------
@@ -152,7 +154,10 @@ def _score(
     n = len(features)
     part = np.sort(generator.permutation(n)[: round(_PART * n)])
     looked_at = np.sort(generator.permutation(n)[:_MOST])
+    n_neighbors = min(_NEIGHBORS, (len(looked_at) - 1) // 2)
     known = classes >= 0
+    # Any clusters agree with one class, or none, in some way.
+    told = len(np.unique(classes[known])) > 1
     found = {}
     with stage("scores of maps", 3 * len(spaces)) as advance:
         for name, rows in spaces.items():
@@ -167,10 +172,12 @@ def _score(
                 "motifs": int(labels.max()) + 1,
                 "noise": float(np.mean(labels < 0)),
                 "trustworthiness": trustworthiness(
-                    features[looked_at], places[looked_at], n_neighbors=_NEIGHBORS
+                    features[looked_at], places[looked_at], n_neighbors=n_neighbors
                 ),
                 "stability_seed": adjusted_rand_score(labels, other),
                 "stability_rows": adjusted_rand_score(labels[part], fewer),
-                "separation": adjusted_rand_score(classes[known], labels[known]),
+                "separation": adjusted_rand_score(classes[known], labels[known])
+                if told
+                else np.nan,
             }
     return found

@@ -102,7 +102,8 @@ def motif_table(
         value its mean and, under its name with _std, its standard deviation, in its units;
         composition (motif, reference_class), shares of the classes; category, with flags;
         medoid_frame and medoid_atom, positions along frame and atom of the member that is nearest
-        to the mean of the latent coordinates of all members, -1 without members.
+        to the mean of the latent coordinates of all members. Without members these are -1, the
+        means and the composition NaN, and the category is transient.
 
     Raises
     ------
@@ -127,14 +128,15 @@ def motif_table(
             lazy_blocks(one).rechunk(label.chunks) for one in (reference["label"], *arrays.values())
         ]
     place = _places(label)
-    time = labels["time"].values if "time" in labels.coords else np.arange(labels.sizes[FRAME])
-    time = np.arange(labels.sizes[FRAME]) if np.isnan(time).any() else time
+    timed = "time" in labels.coords and not np.isnan(labels["time"].values).any()
+    time = labels["time"].values if timed else np.arange(labels.sizes[FRAME])
     n_atoms = labels.sizes[ATOM]
     add_up = partial(
         _sums, n_atoms=n_atoms, time=time.astype(float), n=n_motifs, n_classes=len(names)
     )
     sums = reduce_blocks([label, place, rows, *others], dask.delayed(add_up), _add, "motifs: means")
-    count = np.maximum(sums.members, 1)
+    # NaN without members.
+    count = np.where(sums.members > 0, sums.members, np.nan)
     center = sums.latent / count[:, None]
     nearest = reduce_blocks(
         [label, place, rows], partial(_nearest, center=center), _best, "motifs: medoids"
@@ -147,7 +149,7 @@ def motif_table(
     found = {
         "members": (MOTIF, sums.members.astype(np.int64), {"units": "1"}),
         "population": (MOTIF, sums.members / label.size, {"units": "1"}),
-        "mean_time": (MOTIF, sums.time / count, {"units": "picosecond"}),
+        "mean_time": (MOTIF, sums.time / count, {"units": "picosecond" if timed else "1"}),
         "medoid_frame": (MOTIF, frame, {"units": "1"}),
         "medoid_atom": (MOTIF, atom, {"units": "1"}),
         "composition": ((MOTIF, CLASS), composition, {"units": "1"}),
@@ -182,7 +184,7 @@ def category_table(table: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         By category: n_motifs; population; and of each mean of the table its smallest and largest,
-        with _min and _max, NaN where there is no motif.
+        with _min and _max, NaN where there is no motif with members.
     """
     names = table["category"].attrs["flag_meanings"].split()
     means = [name for name in map(str, table.data_vars) if f"{name}_std" in table]
@@ -192,6 +194,7 @@ def category_table(table: xr.Dataset) -> xr.Dataset:
         found = {"n_motifs": mine.sizes[MOTIF], "population": float(mine["population"].sum())}
         for name in means:
             values = mine[name].values
+            values = values[np.isfinite(values)]
             found[f"{name}_min"] = values.min() if len(values) else np.nan
             found[f"{name}_max"] = values.max() if len(values) else np.nan
         for name, value in found.items():

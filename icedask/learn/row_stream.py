@@ -141,11 +141,13 @@ def split_by_time(
 ) -> Split:
     """Hold out a part of the blocks, evenly spread over the time; over the atoms of one frame."""
     along = 0 if numblocks[0] > 1 else 1
-    n_blocks = numblocks[along]
+    # Where there are rows: else all of them may be held out, or none.
+    there = np.flatnonzero(counts.reshape(numblocks).sum(axis=1 - along))
+    n_blocks = len(there)
     n_held = 0 if fraction == 0 else min(max(1, round(fraction * n_blocks)), n_blocks - 1)
     offset = np.random.default_rng(seed).random()
     chosen = np.unique(((np.arange(n_held) + offset) * n_blocks / max(n_held, 1)).astype(int))
-    held = np.isin(np.indices(numblocks)[along].ravel(), chosen)
+    held = np.isin(np.indices(numblocks)[along].ravel(), there[chosen])
     filled = counts > 0
     return Split(counts, np.flatnonzero(~held & filled), np.flatnonzero(held & filled))
 

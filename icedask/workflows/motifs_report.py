@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 # Frames of the picture of the whole, evenly spread, the first and the last among them.
 _STAGES = 4
 _UNITS = {
-    "mean time": "ps",
     "density": "g/cm^3",
     "energy": "eV",
-    "peak": "ps",
 }
 
 
@@ -97,10 +95,15 @@ def _motifs(found: MotifAnalysis, draw: bool) -> Section:
         map_of_motifs=lambda: plot.motif_map(
             found.embedding, found.labels, categories=categories, medoids=medoids
         ),
-        surroundings_of_the_medoids=lambda: plot.environments(
-            environments(found.sites, table, found.settings.r_cut), categories=categories
-        ),
     )
+    # No environment may be sure enough of its motif.
+    if medoids:
+        figures |= drawn(
+            draw,
+            surroundings_of_the_medoids=lambda: plot.environments(
+                environments(found.sites, table, found.settings.r_cut), categories=categories
+            ),
+        )
     agreement = found.motifs.agreement_ or {}
     text = (
         f"A motif is ice where at least {found.settings.share:.0%} of its members are cubic or "
@@ -174,36 +177,39 @@ def _map(found: MotifAnalysis, draw: bool) -> Section:
 
 def _through_time(found: MotifAnalysis, draw: bool) -> Section:
     share = found.populations["population"].values
-    time = found.populations["time"].values if "time" in found.populations.coords else None
-    frames = np.arange(len(share)) if time is None else time
-    peak = np.argmax(np.nan_to_num(share), axis=0)
+    timed = found.table["mean_time"].attrs["units"] != "1"
+    frames = found.populations["time"].values if timed else np.arange(len(share))
+    # NaN in frames without an environment that is in a motif.
+    largest = np.nan_to_num(share)
     categories = _categories(found)
     table = pd.DataFrame(
         {
             "category": list(categories.values()),
             "first frame": share[0],
             "last frame": share[-1],
-            "largest share": share.max(axis=0),
-            "peak": frames[peak],
+            "largest share": largest.max(axis=0),
+            "peak": frames[largest.argmax(axis=0)],
             "mean time": found.table["mean_time"].values,
         },
         pd.Index(found.table["motif"].values, name="motif"),
     )
-    table.attrs["units"] = _UNITS
+    unit = "ps" if timed else "frames"
+    table.attrs["units"] = {"mean time": unit, "peak": unit}
     last = found.sites.sizes[FRAME] - 1
     chosen = sorted({round(one) for one in np.linspace(0, last, _STAGES)})
     shown = found.values.get("potential_energy", found.values["tetrahedral"])
     value = shown[next(iter(shown.data_vars))]
     mean_time = found.table["mean_time"].copy()
-    mean_time.attrs |= {"long_name": "mean time of the members", "units": "ps"}
+    mean_time.attrs |= {"long_name": "mean time of the members", "units": unit}
     changes = found.transitions
-    figures = drawn(
-        draw,
-        stages=lambda: plot.stages(found.sites, value, found.chill, chosen),
-        populations=lambda: plot.motif_populations(found.populations, categories),
-    )
+    some = bool((found.table["members"].values > 0).any())
+    figures = drawn(draw, stages=lambda: plot.stages(found.sites, value, found.chill, chosen))
+    if some:
+        figures |= drawn(
+            draw, populations=lambda: plot.motif_populations(found.populations, categories)
+        )
     tables = {"Populations, of the environments that are in a motif": table}
-    if changes is not None and len(categories) > 1:
+    if changes is not None and some and len(categories) > 1:
         figures |= drawn(
             draw,
             which_precedes_which=lambda: plot.precedence(

@@ -168,7 +168,7 @@ def test_scores_of_maps(monkeypatch: pytest.MonkeyPatch) -> None:
         return rows[:, :n].astype(np.float32)
 
     monkeypatch.setattr(scores, "embed", embed)
-    settings = MapSettings(15, 0.0, 0.1, "eom", 0)
+    settings = MapSettings(15, 0.0, 0.1, "eom", assign_noise=False, seed=0)
     x, latent, reference = known(x, "x"), known(latent, "latent"), known(classes, "classes")
     found = map_scores(x, vae, latent, reference, NAMES[:2], settings, block="near", size=300)
     assert found["space"].values.tolist() == ["autoencoder", "pca", "features", "near"]

@@ -13,8 +13,10 @@ import pytest
 import xarray as xr
 
 import icedask as ice
-from icedask.__main__ import main
+from icedask.cli import main
 from icedask.errors import InputError
+from icedask.learn.motif_table import category_table, motif_table
+from icedask.workflows.motifs_report import sections
 
 OPTIONS: dict[str, Any] = {
     "epochs": 6,
@@ -104,7 +106,7 @@ def test_command_writes_figures_and_a_report(
     options = ["--epochs", "6", "--sample-size", "3000", "--min-cluster-size", "0.03"]
     outputs = ["--figures", str(tmp_path / "figures"), "--report", str(tmp_path / "motifs.html")]
     command = ["run", "motifs", str(store), *options, "--no-baselines", *outputs, "--json"]
-    monkeypatch.setattr(sys, "argv", ["icedask", *command])
+    monkeypatch.setattr("sys.argv", ["icedask", *command])
     main()
     told = json.loads(capsys.readouterr().out)
     assert told["label"] == "motifs"
@@ -117,9 +119,47 @@ def test_command_writes_figures_and_a_report(
 
 def test_bad_options_are_refused(store: Path) -> None:
     trj = ice.open_trajectory(store)
-    with pytest.raises(InputError, match="epochs: expected at least 1"):
-        ice.workflows.motifs(trj, store, epochs=0)
     with pytest.raises(InputError, match="matches no atom"):
         ice.workflows.motifs(trj, store, centers="element Cu")
-    with pytest.raises(InputError, match="variance: expected less than 1"):
-        ice.workflows.motifs(trj, store, variance=1.5)
+    for given, message in (
+        ({"epochs": 0}, "epochs: expected at least 1"),
+        ({"variance": 1.5}, "variance: expected less than 1"),
+        ({"min_probability": 1}, "min_probability: expected less than 1"),
+        ({"min_cluster_size": 50}, "min_cluster_size: expected less than 1"),
+        ({"share": 1.5}, "share: expected at most 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            ice.workflows.motifs(trj, store, **given)
+    # Before anything is computed: the map comes last.
+    with pytest.raises(InputError, match="neighbors: expected at least 502 rows in the map"):
+        ice.workflows.motifs(trj, store, neighbors=500, sample_size=400)
+    with pytest.raises(InputError, match="min_cluster_size: expected 2 rows or more of the 100"):
+        ice.workflows.motifs(trj, store, sample_size=100)
+
+
+def test_nothing_sure_is_reported(found: Any, store: Path) -> None:
+    labels = found.labels.copy()
+    labels["label"] = xr.full_like(labels["label"], -1)
+    table = motif_table(
+        labels,
+        found.latent,
+        found.values,
+        found.chill,
+        n_motifs=found.motifs.n_motifs_,
+        categories={"ice": ("cubic_ice",), "liquid": ("liquid",)},
+        share=0.5,
+    )
+    nothing = found._replace(
+        labels=labels,
+        table=table,
+        categories=category_table(table),
+        populations=ice.populations(labels),
+        transitions=ice.transitions(labels),
+    )
+    shown = {one.title: one for one in sections(nothing, found.sites, draw=True)}
+    assert "100.0% are in no motif" in shown["Motifs"].text
+    assert set(shown["Motifs"].figures) == {"Map of motifs"}
+    assert set(shown["Through time"].figures) == {"Stages"}
+    for section in shown.values():
+        for figure in section.figures.values():
+            figure.canvas.draw()
