@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -248,7 +249,9 @@ class VAE(Estimator):
                 train, n_ranks, blocks, split, plan, None if path is None else str(path), tell
             )
         if path is not None:
-            path.unlink(missing_ok=True)
+            # With what runs that were killed have left beside it.
+            for one in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.new")):
+                one.unlink(missing_ok=True)
         self.weights_, self.curves_ = trained.weights, trained.curves
         self.step_loss_, self.best_epoch_ = trained.step_loss, trained.best
         self.n_samples_ = int(found.n)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
 
+import icedask as ice
 from icedask.features import input_record
 from icedask.io.provenance import stamped
 from icedask.learn.motif_table import category_table, motif_table
@@ -61,3 +64,12 @@ def test_motifs_without_values_are_numbered_last() -> None:
     labels = np.array([0, 0, 1, 1, 2, -1], np.int32)
     values = np.array([np.nan, np.nan, 5, 7, 1, 0])
     assert _ordered(labels, values).tolist() == [2, 2, 1, 1, 0, -1]
+
+
+def test_nothing_is_left_of_runs_that_were_killed(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 30, 3))
+    x = xr.Dataset({"features": (("frame", "atom", "feature"), rows)})
+    half = tmp_path / "training[1].npz.123.new"
+    half.write_bytes(b"half")
+    ice.VAE(1, layers=(4,), epochs=1).fit(x, checkpoint=tmp_path / "training[1].npz")
+    assert not list(tmp_path.iterdir())
