@@ -44,6 +44,8 @@ WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
 _CATEGORIES = {"ice": ("cubic_ice", "hexagonal_ice"), "liquid": ("liquid",)}
 # Of CHILL+: what maps are to keep apart.
 _KNOWN = ("cubic_ice", "hexagonal_ice", "liquid")
+# Variance of unit vectors in single precision that only tells how they were rounded.
+_ROUNDED = 1e-10
 CHECKPOINTS = ".checkpoints"
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -295,6 +297,11 @@ def _described(
     blocks = described(sites, settings.r_cut, settings.n_max, settings.l_max)
     structure = blocks.pop("soap")
     pca = fit_or_load(PCA(settings.variance), structure, store)
+    if not pca.explained_variance_.sum() > _ROUNDED:
+        raise InputError(
+            f"{LABEL}: expected environments that differ, found none whose SOAP vectors do: all "
+            "sites are the same by symmetry, as in a crystal at rest"
+        )
     lazy = combine(soap=pca.transform(structure), **blocks)
     features, density, order, chill = save(
         [lazy, mass_density(sites, mass=_MASS), tetrahedral(sites, measure="A"), chill_plus(sites)],

@@ -11,6 +11,7 @@ import ase.io
 import numpy as np
 import pytest
 import xarray as xr
+from ase.build import bulk
 
 import icedask as ice
 from icedask.cli import main
@@ -163,3 +164,11 @@ def test_nothing_sure_is_reported(found: Any, store: Path) -> None:
     for section in shown.values():
         for figure in section.figures.values():
             figure.canvas.draw()
+
+
+def test_a_crystal_at_rest_has_no_motifs(tmp_path: Path) -> None:
+    crystal = bulk("O", "diamond", a=6.36, cubic=True) * (3, 3, 3)
+    trj = ice.from_ase(crystal)
+    ice.save(trj, tmp_path / "rest.zarr")
+    with pytest.raises(InputError, match="expected environments that differ"):
+        ice.workflows.motifs(trj, tmp_path / "rest.zarr", n_max=2, l_max=2, min_cluster_size=0.1)
