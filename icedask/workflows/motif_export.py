@@ -85,7 +85,7 @@ def export(
     Raises
     ------
     InputError
-        If the folder cannot be made.
+        If the folder cannot be made, or a file in it not written.
     """
     from ase.io import write
 
@@ -99,5 +99,11 @@ def export(
     files = []
     for motif, atoms in environments(sites, table, r_cut).items():
         files.append(path / f"motif_{motif:02d}.xyz")
-        write(files[-1], atoms, format="extxyz")
+        try:
+            write(files[-1], atoms, format="extxyz")
+        except OSError as error:
+            raise InputError(
+                f"export: expected a file that can be written at {files[-1]}, found: "
+                f"{error.strerror}"
+            ) from error
     return files

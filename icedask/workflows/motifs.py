@@ -78,7 +78,7 @@ class MotifAnalysis(NamedTuple):
     categories
         Their ranges by category: see `category_table`.
     scores
-        Of maps of this and other representations: see `score_maps`; None if not asked for.
+        Of maps of this and other representations: see `map_scores`; None if not asked for.
     populations, transitions
         Of the motifs, by frame and between frames.
     sites

@@ -76,8 +76,10 @@ def _motifs(found: MotifAnalysis, draw: bool) -> Section:
         columns["energy"] = table["potential_energy"].values
     for name in table["reference_class"].values.tolist():
         columns[name.replace("_", " ")] = table["composition"].sel(reference_class=name).values
+    # As in the source, where sites may be some of the atoms.
+    atoms = found.sites["atom"].values
     columns["medoid"] = [
-        f"frame {frame}, atom {atom}"
+        f"frame {frame}, atom {atoms[atom]}" if frame >= 0 else "none"
         for frame, atom in zip(
             table["medoid_frame"].values, table["medoid_atom"].values, strict=True
         )
@@ -104,7 +106,7 @@ def _motifs(found: MotifAnalysis, draw: bool) -> Section:
                 environments(found.sites, table, found.settings.r_cut), categories=categories
             ),
         )
-    agreement = found.motifs.agreement_ or {}
+    agreement = found.motifs.agreement_
     text = (
         f"A motif is ice where at least {found.settings.share:.0%} of its members are cubic or "
         "hexagonal ice by CHILL+, liquid where as many are liquid, and transient otherwise. "
@@ -112,7 +114,8 @@ def _motifs(found: MotifAnalysis, draw: bool) -> Section:
         "one. "
         f"Of all environments {1 - float(table['population'].sum()):.1%} are in no motif."
     )
-    if agreement:
+    # NaN where the network was sure of none that it had not seen.
+    if agreement and np.isfinite(agreement["accuracy"]):
         text += (
             f" On {agreement['n']} environments that it had not seen, the network that labels all "
             f"agrees with the clusters for {agreement['accuracy']:.1%} of those that both label."
@@ -257,8 +260,10 @@ def _training(found: MotifAnalysis, draw: bool) -> Section:
     text = (
         f"An autoencoder of {found.features.sizes['feature']} features in "
         f"{found.vae.latent_size} latent dimensions, trained for {len(curves['loss'])} epochs; the "
-        f"weights are those of epoch {best + 1}, which leave "
-        f"{curves['held_reconstruction'][best]:.1%} of the variance of frames that were held out."
+        f"weights are those of epoch {best + 1}"
     )
+    left = curves["held_reconstruction"][best]
+    held = f", which leave {left:.1%} of the variance of frames that were held out."
+    text += held if np.isfinite(left) else "."
     figures = drawn(draw, loss=lambda: plot.training_curves(shown, best=best + 1))
     return Section("Autoencoder", text, figures)
