@@ -39,13 +39,15 @@ _KEPT_BYTES = 2**27
 Read = Callable[[int], Rows]
 
 
-def cut_finer(features: da.Array) -> da.Array:
+def cut_finer(features: da.Array, epoch_rows: int) -> da.Array:
     """Cut blocks that have more than their share of the rows, if all are to be a few per lane.
 
-    Along the frames first: blocks that are held out are then stretches of time.
+    Nor has a block more than its share of an epoch, which takes one for each lane at least. Blocks
+    are cut along the frames first: those that are held out are then stretches of time.
     """
     frames, atoms = features.chunks[:2]
-    most = max(1, features.shape[0] * features.shape[1] // (_BLOCKS_PER_LANE * LANES))
+    share = features.shape[0] * features.shape[1] // (_BLOCKS_PER_LANE * LANES)
+    most = max(1, min(share, epoch_rows // LANES))
     limits = max(1, most // max(atoms)), most
     chunks = [
         tuple(part for size in sizes for part in _cut(size, ceil(size / limit)))

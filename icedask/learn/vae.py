@@ -222,7 +222,7 @@ class VAE(Estimator):
 
         self._check_parameters()
         warn_if_computed_anew(x, "VAE")
-        features = cut_finer(feature_blocks(x))
+        features = cut_finer(feature_blocks(x), self.epoch_rows)
         found, counts = survey(features, "VAE: scale")
         self._check_rows(found)
         self.center_, self.scale_ = found.mean, self._scale(found, x)

@@ -39,7 +39,7 @@ def numbered(n_frames: int, n_atoms: int) -> np.ndarray:
 def stream(
     features: da.Array, fraction: float = 0.0, seed: int = 0
 ) -> tuple[da.Array, Blocks, Split]:
-    cut = cut_finer(features)
+    cut = cut_finer(features, 2**18)
     _, counts = survey(cut, "survey")
     blocks = Blocks(cut, np.zeros(cut.shape[2]), np.ones(cut.shape[2]))
     numblocks = cut.numblocks[0], cut.numblocks[1]
@@ -287,14 +287,17 @@ def test_number_of_lanes() -> None:
 
 
 def test_arrays_are_cut_along_frames_first() -> None:
-    one = cut_finer(da.zeros((100, 10, 3), chunks=(100, 10, 3)))
+    one = cut_finer(da.zeros((100, 10, 3), chunks=(100, 10, 3)), 2**18)
     assert one.numblocks[1:] == (1, 1) and one.numblocks[0] >= 2 * LANES
     assert np.ptp(one.chunks[0]) <= 1
-    few = cut_finer(da.zeros((3, 1000, 2), chunks=(3, 1000, 2)))
+    few = cut_finer(da.zeros((3, 1000, 2), chunks=(3, 1000, 2)), 2**18)
     assert few.numblocks[0] == 3 and few.numblocks[1] >= 2 * LANES / 3
     # Those alone that are too large.
-    mixed = cut_finer(da.zeros((130, 10, 3), chunks=((1,) * 30 + (100,), -1, -1)))
+    mixed = cut_finer(da.zeros((130, 10, 3), chunks=((1,) * 30 + (100,), -1, -1)), 2**18)
     assert mixed.chunks[0] == (1,) * 30 + (4,) * 25
     many = da.zeros((1000, 10, 3), chunks=(10, 10, 3))
-    assert cut_finer(many).chunks == many.chunks
-    assert cut_finer(da.zeros((2, 3, 1), chunks=-1)).numblocks == (2, 3, 1)
+    assert cut_finer(many, 2**18).chunks == many.chunks
+    # An epoch of a block for each lane is no longer than it should be.
+    large = cut_finer(da.zeros((9, 1000, 2), chunks=(1, 1000, 2)), 2000)
+    assert max(large.chunks[0]) * max(large.chunks[1]) <= 2000 // LANES
+    assert cut_finer(da.zeros((2, 3, 1), chunks=-1), 2**18).numblocks == (2, 3, 1)
