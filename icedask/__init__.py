@@ -27,7 +27,7 @@ _NAMES = {
     "lens": "icedask.descriptors.lens",
     "soap": "icedask.descriptors.soap",
     "radial_structure_functions": "icedask.descriptors.radial",
-    "symmetry_functions": "icedask.descriptors.symmetry_functions",
+    "symmetry_functions": "icedask.descriptors.symmetry",
     "steinhardt": "icedask.descriptors.steinhardt",
     "local_structure_index": "icedask.descriptors.tetrahedral",
     "neighbor_distances": "icedask.descriptors.tetrahedral",
@@ -43,33 +43,33 @@ _NAMES = {
     "smooth": "icedask.dynamics.smoothing",
     "populations": "icedask.dynamics.transitions",
     "transitions": "icedask.dynamics.transitions",
-    "from_ase": "icedask.io.interop",
-    "from_mdanalysis": "icedask.io.interop",
-    "to_ase": "icedask.io.interop",
-    "ingest": "icedask.io.ingest",
-    "list_runs": "icedask.io.catalog",
-    "open_run": "icedask.io.catalog",
-    "open_trajectory": "icedask.io.catalog",
-    "remove_run": "icedask.io.catalog",
-    "progress": "icedask.reports",
-    "save": "icedask.io.store",
+    "from_ase": "icedask.readers.convert",
+    "from_mdanalysis": "icedask.readers.convert",
+    "to_ase": "icedask.readers.convert",
+    "ingest": "icedask.readers.ingest",
+    "list_runs": "icedask.store.runs",
+    "open_run": "icedask.store.runs",
+    "open_trajectory": "icedask.store.runs",
+    "remove_run": "icedask.store.runs",
+    "progress": "icedask.tasks.progress",
+    "save": "icedask.store.save",
     "GaussianMixture": "icedask.learn.gmm",
     "HDBSCAN": "icedask.learn.hdbscan",
     "KMeans": "icedask.learn.kmeans",
     "OnionClustering": "icedask.learn.onion",
     "onion_scan": "icedask.learn.onion",
     "PCA": "icedask.learn.pca",
-    "Motifs": "icedask.learn.motifs",
+    "Motifs": "icedask.motifs.motifs",
     "UMAP": "icedask.learn.umap",
     "VAE": "icedask.learn.vae",
     "load_model": "icedask.learn.base",
     "interfaces": "icedask.phases.interfaces",
-    "score_histogram": "icedask.phases.valley",
+    "score_histogram": "icedask.phases.threshold",
     "Denoiser": "icedask.phases.denoiser",
     "PhaseClassifier": "icedask.phases.classifier",
     "Phases": "icedask.phases.references",
-    "plan": "icedask.sizing.plan",
-    "select": "icedask.model",
+    "plan": "icedask.hpc.plan",
+    "select": "icedask.core.trajectory",
 }
 
 # Packages with functions of their own, imported when they are first used.
@@ -79,6 +79,7 @@ __all__ = ["__version__", *sorted(_NAMES), *_PACKAGES]
 
 if TYPE_CHECKING:
     from icedask import simulate, workflows
+    from icedask.core.trajectory import select
     from icedask.descriptors.bispectrum import bispectrum
     from icedask.descriptors.chill import chill, chill_plus
     from icedask.descriptors.combine import combine
@@ -90,7 +91,7 @@ if TYPE_CHECKING:
     from icedask.descriptors.radial import radial_structure_functions
     from icedask.descriptors.soap import soap
     from icedask.descriptors.steinhardt import steinhardt
-    from icedask.descriptors.symmetry_functions import symmetry_functions
+    from icedask.descriptors.symmetry import symmetry_functions
     from icedask.descriptors.tetrahedral import (
         local_structure_index,
         neighbor_distances,
@@ -106,27 +107,26 @@ if TYPE_CHECKING:
     from icedask.dynamics.transitions import populations, transitions
     from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
     from icedask.hpc.client import connect
-    from icedask.io.catalog import list_runs, open_run, open_trajectory, remove_run
-    from icedask.io.ingest import ingest
-    from icedask.io.interop import from_ase, from_mdanalysis, to_ase
-    from icedask.io.store import save
+    from icedask.hpc.plan import plan
     from icedask.learn.base import load_model
     from icedask.learn.gmm import GaussianMixture
     from icedask.learn.hdbscan import HDBSCAN
     from icedask.learn.kmeans import KMeans
-    from icedask.learn.motifs import Motifs
     from icedask.learn.onion import OnionClustering, onion_scan
     from icedask.learn.pca import PCA
     from icedask.learn.umap import UMAP
     from icedask.learn.vae import VAE
-    from icedask.model import select
+    from icedask.motifs.motifs import Motifs
     from icedask.phases.classifier import PhaseClassifier
     from icedask.phases.denoiser import Denoiser
     from icedask.phases.interfaces import interfaces
     from icedask.phases.references import Phases
-    from icedask.phases.valley import score_histogram
-    from icedask.reports import progress
-    from icedask.sizing.plan import plan
+    from icedask.phases.threshold import score_histogram
+    from icedask.readers.convert import from_ase, from_mdanalysis, to_ase
+    from icedask.readers.ingest import ingest
+    from icedask.store.runs import list_runs, open_run, open_trajectory, remove_run
+    from icedask.store.save import save
+    from icedask.tasks.progress import progress
 
 
 def __getattr__(name: str) -> Any:

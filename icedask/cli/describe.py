@@ -13,7 +13,7 @@ import icedask
 from icedask.cli.common import common
 from icedask.cli.options import descriptor_option
 from icedask.descriptors import registry
-from icedask.descriptors.contract import Descriptor
+from icedask.descriptors.descriptor import Descriptor
 
 
 class Descriptors(click.Group):

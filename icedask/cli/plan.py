@@ -11,7 +11,7 @@ import click
 
 import icedask
 from icedask.cli.describe import Descriptors
-from icedask.descriptors.contract import Descriptor
+from icedask.descriptors.descriptor import Descriptor
 
 
 @click.group()

@@ -44,7 +44,7 @@ class Workflows(click.Group):
 
 def _registry() -> dict[str, Any]:
     # With its entries.
-    from icedask.workflows import contract
+    from icedask.workflows import workflow as contract
 
     return contract.WORKFLOWS
 
@@ -68,7 +68,7 @@ def _command(found: Any) -> Any:
         report: Path | None,
         **options: Any,
     ) -> None:
-        from icedask.workflows.contract import check_outputs
+        from icedask.workflows.workflow import check_outputs
 
         trj = icedask.open_trajectory(store)
         # Before any worker starts.

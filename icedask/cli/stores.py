@@ -118,7 +118,7 @@ def _trajectory_summary(store: Path) -> dict[str, Any]:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def info(store: Path, as_json: bool) -> None:
     """Show the trajectory and the runs of STORE."""
-    from icedask.io.catalog import iter_runs
+    from icedask.store.runs import iter_runs
 
     summary = _trajectory_summary(store)
     runs = icedask.list_runs(store).reset_index()
@@ -156,7 +156,7 @@ def remove(store: Path, run: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def watch(store: Path, follow: float | None, as_json: bool) -> None:
     """Show how far the computations of STORE are, from anywhere that sees it."""
-    from icedask.reports import progress_text
+    from icedask.tasks.progress import progress_text
 
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         while True:

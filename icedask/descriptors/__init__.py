@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from icedask.descriptors.contract import REGISTRY, Descriptor
+from icedask.descriptors.descriptor import REGISTRY, Descriptor
 
 _MODULES = (
     "bispectrum",
@@ -15,7 +15,7 @@ _MODULES = (
     "radial",
     "soap",
     "steinhardt",
-    "symmetry_functions",
+    "symmetry",
     "tetrahedral",
     "voronoi",
 )

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.errors import InputError
-from icedask.features import (
+from icedask.core.features import (
     check_same_rows,
     check_same_trajectory,
     feature_variable,
@@ -19,8 +18,9 @@ from icedask.features import (
     lazy_blocks,
     row_coords,
 )
-from icedask.io.provenance import stamped
-from icedask.variables import BLOCK, FEATURE, VARIABLES
+from icedask.core.provenance import stamped
+from icedask.core.variables import BLOCK, FEATURE, VARIABLES
+from icedask.errors import InputError
 
 
 def combine(**blocks: xr.Dataset) -> xr.Dataset:

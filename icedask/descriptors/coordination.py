@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Cutoff, Kernel, Species, descriptor
+from icedask.descriptors.descriptor import Centers, Cutoff, Kernel, Species, descriptor
 from icedask.descriptors.frame import Frame
 
 

@@ -7,8 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icedask.neighbors import FloatArray, IntArray, Nearest, Neighbors, k_nearest, neighbor_list
-from icedask.tessellation import Tessellation, tessellate
+from icedask.kernels.neighbors import (
+    FloatArray,
+    IntArray,
+    Nearest,
+    Neighbors,
+    k_nearest,
+    neighbor_list,
+)
+from icedask.kernels.voronoi import Tessellation, tessellate
 
 
 class Frame:

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.soap_square import square_weights
-from icedask.errors import InputError
-from icedask.features import (
+from icedask.core.features import (
     check_same_rows,
     check_same_trajectory,
     feature_variable,
@@ -20,10 +18,12 @@ from icedask.features import (
     lazy_blocks,
     row_coords,
 )
-from icedask.io.provenance import Record, stamped
-from icedask.jit import jit
-from icedask.neighbors import FloatArray
-from icedask.variables import FEATURE, VARIABLES
+from icedask.core.provenance import Record, stamped
+from icedask.core.variables import FEATURE, VARIABLES
+from icedask.descriptors.soap.square import square_weights
+from icedask.errors import InputError
+from icedask.kernels.jit import jit
+from icedask.kernels.neighbors import FloatArray
 
 
 @jit

@@ -19,15 +19,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.provenance import Record, fingerprint, stamped
+from icedask.core.trajectory import ATOM_COORDS, check_trajectory, selected_indices
+from icedask.core.variables import ATOM, FRAME, VARIABLES
 from icedask.descriptors import registry
-from icedask.descriptors.contract import Descriptor, Kernel
+from icedask.descriptors.descriptor import Descriptor, Kernel
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
-from icedask.io.chunks import Blocks, fits_budget, plan_blocks
-from icedask.io.provenance import Record, fingerprint, stamped
-from icedask.model import ATOM_COORDS, check_trajectory, selected_indices
-from icedask.neighbors import check_cutoff, check_reach
-from icedask.variables import ATOM, FRAME, VARIABLES
+from icedask.kernels.neighbors import check_cutoff, check_reach
+from icedask.store.chunks import Blocks, fits_budget, plan_blocks
 
 # angstrom; a float32 that is larger has lost all that matters.
 _FARTHEST = 1e9

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Kernel, Option, Species, descriptor
+from icedask.core.trajectory import check_even_steps
+from icedask.core.variables import FRAME
+from icedask.descriptors.descriptor import Centers, Kernel, Option, Species, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
-from icedask.jit import jit
-from icedask.model import check_even_steps
-from icedask.neighbors import IntArray
-from icedask.variables import FRAME
+from icedask.kernels.jit import jit
+from icedask.kernels.neighbors import IntArray
 
 
 @jit

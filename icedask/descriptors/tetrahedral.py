@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Kernel, Option, OwnSpecies, Species, descriptor
+from icedask.core.trajectory import own_species
+from icedask.core.variables import NEIGHBOR
+from icedask.descriptors.descriptor import Centers, Kernel, Option, OwnSpecies, Species, descriptor
 from icedask.descriptors.frame import Frame
-from icedask.jit import jit
-from icedask.model import own_species
-from icedask.neighbors import FloatArray, IntArray
-from icedask.variables import NEIGHBOR
+from icedask.kernels.jit import jit
+from icedask.kernels.neighbors import FloatArray, IntArray
 
 
 @jit

@@ -12,20 +12,20 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.soap_square import square_weights
-from icedask.errors import InputError
-from icedask.features import (
+from icedask.core.features import (
     feature_variable,
     input_record,
     lazy_blocks,
     row_coords,
     whole_number,
 )
-from icedask.io.provenance import Record, stamped
-from icedask.jit import jit
-from icedask.model import check_even_steps
-from icedask.neighbors import FloatArray
-from icedask.variables import FRAME, VARIABLES
+from icedask.core.provenance import Record, stamped
+from icedask.core.trajectory import check_even_steps
+from icedask.core.variables import FRAME, VARIABLES
+from icedask.descriptors.soap.square import square_weights
+from icedask.errors import InputError
+from icedask.kernels.jit import jit
+from icedask.kernels.neighbors import FloatArray
 
 
 @jit

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.contract import Centers, Kernel, Option, OwnSpecies, Species, descriptor
+from icedask.core.trajectory import own_species
+from icedask.descriptors.descriptor import Centers, Kernel, Option, OwnSpecies, Species, descriptor
 from icedask.descriptors.frame import Frame
-from icedask.model import own_species
 
 # From dalton/angstrom^3 to g/cm^3.
 _GRAMS_PER_CM3 = 1.66053906892

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from icedask.dynamics.labels import Counts
-from icedask.neighbors import FloatArray
+from icedask.core.labels import Counts
+from icedask.kernels.neighbors import FloatArray
 
 
 def prediction_noise(counts: Counts, lags: Sequence[int]) -> FloatArray:

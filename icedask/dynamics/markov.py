@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.features import whole_number
+from icedask.core.labels import added, checked_labels
+from icedask.core.provenance import stamped
+from icedask.core.variables import FROM, LAG, TO, summary_variables
 from icedask.dynamics.chain_noise import prediction_noise
-from icedask.dynamics.labels import added, checked_labels
-from icedask.dynamics.pairs import count_over_pairs, transitions_between
+from icedask.dynamics.lagged_counts import count_over_pairs, transitions_between
 from icedask.dynamics.transitions import row_shares
 from icedask.errors import InputError
-from icedask.features import whole_number
-from icedask.io.provenance import stamped
-from icedask.neighbors import FloatArray
-from icedask.variables import FROM, LAG, TO, summary_variables
+from icedask.kernels.neighbors import FloatArray
 
 # Standard deviations in each probability that are called noise.
 _DEVIATIONS = 4.0

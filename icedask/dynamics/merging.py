@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.dynamics.labels import LabelArray, Labels, checked_labels
+from icedask.core.features import array_record, row_coords
+from icedask.core.labels import LabelArray, Labels, checked_labels
+from icedask.core.provenance import stamped
+from icedask.core.variables import FROM, STATE, TO, VARIABLES, summary_variables
 from icedask.errors import InputError
-from icedask.features import array_record, row_coords
-from icedask.io.provenance import stamped
-from icedask.variables import FROM, STATE, TO, VARIABLES, summary_variables
 
 # Below, a row is constant but for rounding, and its correlation with another is not defined.
 _CONSTANT = 1e-12

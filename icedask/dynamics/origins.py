@@ -7,12 +7,12 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from icedask.dynamics.labels import Counts, LabelArray, checked_labels, n_states_of, widened
-from icedask.dynamics.pairs import count_over_pairs, first_rows
-from icedask.features import check_same_rows, check_same_trajectory
-from icedask.io.provenance import stamped
-from icedask.jit import jit
-from icedask.variables import summary_variables
+from icedask.core.features import check_same_rows, check_same_trajectory
+from icedask.core.labels import Counts, LabelArray, checked_labels, n_states_of, widened
+from icedask.core.provenance import stamped
+from icedask.core.variables import summary_variables
+from icedask.dynamics.lagged_counts import count_over_pairs, first_rows
+from icedask.kernels.jit import jit
 
 
 def origins(dynamic: xr.Dataset, structural: xr.Dataset) -> xr.Dataset:

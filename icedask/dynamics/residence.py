@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.dynamics import pairs
-from icedask.dynamics.labels import Counts, LabelArray, added, checked_labels, widened
-from icedask.dynamics.visits import Visits, merge_visits, visits_in
-from icedask.io.provenance import stamped
-from icedask.reduction import reduce_columns
-from icedask.variables import DURATION, STATE, summary_variables
+from icedask.core.labels import Counts, LabelArray, added, checked_labels, widened
+from icedask.core.provenance import stamped
+from icedask.core.variables import DURATION, STATE, summary_variables
+from icedask.dynamics import lagged_counts as pairs
+from icedask.dynamics.dwell import Visits, merge_visits, visits_in
+from icedask.tasks.reduce import reduce_columns
 
 _Both = tuple[Visits, pairs.Pairs]
 _COUNT = partial(pairs.transitions_between, lags=(1,))

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import xarray as xr
 from numpy.polynomial.legendre import legvander
 
+from icedask.core.features import feature_variable, input_record, lazy_blocks, whole_number
+from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_even_steps
+from icedask.core.variables import FRAME
 from icedask.errors import InputError
-from icedask.features import feature_variable, input_record, lazy_blocks, whole_number
-from icedask.io.chunks import plan_windows
-from icedask.io.provenance import stamped
-from icedask.jit import jit
-from icedask.model import check_even_steps
-from icedask.neighbors import FloatArray
-from icedask.variables import FRAME
+from icedask.kernels.jit import jit
+from icedask.kernels.neighbors import FloatArray
+from icedask.store.chunks import plan_windows
 
 # Series in float64 at a time: a few MB for a few hundred frames.
 _SERIES = 1024

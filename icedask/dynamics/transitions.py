@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.dynamics.labels import Counts, LabelArray, added, checked_labels, n_states_of, widened
-from icedask.dynamics.pairs import count_over_pairs, transitions_between
-from icedask.features import row_coords, whole_number
-from icedask.io.provenance import stamped
-from icedask.jit import jit
-from icedask.reduction import reduce_columns
-from icedask.variables import ATOM, FROM, STATE, TO, summary_variables
+from icedask.core.features import row_coords, whole_number
+from icedask.core.labels import Counts, LabelArray, added, checked_labels, n_states_of, widened
+from icedask.core.provenance import stamped
+from icedask.core.variables import ATOM, FROM, STATE, TO, summary_variables
+from icedask.dynamics.lagged_counts import count_over_pairs, transitions_between
+from icedask.kernels.jit import jit
+from icedask.tasks.reduce import reduce_columns
 
 
 def transitions(labels: xr.Dataset, *, lag: int = 1) -> xr.Dataset:

@@ -129,7 +129,7 @@ def _local(overrides: dict[str, Any]) -> Any:
         "processes": True,
         # Loopback only: a dashboard is a way into the process.
         "dashboard_address": "127.0.0.1:0",
-        "preload": "icedask.worker",
+        "preload": "icedask.hpc.worker",
         **{
             key: configured[key]
             for key in ("n_workers", "memory_limit", "local_directory")

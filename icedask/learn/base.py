@@ -12,17 +12,17 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from icedask.core.features import input_record
+from icedask.core.provenance import Record, canonical, record_of, stamped
 from icedask.errors import InputError, StoreError
-from icedask.features import input_record
-from icedask.io.catalog import has_run, open_run
-from icedask.io.provenance import Record, canonical, record_of, stamped
-from icedask.io.store import save
+from icedask.store.runs import has_run, open_run
+from icedask.store.save import save
 
 _ESTIMATORS = {
     "gmm": ("icedask.learn.gmm", "GaussianMixture"),
     "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN"),
     "kmeans": ("icedask.learn.kmeans", "KMeans"),
-    "motifs": ("icedask.learn.motifs", "Motifs"),
+    "motifs": ("icedask.motifs.motifs", "Motifs"),
     "onion": ("icedask.learn.onion", "OnionClustering"),
     "pca": ("icedask.learn.pca", "PCA"),
     "umap": ("icedask.learn.umap", "UMAP"),

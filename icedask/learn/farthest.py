@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from icedask.jit import jit
+from icedask.kernels.jit import jit
 
 FloatArray = npt.NDArray[np.float64]
 

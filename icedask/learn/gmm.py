@@ -15,8 +15,8 @@ import xarray as xr
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
+from icedask.core.features import feature_blocks
 from icedask.errors import InputError
-from icedask.features import feature_blocks
 from icedask.learn.base import Estimator
 from icedask.learn.iterations import (
     check_options,
@@ -25,9 +25,9 @@ from icedask.learn.iterations import (
     warn_if_computed_anew,
 )
 from icedask.learn.labels import labelled
-from icedask.learn.moments import finite_rows
-from icedask.reduction import reduce_blocks
-from icedask.reports import stage
+from icedask.tasks.moments import finite_rows
+from icedask.tasks.progress import stage
+from icedask.tasks.reduce import reduce_blocks
 
 logger = logging.getLogger("icedask")
 

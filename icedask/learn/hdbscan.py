@@ -10,14 +10,14 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
+from icedask.core.features import feature_blocks
+from icedask.core.provenance import stamped
 from icedask.errors import InputError
-from icedask.features import feature_blocks
-from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
 from icedask.learn.labels import labelled
-from icedask.learn.sampling import stratified_sample
-from icedask.reports import stage
+from icedask.tasks.progress import stage
+from icedask.tasks.sampling import stratified_sample
 
 _TREE_DIMS = {
     "points": ("point", "feature"),

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.features import feature_variable, whole_number
 from icedask.errors import InputError
-from icedask.features import feature_variable, whole_number
-from icedask.learn.sampling import stratified_sample
+from icedask.tasks.sampling import stratified_sample
 
 logger = logging.getLogger("icedask")
 

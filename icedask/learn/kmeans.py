@@ -12,7 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.spatial.distance import cdist
 
-from icedask.features import feature_blocks
+from icedask.core.features import feature_blocks
 from icedask.learn.base import Estimator
 from icedask.learn.iterations import (
     check_options,
@@ -21,9 +21,9 @@ from icedask.learn.iterations import (
     warn_if_computed_anew,
 )
 from icedask.learn.labels import labelled
-from icedask.learn.moments import finite_rows, moments
-from icedask.reduction import reduce_blocks
-from icedask.reports import stage
+from icedask.tasks.moments import finite_rows, moments
+from icedask.tasks.progress import stage
+from icedask.tasks.reduce import reduce_blocks
 
 FloatArray = npt.NDArray[np.float64]
 

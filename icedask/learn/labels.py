@@ -9,10 +9,16 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from icedask.features import block_part, feature_blocks, feature_variable, input_record, row_coords
-from icedask.io.provenance import stamped
+from icedask.core.features import (
+    block_part,
+    feature_blocks,
+    feature_variable,
+    input_record,
+    row_coords,
+)
+from icedask.core.provenance import stamped
+from icedask.core.variables import VARIABLES
 from icedask.learn.base import Estimator
-from icedask.variables import VARIABLES
 
 
 def labelled(

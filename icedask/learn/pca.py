@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.features import feature_blocks, feature_variable, input_record, row_coords
+from icedask.core.provenance import stamped
+from icedask.core.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
 from icedask.errors import InputError
-from icedask.features import feature_blocks, feature_variable, input_record, row_coords
-from icedask.io.provenance import stamped
 from icedask.learn.base import Estimator
-from icedask.learn.moments import CACHED_ROWS, Moments, moments_together
-from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.tasks.moments import CACHED_ROWS, Moments, moments_together
 
 
 class PCA(Estimator):

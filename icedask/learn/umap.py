@@ -12,22 +12,22 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.errors import InputError
-from icedask.features import (
+from icedask.core.features import (
     feature_blocks,
     feature_variable,
     input_record,
     row_coords,
     whole_number,
 )
-from icedask.io.provenance import stamped
+from icedask.core.provenance import stamped
+from icedask.core.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.errors import InputError
 from icedask.learn.base import Estimator
 from icedask.learn.farthest import farthest_rows
 from icedask.learn.iterations import check_network, check_options
-from icedask.learn.layers import apply_rows, weight_arrays, weights_of
-from icedask.learn.sampling import Sample, stratified_sample
-from icedask.reports import stage
-from icedask.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
+from icedask.tasks.progress import stage
+from icedask.tasks.sampling import Sample, stratified_sample
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -167,7 +167,7 @@ class UMAP(Estimator):
             If a parameter is out of bounds, or there are not more rows without NaN than
             neighbours.
         """
-        from icedask.learn.distil import distil
+        from icedask.nn.fit_mlp import distil
 
         self._check_parameters()
         drawn, self.sample_farthest_ = self._draw(feature_blocks(x))

@@ -14,22 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.errors import InputError
-from icedask.features import (
+from icedask.core.features import (
     feature_blocks,
     feature_variable,
     input_record,
     row_coords,
     whole_number,
 )
-from icedask.io.provenance import stamped
+from icedask.core.provenance import stamped
+from icedask.core.variables import ATOM, BLOCK, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.errors import InputError
 from icedask.learn.base import Estimator
 from icedask.learn.iterations import check_network, check_options, warn_if_computed_anew
-from icedask.learn.layers import apply_rows, weight_arrays, weights_of
-from icedask.learn.moments import Moments
-from icedask.learn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
-from icedask.learn.telling import told
-from icedask.variables import ATOM, BLOCK, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
+from icedask.nn.progress import told
+from icedask.nn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
+from icedask.tasks.moments import Moments
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -217,8 +217,8 @@ class VAE(Estimator):
             If the training diverges, or workers are lost again and again.
         """
         # Torch takes seconds to import.
-        from icedask.learn.ranks import run_ranks
-        from icedask.learn.vae_training import Plan, train
+        from icedask.nn.ranks import run_ranks
+        from icedask.nn.vae_training import Plan, train
 
         self._check_parameters()
         warn_if_computed_anew(x, "VAE")

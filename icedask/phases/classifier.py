@@ -14,18 +14,24 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from icedask.core.features import (
+    block_part,
+    lazy_blocks,
+    row_coords,
+    variables_record,
+    whole_number,
+)
+from icedask.core.provenance import Record, fingerprint, is_unchanged, record_of, stamped
+from icedask.core.trajectory import check_trajectory
+from icedask.core.variables import ATOM, COMPONENT, VARIABLES
 from icedask.descriptors.soap import soap
 from icedask.errors import InputError
-from icedask.features import block_part, lazy_blocks, row_coords, variables_record, whole_number
-from icedask.io.interop import from_ase
-from icedask.io.provenance import Record, fingerprint, is_unchanged, record_of, stamped
-from icedask.model import check_trajectory
+from icedask.phases.calibration import between, hot_crystal, large_cell, melt, sampled
+from icedask.phases.decision import Rule, label_block, steepness
 from icedask.phases.denoiser import CLIP, STEPS, Denoiser
+from icedask.phases.metric import Space, principal_space, whitened_space
 from icedask.phases.references import RESERVED, Phases
-from icedask.phases.rule import Rule, label_block, steepness
-from icedask.phases.space import Space, principal_space, whitened_space
-from icedask.phases.synthetic import between, hot_crystal, large_cell, melt, sampled
-from icedask.variables import ATOM, COMPONENT, VARIABLES
+from icedask.readers.convert import from_ase
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -16,15 +16,15 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from icedask.core.features import whole_number
+from icedask.core.provenance import Record, digest, fingerprint, stamped
+from icedask.core.trajectory import check_trajectory
+from icedask.core.variables import ATOM
 from icedask.errors import InputError
-from icedask.features import whole_number
-from icedask.io.provenance import Record, digest, fingerprint, stamped
-from icedask.model import check_trajectory
+from icedask.kernels.simd import WIDTH
 from icedask.phases.frames import denoised_arrays, denoised_dataset
 from icedask.phases.references import Phases
 from icedask.phases.score import Score, check_weights, score_from
-from icedask.simd import WIDTH
-from icedask.variables import ATOM
 
 FloatArray = npt.NDArray[np.float64]
 

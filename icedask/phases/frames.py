@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.features import block_part, lazy_blocks
-from icedask.io.chunks import plan_blocks
-from icedask.model import ATOM_COORDS
+from icedask.core.features import block_part, lazy_blocks
+from icedask.core.trajectory import ATOM_COORDS
+from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 from icedask.phases.score import Score, denoise_frame
-from icedask.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
+from icedask.store.chunks import plan_blocks
 
 FloatArray = npt.NDArray[np.float64]
 

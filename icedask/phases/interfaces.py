@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.dynamics.labels import Labels, checked_labels
+from icedask.core.features import check_same_rows, lazy_blocks
+from icedask.core.labels import Labels, checked_labels
+from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_trajectory
+from icedask.core.variables import ATOM, FRAME, INTERFACE, VARIABLES
 from icedask.errors import InputError
-from icedask.features import check_same_rows, lazy_blocks
-from icedask.io.provenance import stamped
-from icedask.model import check_trajectory
-from icedask.neighbors import wrap
-from icedask.variables import ATOM, FRAME, INTERFACE, VARIABLES
+from icedask.kernels.neighbors import wrap
 
 FloatArray = npt.NDArray[np.float64]
 

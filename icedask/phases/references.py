@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.provenance import digest
+from icedask.core.trajectory import check_elements, selected_indices
 from icedask.errors import InputError
-from icedask.io.interop import from_ase
-from icedask.io.provenance import digest
-from icedask.model import check_elements, selected_indices
-from icedask.neighbors import neighbor_list, wrap
+from icedask.kernels.neighbors import neighbor_list, wrap
+from icedask.readers.convert import from_ase
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icedask.neighbors import FloatArray, IntArray, Neighbors, neighbor_list, with_images
-from icedask.phases.score_loops import N_NODES, add_messages, follow, nearby
+from icedask.kernels.neighbors import FloatArray, IntArray, Neighbors, neighbor_list, with_images
+from icedask.phases.score_kernels import N_NODES, add_messages, follow, nearby
 
 # Scaling of the messages, as in training.
 _USUAL_NEIGHBORS = 18.0

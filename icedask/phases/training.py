@@ -20,12 +20,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from icedask.core.provenance import digest
 from icedask.errors import ComputeError, InputError
-from icedask.io.provenance import digest
-from icedask.neighbors import neighbor_list
+from icedask.kernels.neighbors import neighbor_list
+from icedask.phases.calibration import large_cell
 from icedask.phases.network import Edges, ScoreNetwork
-from icedask.phases.synthetic import large_cell
-from icedask.reports import stage
+from icedask.tasks.progress import stage
 
 # Angstrom: what is hardly displaced tells little.
 SIGMA_MIN = 0.01

@@ -7,11 +7,11 @@ from icedask.plot.latent import latent_map, latent_maps
 from icedask.plot.loss import learning_curve, training_curves
 from icedask.plot.maps import density_stages, value_maps
 from icedask.plot.matrix import confusion, transition_matrix
+from icedask.plot.motif_flow import precedence
 from icedask.plot.motif_map import motif_map
 from icedask.plot.motif_populations import motif_populations
 from icedask.plot.motion import interface_motion
-from icedask.plot.path import particle_path
-from icedask.plot.precedence import precedence
+from icedask.plot.particle import particle_path
 from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states

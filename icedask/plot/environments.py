@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 
 from icedask.errors import InputError
-from icedask.neighbors import FloatArray
+from icedask.kernels.neighbors import FloatArray
 from icedask.plot.balls import draw_balls, radii_of
 from icedask.plot.motifs import check_categories
 from icedask.plot.style import PAGE, axes_at, in_style, new_figure, state_color

@@ -10,10 +10,10 @@ import xarray as xr
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
+from icedask.core.features import check_same_rows, feature_variable, lazy_blocks, whole_number
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.features import check_same_rows, feature_variable, lazy_blocks, whole_number
-from icedask.learn.sampling import Sample
-from icedask.neighbors import FloatArray
+from icedask.kernels.neighbors import FloatArray
 from icedask.plot.latent import draw_rows
 from icedask.plot.motif_map import COMPONENTS, PALE, limit_map, map_limits
 from icedask.plot.rows import Rows, sample_points, values_at
@@ -27,7 +27,7 @@ from icedask.plot.style import (
     plain_logarithm,
     units_text,
 )
-from icedask.variables import ATOM, FRAME
+from icedask.tasks.sampling import Sample
 
 _VALUE_MAP = "viridis"
 # Per cent: what lies beyond takes the colours of the ends.

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from icedask.core.features import feature_variable
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.features import feature_variable
-from icedask.neighbors import FloatArray
+from icedask.kernels.neighbors import FloatArray
 from icedask.plot.latent import draw_rows
 from icedask.plot.motifs import category_handles, check_categories, densest_place, number_motifs
 from icedask.plot.rows import Rows, sample_rows
@@ -23,7 +24,6 @@ from icedask.plot.style import (
     state_color,
     state_colors,
 )
-from icedask.variables import ATOM, FRAME
 
 COMPONENTS = (0, 1)
 _NAMES = ("UMAP 1", "UMAP 2")

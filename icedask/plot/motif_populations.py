@@ -9,12 +9,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icedask.core.variables import FRAME, STATE
 from icedask.errors import InputError
-from icedask.neighbors import FloatArray
+from icedask.kernels.neighbors import FloatArray
 from icedask.plot.motifs import CATEGORIES, check_categories
 from icedask.plot.style import PAGE, Times, axes_at, frame_times, in_style, new_figure, state_color
 from icedask.plot.timelines import APART, name_at_the_end
-from icedask.variables import FRAME, STATE
 
 # Inches.
 _WIDTH, _HEIGHT, _GAP = 0.8 * PAGE, 1.5, 0.28

@@ -12,7 +12,7 @@ from matplotlib.patheffects import withStroke
 from scipy.spatial import cKDTree
 
 from icedask.errors import InputError
-from icedask.neighbors import FloatArray
+from icedask.kernels.neighbors import FloatArray
 
 CATEGORIES = ("ice", "transient", "liquid")
 # Of the boxes about numbers, and of these: greys, since colours are those of motifs.

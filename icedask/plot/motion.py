@@ -7,13 +7,13 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
+from icedask.core.trajectory import check_trajectory
+from icedask.core.variables import FRAME, INTERFACE
 from icedask.errors import InputError
-from icedask.model import check_trajectory
 from icedask.phases.interfaces import spacing
 from icedask.phases.motion import Motion, slab_motion
 from icedask.plot.rows import check_same
 from icedask.plot.style import PAGE, PALETTE, Times, frame_times, in_style, new_figure
-from icedask.variables import FRAME, INTERFACE
 
 # m/s in an angstrom per unit of time.
 _SPEED = {"ps": 100.0, "ns": 0.1, "µs": 1e-4}

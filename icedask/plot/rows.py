@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.features import feature_variable, lazy_blocks
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.features import feature_variable, lazy_blocks
-from icedask.learn.sampling import Sample, stratified_sample
-from icedask.reduction import reduce_blocks
-from icedask.variables import ATOM, FRAME
+from icedask.tasks.reduce import reduce_blocks
+from icedask.tasks.sampling import Sample, stratified_sample
 
 
 class Rows(NamedTuple):

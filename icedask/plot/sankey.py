@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
+from icedask.core.variables import FRAME
 from icedask.errors import InputError
 from icedask.plot.rows import label_variable
 from icedask.plot.style import (
@@ -25,7 +26,6 @@ from icedask.plot.style import (
     spread,
     state_colors,
 )
-from icedask.variables import FRAME
 
 # Widths of a bar in columns, and of the space between two states in the height of all atoms.
 _BAR, _SPACE = 0.08, 0.02

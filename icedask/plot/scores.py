@@ -10,9 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 from matplotlib.figure import Figure
 
+from icedask.core.features import lazy_blocks
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.features import lazy_blocks
-from icedask.learn.histogram import EMPTY, MAX_BINS, Histogram, histogram, merge
+from icedask.learn.onion.histogram import EMPTY, MAX_BINS, Histogram, histogram, merge
 from icedask.plot.style import (
     COLUMN,
     Names,
@@ -23,8 +24,7 @@ from icedask.plot.style import (
     state_color,
     state_handles,
 )
-from icedask.reduction import reduce_blocks
-from icedask.variables import ATOM, FRAME
+from icedask.tasks.reduce import reduce_blocks
 
 # Powers of two: bins that are seen, 128 at most, over those that are counted.
 _COARSER = MAX_BINS.bit_length() - 1 - 7

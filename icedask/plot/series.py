@@ -13,8 +13,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from icedask.core.features import feature_variable, lazy_blocks, whole_number
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.features import feature_variable, lazy_blocks, whole_number
 from icedask.plot.rows import by_block, check_same, label_variable
 from icedask.plot.style import (
     PAGE,
@@ -26,7 +27,6 @@ from icedask.plot.style import (
     new_figure,
     state_color,
 )
-from icedask.variables import ATOM, FRAME
 
 # More points than a figure has pixels only take time.
 _MAX_FRAMES = 2000

@@ -10,9 +10,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icedask.core.trajectory import check_trajectory
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.model import check_trajectory
-from icedask.neighbors import FloatArray, wrap
+from icedask.kernels.neighbors import FloatArray, wrap
 from icedask.plot.balls import View, draw_balls, draw_cell, radii_of, view_of
 from icedask.plot.rows import check_same, label_variable
 from icedask.plot.style import (
@@ -28,7 +29,6 @@ from icedask.plot.style import (
     state_colors,
     state_handles,
 )
-from icedask.variables import ATOM, FRAME
 
 # Of atoms without a label, in the radius of the others.
 _SMALL = 0.4

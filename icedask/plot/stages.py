@@ -18,10 +18,11 @@ from matplotlib.lines import Line2D
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from icedask.core.features import check_same_rows, whole_number
+from icedask.core.trajectory import check_trajectory
+from icedask.core.variables import FRAME
 from icedask.errors import InputError
-from icedask.features import check_same_rows, whole_number
-from icedask.model import check_trajectory
-from icedask.neighbors import FloatArray, complete_cell, neighbor_list
+from icedask.kernels.neighbors import FloatArray, complete_cell, neighbor_list
 from icedask.plot.balls import View, draw_balls, draw_cell, radii_of, view_of
 from icedask.plot.maps import check_values
 from icedask.plot.rows import check_same, label_variable
@@ -36,7 +37,6 @@ from icedask.plot.style import (
     new_figure,
     units_text,
 )
-from icedask.variables import FRAME
 
 _MAX_FRAMES = 5
 # Of Nguyen and Molinero: cubic orange, hexagonal blue, interfacial green, liquid white.

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 
-from icedask.variables import FRAME
+from icedask.core.variables import FRAME
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), yellow last: it is weak on white. Then eight
 # more, each as far as can be from those before and from the grey of noise, for normal vision and

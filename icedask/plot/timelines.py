@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icedask.core.variables import FRAME, STATE
 from icedask.errors import InputError
 from icedask.plot.rows import check_same, label_counts, label_variable
 from icedask.plot.style import (
@@ -24,7 +25,6 @@ from icedask.plot.style import (
     state_color,
     state_name,
 )
-from icedask.variables import FRAME, STATE
 
 # Phases that never are a larger fraction are not drawn.
 _RARE = 1e-3

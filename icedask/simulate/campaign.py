@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 from tqdm import tqdm
 
-from icedask.compute import active_client
 from icedask.errors import InputError
-from icedask.io.catalog import open_trajectory
 from icedask.simulate.dump import write_dump
 from icedask.simulate.job import Job
 from icedask.simulate.recipe import Options, Recipe
 from icedask.simulate.recipes import recipe_named
 from icedask.simulate.replica import Outcome, progress_of, run_replica
 from icedask.simulate.stages import Minimise
+from icedask.store.runs import open_trajectory
+from icedask.tasks.run import active_client
 
 logger = logging.getLogger("icedask")
 

@@ -25,8 +25,8 @@ import ase
 import numpy as np
 
 from icedask.errors import InputError
-from icedask.io.frames import FrameBlock
 from icedask.simulate.job import Engine, Job, SimulationFailed
+from icedask.store.frame_block import FrameBlock
 
 JOB, START, PROGRESS, ENGINE = "job.pickle", "start.npz", "progress.json", "engine.json"
 ERROR_MARK = "icedask-simulation-error: "

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from icedask.variables import ATOM, FRAME
+from icedask.core.variables import ATOM, FRAME
 
 
 def write_dump(trj: xr.Dataset, path: Path) -> None:

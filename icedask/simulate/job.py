@@ -10,7 +10,6 @@ import ase
 import numpy as np
 import numpy.typing as npt
 
-from icedask.io.frames import FrameBlock
 from icedask.simulate.potentials import Potential
 from icedask.simulate.stages import (
     Minimise,
@@ -22,6 +21,7 @@ from icedask.simulate.stages import (
     default_segment_steps,
     steps,
 )
+from icedask.store.frame_block import FrameBlock
 
 
 @dataclass(frozen=True)

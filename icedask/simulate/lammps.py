@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.errors import InputError
-from icedask.io.frames import FrameBlock, join_blocks
-from icedask.io.units import lammps_units
+from icedask.readers.units import lammps_units
 from icedask.simulate.job import Job, SimulationFailed, finite
 from icedask.simulate.potentials import Potential
 from icedask.simulate.stages import Dynamics, Held, Minimise, Segment, Stage
+from icedask.store.frame_block import FrameBlock, join_blocks
 
 LOG = "lammps.log"
 

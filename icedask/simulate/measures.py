@@ -6,15 +6,15 @@ import dask
 import numpy as np
 import xarray as xr
 
+from icedask.core.trajectory import select, trajectory
+from icedask.core.variables import ATOM
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
 from icedask.descriptors.steinhardt import steinhardt
-from icedask.io.interop import from_ase
-from icedask.model import select, trajectory
-from icedask.neighbors import FloatArray, neighbor_list
+from icedask.kernels.neighbors import FloatArray, neighbor_list
+from icedask.readers.convert import from_ase
 from icedask.simulate.lattices import Lattice
 from icedask.simulate.potentials import WATER_MASS
-from icedask.variables import ATOM
 
 # g/cm3 of one dalton in a cubic angstrom.
 _DENSITY = 1 / 0.602214076

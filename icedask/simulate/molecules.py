@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.errors import InputError
-from icedask.neighbors import Neighbors, neighbor_list
+from icedask.kernels.neighbors import Neighbors, neighbor_list
 
 FloatArray = npt.NDArray[np.float64]
 

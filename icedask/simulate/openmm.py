@@ -12,7 +12,6 @@ import ase
 import numpy as np
 
 from icedask.errors import InputError
-from icedask.io.frames import FrameBlock
 from icedask.simulate.job import Job, SimulationFailed, finite
 from icedask.simulate.molecules import FloatArray, in_layer, shear, wrap
 from icedask.simulate.stages import Coupling, Dynamics, Minimise, Segment, Shear, Stage
@@ -24,6 +23,7 @@ from icedask.simulate.tip4p_ice import (
     make_system,
     molecules_of,
 )
+from icedask.store.frame_block import FrameBlock
 
 _NM = 0.1
 _FRICTION = 1.0

@@ -23,25 +23,8 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from icedask.core.trajectory import trajectory
 from icedask.errors import ComputeError, StoreError
-from icedask.io.arrays import group_attrs, remove_partial_files, update_attrs
-from icedask.io.encode import (
-    STAGING,
-    TRAJECTORY,
-    TrajectoryPlan,
-    begin,
-    conclude,
-    encode_block,
-    existing_status,
-    finalise,
-    make_folder,
-    sidecar,
-)
-from icedask.io.frames import FrameBlock, join_blocks
-from icedask.io.lock import locked
-from icedask.io.regions import disk_errors
-from icedask.io.store import versions
-from icedask.model import trajectory
 from icedask.simulate.child import (
     DISK_FULL,
     ENGINE,
@@ -56,6 +39,23 @@ from icedask.simulate.child import (
 )
 from icedask.simulate.job import Job
 from icedask.simulate.lammps import LOG
+from icedask.store.arrays import group_attrs, remove_partial_files, update_attrs
+from icedask.store.blocks import disk_errors
+from icedask.store.frame_block import FrameBlock, join_blocks
+from icedask.store.lock import locked
+from icedask.store.save import versions
+from icedask.store.trajectory import (
+    STAGING,
+    TRAJECTORY,
+    TrajectoryPlan,
+    begin,
+    conclude,
+    encode_block,
+    existing_status,
+    finalise,
+    make_folder,
+    sidecar,
+)
 
 if TYPE_CHECKING:
     from icedask.simulate.checks import Verdict

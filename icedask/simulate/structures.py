@@ -22,7 +22,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from icedask.errors import InputError
-from icedask.io.sources import SourceOptions, open_source
+from icedask.readers.sources import SourceOptions, open_source
 from icedask.simulate.lattices import Lattice, check_repeats, lattice_sites, times
 from icedask.simulate.molecules import reduced
 from icedask.simulate.potentials import WATER_MASS
@@ -295,7 +295,7 @@ def _check_sites(sites: str) -> None:
 
 
 def _wrapped(positions: FloatArray, cell: FloatArray) -> FloatArray:
-    from icedask.neighbors import wrap
+    from icedask.kernels.neighbors import wrap
 
     return wrap(positions, cell, np.ones(3, bool))[0]
 

@@ -2,6 +2,6 @@
 
 from icedask.workflows.motifs import motifs
 from icedask.workflows.phases import phases
-from icedask.workflows.soap_lens import structure_dynamics
+from icedask.workflows.structure_dynamics import structure_dynamics
 
 __all__ = ["motifs", "phases", "structure_dynamics"]

@@ -13,11 +13,11 @@ import xarray as xr
 
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
-from icedask.io.ingest import ingest
-from icedask.io.store import save
 from icedask.learn.base import fit_or_load
 from icedask.learn.hdbscan import HDBSCAN
 from icedask.learn.pca import PCA
+from icedask.readers.ingest import ingest
+from icedask.store.save import save
 
 TRAJECTORY = "mw_nucleation.lammpstrj.gz"
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import xarray as xr
 
+from icedask.core.trajectory import select
 from icedask.descriptors.chill import chill_plus
 from icedask.descriptors.combine import combine
-from icedask.descriptors.contract import Option
+from icedask.descriptors.descriptor import Option
 from icedask.descriptors.join import unit_norm
 from icedask.descriptors.soap import soap
 from icedask.descriptors.steinhardt import steinhardt
@@ -18,18 +19,17 @@ from icedask.descriptors.tetrahedral import tetrahedral
 from icedask.descriptors.voronoi import mass_density
 from icedask.dynamics.transitions import populations, transitions
 from icedask.errors import InputError
-from icedask.io.catalog import has_run
-from icedask.io.store import save
 from icedask.learn.base import fit_or_load, load_model
 from icedask.learn.iterations import MAX_SEED
-from icedask.learn.map_scores import MapSettings, map_scores
-from icedask.learn.motif_table import category_table, motif_table
-from icedask.learn.motifs import Motifs
 from icedask.learn.pca import PCA
 from icedask.learn.umap import UMAP
 from icedask.learn.vae import VAE
-from icedask.model import select
-from icedask.workflows.contract import workflow
+from icedask.motifs.map_scores import MapSettings, map_scores
+from icedask.motifs.motifs import Motifs
+from icedask.motifs.table import category_table, motif_table
+from icedask.store.runs import has_run
+from icedask.store.save import save
+from icedask.workflows.workflow import workflow
 
 if TYPE_CHECKING:
     from icedask.plot.report import Section
@@ -232,7 +232,7 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     if labels.sizes["frame"] > 1:
         between = save(transitions(labels), store)
     if settings.export is not None:
-        from icedask.workflows.motif_export import export
+        from icedask.motifs.export import export
 
         export(sites, table, settings.r_cut, settings.export)
     save(umap.transform(latent), store, label=f"{LABEL}-map")

@@ -10,9 +10,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from icedask import plot
+from icedask.core.variables import FRAME
+from icedask.motifs.export import environments
 from icedask.plot.report import Section
-from icedask.variables import FRAME
-from icedask.workflows.motif_export import environments
 from icedask.workflows.sections import drawn, settings_section
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from icedask.descriptors.contract import Option
+from icedask.core.provenance import canonical
+from icedask.core.variables import STATE
+from icedask.descriptors.descriptor import Option
 from icedask.dynamics.transitions import populations
 from icedask.errors import InputError
-from icedask.io.provenance import canonical
-from icedask.io.store import save
 from icedask.learn.iterations import MAX_SEED
 from icedask.phases.classifier import PhaseClassifier
 from icedask.phases.denoiser import SHIPPED, Denoiser
 from icedask.phases.interfaces import interfaces
 from icedask.phases.references import RESERVED, Phases
-from icedask.phases.valley import score_histogram
-from icedask.variables import STATE
-from icedask.workflows.contract import workflow
+from icedask.phases.threshold import score_histogram
+from icedask.store.save import save
+from icedask.workflows.workflow import workflow
 
 if TYPE_CHECKING:
     from icedask.plot.report import Section

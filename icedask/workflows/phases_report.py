@@ -14,12 +14,12 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from icedask import plot
-from icedask.features import lazy_blocks
+from icedask.core.features import lazy_blocks
+from icedask.core.variables import FRAME
 from icedask.phases.interfaces import spacing
 from icedask.phases.motion import slab_motion
 from icedask.plot.report import Section
-from icedask.reduction import reduce_blocks
-from icedask.variables import FRAME
+from icedask.tasks.reduce import reduce_blocks
 from icedask.workflows.sections import drawn, settings_section
 
 if TYPE_CHECKING:

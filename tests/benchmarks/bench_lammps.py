@@ -16,9 +16,9 @@ import MDAnalysis
 import numpy as np
 
 import icedask
-from icedask.io.lammps import LammpsDump
-from icedask.io.lammps_index import build_index
-from icedask.io.units import lammps_units
+from icedask.readers.lammps import LammpsDump
+from icedask.readers.lammps_index import build_index
+from icedask.readers.units import lammps_units
 
 
 def write_dump(path: Path, n_atoms: int, n_frames: int) -> None:

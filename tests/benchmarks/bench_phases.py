@@ -25,10 +25,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import icedask as ice
-from icedask.neighbors import neighbor_list
+from icedask.hpc.measure_child import peak_bytes
+from icedask.kernels.neighbors import neighbor_list
 from icedask.phases.network import Edges, ScoreNetwork
 from icedask.phases.score import denoise_frame
-from icedask.sizing.child import peak_bytes
 
 RESULTS = Path(__file__).parent / "results"
 STEPS, CLIP = 8, 0.4

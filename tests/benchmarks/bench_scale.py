@@ -35,8 +35,9 @@ ONCE = 10_000
 def dask_setup(worker: Any) -> None:
     """Take the work out of the functions that a worker calls."""
     from icedask.descriptors import lazy
-    from icedask.io import regions
-    from icedask.learn import moments, pca
+    from icedask.learn import pca
+    from icedask.store import blocks as regions
+    from icedask.tasks import moments
 
     tiny = np.zeros((1, 1, 1), np.float32)
     found = moments.Moments(2, np.zeros(WIDTH), np.eye(WIDTH))
@@ -55,7 +56,7 @@ def trajectory(n_frames: int) -> Any:
     """Return a trajectory without positions in memory."""
     import dask.array as da
 
-    from icedask.model import trajectory
+    from icedask.core.trajectory import trajectory
 
     chunks = (10, N_ATOMS, 3)
     layout = da.zeros((n_frames, N_ATOMS, 3), chunks=chunks, dtype=np.float32)
@@ -133,7 +134,8 @@ class Clock:
 def run(n_blocks: int, mode: str) -> dict[str, Any]:
     """Run the chain for a number of blocks and return what it took."""
     import icedask as ice
-    from icedask import compute, graphs
+    from icedask.tasks import graphs
+    from icedask.tasks import run as compute
 
     if mode == "once":
         graphs.WAVE_TASKS = 10**9
@@ -172,7 +174,7 @@ def run(n_blocks: int, mode: str) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the results as text, with the time of the full case by the largest run of waves."""
-    from icedask.graphs import WAVE_TASKS
+    from icedask.tasks.graphs import WAVE_TASKS
 
     lines = [
         "# Scaling of the task graph",

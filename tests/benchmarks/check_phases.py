@@ -21,7 +21,7 @@ import ase
 import numpy as np
 
 import icedask as ice
-from icedask.phases.synthetic import large_cell
+from icedask.phases.calibration import large_cell
 
 # MB, above what fitting the classifier took.
 MAX_GROWTH = 300.0

@@ -84,7 +84,7 @@ def classified(
 
 def pooled(values: np.ndarray, classifier: ice.PhaseClassifier) -> float:
     """Return the valley of the scores of several trajectories together."""
-    from icedask.phases.valley import _counts, _edges, valley
+    from icedask.phases.threshold import _counts, _edges, valley
 
     nearest = np.zeros(len(values), np.int32)
     found = valley(_counts(values, nearest, 1)[0], _edges(), classifier.threshold_)

@@ -12,7 +12,7 @@ from ase.build import bulk
 
 from icedask.descriptors import registry
 from icedask.descriptors.frame import Frame
-from icedask.io.interop import from_ase
+from icedask.readers.convert import from_ase
 
 # Rounds of calls, and the CPU seconds after which no further round is begun.
 ROUNDS, ENOUGH = 7, 40.0

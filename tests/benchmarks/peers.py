@@ -13,7 +13,7 @@ import numpy as np
 from ase.geometry import find_mic
 from dscribe.descriptors import ACSF, SOAP
 from frames import bound, frame_of, ice, kernel, sheared, water
-from lammps_oracle import timed_atom_compute
+from helpers.lammps_oracle import timed_atom_compute
 from ovito.io.ase import ase_to_ovito
 from ovito.modifiers import ChillPlusModifier, CoordinationAnalysisModifier, VoronoiAnalysisModifier
 from ovito.pipeline import Pipeline, StaticSource
@@ -24,8 +24,8 @@ from vesin import NeighborList
 from icedask.descriptors.displacement import displacements, keep_positions
 from icedask.descriptors.join import joined_rows
 from icedask.descriptors.lens import lens_window, neighbor_identities
-from icedask.descriptors.soap_basis import Basis
-from icedask.descriptors.soap_cells import power_spectrum
+from icedask.descriptors.soap.basis import Basis
+from icedask.descriptors.soap.cells import power_spectrum
 from icedask.descriptors.time_soap import angular_changes
 from icedask.dynamics.smoothing import smooth_columns
 

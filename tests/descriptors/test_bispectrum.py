@@ -8,13 +8,13 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from lammps_oracle import atom_compute
+from helpers.lammps_oracle import atom_compute
+from helpers.systems import system
 from scipy.spatial.transform import Rotation
-from systems import system
 
 import icedask as ice
 from icedask.descriptors.bispectrum import describe_centers
-from icedask.descriptors.bispectrum_kernels import Mapping, clebsch_gordan, components
+from icedask.descriptors.bispectrum.kernels import Mapping, clebsch_gordan, components
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 

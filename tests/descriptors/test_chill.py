@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
+from helpers.systems import system
 from ovito.io.ase import ase_to_ovito
 from ovito.modifiers import ChillPlusModifier
 from ovito.pipeline import Pipeline, StaticSource
 from scipy.special import sph_harm_y
-from systems import system
 
 import icedask as ice
 from icedask.descriptors.chill import (
@@ -29,7 +29,7 @@ from icedask.descriptors.chill import (
 )
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
-from icedask.neighbors import neighbor_list
+from icedask.kernels.neighbors import neighbor_list
 
 
 def ovito(atoms: ase.Atoms) -> np.ndarray:

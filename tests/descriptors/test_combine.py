@@ -12,7 +12,7 @@ import xarray as xr
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.io import chunks
+from icedask.store import chunks
 
 OPTIONS: dict[str, Any] = {"r_cut": 3.5, "n_max": 2, "l_max": 2}
 

@@ -11,17 +11,17 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from helpers.systems import SYSTEMS, system
 from numpydoc.docscrape import NumpyDocString
 from scipy.spatial.transform import Rotation
-from systems import SYSTEMS, system
 
 import icedask as ice
+from icedask.core.variables import VARIABLES
 from icedask.descriptors import frame as frame_module
 from icedask.descriptors import registry
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
-from icedask.io import chunks
-from icedask.variables import VARIABLES
+from icedask.store import chunks
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "bispectrum": {"r_cut": 4.0, "twojmax": 4, "dtype": "float64"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from systems import SYSTEMS, brute_pairs, system
+from helpers.systems import SYSTEMS, brute_pairs, system
 
 import icedask as ice
 

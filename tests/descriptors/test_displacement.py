@@ -8,7 +8,7 @@ import ase
 import numpy as np
 import pytest
 from ase.geometry import find_mic
-from systems import SYSTEMS, system
+from helpers.systems import SYSTEMS, system
 
 import icedask as ice
 from icedask.descriptors.displacement import displacements, keep_positions

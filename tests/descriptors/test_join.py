@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.io import chunks
+from icedask.store import chunks
 
 OPTIONS: dict[str, Any] = {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5}
 

@@ -6,7 +6,7 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from systems import brute_pairs, system
+from helpers.systems import brute_pairs, system
 
 import icedask as ice
 from icedask.errors import InputError

@@ -12,13 +12,13 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from systems import SYSTEMS, brute_pairs, system, water_like
+from helpers.systems import SYSTEMS, brute_pairs, system, water_like
 
 import icedask as ice
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.radial import gaussian_sum, radial_structure
 from icedask.errors import InputError
-from icedask.simd import WIDTH
+from icedask.kernels.simd import WIDTH
 
 N = tuple(range(2, 17))
 MU = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)

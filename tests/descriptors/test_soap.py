@@ -6,14 +6,14 @@ import ase
 import numpy as np
 import pytest
 from dscribe.descriptors import SOAP
+from helpers.systems import system
 from scipy.linalg import sqrtm
 from scipy.special import gamma, sph_harm_y
-from systems import system
 
 import icedask as ice
-from icedask.descriptors import soap_cells
 from icedask.descriptors.frame import Frame
-from icedask.descriptors.soap_basis import Basis
+from icedask.descriptors.soap import cells as soap_cells
+from icedask.descriptors.soap.basis import Basis
 from icedask.errors import InputError
 
 BASIS = {"r_cut": 4.0, "n_max": 4, "l_max": 3, "sigma": 0.5}

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
+from helpers.systems import SYSTEMS, system, water_like
 from scipy.special import sph_harm_y
-from systems import SYSTEMS, system, water_like
 
 import icedask as ice
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.steinhardt import invariants, wigner_3j
 from icedask.errors import InputError
-from icedask.neighbors import Neighbors
-from icedask.tessellation import Tessellation, tessellate
+from icedask.kernels.neighbors import Neighbors
+from icedask.kernels.voronoi import Tessellation, tessellate
 
 DEGREES = (0, 1, 2, 3, 4, 6, 9, 12, 20)
 

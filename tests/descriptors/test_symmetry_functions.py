@@ -11,13 +11,13 @@ import pytest
 import xarray as xr
 from ase.build import bulk
 from ase.data import chemical_symbols
-from symmetry_oracles import brute, dscribe
-from systems import SYSTEMS, system
+from helpers.symmetry_oracles import brute, dscribe
+from helpers.systems import SYSTEMS, system
 
 import icedask as ice
 from icedask.descriptors import registry
 from icedask.descriptors.frame import Frame
-from icedask.descriptors.symmetry_kernels import exponentials
+from icedask.descriptors.symmetry.kernels import exponentials
 from icedask.errors import InputError
 
 RADIAL: dict[str, Any] = {"g2": [(0.0, 0.0), (0.5, 2.8), (30.0, 2.7)], "g3": [1.3, 0.4]}

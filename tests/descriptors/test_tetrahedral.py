@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
-from systems import SYSTEMS, system, water_like
+from helpers.systems import SYSTEMS, system, water_like
 
 import icedask as ice
 from icedask.descriptors.frame import Frame

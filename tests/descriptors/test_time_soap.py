@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
-from systems import system
+from helpers.systems import system
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.io import chunks
+from icedask.store import chunks
 
 OPTIONS: dict[str, Any] = {"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5}
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
+from helpers.systems import system, water_like
 from ovito.io.ase import ase_to_ovito
 from ovito.modifiers import VoronoiAnalysisModifier
 from ovito.pipeline import Pipeline, StaticSource
-from systems import system, water_like
 
 import icedask as ice
 from icedask.errors import InputError

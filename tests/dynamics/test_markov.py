@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_oracles import chain, counted_pairs, dataset, random_labels
+from helpers.label_oracles import chain, counted_pairs, dataset, random_labels
 
 import icedask as ice
 from icedask.dynamics.chain_noise import prediction_noise
-from icedask.dynamics.pairs import transitions_between
+from icedask.dynamics.lagged_counts import transitions_between
 from icedask.errors import InputError
 
 SLOW = np.array([[0.95, 0.04, 0.01], [0.03, 0.9, 0.07], [0.0, 0.1, 0.9]])

@@ -9,7 +9,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
-from label_oracles import chain, dataset
+from helpers.label_oracles import chain, dataset
 from scipy.cluster.hierarchy import fcluster, linkage
 
 import icedask as ice

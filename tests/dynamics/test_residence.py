@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from label_oracles import (
+from helpers.label_oracles import (
     chain,
     counted_pairs,
     counted_visits,
@@ -14,7 +14,7 @@ from label_oracles import (
 )
 
 import icedask as ice
-from icedask import graphs
+from icedask.tasks import graphs
 
 
 @pytest.mark.parametrize("seed", range(80))

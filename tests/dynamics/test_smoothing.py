@@ -9,13 +9,13 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from helpers.systems import system
 from scipy.signal import savgol_filter
-from systems import system
 
 import icedask as ice
 from icedask.dynamics.smoothing import smooth_columns
 from icedask.errors import InputError
-from icedask.io import chunks
+from icedask.store import chunks
 
 
 def series(*shape: int, dtype: str = "float64", seed: int = 0) -> xr.Dataset:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from label_oracles import chain, counted_pairs, dataset, random_chunks, random_labels
+from helpers.label_oracles import chain, counted_pairs, dataset, random_chunks, random_labels
 
 import icedask as ice
-from icedask import graphs
 from icedask.errors import InputError
+from icedask.tasks import graphs
 
 TWO_STATES = np.array([[0.9, 0.1], [0.25, 0.75]])
 

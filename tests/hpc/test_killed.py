@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DEMO_DUMP, DEMO_OPTIONS
-from jobs import cancel, wait_until
+from helpers.jobs import cancel, wait_until
 
 import icedask as ice
 from icedask.hpc.cluster import clusters
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("slurm")
 
 # One block for each of the 50 frames.
 _PROGRAM = (
-    "from icedask.io import chunks; chunks.BLOCK_ATOM_FRAMES = 1000;"
+    "from icedask.store import chunks; chunks.BLOCK_ATOM_FRAMES = 1000;"
     "from icedask.cli import main; main()"
 )
 _SOAP = {"r_cut": 8.0, "n_max": 10, "l_max": 8}

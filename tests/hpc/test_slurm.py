@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from jobs import SMALL, attempts, cancel, queued, traced, wait_until
+from helpers.jobs import SMALL, attempts, cancel, queued, traced, wait_until
 
 import icedask as ice
-from icedask import compute
 from icedask.errors import ComputeError, InputError
 from icedask.hpc.cluster import clusters
 from icedask.hpc.folders import connection
-from icedask.io import chunks
+from icedask.store import chunks
+from icedask.tasks import run as compute
 
 pytestmark = pytest.mark.usefixtures("slurm")
 

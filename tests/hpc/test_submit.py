@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
-from jobs import wait_until
+from helpers.jobs import wait_until
 
 import icedask as ice
 from icedask.errors import ComputeError, InputError

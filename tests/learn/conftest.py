@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import icedask as ice
-from icedask.learn import distil
+from icedask.nn import fit_mlp as distil
 
 
 def planted(n_frames: int = 6, n_atoms: int = 100, seed: int = 0) -> tuple[xr.Dataset, np.ndarray]:

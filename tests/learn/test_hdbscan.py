@@ -9,13 +9,13 @@ import hdbscan
 import numpy as np
 import pytest
 import xarray as xr
+from helpers.systems import system
 from sklearn.metrics import adjusted_rand_score
-from systems import system
 
 import icedask as ice
 from icedask.errors import InputError
 from icedask.learn.density_tree import DensityTree
-from icedask.learn.sampling import draw
+from icedask.tasks.sampling import draw
 
 
 def blobs(n: int, seed: int) -> np.ndarray:

@@ -10,9 +10,9 @@ import pytest
 import sklearn.cluster
 import sklearn.mixture
 import xarray as xr
+from helpers.systems import system
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
-from systems import system
 
 import icedask as ice
 from icedask.errors import InputError

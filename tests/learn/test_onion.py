@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import tropea_clustering
 import xarray as xr
+from helpers.systems import system
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
-from systems import system
 
 import icedask as ice
-from icedask import compute
 from icedask.errors import InputError
-from icedask.io import chunks
 from icedask.learn import onion
+from icedask.store import chunks
+from icedask.tasks import run as compute
 
 LEARNED = ("means_", "sigmas_", "areas_", "fractions_", "thresholds_", "bands_")
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import sklearn.decomposition
 import xarray as xr
+from helpers.systems import system
 from sklearn.exceptions import NotFittedError
-from systems import system
 
 import icedask as ice
 from icedask.errors import InputError
@@ -57,7 +57,8 @@ def test_equals_scikit_learn_on_soap(mw: xr.Dataset, blocks: tuple[int, int]) ->
 
 
 def test_models_of_the_same_features_share_their_moments(monkeypatch: pytest.MonkeyPatch) -> None:
-    from icedask.learn import moments, pca
+    from icedask.learn import pca
+    from icedask.tasks import moments
 
     calls: list[int] = []
     original = moments.rows_moments
@@ -87,7 +88,7 @@ def test_transform_is_lazy(nothing_computes: None) -> None:
 
 
 def test_soap_is_fused_into_the_tasks(mw: xr.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    from icedask.io import chunks
+    from icedask.store import chunks
 
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 4096)
     part = mw.isel(frame=slice(0, 6))

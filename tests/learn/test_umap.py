@@ -13,12 +13,12 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_score
 
 import icedask as ice
+from icedask.core.features import feature_blocks
 from icedask.errors import InputError
-from icedask.features import feature_blocks
-from icedask.learn.distil import distil
 from icedask.learn.farthest import farthest_rows
-from icedask.learn.layers import apply_stack
 from icedask.learn.umap import split_rows
+from icedask.nn.fit_mlp import distil
+from icedask.nn.mlp import apply_stack
 
 Clusters = tuple[xr.Dataset, np.ndarray]
 

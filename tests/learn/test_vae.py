@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from helpers.systems import system
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_score
-from systems import system
 
 import icedask as ice
 from icedask.errors import ComputeError, InputError
-from icedask.learn import vae_training
-from icedask.learn.layers import apply_rows, apply_stack
-from icedask.learn.training import arrays_of
-from icedask.learn.vae_network import Autoencoder
+from icedask.nn import vae_training
+from icedask.nn.mlp import apply_rows, apply_stack
+from icedask.nn.torch_utils import arrays_of
+from icedask.nn.vae_network import Autoencoder
 
 SMALL: dict[str, Any] = {"layers": (16,), "epochs": 3, "batch_size": 64, "warm_up": 1}
 

@@ -9,11 +9,11 @@ import pytest
 import xarray as xr
 
 import icedask as ice
-from icedask.features import input_record
-from icedask.io.provenance import stamped
-from icedask.learn.motif_table import category_table, motif_table
-from icedask.learn.motifs import _ordered
-from icedask.learn.row_stream import split_by_time
+from icedask.core.features import input_record
+from icedask.core.provenance import stamped
+from icedask.motifs.motifs import _ordered
+from icedask.motifs.table import category_table, motif_table
+from icedask.nn.row_stream import split_by_time
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -15,8 +15,8 @@ import pytest
 import xarray as xr
 
 import icedask as ice
-from icedask.compute import computed_here
 from icedask.errors import InputError
+from icedask.tasks.run import computed_here
 
 OPTIONS: dict[str, Any] = {"layers": (16,), "epochs": 5, "batch_size": 64, "warm_up": 1}
 

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 import icedask as ice
 from icedask.errors import InputError, StoreError
 from icedask.phases import classifier as classifier_module
-from icedask.phases.synthetic import large_cell, melt
+from icedask.phases.calibration import large_cell, melt
 
 ICES = ("Ih", "Ic", "II", "III", "VI", "VII", "sI")
 LIQUID, UNKNOWN = 7, 8

@@ -15,8 +15,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import icedask as ice
+from icedask.core.provenance import is_unchanged
 from icedask.errors import InputError
-from icedask.io.provenance import is_unchanged
 from icedask.phases import frames as frames_module
 from icedask.phases.score import denoise_frame
 

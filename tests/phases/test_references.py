@@ -14,7 +14,7 @@ from ase.build import bulk
 import icedask as ice
 from icedask.data import make_ice_phases
 from icedask.errors import InputError
-from icedask.neighbors import k_nearest, neighbor_list
+from icedask.kernels.neighbors import k_nearest, neighbor_list
 
 # Molecules in the cell, and g/cm3.
 SHIPPED = {

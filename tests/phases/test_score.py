@@ -8,14 +8,14 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
+from helpers.systems import SYSTEMS, system
 from scipy.spatial.transform import Rotation
-from systems import SYSTEMS, system
 
 import icedask as ice
-from icedask.neighbors import neighbor_list
+from icedask.kernels.neighbors import neighbor_list
 from icedask.phases import score as score_module
+from icedask.phases.calibration import large_cell, melt
 from icedask.phases.score import Denoised, Score, check_weights, denoise_frame, score_from
-from icedask.phases.synthetic import large_cell, melt
 
 PBC = np.ones(3, bool)
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures import check_readable, many_states, transitions_of, words
+from helpers.figures import check_readable, many_states, transitions_of, words
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Wedge
 

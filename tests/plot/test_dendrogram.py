@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from figures import check_readable, words
+from helpers.figures import check_readable, words
 from matplotlib.colors import to_hex
 from scipy.cluster.hierarchy import linkage
 

@@ -2,7 +2,7 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from figures import check_readable
+from helpers.figures import check_readable
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_rgb
 from scipy.spatial.transform import Rotation

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures import check_readable, some_labels, some_latent, words
+from helpers.figures import check_readable, some_labels, some_latent, words
 from matplotlib.colors import to_rgb
 
 from icedask.errors import InputError

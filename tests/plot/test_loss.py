@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures import check_readable, words
+from helpers.figures import check_readable, words
 
 from icedask.errors import InputError
 from icedask.plot import learning_curve, training_curves

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from figures import check_readable, some_labels, some_latent, words
+from helpers.figures import check_readable, some_labels, some_latent, words
 
 from icedask.errors import InputError
 from icedask.plot import density_stages, value_maps

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from figures import check_readable, many_states, transitions_of, words
+from helpers.figures import check_readable, many_states, transitions_of, words
 
 from icedask.errors import InputError
 from icedask.plot import confusion, transition_matrix

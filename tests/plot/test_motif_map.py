@@ -2,7 +2,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from figures import check_readable, some_labels, some_latent, words
+from helpers.figures import check_readable, some_labels, some_latent, words
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 

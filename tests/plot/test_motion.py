@@ -2,7 +2,7 @@ import ase
 import numpy as np
 import pytest
 import xarray as xr
-from figures import check_readable, words
+from helpers.figures import check_readable, words
 
 import icedask as ice
 from icedask.errors import InputError

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.systems import system
 from matplotlib.figure import Figure
-from systems import system
 
 import icedask as ice
 from icedask.errors import InputError, StoreError
-from icedask.io.store import versions
 from icedask.plot.report import Section, html_report, package_versions, provenance
 from icedask.plot.style import new_figure
+from icedask.store.save import versions
 
 # Elements that have no end tag in HTML5.
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures import check_readable, some_labels, words
+from helpers.figures import check_readable, some_labels, words
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 

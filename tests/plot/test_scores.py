@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import xarray as xr
-from figures import check_readable, words
+from helpers.figures import check_readable, words
 
 from icedask.errors import InputError
 from icedask.plot import score_histogram

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
-from figures import check_readable, words
+from helpers.figures import check_readable, words
+from helpers.systems import system
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_rgb
-from systems import system
 
 import icedask as ice
 from icedask.errors import InputError

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
-from figures import check_readable, words
+from helpers.figures import check_readable, words
 from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_rgb
 

@@ -2,7 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 import xarray as xr
-from figures import some_labels
+from helpers.figures import some_labels
 
 from icedask.plot import timelines
 from icedask.plot.style import (

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from figures import check_readable, some_labels, some_latent, words
+from helpers.figures import check_readable, some_labels, some_latent, words
 
 import icedask as ice
 from icedask.errors import InputError

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from simulate.small_jobs import exploding_job, small_job, small_stages
+from helpers.small_jobs import exploding_job, small_job, small_stages
 
 import icedask as ice
 from icedask.simulate import campaign

@@ -11,8 +11,8 @@ import xarray as xr
 from conftest import DEMO_DUMP, DEMO_OPTIONS
 
 import icedask as ice_dask
+from icedask.core.trajectory import trajectory
 from icedask.errors import InputError
-from icedask.model import trajectory
 from icedask.simulate.checks import amorphous, coexistence, crystal, liquid, metal, plastic
 from icedask.simulate.measures import (
     chill_shares,

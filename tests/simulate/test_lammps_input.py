@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ase
 import pytest
-from simulate.small_jobs import small_job
+from helpers.small_jobs import small_job
 
 from icedask.errors import InputError
 from icedask.simulate.job import Job

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.build import bulk
-from simulate.lammps_child import run
+from helpers.lammps_child import run
 
 from icedask.errors import InputError
 from icedask.simulate.potentials import CU_MISHIN

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import ase
 import numpy as np
 import pytest
-from simulate.tip4p_oracle import tip4p_energy
+from helpers.tip4p_oracle import tip4p_energy
 
 from icedask.errors import InputError
-from icedask.neighbors import neighbor_list
+from icedask.kernels.neighbors import neighbor_list
 from icedask.simulate.job import Job, SimulationFailed, Start
 from icedask.simulate.molecules import in_layer, reduced, shear, to_standard, wrap
 from icedask.simulate.openmm import OpenMMEngine, State, choose_platform, input_text

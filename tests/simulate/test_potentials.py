@@ -6,7 +6,7 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from simulate.lammps_child import run
+from helpers.lammps_child import run
 
 from icedask.simulate.gupta import GOLD
 from icedask.simulate.potentials import (

@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import killing
 import numpy as np
 import pytest
 import xarray as xr
-from simulate.small_jobs import exploding_job, run_small, small_job
+from helpers import killing
+from helpers.small_jobs import exploding_job, run_small, small_job
 
 import icedask as ice
 from icedask.simulate import replica
@@ -161,7 +161,7 @@ def test_a_child_that_dies_again_and_again_is_given_up(
 def test_a_child_ends_with_its_parent(tmp_path: Path, cores: int) -> None:
     store = tmp_path / "run.zarr"
     code = (
-        "from simulate.small_jobs import small_job, small_stages\n"
+        "from helpers.small_jobs import small_job, small_stages\n"
         "from icedask.simulate.replica import run_replica\n"
         f"run_replica(small_job(small_stages(10**6, 1000)), {str(store)!r}, {cores})"
     )
@@ -280,7 +280,7 @@ def test_held_atoms_stay(tmp_path: Path) -> None:
 def test_long_trajectories_are_written_block_by_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Path
 ) -> None:
-    from icedask.io import encode
+    from icedask.store import trajectory as encode
 
     monkeypatch.setattr(encode, "TRAJECTORY_ATOM_FRAMES", 216 * 5)
     store = tmp_path / "run.zarr"
@@ -297,7 +297,7 @@ def test_a_restart_file_that_the_disk_does_not_take_is_noticed(tmp_path: Path, n
     # One atom's file fits into a buffer and fails only when it is closed.
     code = (
         "import errno, os\n"
-        "from simulate.small_jobs import small_job\n"
+        "from helpers.small_jobs import small_job\n"
         "from icedask.simulate.lammps import LammpsEngine\n"
         f"job = small_job(n={n})\n"
         "engine = LammpsEngine(job, 1, lambda step: None)\n"

@@ -11,7 +11,7 @@ import pytest
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.neighbors import neighbor_list
+from icedask.kernels.neighbors import neighbor_list
 from icedask.simulate.job import Start
 from icedask.simulate.structures import fcc211, icosahedron, liquid, metal, plastic
 from icedask.simulate.structures import ice as make_ice

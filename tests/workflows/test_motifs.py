@@ -15,7 +15,7 @@ from ase.build import bulk
 import icedask as ice
 from icedask.cli import main
 from icedask.errors import InputError
-from icedask.learn.motif_table import category_table, motif_table
+from icedask.motifs.table import category_table, motif_table
 from icedask.workflows.motifs_report import _motifs, _through_time
 
 OPTIONS: dict[str, Any] = {

@@ -11,9 +11,9 @@ import pytest
 
 import icedask as ice
 from icedask.__main__ import main
+from icedask.core.provenance import record_of
 from icedask.errors import InputError
-from icedask.io.provenance import record_of
-from icedask.phases.synthetic import melt
+from icedask.phases.calibration import melt
 from icedask.workflows.phases import _FITTED, _MOST_FITTED, Settings, _fitted
 
 N_FRAMES = 3

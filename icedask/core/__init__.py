@@ -1,0 +1,1 @@
+"""The data model: variables, options, trajectories, features, labels and records of results."""

@@ -1,1 +1,0 @@
-"""Readers, ingest, chunk planning, stores and provenance."""

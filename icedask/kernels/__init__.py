@@ -1,0 +1,1 @@
+"""Compiled kernels over NumPy arrays: neighbour lists, Voronoi cells, vector registers."""

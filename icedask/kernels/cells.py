@@ -1,0 +1,217 @@
+"""Compiled cell lists: periodic images, cubic bins of points, candidates near a bin.
+
+A cell of any shape becomes a cloud of points in space: the atoms, moved into the cell, and all
+their images within reach. Triclinic cells, partial periodicity and cells smaller than the reach
+then need no code of their own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.kernels.jit import jit
+from icedask.kernels.neighbors import FloatArray, IntArray
+from icedask.kernels.simd import WIDTH, list_lanes, load
+
+
+class Bins(NamedTuple):
+    """Points sorted by kind, then by cubic bin; z is the fastest coordinate of a bin.
+
+    Attributes
+    ----------
+    points : (3, n_points) float64
+    order : (n_points,) int64
+        The number that each sorted point had before.
+    starts : (n_kinds, n_bins + 1) int64
+        Where each bin begins.
+    shape : (3,) int64
+    edge : float
+    low : (3,) float64
+        Corner of the first bin.
+    center_start : (n_bins + 1,) int64
+    center_order : (n_centers,) int64
+        The centres of bin b are center_order[center_start[b] : center_start[b + 1]].
+    """
+
+    points: FloatArray
+    order: IntArray
+    starts: IntArray
+    shape: IntArray
+    edge: float
+    low: FloatArray
+    center_start: IntArray
+    center_order: IntArray
+
+
+@jit
+def lay_out(
+    positions: FloatArray,
+    cell: FloatArray,
+    inverse: FloatArray,
+    pbc: npt.NDArray[np.bool_],
+    margins: FloatArray,
+) -> tuple[FloatArray, IntArray]:
+    """Return the atoms, wrapped, and all images up to `margins` (fractions) outside the cell."""
+    n_atoms = len(positions)
+    fractional = np.zeros((n_atoms, 3))
+    first, last = np.zeros((n_atoms, 3), np.int64), np.zeros((n_atoms, 3), np.int64)
+    n_points = 0
+    for atom in range(n_atoms):
+        number = 1
+        for axis in range(3):
+            part = 0.0
+            for k in range(3):
+                part += positions[atom, k] * inverse[k, axis]
+            if pbc[axis]:
+                part -= np.floor(part)
+                # A tiny negative fraction becomes 1.0 in floating point: the other face.
+                if part >= 1.0:
+                    part = 0.0
+                first[atom, axis] = np.ceil(-margins[axis] - part)
+                last[atom, axis] = np.floor(1 + margins[axis] - part)
+                number *= last[atom, axis] - first[atom, axis] + 1
+            fractional[atom, axis] = part
+        n_points += number
+    points, source = np.empty((n_points, 3)), np.empty(n_points, np.int64)
+    place = n_atoms
+    for atom in range(n_atoms):
+        for i in range(first[atom, 0], last[atom, 0] + 1):
+            for j in range(first[atom, 1], last[atom, 1] + 1):
+                for k in range(first[atom, 2], last[atom, 2] + 1):
+                    home = i == 0 and j == 0 and k == 0
+                    to = atom if home else place
+                    place += not home
+                    a, b = fractional[atom, 0] + i, fractional[atom, 1] + j
+                    c = fractional[atom, 2] + k
+                    source[to] = atom
+                    for axis in range(3):
+                        points[to, axis] = a * cell[0, axis] + b * cell[1, axis] + c * cell[2, axis]
+    return points, source
+
+
+@jit
+def _bin_of(points: FloatArray, row: int, low: FloatArray, edge: float, shape: IntArray) -> int:
+    number = 0
+    for axis in range(3):
+        index = int((points[row, axis] - low[axis]) / edge)
+        number = number * shape[axis] + min(max(index, 0), shape[axis] - 1)
+    return number
+
+
+@jit
+def _sort(bins: IntArray, n_bins: int) -> tuple[IntArray, IntArray]:
+    """Return where each bin begins, (n_bins + 1,), and the members sorted by bin."""
+    start = np.zeros(n_bins + 1, np.int64)
+    for one in bins:
+        start[one + 1] += 1
+    for one in range(n_bins):
+        start[one + 1] += start[one]
+    place = start[:-1].copy()
+    order = np.empty(len(bins), np.int64)
+    for member in range(len(bins)):
+        order[place[bins[member]]] = member
+        place[bins[member]] += 1
+    return start, order
+
+
+@jit
+def make_bins(
+    points: FloatArray, kinds: IntArray, n_kinds: int, centers: FloatArray, wanted: float
+) -> Bins:
+    """Sort points (n_points, 3) of each kind, and centres, into bins of at least `wanted` edge."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for some in (points, centers):
+        for row in range(len(some)):
+            for axis in range(3):
+                low[axis] = min(low[axis], some[row, axis])
+                high[axis] = max(high[axis], some[row, axis])
+    # Few atoms in a large empty space: bins are no more than points.
+    edge, room = wanted, 8.0 * (len(points) + len(centers)) + 64
+    while np.prod(np.floor((high - low) / edge) + 1) > room:
+        edge *= 1.26
+    shape = np.empty(3, np.int64)
+    for axis in range(3):
+        shape[axis] = int((high[axis] - low[axis]) / edge) + 1
+    n_bins = shape[0] * shape[1] * shape[2]
+    bins = np.empty(len(points), np.int64)
+    for row in range(len(points)):
+        bins[row] = kinds[row] * n_bins + _bin_of(points, row, low, edge, shape)
+    start, order = _sort(bins, n_kinds * n_bins)
+    starts = np.empty((n_kinds, n_bins + 1), np.int64)
+    for kind in range(n_kinds):
+        starts[kind] = start[kind * n_bins : (kind + 1) * n_bins + 1]
+    in_order = np.empty((3, len(points)))
+    for place in range(len(points)):
+        for axis in range(3):
+            in_order[axis, place] = points[order[place], axis]
+    bins = np.empty(len(centers), np.int64)
+    for row in range(len(centers)):
+        bins[row] = _bin_of(centers, row, low, edge, shape)
+    center_start, center_order = _sort(bins, n_bins)
+    return Bins(in_order, order, starts, shape, edge, low, center_start, center_order)
+
+
+@jit
+def gather(
+    bins: Bins, kind: int, home: int, reach: float, found: FloatArray, places: IntArray, n: int
+) -> int:
+    """Append the points of a kind that may be within reach of a bin to the n found; count all.
+
+    found : (3, n_points + 1), places : (n_points + 1,), which tells where they are in bins.points:
+    one place more than needed, because what is not kept is overwritten by the next.
+    """
+    points, start, shape, edge, low = (
+        bins.points, bins.starts[kind], bins.shape, bins.edge, bins.low,
+    )  # fmt: skip
+    stencil = int(np.ceil(reach / edge))
+    ix, rest = divmod(home, shape[1] * shape[2])
+    iy, iz = divmod(rest, shape[2])
+    x0, y0, z0 = low[0] + ix * edge, low[1] + iy * edge, low[2] + iz * edge
+    first, last = max(iz - stencil, 0), min(iz + stencil, shape[2] - 1)
+    for jx in range(max(ix - stencil, 0), min(ix + stencil, shape[0] - 1) + 1):
+        for jy in range(max(iy - stencil, 0), min(iy + stencil, shape[1] - 1) + 1):
+            column = (jx * shape[1] + jy) * shape[2]
+            begin = start[column + first]
+            # Slices, here and below: loops from zero need no test for negative indices.
+            run = points[:, begin : start[column + last + 1]]
+            for point in range(run.shape[1]):
+                x, y, z = run[0, point], run[1, point], run[2, point]
+                dx = max(x0 - x, x - x0 - edge, 0.0)
+                dy = max(y0 - y, y - y0 - edge, 0.0)
+                dz = max(z0 - z, z - z0 - edge, 0.0)
+                found[0, n], found[1, n], found[2, n] = x, y, z
+                places[n] = begin + point
+                n += dx * dx + dy * dy + dz * dz <= reach * reach
+    return n
+
+
+@jit
+def within(
+    xs: FloatArray,
+    ys: FloatArray,
+    zs: FloatArray,
+    x: float,
+    y: float,
+    z: float,
+    limit: float,
+    squared: FloatArray,
+    near: npt.NDArray[np.int32],
+) -> int:
+    """List the candidates whose squared distance is at most `limit`, and return how many.
+
+    squared : (n_candidates,) is filled with all squared distances; near : (n_candidates + WIDTH,).
+    """
+    # Not in explicit vectors, which round otherwise: what is near must not depend on the place.
+    for one in range(len(xs)):
+        dx, dy, dz = xs[one] - x, ys[one] - y, zs[one] - z
+        squared[one] = dx * dx + dy * dy + dz * dz
+    count, whole = 0, len(xs) // WIDTH
+    for row in range(whole):
+        count = list_lanes(load(squared, row), limit, row * WIDTH, near, count)
+    for one in range(whole * WIDTH, len(xs)):
+        near[count] = one
+        count += squared[one] <= limit
+    return count

@@ -1,0 +1,367 @@
+"""The one neighbour list, in any cell: compressed sparse rows of pairs within a cutoff."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+# Above this, the list of one frame would not fit into a common worker.
+_MAX_BYTES = 8 * 2**30
+_PAIR_BYTES = 48
+_IMAGE_BYTES = 400
+# Atoms per cubic angstrom, copper's: no common matter is much denser.
+_METAL_DENSITY = 0.085
+
+
+class Neighbors(NamedTuple):
+    """Neighbours of every atom, rows sorted by atom.
+
+    Attributes
+    ----------
+    indptr : (n_atoms + 1,) int64
+        The neighbours of atom i are entries indptr[i] to indptr[i + 1] of the other arrays.
+    indices : (n_pairs,) int64
+        The neighbour; several times where several of its periodic images are within the cutoff.
+        An atom's own images count, the atom itself does not.
+    vectors : (n_pairs, 3) float64, angstrom
+        From the atom to the neighbour.
+    distances : (n_pairs,) float64, angstrom
+    """
+
+    indptr: IntArray
+    indices: IntArray
+    vectors: FloatArray
+    distances: FloatArray
+
+    @property
+    def counts(self) -> IntArray:
+        """Number of neighbours of each atom."""
+        return np.diff(self.indptr)
+
+    @property
+    def rows(self) -> IntArray:
+        """The first atom of each pair."""
+        return np.repeat(np.arange(len(self.indptr) - 1), self.counts)
+
+    def where(self, keep: npt.NDArray[np.bool_]) -> Neighbors:
+        """Return the list with only some of its pairs."""
+        from icedask.kernels.neighbor_rows import keep_pairs
+
+        kept = _room(np.zeros_like(self.indptr), int(np.count_nonzero(keep)))
+        keep_pairs(self, keep, kept)
+        return kept
+
+
+class Nearest(NamedTuple):
+    """The k nearest neighbours of every atom, by growing distance.
+
+    Attributes
+    ----------
+    indices : (n_atoms, k) int64
+        The neighbour; -1 where the system has no more.
+    vectors : (n_atoms, k, 3) float64, angstrom
+        From the atom to the neighbour; NaN where there is none.
+    distances : (n_atoms, k) float64, angstrom
+        Infinite where there is none.
+    """
+
+    indices: IntArray
+    vectors: FloatArray
+    distances: FloatArray
+
+
+def complete_cell(cell: FloatArray) -> FloatArray:
+    """Replace zero cell vectors by unit vectors orthogonal to the others, right-handed."""
+    cell = np.array(cell, float)
+    missing = np.flatnonzero(~cell.any(axis=1))
+    if len(missing) == 3:
+        return np.eye(3)
+    if len(missing) == 2:
+        given = cell[next(axis for axis in range(3) if axis not in missing)]
+        helper = np.eye(3)[np.argmin(np.abs(given))]
+        cell[missing[0]] = np.cross(given, helper)
+        cell[missing[0]] /= np.linalg.norm(cell[missing[0]])
+        missing = missing[1:]
+    if len(missing) == 1:
+        axis = missing[0]
+        normal = np.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3])
+        cell[axis] = normal / np.linalg.norm(normal)
+    return cell
+
+
+def wrap(
+    positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray]:
+    """Return positions moved into the cell along its periodic vectors, and their fractions."""
+    cell = complete_cell(cell)
+    fractional = positions @ np.linalg.inv(cell)
+    fractional[:, pbc] -= np.floor(fractional[:, pbc])
+    # A tiny negative fraction becomes 1.0 in floating point: the other face of the cell.
+    fractional[:, pbc] = np.where(fractional[:, pbc] >= 1.0, 0.0, fractional[:, pbc])
+    return fractional @ cell, fractional
+
+
+def _room(indptr: IntArray, n_pairs: int) -> Neighbors:
+    """Return a list with row starts, and room for the pairs."""
+    # One piece of memory: the system hands out large ones in large pages, many times faster.
+    memory = np.empty(5 * n_pairs)
+    indices, distances = memory[4 * n_pairs :].view(np.int64), memory[3 * n_pairs : 4 * n_pairs]
+    return Neighbors(indptr, indices, memory[: 3 * n_pairs].reshape(n_pairs, 3), distances)
+
+
+def _square_limit(r_cut: float) -> float:
+    """Return the largest number whose square root is below r_cut."""
+    limit = r_cut * r_cut
+    while np.sqrt(limit) >= r_cut:
+        limit = np.nextafter(limit, 0)
+    while np.sqrt(np.nextafter(limit, np.inf)) < r_cut:
+        limit = np.nextafter(limit, np.inf)
+    return limit
+
+
+def neighbor_list(
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    r_cut: float,
+    environment: npt.NDArray[np.bool_] | None = None,
+    centers: IntArray | None = None,
+) -> Neighbors:
+    """Find all pairs closer than a cutoff.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+        Wrapped or not.
+    cell : (3, 3) array, angstrom
+        Cell vectors as rows, of any shape; zero rows along directions that are not periodic.
+    pbc : (3,) bool
+        Periodicity along each cell vector. The cell may be smaller than the cutoff.
+    r_cut : float, angstrom
+        Pairs with distance < r_cut are listed.
+    environment : (n_atoms,) bool, optional
+        Atoms that count as neighbours; all by default.
+    centers : (n_centers,) int, optional
+        Atoms whose neighbours are wanted; the rows of others are empty. All by default.
+
+    Returns
+    -------
+    Neighbors
+
+    Raises
+    ------
+    InputError
+        If r_cut is not positive.
+
+    Examples
+    --------
+    >>> from icedask.kernels.neighbors import neighbor_list
+    >>> neighbor_list([[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [True] * 3, 1.1).counts
+    array([6])
+    """
+    from icedask.kernels.cells import make_bins
+    from icedask.kernels.neighbor_rows import count_neighbors, fill_rows
+
+    if not r_cut > 0:
+        raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
+    space = _points(positions, cell, pbc, r_cut, environment)
+    atoms = np.arange(space.n_atoms) if centers is None else centers
+    indptr = np.zeros(space.n_atoms + 1, np.int64)
+    if not len(space.source):
+        return _room(indptr, 0)
+    places = space.wrapped[atoms]
+    bins = make_bins(space.points, np.zeros_like(space.source), 1, places, r_cut)
+    limit = _square_limit(r_cut)
+    counts = indptr[1:]
+    counts[atoms] = count_neighbors(bins, places, r_cut, limit)
+    # Each centre that is in its own environment was counted.
+    itself = counts[atoms] if environment is None else environment[atoms]
+    counts[atoms] -= itself > 0
+    np.cumsum(counts, out=counts)
+    found = _room(indptr, int(indptr[-1]))
+    fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, found)
+    return found
+
+
+class _Space(NamedTuple):
+    """Wrapped atoms, and the points of their environment: atoms and images."""
+
+    n_atoms: int
+    wrapped: FloatArray
+    points: FloatArray
+    source: IntArray
+    own: IntArray
+
+
+def _points(
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    reach: float,
+    environment: npt.NDArray[np.bool_] | None,
+) -> _Space:
+    positions, pbc = np.asarray(positions, float), np.asarray(pbc, bool)
+    n_atoms = len(positions)
+    points, source = with_images(positions, np.asarray(cell, float), pbc, reach)
+    wrapped = points[:n_atoms]
+    own = np.full(len(points), -1)
+    own[:n_atoms] = np.arange(n_atoms)
+    if environment is not None and not environment.all():
+        counts = environment[source]
+        points, source, own = points[counts], source[counts], own[counts]
+    return _Space(n_atoms, wrapped, points, source, own)
+
+
+# Most dense matter has a dozen neighbours within this distance; the search goes on from there.
+_FIRST_REACH = 6.0
+
+
+def k_nearest(
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    k: int,
+    environment: npt.NDArray[np.bool_] | None = None,
+    centers: IntArray | None = None,
+) -> Nearest:
+    """Find the k nearest neighbours of every atom, periodic images included.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+        Wrapped or not.
+    cell : (3, 3) array, angstrom
+        Cell vectors as rows, of any shape; zero rows along directions that are not periodic.
+    pbc : (3,) bool
+        Periodicity along each cell vector. The cell may be smaller than the distances found.
+    k : int
+        Neighbours of each atom.
+    environment : (n_atoms,) bool, optional
+        Atoms that count as neighbours; all by default.
+    centers : (n_centers,) int, optional
+        Atoms whose neighbours are wanted; others get none. All by default.
+
+    Returns
+    -------
+    Nearest
+        Of neighbours at equal distances at the end of the list any may be the one that is left
+        out. A system without periodic directions may have fewer than k other atoms.
+
+    Examples
+    --------
+    >>> from icedask.kernels.neighbors import k_nearest
+    >>> k_nearest([[0, 0, 0]], [[1, 0, 0], [0, 2, 0], [0, 0, 3]], [True] * 3, 4).distances
+    array([[1., 1., 2., 2.]])
+    """
+    from icedask.kernels.cells import make_bins
+    from icedask.kernels.neighbor_rows import nearest_rows
+
+    positions = np.asarray(positions, float)
+    pbc, cell = np.asarray(pbc, bool), np.asarray(cell, float)
+    n_atoms = len(positions)
+    found = Nearest(
+        np.full((n_atoms, k), -1), np.full((n_atoms, k, 3), np.nan), np.full((n_atoms, k), np.inf)
+    )
+    todo = np.arange(n_atoms) if centers is None else centers
+    n_counting = n_atoms if environment is None else int(environment.sum())
+    reach = _first_reach(k, n_counting, cell, pbc)
+    # Without periodic directions nothing is farther away than this.
+    farthest = np.inf if pbc.any() or not n_atoms else float(np.linalg.norm(np.ptp(positions, 0)))
+    while len(todo) and n_counting:
+        space = _points(positions, cell, pbc, reach, environment)
+        places = space.wrapped[todo]
+        bins = make_bins(space.points, np.zeros_like(space.source), 1, places, reach)
+        done = nearest_rows(bins, places, reach, todo, space.own, space.source, found)
+        if reach > farthest:
+            break
+        todo, reach = todo[~done], 2 * reach
+    return found
+
+
+def _first_reach(k: int, n_counting: int, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> float:
+    """Return a distance within which most atoms have k neighbours, if density tells it."""
+    if not pbc.all() or n_counting == 0:
+        return _FIRST_REACH
+    volume = abs(np.linalg.det(cell)) / n_counting * (k + 1)
+    return min(_FIRST_REACH, 1.3 * float(np.cbrt(volume * 3 / (4 * np.pi))))
+
+
+def check_cutoff(
+    r_cut: float, n_atoms: int, cell: FloatArray, pbc: npt.NDArray[np.bool_], name: str
+) -> None:
+    """Raise InputError if a neighbour list with this cutoff cannot fit in memory.
+
+    The estimate takes the mean density of a periodic cell, and that of a metal elsewhere.
+    """
+    _check_positive(r_cut, name)
+    density = n_atoms / abs(np.linalg.det(cell)) if pbc.all() else _METAL_DENSITY
+    per_atom = density * 4 / 3 * np.pi * r_cut**3
+    if not pbc.any():
+        per_atom = min(per_atom, n_atoms)
+    _check_bytes(
+        per_atom * n_atoms * _PAIR_BYTES,
+        f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to each of "
+        f"{n_atoms} atoms",
+    )
+
+
+def check_reach(
+    reach: float, n_atoms: int, cell: FloatArray, pbc: npt.NDArray[np.bool_], name: str
+) -> None:
+    """Raise InputError if the images that `with_images` would make cannot fit in memory."""
+    _check_positive(reach, name)
+    heights = 1 / np.linalg.norm(np.linalg.inv(complete_cell(cell)), axis=0)
+    images = n_atoms * float(np.prod((1 + 2 * reach / heights)[pbc]))
+    _check_bytes(
+        images * _IMAGE_BYTES,
+        f"{name}: r_cut reaches {reach:g} angstrom from a cell of {n_atoms} atoms, which takes "
+        f"{images:.3g} periodic images",
+    )
+
+
+def _check_positive(r_cut: float, name: str) -> None:
+    if not (np.isfinite(r_cut) and r_cut > 0):
+        raise InputError(f"{name}: r_cut: expected a positive number of angstrom, found {r_cut}")
+
+
+def _check_bytes(estimate: float, what: str) -> None:
+    if estimate > _MAX_BYTES:
+        raise InputError(
+            f"{what}, {estimate / 2**30:.3g} GiB for one frame; at most {_MAX_BYTES / 2**30:.0f} "
+            "GiB are allowed: choose a smaller r_cut"
+        )
+
+
+def with_images(
+    positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_], reach: float
+) -> tuple[FloatArray, IntArray]:
+    """Return wrapped atoms, followed by every periodic image within `reach` of the cell.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+    cell : (3, 3) array, angstrom
+    pbc : (3,) bool
+    reach : float, angstrom
+
+    Returns
+    -------
+    points : (n_points, 3) array, angstrom
+        The first n_atoms are the wrapped atoms in their order.
+    source : (n_points,) int64
+        The atom of which each point is an image.
+    """
+    from icedask.kernels.cells import lay_out
+
+    if not np.isfinite(positions).all():
+        raise InputError("positions: expected finite coordinates, found NaN or infinite ones")
+    cell = complete_cell(cell)
+    inverse = np.linalg.inv(cell)
+    return lay_out(positions, cell, inverse, pbc, reach * np.linalg.norm(inverse, axis=0))

@@ -1,0 +1,158 @@
+"""The one Voronoi tessellation, in any cell: volumes, and faces as compressed sparse rows."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.kernels.neighbors import FloatArray, IntArray, Neighbors, complete_cell, neighbor_list
+
+# Empty space on either side of the atoms, along directions that are not periodic.
+_MARGIN = 20.0
+# The tessellation ends the process when two points are as close as its rounding errors.
+_COINCIDENT = 1e-3
+# For the search of coincident atoms: a shorter cutoff makes the list slower, not faster.
+_SEARCH = 1.5
+
+
+class Tessellation(NamedTuple):
+    """Voronoi cells of all atoms, and the faces that they share.
+
+    Attributes
+    ----------
+    volumes : (n_atoms,) float64, angstrom^3
+        NaN where there is no cell.
+    faces : Neighbors
+        One neighbour for each face of a cell; none where there is no cell. A neighbour occurs
+        several times where several of its periodic images share a face with the atom.
+    areas : (n_faces,) float64, angstrom^2
+    """
+
+    volumes: FloatArray
+    faces: Neighbors
+    areas: FloatArray
+
+
+class _Box(NamedTuple):
+    """A periodic cell around the atoms, its vectors as rows, and positions in units of them."""
+
+    cell: FloatArray
+    fractional: FloatArray
+
+
+def _enclose(positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> _Box:
+    """Return the most compact periodic cell; with margins where it is not periodic."""
+    from ase.geometry import minkowski_reduce
+
+    # Positions go to freud in float32: in a skewed cell they would be far apart, and inaccurate.
+    lattice, _ = minkowski_reduce(complete_cell(np.where(pbc[:, None], cell, 0.0)), pbc)
+    fractional = positions @ np.linalg.inv(lattice)
+    fractional[:, pbc] -= np.floor(fractional[:, pbc])
+    # The vectors that complete a cell have a length of one angstrom.
+    lowest, highest = fractional.min(axis=0) - _MARGIN, fractional.max(axis=0) + _MARGIN
+    lengths = np.where(pbc, 1.0, highest - lowest)
+    fractional = np.where(pbc, fractional, (fractional - lowest) / lengths)
+    return _Box(lattice * lengths[:, None], fractional)
+
+
+def _coincident(box: _Box) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Return which atoms are at the place of another, and which at that of an earlier one."""
+    n_atoms = len(box.fractional)
+    near = neighbor_list(box.fractional @ box.cell, box.cell, np.ones(3, bool), _SEARCH)
+    rows, close = near.rows, near.distances < _COINCIDENT
+    return (
+        np.bincount(rows[close & (near.indices != rows)], minlength=n_atoms) > 0,
+        np.bincount(rows[close & (near.indices < rows)], minlength=n_atoms) > 0,
+    )
+
+
+def _cells(box: _Box, pbc: npt.NDArray[np.bool_]) -> tuple[Tessellation, npt.NDArray[np.bool_]]:
+    """Return the cells of atoms of which no two coincide, and which of the cells are open."""
+    import freud
+
+    from icedask.kernels.face_vectors import face_vectors
+
+    # freud wants the vectors as columns of an upper triangular matrix.
+    _, upright = np.linalg.qr(box.cell.T)
+    upright *= np.sign(np.diag(upright))[:, None]
+    diagram = freud.locality.Voronoi().compute(
+        (freud.box.Box.from_matrix(upright), (box.fractional - 0.5) @ upright.T)
+    )
+    bonds = diagram.nlist
+    first, second = bonds.query_point_indices, bonds.point_indices
+    # The vectors are float32, but good enough to tell which image of the neighbour is meant.
+    vectors, distances, is_open = face_vectors(
+        first, second, bonds.vectors, np.linalg.inv(upright.T), box.fractional, box.cell, pbc
+    )
+    indptr = np.searchsorted(first, np.arange(len(box.fractional) + 1, dtype=np.uint32))
+    faces = Neighbors(indptr, second.astype(np.int64), vectors, distances)
+    return Tessellation(diagram.volumes, faces, bonds.weights.astype(np.float64)), is_open
+
+
+def _spread(part: Tessellation, members: IntArray, n_atoms: int) -> Tessellation:
+    """Return the tessellation of some of the atoms as one of all."""
+    volumes = np.full(n_atoms, np.nan)
+    volumes[members] = part.volumes
+    counts = np.zeros(n_atoms, np.int64)
+    counts[members] = part.faces.counts
+    faces = part.faces._replace(
+        indptr=np.concatenate([[0], np.cumsum(counts)]), indices=members[part.faces.indices]
+    )
+    return Tessellation(volumes, faces, part.areas)
+
+
+def tessellate(
+    positions: npt.ArrayLike,
+    cell: npt.ArrayLike,
+    pbc: npt.ArrayLike,
+    environment: npt.NDArray[np.bool_] | None = None,
+) -> Tessellation:
+    """Divide space among atoms: each point belongs to the nearest.
+
+    Parameters
+    ----------
+    positions : (n_atoms, 3) array, angstrom
+        Wrapped or not.
+    cell : (3, 3) array, angstrom
+        Cell vectors as rows, of any shape and size.
+    pbc : (3,) bool
+        Periodicity along each cell vector.
+    environment : (n_atoms,) bool, optional
+        Atoms that take part; all by default.
+
+    Returns
+    -------
+    Tessellation
+        An atom has no cell if it does not take part, if another is at the same place (within
+        0.001 angstrom), or if its cell is open towards a direction that is not periodic. A cell
+        counts as open there if it is unbounded; it may if it reaches further than 20 angstrom
+        from its atom.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from icedask.kernels.voronoi import tessellate
+    >>> cubes = tessellate([[0, 0, 0]], 3 * np.eye(3), [True] * 3)
+    >>> cubes.volumes.round(3), cubes.areas.round(3)
+    (array([27.]), array([9., 9., 9., 9., 9., 9.]))
+    """
+    positions, cell = np.asarray(positions, float), np.asarray(cell, float)
+    pbc, n_atoms = np.asarray(pbc, bool), len(positions)
+    members = np.arange(n_atoms) if environment is None else np.flatnonzero(environment)
+    if len(members) == 0:
+        none = Neighbors(
+            np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0)
+        )
+        return _spread(Tessellation(np.zeros(0), none, np.zeros(0)), members, n_atoms)
+    box = _enclose(positions[members], cell, pbc)
+    double, repeated = _coincident(box)
+    part, void = _cells(box._replace(fractional=box.fractional[~repeated]), pbc)
+    void |= double[~repeated]
+    if void.any():
+        has_cell = ~void[part.faces.rows]
+        part = Tessellation(
+            np.where(void, np.nan, part.volumes), part.faces.where(has_cell), part.areas[has_cell]
+        )
+    return _spread(part, members[~repeated], n_atoms)

@@ -1,0 +1,1 @@
+"""Structural motifs: clusters of a UMAP map, their table and their medoids."""

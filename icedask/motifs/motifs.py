@@ -1,0 +1,349 @@
+"""Motifs: clusters of a map, and a network that says of every row which one it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import dask
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from icedask.core.features import (
+    check_same_rows,
+    feature_blocks,
+    feature_variable,
+    input_record,
+    whole_number,
+)
+from icedask.core.provenance import Record, stamped
+from icedask.core.variables import FEATURE
+from icedask.errors import InputError
+from icedask.learn.base import Estimator
+from icedask.learn.density_tree import DensityTree
+from icedask.learn.iterations import check_network, check_options, check_part
+from icedask.learn.labels import labelled
+from icedask.learn.umap import UMAP, split_rows
+from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
+from icedask.tasks.progress import stage
+from icedask.tasks.sampling import rows_at
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Motifs(Estimator):
+    """Clusters of the map of a fitted `UMAP`; `fit` computes, `predict` is lazy.
+
+    HDBSCAN finds the clusters among the places of the sample. A network learns from their rows,
+    not from their places in the map, which one each belongs to, noise among them, and labels every
+    row; it abstains where it is not sure.
+
+    Parameters
+    ----------
+    min_cluster_size : float or int
+        Smallest cluster: a part of the sample below 1, or a number of its rows.
+    min_samples : int, optional
+        Neighbours that define the density; those of the smallest cluster by default.
+    cluster_selection_method : {"eom", "leaf"}
+        Most persistent clusters, or the finest.
+    assign_noise : bool
+        Give noise to the cluster of largest soft membership.
+    min_probability : float
+        Below this probability of the likeliest motif, the label is -1.
+    layers : sequence of int
+        Widths of the network's hidden layers.
+    holdout : float
+        Part of the sample that the network does not see, to be compared with; 0 for none.
+    seed : int
+        Of the network.
+
+    Attributes
+    ----------
+    n_motifs_ : int
+    labels_ : (n_sample,) int32
+        Of the sample of the map, by HDBSCAN; -1 for noise.
+    weights_ : dict of str to array
+        Of the network.
+    agreement_ : dict
+        Of the network with HDBSCAN on the rows that it has not seen: accuracy where neither is
+        -1, adjusted_rand of all, abstained, the part that the network labels -1, noise, the part
+        that HDBSCAN does, n rows. None without them.
+
+    Notes
+    -----
+    HDBSCAN: McInnes and Healy, doi:10.1109/ICDMW.2017.12.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> rows = np.random.default_rng(0).normal(size=(2, 200, 3))
+    >>> rows[:, 100:] += 9
+    >>> x = xr.Dataset({"latent": (("frame", "atom", "component"), rows)})
+    >>> umap = ice.UMAP(n_neighbors=10).fit(x)
+    >>> motifs = ice.Motifs(30).fit(x, umap)
+    >>> motifs.n_motifs_, motifs.predict(x)["label"].shape
+    (2, (2, 200))
+    """
+
+    _slug = "motifs"
+    _version = 1
+    _learned: ClassVar = {"labels": ("row",), "center": (FEATURE,), "scale": (FEATURE,)}
+    _numbers = ("n_motifs", "agreement")
+
+    n_motifs_: int
+    labels_: npt.NDArray[np.int32]
+    center_: FloatArray
+    scale_: FloatArray
+    weights_: dict[str, npt.NDArray[np.float32]]
+    agreement_: dict[str, float] | None
+
+    def __init__(
+        self,
+        min_cluster_size: float = 0.005,
+        *,
+        min_samples: int | None = None,
+        cluster_selection_method: str = "eom",
+        assign_noise: bool = False,
+        min_probability: float = 0.6,
+        layers: Sequence[int] = (128, 128),
+        holdout: float = 0.2,
+        seed: int = 0,
+    ) -> None:
+        self.min_cluster_size = min_cluster_size
+        self.min_samples = min_samples
+        self.cluster_selection_method = cluster_selection_method
+        self.assign_noise = assign_noise
+        self.min_probability = min_probability
+        self.layers = layers
+        self.holdout = holdout
+        self.seed = seed
+
+    def _check_parameters(self, n: int) -> int:
+        """Return the smallest size of a cluster in rows."""
+        check_options(self, (), ("min_cluster_size",))
+        size = self.min_cluster_size
+        rows = round(size * n) if size < 1 else size
+        if not 2 <= rows < n:
+            raise InputError(
+                f"Motifs: min_cluster_size: expected 2 rows to less than the {n} of the sample, or "
+                f"such a part of it, found {size!r}"
+            )
+        if self.min_samples is not None:
+            whole_number(self.min_samples, "Motifs: min_samples", at_least=1)
+        if self.cluster_selection_method not in ("eom", "leaf"):
+            raise InputError(
+                "Motifs: cluster_selection_method: expected eom or leaf, found "
+                f"{self.cluster_selection_method!r}"
+            )
+        check_part(self, "min_probability")
+        check_network(self)
+        return int(rows)
+
+    def fitted_record(
+        self,
+        x: xr.Dataset | xr.DataArray,
+        umap: UMAP | None = None,
+        by: xr.Dataset | None = None,
+    ) -> Record:
+        """Return the record that a fit has, without fitting."""
+        others = [] if umap is None else [umap.record_]
+        others += [] if by is None else [input_record(by)]
+        parent = input_record(x)
+        return parent.child("models", self._slug, self._version, self.get_params(), *others)
+
+    def fit(self, x: xr.Dataset, umap: UMAP, by: xr.Dataset | None = None) -> Self:
+        """Find the clusters of a map, and learn to tell them by the rows of `x`.
+
+        Parameters
+        ----------
+        x : xarray.Dataset
+            What the map was fitted on.
+        umap : UMAP
+            Fitted.
+        by : xarray.Dataset, optional
+            One variable (frame, atom): motifs are numbered by its median, from the smallest on;
+            else as HDBSCAN does.
+
+        Raises
+        ------
+        InputError
+            If a parameter is out of bounds, `x` is not what the map was fitted on, `by` is of
+            other rows, or there are no clusters.
+        """
+        umap.check_fitted()
+        if umap.record_.parents[0] != input_record(x).run_id:
+            raise InputError(
+                "Motifs: expected the Dataset that the map was fitted on, found another; fit UMAP "
+                "on this one, or pass the other"
+            )
+        size = self._check_parameters(len(umap.sample_))
+        if by is not None:
+            check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
+        found = clusters(
+            umap.embedding_,
+            size,
+            self.min_samples,
+            self.cluster_selection_method,
+            assign_noise=self.assign_noise,
+        )
+        self.labels_ = found if by is None else _ordered(found, self._values(by, umap))
+        self.n_motifs_ = int(self.labels_.max()) + 1
+        if self.n_motifs_ == 0:
+            raise InputError(
+                f"Motifs: expected clusters of {size} rows or more in the map, found none; choose "
+                "a smaller min_cluster_size"
+            )
+        self.center_, self.scale_ = umap.center_, umap.scale_
+        self.weights_, self.agreement_ = self._distil(umap.sample_)
+        self.record_ = self.fitted_record(x, umap, by)
+        return self
+
+    def _values(self, by: xr.Dataset, umap: UMAP) -> FloatArray:
+        """Return the values of the rows of the sample."""
+        data = feature_blocks(by)
+        if data.shape[2] != 1:
+            raise InputError(
+                f"Motifs: by: expected a variable (frame, atom), found {data.shape[2]} features"
+            )
+        return rows_at(data, np.stack([umap.sample_frame_, umap.sample_atom_], axis=1))[:, 0]
+
+    def _distil(
+        self, rows: FloatArray
+    ) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, float] | None]:
+        from icedask.nn.fit_mlp import distil
+
+        held, kept = split_rows(len(rows), self.holdout, self.seed)
+        scaled = ((rows - self.center_) * self.scale_).astype(np.float32)
+        # The last class is noise.
+        classes = np.where(self.labels_ < 0, self.n_motifs_, self.labels_).astype(np.int64)
+        weights = distil(
+            scaled[kept],
+            classes[kept],
+            self.n_motifs_ + 1,
+            layers=self.layers,
+            loss="classes",
+            seed=self.seed,
+            description="motifs: network",
+        )
+        if not len(held):
+            return weights, None
+        model = self.center_, self.scale_, weights
+        told, _ = _label_rows(rows[held], model, self.min_probability)
+        return weights, _compare(self.labels_[held], told)
+
+    def predict(self, x: xr.Dataset) -> xr.Dataset:
+        """Label every row of `x`; lazy.
+
+        Returns
+        -------
+        xarray.Dataset
+            label (frame, atom), int32, -1 for noise, where the network abstains and for rows with
+            NaN; probability (frame, atom), float32, of the likeliest motif.
+
+        Raises
+        ------
+        InputError
+            If the features are not those of the fit.
+        """
+        self.check_fitted()
+        model = dask.delayed((self.center_, self.scale_, self.weights_), pure=True)
+        named = ("label", "probability")
+        found = labelled(
+            self, x, len(self.center_), _label_block, named, model, self.min_probability
+        )
+        numbers = list(range(self.n_motifs_))
+        meanings = " ".join(f"motif_{number}" for number in numbers)
+        found["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
+        return found
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the learned attributes as a Dataset, to be saved."""
+        return stamped(super().to_dataset().assign(weight_arrays(self.weights_)), self.record_)
+
+    @classmethod
+    def from_dataset(cls, ds: xr.Dataset) -> Self:
+        """Return the fitted estimator that a Dataset was made from."""
+        estimator = super().from_dataset(ds)
+        estimator.weights_ = weights_of(ds, "net")
+        return estimator
+
+
+def clusters(
+    places: npt.NDArray[np.float32],
+    size: int,
+    min_samples: int | None,
+    method: str,
+    *,
+    assign_noise: bool = False,
+) -> npt.NDArray[np.int32]:
+    """Return the clusters of HDBSCAN among places in a map; -1 is noise."""
+    import hdbscan
+
+    points = places.astype(float)
+    with stage("HDBSCAN fit", 1) as advance:
+        found = hdbscan.HDBSCAN(
+            min_cluster_size=size,
+            min_samples=min_samples,
+            cluster_selection_method=method,
+            core_dist_n_jobs=1,
+        ).fit(points)
+        advance(1)
+    labels = found.labels_.astype(np.int32)
+    if assign_noise and labels.max() >= 0:
+        told, _ = DensityTree.of(found, points, min_samples or size).predict(
+            points, assign_noise=True
+        )
+        labels = np.where(labels < 0, told, labels)
+    return labels
+
+
+def _ordered(labels: npt.NDArray[np.int32], values: FloatArray) -> npt.NDArray[np.int32]:
+    """Number clusters by the medians of their values; those without any are the last."""
+    known = np.isfinite(values)
+    parts = [values[known & (labels == one)] for one in range(labels.max() + 1)]
+    medians = [float(np.median(part)) if len(part) else np.nan for part in parts]
+    # The last entry is that of noise, -1.
+    number = np.full(len(medians) + 1, -1, np.int32)
+    number[np.argsort(medians, kind="stable")] = np.arange(len(medians))
+    return number[labels]
+
+
+def _label_block(
+    block: npt.NDArray[np.floating], model: tuple[Any, ...], min_probability: float
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    rows = block.reshape(-1, block.shape[-1])
+    label, probability = _label_rows(rows, model, min_probability)
+    return label.reshape(block.shape[:2]), probability.reshape(block.shape[:2])
+
+
+def _label_rows(
+    rows: npt.NDArray[np.floating], model: tuple[Any, ...], min_probability: float
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Return the label and the probability of each row; NaN rows get -1 and 0."""
+    center, scale, weights = model
+    scores = apply_rows(rows, center, scale, weights, "net")
+    known = np.isfinite(scores).all(axis=1)
+    scores -= scores.max(axis=1, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=1, keepdims=True)
+    motifs = scores[:, :-1]
+    label = motifs.argmax(axis=1).astype(np.int32)
+    probability = motifs[np.arange(len(rows)), label]
+    unsure = ~known | (probability < min_probability)
+    return np.where(unsure, np.int32(-1), label), np.where(known, probability, np.float32(0))
+
+
+def _compare(fitted: npt.NDArray[np.int32], told: npt.NDArray[np.int32]) -> dict[str, float]:
+    from sklearn.metrics import adjusted_rand_score
+
+    both = (fitted >= 0) & (told >= 0)
+    return {
+        "accuracy": float(np.mean(fitted[both] == told[both])) if both.any() else float("nan"),
+        "adjusted_rand": float(adjusted_rand_score(fitted, told)),
+        "abstained": float(np.mean(told < 0)),
+        "noise": float(np.mean(fitted < 0)),
+        "n": len(told),
+    }

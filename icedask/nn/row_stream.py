@@ -1,0 +1,278 @@
+"""Rows of a lazy array of any size in random order, for training: blocks are read as they come.
+
+Each epoch takes some of the array's blocks in a random order and deals them out to lanes. A lane
+reads its blocks one after the other, the next while the rows of the one at hand are used, and
+gives the rows of each in a random order. A batch has as many rows from each lane. Lanes, not
+ranks, decide what a batch is: ranks share the lanes among themselves, so any number of them that
+divides the number of lanes sees the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import ceil, lcm
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+from icedask.tasks.moments import Moments, finite_rows, merge, rows_moments
+from icedask.tasks.reduce import reduce_blocks
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.float32]
+
+# Each with two blocks in memory, of 32 MB at most.
+LANES = 8
+# At least, if there are the rows: what some lanes have more of than others is left out of an epoch.
+_BLOCKS_PER_LANE = 4
+# Rows that together take no more are read once and kept.
+_KEPT_BYTES = 2**27
+
+Read = Callable[[int], Rows]
+
+
+def cut_finer(features: da.Array, epoch_rows: int) -> da.Array:
+    """Cut blocks that have more than their share of the rows, if all are to be a few per lane.
+
+    Nor has a block more than its share of an epoch, which takes one for each lane at least. Blocks
+    are cut along the frames first: those that are held out are then stretches of time.
+    """
+    frames, atoms = features.chunks[:2]
+    share = features.shape[0] * features.shape[1] // (_BLOCKS_PER_LANE * LANES)
+    most = max(1, min(share, epoch_rows // LANES))
+    limits = max(1, most // max(atoms)), most
+    chunks = [
+        tuple(part for size in sizes for part in _cut(size, ceil(size / limit)))
+        for sizes, limit in zip((frames, atoms), limits, strict=True)
+    ]
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        return features.rechunk((*chunks, features.chunks[2]))
+
+
+def _cut(size: int, parts: int) -> list[int]:
+    """Return the sizes of so many parts, that differ by at most one."""
+    return [size // parts + (number < size % parts) for number in range(parts)]
+
+
+def survey(features: da.Array, description: str) -> tuple[Moments, IntArray]:
+    """Compute the moments of all rows, and how many rows without NaN each block has."""
+    return reduce_blocks(features, _survey_block, _merge_surveys, description)
+
+
+def _survey_block(block: npt.NDArray[np.floating]) -> tuple[Moments, IntArray]:
+    found = rows_moments(finite_rows(block))
+    return found, np.array([found.n])
+
+
+def _merge_surveys(parts: Sequence[tuple[Moments, IntArray]]) -> tuple[Moments, IntArray]:
+    found, counts = zip(*parts, strict=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return merge(found), np.concatenate(counts)
+
+
+class Blocks:
+    """The blocks of an array by number; goes to other processes as it is.
+
+    Parameters
+    ----------
+    features
+        (frame, atom, feature), one block along feature.
+    center, scale
+        (n_features,): rows come as (row - center) * scale.
+    """
+
+    def __init__(self, features: da.Array, center: FloatArray, scale: FloatArray) -> None:
+        self._features = features
+        self._center = center
+        self._scale = scale
+        self._places = list(np.ndindex(*features.numblocks[:2]))
+
+    @property
+    def n_features(self) -> int:
+        """Number of features."""
+        return self._features.shape[2]
+
+    def reader(self, client: Any | None) -> Read:
+        """Return a function of a block's number that returns its scaled rows without NaN.
+
+        Parameters
+        ----------
+        client
+            Whose workers compute the blocks; None to compute them here.
+        """
+        read = partial(self._read, client=client)
+        kept = self._features.size * np.dtype(np.float32).itemsize <= _KEPT_BYTES
+        return lru_cache(maxsize=None)(read) if kept else read
+
+    def _read(self, number: int, client: Any | None) -> Rows:
+        block = self._features.blocks[self._places[number]]
+        if client is None:
+            values = block.compute(scheduler="synchronous")
+        else:
+            values = client.compute(block).result()
+        return ((finite_rows(values) - self._center) * self._scale).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Blocks to learn from and blocks held out.
+
+    Attributes
+    ----------
+    counts
+        (n_blocks,) rows of each block.
+    train, held
+        Numbers of blocks, in the order of time.
+    """
+
+    counts: IntArray
+    train: IntArray
+    held: IntArray
+
+
+def split_by_time(
+    counts: IntArray, numblocks: tuple[int, int], fraction: float, seed: int
+) -> Split:
+    """Hold out a part of the blocks, evenly spread over the time; over the atoms of one frame."""
+    along = 0 if numblocks[0] > 1 else 1
+    # Where there are rows: else all of them may be held out, or none.
+    there = np.flatnonzero(counts.reshape(numblocks).sum(axis=1 - along))
+    n_blocks = len(there)
+    n_held = 0 if fraction == 0 else min(max(1, round(fraction * n_blocks)), n_blocks - 1)
+    offset = np.random.default_rng(seed).random()
+    chosen = np.unique(((np.arange(n_held) + offset) * n_blocks / max(n_held, 1)).astype(int))
+    held = np.isin(np.indices(numblocks)[along].ravel(), there[chosen])
+    filled = counts > 0
+    return Split(counts, np.flatnonzero(~held & filled), np.flatnonzero(held & filled))
+
+
+class Deal(NamedTuple):
+    """What the lanes do in one epoch.
+
+    Attributes
+    ----------
+    lanes
+        Blocks of each lane, in order.
+    per_lane
+        Rows of a batch from each lane.
+    steps
+        Batches.
+    """
+
+    lanes: list[list[int]]
+    per_lane: int
+    steps: int
+
+
+def n_lanes(n_ranks: int, n_blocks: int) -> int:
+    """Return the number of lanes for so many ranks.
+
+    Raises
+    ------
+    InputError
+        If there are fewer blocks than ranks.
+    """
+    if n_blocks < n_ranks:
+        raise InputError(
+            f"expected at least one block of rows for each of {n_ranks} ranks, found {n_blocks}; "
+            "use fewer ranks"
+        )
+    most = lcm(LANES, n_ranks)
+    return most if most <= n_blocks else n_blocks // n_ranks * n_ranks
+
+
+def deal(split: Split, lanes: int, batch: int, epoch_rows: int, seed: int, epoch: int) -> Deal:
+    """Choose the blocks of an epoch: the next ones of an endless series of random orders."""
+    n_blocks = len(split.train)
+    mean_rows = split.counts[split.train].mean()
+    taken = min(n_blocks, max(lanes, ceil(epoch_rows / mean_rows)))
+    places = np.arange(epoch * taken, (epoch + 1) * taken)
+    orders = {
+        number: np.random.default_rng([seed, number]).permutation(split.train)
+        for number in np.unique(places // n_blocks).tolist()
+    }
+    blocks = [int(orders[place // n_blocks][place % n_blocks]) for place in places.tolist()]
+    dealt: list[list[int]] = [[] for _ in range(lanes)]
+    rows = np.zeros(lanes, np.int64)
+    for block in blocks:
+        # Each to the lane that has fewest rows: an epoch ends with the shortest one.
+        lane = int(np.argmin(rows))
+        dealt[lane].append(block)
+        rows[lane] += split.counts[block]
+    shortest = int(rows.min())
+    per_lane = max(1, min(batch // lanes, shortest))
+    return Deal(dealt, per_lane, shortest // per_lane)
+
+
+class Batch(NamedTuple):
+    """Rows, and the standard normal noise of their latent coordinates."""
+
+    rows: Rows
+    noise: Rows
+
+
+def batches(
+    read: Read, dealt: Deal, mine: Sequence[int], n_noise: int, seed: Sequence[int]
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch, of some of the lanes.
+
+    Parameters
+    ----------
+    read
+        Of `Blocks`.
+    dealt
+        The blocks of all lanes.
+    mine
+        The lanes.
+    n_noise
+        Columns of noise.
+    seed
+        Of the epoch: a lane's rows and noise depend on it and on the lane alone.
+    """
+    with ThreadPoolExecutor(1) as ahead:
+        lanes = [
+            _lane(read, dealt.lanes[lane], dealt, n_noise, [*seed, lane], ahead) for lane in mine
+        ]
+        for parts in zip(*lanes, strict=True):
+            rows, noise = zip(*parts, strict=True)
+            yield Batch(np.concatenate(rows), np.concatenate(noise))
+
+
+def _lane(
+    read: Read,
+    numbers: Sequence[int],
+    dealt: Deal,
+    n_noise: int,
+    seed: Sequence[int],
+    ahead: Executor,
+) -> Iterator[Batch]:
+    generator = np.random.default_rng(seed)
+    coming: Future[Rows] = ahead.submit(read, numbers[0])
+    left: Rows | None = None
+    following = 0
+    for _ in range(dealt.steps):
+        while left is None or len(left) < dealt.per_lane:
+            rows = coming.result()
+            following += 1
+            if following < len(numbers):
+                coming = ahead.submit(read, numbers[following])
+            mixed = rows[generator.permutation(len(rows))]
+            left = mixed if left is None else np.concatenate([left, mixed])
+        noise = generator.standard_normal((dealt.per_lane, n_noise), np.float32)
+        yield Batch(left[: dealt.per_lane], noise)
+        left = left[dealt.per_lane :]
+
+
+def held_rows(read: Read, split: Split, n_features: int, most: int) -> Rows:
+    """Return rows of the blocks held out, the same share of each, so many at most."""
+    every = max(1, ceil(int(split.counts[split.held].sum()) / most))
+    parts = [read(number)[::every] for number in split.held.tolist()]
+    return np.concatenate([np.empty((0, n_features), np.float32), *parts])

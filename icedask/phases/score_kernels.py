@@ -1,0 +1,152 @@
+"""The compiled loops of the score network: the edges of a frame, and the sums over them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from icedask.kernels.jit import jit_vector
+from icedask.kernels.neighbors import FloatArray, IntArray
+from icedask.kernels.simd import WIDTH, load, splat, store
+
+# A filter is known at these many distances up to the cutoff; a cubic through four of them is
+# exact to 1e-6 between them.
+N_NODES = 512
+
+
+@jit_vector
+def nearby(
+    indptr: IntArray, indices: IntArray, vectors: FloatArray, cutoff: float
+) -> tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]:
+    """Return the pairs of a list that are within the cutoff, as the loop over messages takes them.
+
+    Parameters
+    ----------
+    indptr, indices, vectors
+        Of a neighbour list with a longer cutoff.
+    cutoff
+        angstrom.
+
+    Returns
+    -------
+    indptr, indices
+        Of the shorter list.
+    unit : (n_pairs, 3)
+        Directions.
+    place : (n_pairs,)
+        The first of the four nodes about each distance.
+    weight : (n_pairs, 4)
+        Of these nodes.
+    """
+    n_atoms = len(indptr) - 1
+    starts = np.zeros(n_atoms + 1, np.int64)
+    for atom in range(n_atoms):
+        count = 0
+        for pair in range(indptr[atom], indptr[atom + 1]):
+            x, y, z = vectors[pair, 0], vectors[pair, 1], vectors[pair, 2]
+            count += x * x + y * y + z * z < cutoff * cutoff
+        starts[atom + 1] = starts[atom] + count
+    n_pairs = starts[n_atoms]
+    neighbors, place = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.int64)
+    unit, weight = np.empty((n_pairs, 3)), np.empty((n_pairs, 4))
+    entry = 0
+    for pair in range(len(indices)):
+        x, y, z = vectors[pair, 0], vectors[pair, 1], vectors[pair, 2]
+        square = x * x + y * y + z * z
+        if not square < cutoff * cutoff:
+            continue
+        r = np.sqrt(square)
+        neighbors[entry] = indices[pair]
+        # Atoms in one place have no direction, and none that rounding errors give them.
+        scale = 1.0 / r if r > 1e-6 else 0.0
+        unit[entry, 0], unit[entry, 1], unit[entry, 2] = x * scale, y * scale, z * scale
+        node = min(int(r * (N_NODES / cutoff)), N_NODES - 1)
+        t = r * (N_NODES / cutoff) - node
+        place[entry] = node
+        weight[entry, 0] = t * (t - 1.0) * (2.0 - t) / 6.0
+        weight[entry, 1] = (t + 1.0) * (t - 1.0) * (t - 2.0) / 2.0
+        weight[entry, 2] = (t + 1.0) * t * (2.0 - t) / 2.0
+        weight[entry, 3] = (t + 1.0) * t * (t - 1.0) / 6.0
+        entry += 1
+    return starts, neighbors, unit, place, weight
+
+
+@jit_vector
+def add_messages(
+    indptr: IntArray,
+    indices: IntArray,
+    unit: FloatArray,
+    place: IntArray,
+    weight: FloatArray,
+    table: FloatArray,
+    sent: FloatArray,
+    vector: FloatArray,
+    new_scalar: FloatArray,
+    new_vector: FloatArray,
+) -> None:
+    """Add to each atom's scalars and vectors what its neighbours send.
+
+    Parameters
+    ----------
+    indptr, indices, unit, place, weight
+        Of `nearby`.
+    table : (N_NODES + 3, 3 * width)
+        Filters at the nodes, from the one before zero to the one after the cutoff.
+    sent : (n_atoms, 3 * width)
+        What each atom sends, before the filters.
+    vector : (n_atoms, 3 * width)
+        Of each atom; x of all, then y, then z.
+    new_scalar : (n_atoms, width), new_vector : (n_atoms, 3 * width)
+        Where to add.
+    """
+    n_rows = sent.shape[1] // (3 * WIDTH)
+    for atom in range(len(indptr) - 1):
+        for row in range(n_rows):
+            s = load(new_scalar, atom * n_rows + row)
+            x = load(new_vector, 3 * atom * n_rows + row)
+            y = load(new_vector, (3 * atom + 1) * n_rows + row)
+            z = load(new_vector, (3 * atom + 2) * n_rows + row)
+            for pair in range(indptr[atom], indptr[atom + 1]):
+                other = 3 * indices[pair] * n_rows + row
+                first = 3 * place[pair] * n_rows + row
+                w0, w1 = splat(weight[pair, 0]), splat(weight[pair, 1])
+                w2, w3 = splat(weight[pair, 2]), splat(weight[pair, 3])
+                one, two = first + 3 * n_rows, first + 6 * n_rows
+                three = first + 9 * n_rows
+                a = (
+                    w0 * load(table, first)
+                    + w1 * load(table, one)
+                    + w2 * load(table, two)
+                    + w3 * load(table, three)
+                )
+                s = s + a * load(sent, other)
+                b = (
+                    w0 * load(table, first + n_rows)
+                    + w1 * load(table, one + n_rows)
+                    + w2 * load(table, two + n_rows)
+                    + w3 * load(table, three + n_rows)
+                )
+                b = b * load(sent, other + n_rows)
+                d = (
+                    w0 * load(table, first + 2 * n_rows)
+                    + w1 * load(table, one + 2 * n_rows)
+                    + w2 * load(table, two + 2 * n_rows)
+                    + w3 * load(table, three + 2 * n_rows)
+                )
+                d = d * load(sent, other + 2 * n_rows)
+                x = x + b * load(vector, other) + d * splat(unit[pair, 0])
+                y = y + b * load(vector, other + n_rows) + d * splat(unit[pair, 1])
+                z = z + b * load(vector, other + 2 * n_rows) + d * splat(unit[pair, 2])
+            store(new_scalar, atom * n_rows + row, s)
+            store(new_vector, 3 * atom * n_rows + row, x)
+            store(new_vector, (3 * atom + 1) * n_rows + row, y)
+            store(new_vector, (3 * atom + 2) * n_rows + row, z)
+
+
+@jit_vector
+def follow(indptr: IntArray, indices: IntArray, vectors: FloatArray, moves: FloatArray) -> None:
+    """Change the vectors of a neighbour list, in place, as its atoms move."""
+    for atom in range(len(indptr) - 1):
+        for pair in range(indptr[atom], indptr[atom + 1]):
+            other = indices[pair]
+            for axis in range(3):
+                vectors[pair, axis] += moves[other, axis] - moves[atom, axis]

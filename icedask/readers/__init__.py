@@ -1,0 +1,1 @@
+"""Readers of trajectory files and converters of other libraries' objects."""

@@ -1,0 +1,176 @@
+"""Trajectories from and to the objects of ASE and MDAnalysis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from icedask.core.trajectory import check_trajectory, trajectory
+from icedask.core.variables import ATOM, FRAME, XYZ
+from icedask.errors import InputError
+from icedask.readers.ase import atoms_of, frame_of
+from icedask.readers.elements import ElementMap
+from icedask.readers.mdanalysis import block_of, universe_atoms
+from icedask.store.frame_block import check_finite, join_blocks
+
+if TYPE_CHECKING:
+    import ase
+
+
+def from_ase(
+    atoms: ase.Atoms | Sequence[ase.Atoms], *, frame_interval: float | None = None
+) -> xr.Dataset:
+    """Make a trajectory Dataset from ASE Atoms, in memory.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms or sequence of ase.Atoms
+        One frame, or frames of the same atoms in the same order.
+    frame_interval : float, optional
+        Picoseconds between frames; without it, time is NaN.
+
+    Returns
+    -------
+    xarray.Dataset
+        positions (frame, atom, xyz) in angstrom, cell, pbc, element, and the per-atom arrays and
+        calculated forces and energies of the Atoms.
+
+    Raises
+    ------
+    InputError
+        If there are no frames, frames differ in atoms or boundaries, or a coordinate is not
+        finite.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> dict(ice.from_ase(bulk("Cu", cubic=True)).sizes)
+    {'frame': 1, 'atom': 4, 'xyz': 3, 'cell_vector': 3}
+    """
+    frames: list[Any] = [atoms] if hasattr(atoms, "get_chemical_symbols") else list(atoms)
+    if not frames:
+        raise InputError("from_ase: expected at least one Atoms, found an empty list")
+    first = frames[0]
+    for number, one in enumerate(frames):
+        if not np.array_equal(one.numbers, first.numbers):
+            raise InputError(
+                f"from_ase: frame {number}: expected the {len(first)} atoms of the first frame in "
+                f"the same order, found {one.get_chemical_formula()}"
+            )
+        if not np.array_equal(one.pbc, first.pbc):
+            raise InputError(
+                f"from_ase: frame {number}: expected pbc {first.pbc.tolist()} as in the first "
+                f"frame, found {one.pbc.tolist()}"
+            )
+    blocks = [frame_of(one, {}, number, frame_interval) for number, one in enumerate(frames)]
+    shared = set.intersection(*[set(block.columns) for block in blocks])
+    blocks = [
+        type(block)(**{**block.__dict__, "columns": {k: block.columns[k] for k in sorted(shared)}})
+        for block in blocks
+    ]
+    return _dataset(join_blocks(blocks), atoms_of(first), "the Atoms")
+
+
+def from_mdanalysis(
+    universe: Any, *, elements: ElementMap = None, pbc: Sequence[bool] | None = None
+) -> xr.Dataset:
+    """Make a trajectory Dataset from an MDAnalysis Universe or AtomGroup, in memory.
+
+    Parameters
+    ----------
+    universe : MDAnalysis.Universe or AtomGroup
+        All frames of its trajectory are read: use `ingest` for what does not fit in memory.
+    elements : str or mapping, optional
+        Elements by atom name, where the topology does not give them.
+    pbc : three bool, optional
+        Periodicity; without it, a unit cell means periodic in three directions.
+
+    Returns
+    -------
+    xarray.Dataset
+        The trajectory.
+
+    Raises
+    ------
+    InputError
+        If an element is not known, or a coordinate is not finite.
+    """
+    group = universe.atoms
+    trj = group.universe.trajectory
+    here = trj.frame
+    try:
+        frames = (trj[frame] for frame in range(len(trj)))
+        block = block_of(frames, None if pbc is None else list(pbc)).take(group.indices)
+    finally:
+        trj[here]
+    atoms = universe_atoms(group, elements)
+    atoms["atom"] = group.indices
+    return _dataset(block, atoms, "the Universe")
+
+
+def _dataset(block: Any, atoms: dict[str, Any], where: str) -> xr.Dataset:
+    check_finite(block, range(len(block.positions)), where)
+    return trajectory(
+        block.positions,
+        element=atoms.pop("element"),
+        cell=block.cell,
+        pbc=block.pbc,
+        time=block.time,
+        step=block.step,
+        atoms=atoms,
+        columns=block.columns,
+    )
+
+
+def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
+    """Return one frame of a trajectory as ASE Atoms.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset
+        A trajectory.
+    frame : int
+        Index of the frame; negative counts from the end.
+
+    Returns
+    -------
+    ase.Atoms
+        With per-atom columns, molecules, types and names as arrays.
+
+    Raises
+    ------
+    InputError
+        If the frame does not exist.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> ice.to_ase(ice.from_ase(bulk("Cu", cubic=True)), 0).get_chemical_formula()
+    'Cu4'
+    """
+    from ase import Atoms
+
+    check_trajectory(ds, "to_ase")
+    n_frames = ds.sizes[FRAME]
+    if not -n_frames <= frame < n_frames:
+        raise InputError(f"to_ase: expected a frame below {n_frames}, found {frame}")
+    one = ds.isel({FRAME: frame})
+    atoms = Atoms(
+        symbols=one["element"].values.astype(str).tolist(),
+        positions=one["positions"].values.astype(float),
+        cell=one["cell"].values,
+        pbc=one["pbc"].values,
+        celldisp=one["cell_origin"].values if "cell_origin" in one else None,
+    )
+    for name in one.variables:
+        if name not in ("positions", "element", "atom", "mass") and one[name].dims in (
+            (ATOM,),
+            (ATOM, XYZ),
+        ):
+            atoms.arrays[str(name)] = one[name].values
+    return atoms

@@ -1,0 +1,288 @@
+"""LAMMPS text dumps, plain or gzipped: frames parsed as blocks of numbers at known offsets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from icedask.core.provenance import digest
+from icedask.errors import InputError
+from icedask.readers.elements import ElementMap, map_elements
+from icedask.readers.lammps_index import Header, Index, frame_text, open_dump, parse_header
+from icedask.readers.units import Units
+from icedask.store.frame_block import FrameBlock, join_blocks
+
+# Coordinate columns: unwrapped first, because a wrapped position follows from an unwrapped one.
+_CONVENTIONS = {
+    "xu yu zu": False,
+    "xsu ysu zsu": True,
+    "x y z": False,
+    "xs ys zs": True,
+}
+_VECTORS = {
+    "velocity": ("vx", "vy", "vz"),
+    "force": ("fx", "fy", "fz"),
+    "image": ("ix", "iy", "iz"),
+}
+_PER_ATOM = ("id", "type", "element", "mol", "mass")
+_RENAMED = {"q": "charge"}
+
+
+def _column_digests(table: pd.DataFrame) -> dict[str, str]:
+    found = {}
+    for name in ("id", "type", "element"):
+        if name in table:
+            values = table[name]
+            whole = values.dtype.kind in "iu"
+            hashed = values if whole else pd.util.hash_pandas_object(values, index=False)
+            found[name] = digest(hashed.to_numpy())
+    return found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What every frame of a file must have in common with the first."""
+
+    n_atoms: int
+    columns: tuple[str, ...]
+    digests: Mapping[str, str]
+
+    @classmethod
+    def of(cls, header: Header, table: pd.DataFrame) -> Reference:
+        """Note a frame.
+
+        Raises
+        ------
+        InputError
+            If two atoms have the same id.
+        """
+        if "id" in table and table["id"].duplicated().any():
+            twice = table["id"][table["id"].duplicated()].iloc[0]
+            raise InputError(
+                f"the id {twice} stands for two atoms of the first frame; icedask needs an id that "
+                "is an atom's own"
+            )
+        return cls(len(table), tuple(header.columns), _column_digests(table))
+
+    def check(self, header: Header, table: pd.DataFrame, where: str) -> None:
+        """Raise InputError if a frame has other atoms or columns."""
+        if len(table) != self.n_atoms:
+            raise InputError(
+                f"{where}: expected {self.n_atoms} atoms as in the first frame, found "
+                f"{len(table)}; icedask needs a constant number of atoms: dump a fixed group"
+            )
+        if tuple(header.columns) != self.columns:
+            raise InputError(
+                f"{where}: expected the columns {' '.join(self.columns)} as in the first frame, "
+                f"found {' '.join(header.columns)}; split the file where they change"
+            )
+        for name, value in _column_digests(table).items():
+            if value != self.digests[name]:
+                raise InputError(
+                    f"{where}: column {name} differs from the first frame; icedask needs the same "
+                    "atoms in every frame" + ("" if "id" in table else ": dump the atom id too")
+                )
+
+
+def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
+    blank = np.frombuffer(body, np.uint8) == ord(" ")
+    first_line = body[: body.index(b"\n")] if b"\n" in body else body
+    # Single blanks between columns, the same number in every line, are parsed a third faster than
+    # runs of blanks.
+    single = (
+        not (blank[1:] & blank[:-1]).any()
+        and np.count_nonzero(blank) == n_atoms * first_line.count(b" ")
+        and b"\t" not in body
+        and not body.startswith(b" ")
+    )
+    return pd.read_csv(
+        io.BytesIO(body),
+        sep=" " if single else r"\s+",
+        header=None,
+        usecols=range(n_columns),
+        nrows=n_atoms,
+        engine="c",
+        na_values=[],
+        keep_default_na=True,
+        low_memory=False,
+    )
+
+
+@dataclass(frozen=True)
+class LammpsDump:
+    """A LAMMPS text dump as a source of frames.
+
+    Attributes
+    ----------
+    path
+        The dump, plain or .gz.
+    index
+        Its frames, from `build_index`.
+    units
+        Factors of the unit style.
+    timestep
+        In the file's unit of time; None if the dump says the time itself.
+    elements
+        Element of each type, or of all atoms, where the dump has no element column.
+    columns
+        Variable name of a source column; None drops the column.
+    gzip_index
+        Seek points of a gzipped dump.
+    """
+
+    path: str
+    index: Index
+    units: Units
+    timestep: float | None
+    elements: ElementMap = None
+    columns: Mapping[str, str | None] | None = None
+    gzip_index: str | None = None
+    reference: Reference | None = None
+
+    def with_reference(self) -> LammpsDump:
+        """Return the source with its first frame noted, which every other one must match."""
+        with open_dump(self.path, self.gzip_index) as file:
+            header, table = self._raw(file, 0)
+        return replace(self, reference=Reference.of(header, table))
+
+    @property
+    def n_frames(self) -> int:
+        """Whole frames in the file."""
+        return len(self.index.steps)
+
+    @property
+    def truncated(self) -> str:
+        """What is wrong with the end of the file."""
+        return self.index.truncated
+
+    def _raw(self, file: BinaryIO, frame: int) -> tuple[Header, pd.DataFrame]:
+        text = frame_text(file, self.index, frame)
+        header = parse_header(text, self.path)
+        try:
+            table = _parse_body(text[header.body :], len(header.columns), header.n_atoms)
+        except (pd.errors.ParserError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: frame {frame}: the atoms cannot be read ({error})"
+            ) from error
+        table.columns = pd.Index(header.columns)
+        if len(table) != header.n_atoms:
+            raise InputError(
+                f"{self.path}: frame {frame}: expected {header.n_atoms} atoms, found {len(table)}"
+            )
+        for name in ("id", "mol"):
+            if name in table and table[name].dtype.kind not in "iu":
+                raise InputError(
+                    f"{self.path}: frame {frame}: column {name} is not a whole number everywhere; "
+                    "repair the file"
+                )
+        if "id" in table and not table["id"].is_monotonic_increasing:
+            table = table.sort_values("id", kind="stable", ignore_index=True)
+        return header, table
+
+    def atoms(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the per-atom coordinates, from the first frame."""
+        with open_dump(self.path, self.gzip_index) as file:
+            _, table = self._raw(file, 0)
+        atoms: dict[str, npt.NDArray[Any]] = {}
+        if "id" in table:
+            atoms["id"] = table["id"].to_numpy(np.int64)
+        if "mol" in table:
+            atoms["molecule"] = table["mol"].to_numpy(np.int64)
+        if "mass" in table:
+            atoms["mass"] = table["mass"].to_numpy(np.float64)
+        if "type" in table:
+            atoms["type"] = table["type"].to_numpy().astype(str)
+        if self.elements is None and "element" in table:
+            atoms["element"] = table["element"].to_numpy().astype(str)
+        else:
+            keys = atoms.get("type", np.full(len(table), ""))
+            atoms["element"] = map_elements(keys, self.elements, "atom type")
+        return atoms
+
+    def read(self, frames: Sequence[int]) -> FrameBlock:
+        """Read frames by index."""
+        blocks = []
+        with open_dump(self.path, self.gzip_index) as file:
+            for frame in frames:
+                head, table = self._raw(file, frame)
+                if self.reference is not None:
+                    self.reference.check(head, table, f"{self.path}: frame {frame}")
+                blocks.append(self._convert(head, table))
+        return join_blocks(blocks)
+
+    def _convert(self, head: Header, table: pd.DataFrame) -> FrameBlock:
+        units = self.units
+        convention = next(
+            (names for names in _CONVENTIONS if set(names.split()) <= set(head.columns)), None
+        )
+        if convention is None:
+            raise InputError(
+                f"{self.path}: expected the columns x y z, xs ys zs, xu yu zu or xsu ysu zsu, "
+                f"found {' '.join(head.columns)}"
+            )
+        xyz = self._numbers(table, convention.split())
+        if _CONVENTIONS[convention]:
+            xyz = xyz @ head.cell + head.origin
+        time = head.time if head.time is not None else head.step * (self.timestep or np.nan)
+        with np.errstate(over="ignore"):  # what does not fit is refused as infinite
+            positions = (xyz * units.length).astype(np.float32)
+        return FrameBlock(
+            positions=positions[None],
+            cell=head.cell[None] * units.length,
+            pbc=head.pbc,
+            time=np.array([time * units.time]),
+            step=np.array([head.step]),
+            cell_origin=head.origin[None] * units.length,
+            columns={k: v[None] for k, v in self._columns(table, convention.split()).items()},
+        )
+
+    def _columns(self, table: pd.DataFrame, used: list[str]) -> dict[str, npt.NDArray[Any]]:
+        """Return the per-atom variables of one frame, in icedask's units where these are known."""
+        factors = {
+            "velocity": self.units.velocity,
+            "force": self.units.force,
+            "potential_energy": self.units.energy,
+            "kinetic_energy": self.units.energy,
+        }
+        wanted = dict(self.columns or {})
+        unknown = [name for name in wanted if name not in table]
+        if unknown:
+            raise InputError(
+                f"columns: the dump has no {', '.join(unknown)}; it has {' '.join(table.columns)}"
+            )
+        result: dict[str, npt.NDArray[Any]] = {}
+        done = {*used, *_PER_ATOM}
+        for name, parts in _VECTORS.items():
+            if set(parts) <= set(table.columns) and not set(parts) & wanted.keys():
+                values = self._numbers(table, list(parts)) * factors.get(name, 1)
+                result[name] = values.astype(np.int32 if name == "image" else np.float32)
+                done |= set(parts)
+        for column in table.columns:
+            target = wanted.get(column, _RENAMED.get(column, column))
+            if (column in done and column not in wanted) or target is None:
+                continue
+            if target in result:
+                raise InputError(
+                    f"columns: two columns are called {target}; give one of them another name, or "
+                    "drop it"
+                )
+            values = self._numbers(table, [column])[:, 0] * factors.get(target, 1)
+            with np.errstate(over="ignore"):
+                result[target] = values.astype(np.float32)
+        return result
+
+    def _numbers(self, table: pd.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
+        values = table[names]
+        bad = [name for name, kind in values.dtypes.items() if kind.kind not in "iufb"]
+        if bad:
+            raise InputError(
+                f"{self.path}: column {bad[0]} is not numeric; repair the file, or drop the "
+                f"column with columns={{{bad[0]!r}: None}} (--column {bad[0]}=)"
+            )
+        return values.to_numpy(np.float64)

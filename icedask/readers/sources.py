@@ -1,0 +1,280 @@
+"""From paths to one source of frames: finding files, choosing the reader, joining in time."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dask import delayed
+
+from icedask.core.provenance import digest
+from icedask.errors import InputError
+from icedask.readers.ase import AseFile
+from icedask.readers.elements import ElementMap
+from icedask.readers.lammps import LammpsDump
+from icedask.readers.lammps_index import build_index, first_header
+from icedask.readers.mdanalysis import MDAnalysisFile
+from icedask.readers.units import lammps_units
+from icedask.store.frame_block import FrameBlock, Source, join_blocks
+from icedask.tasks.graphs import delayed_waves
+from icedask.tasks.run import run_tasks
+
+LAMMPS_SUFFIXES = (".lammpstrj", ".dump", ".lammpsdump")
+ASE_SUFFIXES = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
+_ASE_NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
+_SAMPLE_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How to read a source; see `icedask.ingest` for each."""
+
+    topology: str | None = None
+    units: str | None = None
+    timestep: float | None = None
+    frame_interval: float | None = None
+    elements: ElementMap = None
+    columns: Mapping[str, str | None] | None = None
+    pbc: tuple[bool, bool, bool] | None = None
+    lj_sigma: float | None = None
+    lj_epsilon: float | None = None
+    lj_tau: float | None = None
+
+
+def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
+    """Return the files of a source in natural order.
+
+    Parameters
+    ----------
+    source
+        A path, a glob pattern, or several of these in the order of time.
+    """
+    patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
+    files: list[str] = []
+    for pattern in map(str, patterns):
+        found = (
+            sorted(glob.glob(pattern), key=_natural) if not Path(pattern).exists() else [pattern]
+        )
+        if not found:
+            raise InputError(f"{pattern}: no such file, and no file matches it as a pattern")
+        files += found
+    for path in files:
+        if Path(path).is_dir():
+            raise InputError(f"{path}: expected a trajectory file, found a folder")
+        if Path(path).stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty")
+    return [str(Path(path).resolve()) for path in files]
+
+
+def _natural(path: str) -> list[tuple[int, int | str]]:
+    return [
+        (0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", path) if part
+    ]
+
+
+def file_identity(path: str) -> dict[str, Any]:
+    """Return what tells whether a file has changed: name, size, time and a sample of its bytes."""
+    stat = Path(path).stat()
+    with Path(path).open("rb") as file:
+        head = file.read(_SAMPLE_BYTES)
+        file.seek(max(0, stat.st_size - _SAMPLE_BYTES))
+        tail = file.read(_SAMPLE_BYTES)
+    return {
+        "name": Path(path).name,
+        "bytes": stat.st_size,
+        "modified": stat.st_mtime_ns,
+        "sample": digest(head, tail),
+    }
+
+
+def _is_lammps(path: str) -> bool:
+    name = path.removesuffix(".gz")
+    if name.endswith(LAMMPS_SUFFIXES):
+        return True
+    if path.endswith(".gz"):
+        return False
+    with Path(path).open("rb") as file:
+        return file.read(6) == b"ITEM: "
+
+
+def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Source:
+    """Open one file with the reader for its format."""
+    if _is_lammps(path):
+        return _open_lammps(path, options, scratch)
+    lammps_only = {
+        "units": options.units,
+        "timestep": options.timestep,
+        "lj_sigma": options.lj_sigma,
+        "lj_epsilon": options.lj_epsilon,
+        "lj_tau": options.lj_tau,
+    }
+    given = [name for name, value in lammps_only.items() if value is not None]
+    if given:
+        raise InputError(
+            f"{path}: {', '.join(given)} apply to LAMMPS text dumps only; this format states its "
+            "units (give frame_interval, --frame-interval, for a time between frames)"
+        )
+    if path.endswith(ASE_SUFFIXES) or Path(path).name in _ASE_NAMES:
+        if options.topology is not None or options.elements is not None:
+            raise InputError(
+                f"{path}: this format names its elements; leave topology and elements out"
+            )
+        return AseFile.open(
+            path,
+            columns=options.columns,
+            frame_interval=options.frame_interval,
+            pbc=options.pbc,
+        )
+    if options.columns:
+        raise InputError(f"{path}: columns apply to LAMMPS dumps and extended XYZ only")
+    topology = None if options.topology is None else find_files(options.topology)[0]
+    return MDAnalysisFile.open(
+        path,
+        topology,
+        elements=options.elements,
+        frame_interval=options.frame_interval,
+        pbc=options.pbc,
+    )
+
+
+def _open_lammps(path: str, options: SourceOptions, scratch: Path | None) -> LammpsDump:
+    if options.topology is not None:
+        raise InputError(f"{path}: a LAMMPS dump needs no topology; give elements (--elements)")
+    if options.frame_interval is not None or options.pbc is not None:
+        raise InputError(
+            f"{path}: a LAMMPS dump states its steps and boundaries; give timestep (--timestep), "
+            "and leave frame_interval and pbc out"
+        )
+    gzip_index = None
+    if path.endswith(".gz") and scratch is not None:
+        gzip_index = str(scratch / f"{digest(path)}.gzidx")
+    index = build_index(path, gzip_index)
+    if len(index.steps) == 0:
+        raise InputError(f"{path}: has no whole frame: {index.truncated}")
+    header = first_header(path, index, gzip_index)
+    if header.units is not None and options.units not in (None, header.units):
+        raise InputError(
+            f"{path}: expected units {header.units}, as the file says, found units="
+            f"{options.units!r}; leave units out"
+        )
+    if header.time is None and options.timestep is None:
+        raise InputError(
+            f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
+            "the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
+        )
+    if options.timestep is not None and not options.timestep > 0:
+        raise InputError(f"timestep: expected a positive number, found {options.timestep}")
+    units = lammps_units(
+        header.units or options.units,
+        lj_sigma=options.lj_sigma,
+        lj_epsilon=options.lj_epsilon,
+        lj_tau=options.lj_tau,
+    )
+    return LammpsDump(
+        path,
+        index,
+        units,
+        options.timestep,
+        options.elements,
+        options.columns,
+        gzip_index,
+    ).with_reference()
+
+
+@dataclass(frozen=True)
+class JoinedSource:
+    """Several files as one trajectory."""
+
+    files: tuple[Source, ...]
+    # (file, frame in file) of every frame of the whole.
+    table: npt.NDArray[np.int64]
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all files; one that two files share at their seam counts once."""
+        return len(self.table)
+
+    @property
+    def truncated(self) -> str:
+        """What is wrong with the end of the last file."""
+        return self.files[-1].truncated
+
+    def atoms(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the per-atom coordinates, from the first file."""
+        return self.files[0].atoms()
+
+    def read(self, frames: Sequence[int]) -> FrameBlock:
+        """Read frames by index, from whichever files hold them."""
+        rows = self.table[np.asarray(frames, int)]
+        cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1
+        return join_blocks(
+            [self.files[part[0, 0]].read(part[:, 1].tolist()) for part in np.split(rows, cuts)]
+        )
+
+
+def open_source(
+    paths: Sequence[str], options: SourceOptions, scratch: Path | None = None
+) -> JoinedSource:
+    """Open all files of a trajectory, each in a Dask task, and join them in time.
+
+    Raises
+    ------
+    InputError
+        If files hold different atoms, overlap in time, or any but the last is truncated.
+    """
+    if len(paths) == 1:
+        files = [open_file(paths[0], options, scratch)]
+    else:
+        opener = delayed(open_file, pure=False)
+        tasks = (opener(path, options, scratch) for path in paths)
+        files = run_tasks(delayed_waves(tasks, values=True), len(paths), "index")
+    atoms = files[0].atoms()
+    table: list[tuple[int, int]] = []
+    last: tuple[int, float] | None = None
+    for number, file in enumerate(files):
+        if file.n_frames == 0:
+            raise InputError(f"{file.path}: has no whole frame: {file.truncated}")
+        if file.truncated and number < len(files) - 1:
+            raise InputError(
+                f"{file.path}: its last frame is truncated ({file.truncated}), and another file "
+                "follows; repair it, or ingest up to this file with frames="
+            )
+        skip = 0
+        if len(files) > 1:
+            _check_same_atoms(atoms, file.atoms(), files[0].path, file.path)
+            first, end = file.read([0]), file.read([file.n_frames - 1])
+            start, time = int(first.step[0]), float(first.time[0])
+            timed = not np.isnan(time)
+            if last is not None and timed:
+                # A run that continues another often dumps the frame it starts from once more.
+                skip = int((start, time) == last)
+                if not skip and not time > last[1]:
+                    raise InputError(
+                        f"{file.path}: starts at {time:g} ps, but the file before it ends at "
+                        f"{last[1]:g} ps; give the files in the order of time, or ingest separate "
+                        "runs into separate stores"
+                    )
+            last = (int(end.step[0]), float(end.time[0])) if timed else None
+        table += [(number, frame) for frame in range(skip, file.n_frames)]
+    return JoinedSource(tuple(files), np.array(table, np.int64).reshape(-1, 2))
+
+
+def _check_same_atoms(
+    expected: Mapping[str, npt.NDArray], found: Mapping[str, npt.NDArray], first: str, path: str
+) -> None:
+    for name in ("element", "id", "type", "name"):
+        a, b = expected.get(name), found.get(name)
+        if (a is None) != (b is None) or (
+            a is not None and b is not None and not np.array_equal(a, b)
+        ):
+            raise InputError(
+                f"{path}: expected the atoms of {first}, found others ({name} differs); ingest "
+                "different systems into separate stores"
+            )

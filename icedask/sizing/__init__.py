@@ -1,1 +1,0 @@
-"""What a computation would take: measured on a few of its blocks, extrapolated to all."""

@@ -1,0 +1,1 @@
+"""The Zarr store: trajectories, runs, locks, block-wise writes."""

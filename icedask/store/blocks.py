@@ -1,0 +1,289 @@
+"""Writing a lazy Dataset block by block, each from the task that computed it, and resuming."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+from dask._task_spec import Task, TaskRef
+
+from icedask.core.variables import ATOM, FRAME
+from icedask.errors import InputError, StoreError
+from icedask.store.arrays import create_array, remove_partial_files, shard_path, write_region
+from icedask.tasks.graphs import Key, LazyGraph, Wave, Waves, block_key, cut
+from icedask.tasks.run import run_tasks
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def disk_errors(store: Path) -> Iterator[None]:
+    """Turn a full disk into a StoreError that says how to go on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StoreError(
+            f"{store}: the disk is full or over quota ({error.strerror}); what is written stays "
+            "valid: free space and run the same command again, it continues where it stopped"
+        ) from error
+
+
+def uniform_blocks(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Give all lazy variables the same regular blocks along frame and atom, one along the rest.
+
+    Parameters
+    ----------
+    ds
+        With lazy variables.
+    stored
+        Sizes of the blocks by dimension, where arrays exist on disk already.
+    """
+    sizes: dict[str, int] = {}
+    for array in ds.data_vars.values():
+        for dim, chunks in zip(array.dims, array.chunks or (), strict=False):
+            name = str(dim)
+            if name in (FRAME, ATOM):
+                sizes[name] = min(sizes.get(name, max(chunks)), max(chunks))
+            else:
+                sizes[name] = ds.sizes[name]
+    sizes |= stored or {}
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        return ds.assign(
+            {
+                name: array.chunk({dim: sizes[str(dim)] for dim in array.dims})
+                for name, array in ds.data_vars.items()
+                if array.chunks is not None
+            }
+        )
+
+
+def stored_blocks(ds: xr.Dataset, group: Path) -> dict[str, int]:
+    """Return the sizes of the blocks of the arrays on disk, by dimension.
+
+    Raises
+    ------
+    StoreError
+        If what is on disk has another shape than `ds`.
+    """
+    sizes: dict[str, int] = {}
+    for name, array in ds.data_vars.items():
+        if array.chunks is None:
+            continue
+        found = zarr.open_array(str(group / str(name)), mode="r")
+        if found.shape != array.shape:
+            raise StoreError(
+                f"{group}: {name}: expected the shape {array.shape}, found {found.shape} from an "
+                "interrupted run; remove the run and compute it again"
+            )
+        shards = found.shards or found.shape
+        sizes |= {str(dim): size for dim, size in zip(array.dims, shards, strict=True)}
+    return sizes
+
+
+def _write_blocks(
+    group: str,
+    names: Sequence[str],
+    starts: Sequence[Sequence[int]],
+    keepbits: int | None,
+    *blocks: npt.NDArray[Any],
+) -> None:
+    """Write one block of every variable; runs on the worker that computed them."""
+    for name, start, block in zip(names, starts, blocks, strict=True):
+        values = np.asarray(block)
+        if keepbits is not None and values.dtype.kind == "f":
+            values = round_mantissa(values, keepbits)
+        write_region(Path(group) / name, start, values)
+
+
+def round_mantissa(values: npt.NDArray[Any], keepbits: int) -> npt.NDArray[Any]:
+    """Round floating-point values to `keepbits` bits of mantissa."""
+    from numcodecs.bitround import BitRound
+
+    values = np.ascontiguousarray(values)
+    return (
+        BitRound(keepbits)
+        .decode(BitRound(keepbits).encode(values))
+        .view(values.dtype)
+        .reshape(values.shape)
+    )
+
+
+def create_lazy_arrays(ds: xr.Dataset, group: Path, *, rounded: bool) -> None:
+    """Create the empty sharded arrays of the lazy variables."""
+    for name, array in ds.data_vars.items():
+        if array.chunks is not None:
+            create_array(
+                group,
+                str(name),
+                array.shape,
+                array.dtype,
+                [str(dim) for dim in array.dims],
+                array.attrs,
+                block=tuple(max(chunks) for chunks in array.chunks),
+                rounded=rounded,
+            )
+
+
+class Target(NamedTuple):
+    """A Dataset with uniform blocks, the group with its arrays, and the bits to keep."""
+
+    ds: xr.Dataset
+    group: Path
+    keepbits: int | None
+
+
+def lazy_variables(ds: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Return the variables that are written block by block."""
+    return {str(name): array for name, array in ds.data_vars.items() if array.chunks is not None}
+
+
+def write_missing(targets: Sequence[Target], store: Path, description: str) -> None:
+    """Compute and write the blocks that are not on disk yet, of all targets in one computation.
+
+    Parameters
+    ----------
+    targets
+        What to write. Work that they share is done once.
+    store
+        Path of the store.
+    description
+        For the progress bar.
+    """
+    lazy = [target for target in map(_lazy, targets) if target.arrays]
+    for target in targets:
+        remove_partial_files(target.group)
+    missing = [_missing_blocks(number, target) for number, target in enumerate(lazy)]
+    if not any(map(len, missing)):
+        return
+    # In the order of frames, whatever their target: what shares work is in one wave.
+    blocks = np.concatenate(missing)
+    blocks = blocks[np.argsort(blocks[:, 0], kind="stable")]
+    graph = LazyGraph([array for target in lazy for array in target.arrays.values()])
+    with disk_errors(store):
+        run_tasks(_writing_waves(blocks, lazy, graph), len(blocks), description)
+
+
+class _Lazy(NamedTuple):
+    """The lazy variables of a target, and where their blocks begin along frame and atom."""
+
+    arrays: dict[str, da.Array]
+    edges: list[npt.NDArray[np.int64]]
+    group: Path
+    keepbits: int | None
+
+    def keys(self, index: Sequence[int]) -> list[Key]:
+        """Return the keys of the blocks of all variables."""
+        return [block_key(array, index) for array in self.arrays.values()]
+
+    def task(self, key: Key, index: Sequence[int]) -> Task:
+        """Return the task that writes the blocks of all variables."""
+        start = [int(edge[i]) for edge, i in zip(self.edges, index, strict=True)]
+        starts = [
+            (*start, *(0 for _ in range(array.ndim - len(start)))) for array in self.arrays.values()
+        ]
+        blocks = [TaskRef(one) for one in self.keys(index)]
+        group, names = str(self.group), list(self.arrays)
+        return Task(key, _write_blocks, group, names, starts, self.keepbits, *blocks)
+
+
+def _lazy(target: Target) -> _Lazy:
+    arrays = {name: array.data for name, array in lazy_variables(target.ds).items()}
+    grids = {array.numblocks[:2] for array in arrays.values()}
+    if len(grids) > 1:
+        raise InputError("the variables of one Dataset must share the dimensions frame and atom")
+    first = next(iter(arrays.values()), None)
+    edges = [] if first is None else [_starts(chunks) for chunks in first.chunks[:2]]
+    return _Lazy(arrays, edges, target.group, target.keepbits)
+
+
+def _missing_blocks(number: int, target: _Lazy) -> npt.NDArray[np.int64]:
+    """Return first frame, number of the target and index of each block that is not on disk."""
+    grid = [len(edge) for edge in target.edges]
+    missing = np.ones(grid, bool)
+    for first in range(grid[0]):
+        # A look at the folder saves one at each file, which takes long on a parallel file system.
+        if all((target.group / name / "c" / str(first)).exists() for name in target.arrays):
+            for rest in np.ndindex(*grid[1:]):
+                missing[(first, *rest)] = not _is_written(target, (first, *rest))
+    index = np.argwhere(missing)
+    wide = np.zeros((len(index), 2), np.int64)
+    wide[:, : index.shape[1]] = index
+    starts = target.edges[0][index[:, 0]]
+    return np.column_stack([starts, np.full(len(index), number), wide])
+
+
+def _is_written(target: _Lazy, index: Sequence[int]) -> bool:
+    return all(
+        shard_path(target.group / name, block_key(array, index)[1:]).exists()
+        for name, array in target.arrays.items()
+    )
+
+
+def _writing_waves(
+    blocks: npt.NDArray[np.int64], targets: Sequence[_Lazy], graph: LazyGraph
+) -> Iterator[Wave]:
+    def place(row: npt.NDArray[np.int64]) -> tuple[_Lazy, list[int]]:
+        target = targets[row[1]]
+        return target, row[2 : 2 + len(target.edges)].tolist()
+
+    def keys(row: npt.NDArray[np.int64]) -> list[Key]:
+        target, index = place(row)
+        return target.keys(index)
+
+    waves = Waves(graph)
+    for rows in cut(blocks, keys, graph):
+        tasks = []
+        for row in rows:
+            target, index = place(row)
+            tasks.append(target.task((f"write-{target.group.name}", *index), index))
+        yield waves.wave([key for row in rows for key in keys(row)], tasks)
+
+
+def block_waves(target: Target, chosen: Sequence[Sequence[int]]) -> list[Wave]:
+    """Return for each of some blocks what computes and writes it alone.
+
+    Parameters
+    ----------
+    target
+        Where the blocks belong.
+    chosen
+        Index of each along the first two dimensions.
+    """
+    lazy = _lazy(target)
+    waves = Waves(LazyGraph(list(lazy.arrays.values())))
+    return [
+        waves.wave(lazy.keys(index), [lazy.task((f"write-{target.group.name}", *index), index)])
+        for index in chosen
+    ]
+
+
+def shards_done(group: Path) -> tuple[int, int]:
+    """Return how many shards of the arrays of a group are on disk, and how many there will be."""
+    done = total = 0
+    for path in sorted(group.glob("*/zarr.json")):
+        array = zarr.open_array(str(path.parent), mode="r")
+        if array.shards is None:
+            continue
+        total += math.prod(
+            math.ceil(size / shard) for size, shard in zip(array.shape, array.shards, strict=True)
+        )
+        for _, _, names in os.walk(path.parent / "c"):
+            done += sum(not name.endswith(".partial") for name in names)
+    return done, total
+
+
+def _starts(chunks: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(chunks)[:-1]]).astype(np.int64)

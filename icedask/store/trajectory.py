@@ -1,0 +1,407 @@
+"""Writing a trajectory: plan, encode whole shards in tasks, finalise; resumable at any point.
+
+A block is done when its sidecar exists: it is renamed into place after the block's shards, and
+holds what finalising needs from the block (cell, time, step, digests of the frames).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+from dask import delayed
+from dask.delayed import Delayed
+
+from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest
+from icedask.core.trajectory import check_cells, check_elements, check_trajectory
+from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
+from icedask.errors import InputError, StoreError
+from icedask.store.arrays import (
+    check_format,
+    consolidate,
+    create_array,
+    create_root,
+    group_attrs,
+    is_consolidated,
+    remove_partial_files,
+    update_attrs,
+    write_region,
+    write_small,
+)
+from icedask.store.blocks import disk_errors
+from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
+from icedask.store.frame_block import FrameBlock, check_finite
+from icedask.store.lock import LOCK_FILE, locked
+from icedask.tasks.graphs import delayed_waves
+from icedask.tasks.progress import FOLDER, reporting
+from icedask.tasks.run import run_tasks
+
+TRAJECTORY = "trajectory"
+STAGING = ".ingest"
+_POSITION_BYTES = 12
+
+
+@dataclass(frozen=True)
+class TrajectoryPlan:
+    """Everything about a trajectory that is known before its frames are read.
+
+    Attributes
+    ----------
+    n_frames
+        Frames to write.
+    atoms
+        Per-atom coordinates, with element, already reduced to the selection.
+    columns
+        Number of dimensions and dtype of each per-atom variable.
+    identity
+        What must be the same for an interrupted write to be continued.
+    attrs
+        Attributes of the trajectory group.
+    """
+
+    n_frames: int
+    atoms: Mapping[str, npt.NDArray[Any]]
+    columns: Mapping[str, tuple[int, np.dtype]]
+    identity: Mapping[str, Any]
+    attrs: Mapping[str, Any]
+
+    @property
+    def n_atoms(self) -> int:
+        """Atoms to write."""
+        return len(self.atoms["element"])
+
+    @property
+    def block_frames(self) -> int:
+        """Frames in one block."""
+        return plan_blocks(
+            self.n_frames, self.n_atoms, _POSITION_BYTES, atom_frames=TRAJECTORY_ATOM_FRAMES
+        ).frames
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks, and of encoding tasks."""
+        return ceil(self.n_frames / self.block_frames)
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one frame in memory, positions and columns."""
+        columns = sum(
+            dtype.itemsize * (3 if ndim == 3 else 1) for ndim, dtype in self.columns.values()
+        )
+        return self.n_atoms * (_POSITION_BYTES + columns)
+
+    def block(self, index: int) -> range:
+        """Return the frames of a block."""
+        start = index * self.block_frames
+        return range(start, min(start + self.block_frames, self.n_frames))
+
+
+def sidecar(store: Path, index: int) -> Path:
+    """Return the file that says that a block is done, with what finalising needs from it."""
+    return store / STAGING / f"block-{index}.npz"
+
+
+def blocks_done(store: Path) -> int:
+    """Count the encoded blocks of an unfinished trajectory."""
+    return len(list((store / STAGING).glob("block-*.npz")))
+
+
+def prepare(store: Path) -> None:
+    """Check that the folder of a store may be written to.
+
+    Raises
+    ------
+    StoreError
+        If the folder holds something that is not an icedask store.
+    """
+    # A writer killed while it wrote the root leaves a partial file, which is nobody's data.
+    others = sorted(
+        name
+        for name in os.listdir(store)
+        if name not in (LOCK_FILE, STAGING, FOLDER) and not name.endswith(".partial")
+    )
+    if others and not (store / "zarr.json").exists():
+        raise StoreError(
+            f"{store}: expected an icedask store or an empty folder, found {others[0]} and "
+            f"{len(others) - 1} more in it; give another path"
+        )
+    if others:
+        check_format(store)
+
+
+def clear(store: Path) -> None:
+    """Delete everything in the folder of a store but its lock and the reports of progress.
+
+    The root's metadata goes last: until then the folder is a store, which can be cleared again.
+    """
+    names = [name for name in os.listdir(store) if name not in (LOCK_FILE, FOLDER, "zarr.json")]
+    for name in names:
+        path = store / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (store / "zarr.json").unlink(missing_ok=True)
+
+
+def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> str:
+    """Return "absent", "running" or "complete" for a trajectory of this identity.
+
+    With `overwrite`, a trajectory of another identity is "other" instead of an error.
+
+    Raises
+    ------
+    StoreError
+        If the store holds a trajectory of another source or other settings.
+    """
+    if not (store / TRAJECTORY / "zarr.json").exists():
+        return "absent"
+    attrs = group_attrs(store / TRAJECTORY)
+    stored = attrs["identity"]
+    if canonical(stored) != canonical(dict(identity)):
+        if overwrite:
+            return "other"
+        changed = [
+            key for key in identity if canonical(stored.get(key)) != canonical(identity[key])
+        ]
+        what = "the source changed" if changed == ["files"] else f"other {', '.join(changed)}"
+        state = "an unfinished ingest" if attrs["status"] == "running" else "a trajectory"
+        raise StoreError(
+            f"{store}: the store exists and holds {state} of another source or other settings "
+            f"({what}); give another store, or overwrite=True (--overwrite) to replace it and all "
+            "its results"
+        )
+    return str(attrs["status"])
+
+
+def check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
+    """Raise InputError if a per-atom column has the name of another variable."""
+    for name, (ndim, _) in columns.items():
+        dims = (FRAME, ATOM, XYZ)[:ndim]
+        if name == "positions" or (name in VARIABLES and VARIABLES[name].dims != dims):
+            raise InputError(
+                f"columns: {name} is a variable of dimensions {VARIABLES[name].dims}, expected "
+                f"another name for a per-atom column of dimensions {dims}; rename it with columns= "
+                f"(--column {name}=OTHER)"
+            )
+
+
+def make_folder(store: Path) -> bool:
+    """Make the folder of a store if there is none, and say whether there was none.
+
+    Raises
+    ------
+    StoreError
+        If the path is a file, or holds something that is not a store.
+    """
+    if store.exists() and not store.is_dir():
+        raise StoreError(f"{store}: expected the path of a store, found a file; give another path")
+    if store.exists():
+        prepare(store)
+        return False
+    store.mkdir(parents=True)
+    return True
+
+
+def begin(store: Path, plan: TrajectoryPlan) -> None:
+    """Create the root and the empty arrays of a trajectory."""
+    check_elements(plan.atoms["element"])
+    check_columns(plan.columns)
+    if not (store / "zarr.json").exists():
+        create_root(store)
+    staged = store / STAGING / TRAJECTORY
+    shutil.rmtree(staged, ignore_errors=True)
+    attrs = {
+        **plan.attrs,
+        "identity": json.loads(canonical(dict(plan.identity))),
+        "blocks": plan.n_blocks,
+        "status": "running",
+    }
+    zarr.create_group(str(staged), attributes=attrs)
+    shape = (plan.n_frames, plan.n_atoms, 3)
+    arrays = {"positions": (3, np.dtype(np.float32)), **plan.columns}
+    for name, (ndim, dtype) in arrays.items():
+        spec = VARIABLES.get(name)
+        extra = {"units": plan.attrs["column_units"]} if spec is None else spec.attrs
+        create_array(
+            staged,
+            name,
+            shape[:ndim],
+            dtype,
+            (FRAME, ATOM, XYZ)[:ndim],
+            extra,
+            block=(plan.block_frames, plan.n_atoms, 3)[:ndim],
+        )
+    staged.rename(store / TRAJECTORY)
+
+
+def encode_block(
+    block: FrameBlock, store: str, index: int, start: int, pbc: Sequence[bool], where: str
+) -> None:
+    """Check one block and write it; runs in a Dask task."""
+    root = Path(store)
+    check_finite(block, range(start, start + len(block.positions)), where)
+    check_cells(block.cell, block.pbc)
+    if block.pbc.tolist() != list(pbc):
+        raise InputError(
+            f"{where}: the boundaries change from {list(pbc)} to {block.pbc.tolist()} after frame "
+            f"{start}; split the source where they change"
+        )
+    arrays = {"positions": block.positions, **block.columns}
+    for name, values in arrays.items():
+        write_region(root / TRAJECTORY / name, (start,) + (0,) * (values.ndim - 1), values)
+    target = sidecar(root, index)
+    unfinished = target.with_suffix(".partial")
+    with unfinished.open("wb") as file:
+        np.savez(
+            file,
+            cell=block.cell,
+            pbc=block.pbc,
+            time=block.time,
+            step=block.step,
+            origin=np.zeros((0, 3)) if block.cell_origin is None else block.cell_origin,
+            digests=np.array([frame_digest(frame) for frame in block.positions]),
+        )
+    unfinished.replace(target)
+
+
+def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]) -> None:
+    """Encode the blocks that are not done yet, each by the task that `task` makes of its index."""
+    remove_partial_files(store / TRAJECTORY)
+    remove_partial_files(store / STAGING)
+    missing = [index for index in range(plan.n_blocks) if not sidecar(store, index).exists()]
+    with disk_errors(store):
+        run_tasks(delayed_waves(map(task, missing)), len(missing), "ingest")
+
+
+def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
+    """Write the per-frame arrays, complete the attributes, and say in the history what was done."""
+    parts = []
+    for index in range(plan.n_blocks):
+        with np.load(sidecar(store, index)) as found:
+            parts.append({name: found[name] for name in found.files})
+    joined = {
+        name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "pbc"
+    }
+    time = joined["time"]
+    if not np.isnan(time).any() and (np.diff(time) <= 0).any():
+        frame = int(np.argmax(np.diff(time) <= 0)) + 1
+        raise InputError(
+            f"time: expected to increase from frame to frame, found {time[frame - 1]:g} ps and "
+            f"then {time[frame]:g} ps at frame {frame}; choose frames with frames= (--frames), or "
+            "state the time between them with frame_interval= (--frame-interval)"
+        )
+    ds = xr.Dataset(
+        {
+            "cell": ((FRAME, "cell_vector", XYZ), joined["cell"]),
+            "pbc": ("cell_vector", parts[0]["pbc"]),
+        },
+        {
+            "time": (FRAME, time),
+            "step": (FRAME, joined["step"]),
+            **{name: (ATOM, values) for name, values in plan.atoms.items()},
+        },
+    )
+    if len(joined["origin"]):
+        ds["cell_origin"] = ((FRAME, XYZ), joined["origin"])
+    ds = with_attrs(ds)
+    for name in ds.variables:
+        write_small(store / TRAJECTORY, str(name), ds[name])
+    positions = joined_digest(joined["digests"].tolist())
+    check_results_belong(store, positions)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    update_attrs(
+        store / TRAJECTORY,
+        {
+            "positions": positions,
+            "coordinate_names": sorted(str(name) for name in ds.coords),
+            "created": stamp,
+            "history": [f"{stamp} {what}"],
+            "status": "complete",
+        },
+    )
+
+
+def check_results_belong(store: Path, positions: str) -> None:
+    """Raise InputError if the store already holds results of another trajectory."""
+    found = check_format(store).get("positions")
+    if found is not None and found != positions:
+        raise InputError(
+            f"{store}: expected the trajectory that the results in this store were computed from, "
+            "found another; give a store of its own"
+        )
+
+
+def conclude(store: Path) -> None:
+    """Consolidate the metadata of a complete trajectory and drop the staging folder."""
+    shutil.rmtree(store / STAGING, ignore_errors=True)
+    if not is_consolidated(store, TRAJECTORY):
+        consolidate(store)
+
+
+def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
+    """Write a trajectory Dataset into a store."""
+    check_trajectory(ds, "save")
+    own = ("positions", "cell", "pbc", "cell_origin")
+    columns = [str(name) for name in ds.data_vars if name not in own]
+    wrong = [name for name in columns if ds[name].dims[:2] != (FRAME, ATOM)]
+    if wrong:
+        raise InputError(
+            f"{wrong[0]}: expected the dimensions (frame, atom[, xyz]) of a per-atom column, found "
+            f"{ds[wrong[0]].dims}; drop it before saving the trajectory"
+        )
+    units = {
+        str(ds[name].attrs.get("units", "unknown")) for name in columns if name not in VARIABLES
+    }
+    plan = TrajectoryPlan(
+        n_frames=ds.sizes[FRAME],
+        atoms={
+            str(name): np.asarray(array.values)
+            for name, array in ds.coords.items()
+            if array.dims == (ATOM,)
+        },
+        columns={name: (ds[name].ndim, ds[name].dtype) for name in columns},
+        identity={"dataset": fingerprint(ds)[0], "columns": columns},
+        attrs={"source": "dataset", "column_units": ", ".join(sorted(units)) or "unknown"},
+    )
+    make_folder(store)
+    with locked(store), reporting(store, "save"):
+        if (store / "zarr.json").exists():
+            check_results_belong(store, fingerprint(ds)[1])
+        status = existing_status(store, plan.identity)
+        if status != "complete":
+            (store / STAGING).mkdir(exist_ok=True)
+            if status == "absent":
+                begin(store, plan)
+            run_blocks(store, plan, partial(_dataset_task, ds, store, plan, columns))
+            finalise(store, plan)
+        conclude(store)
+
+
+def _dataset_task(
+    ds: xr.Dataset, store: Path, plan: TrajectoryPlan, columns: Sequence[str], index: int
+) -> Delayed:
+    frames = plan.block(index)
+    part = ds.isel({FRAME: slice(frames.start, frames.stop)})
+    block = delayed(FrameBlock)(
+        positions=part["positions"].data,
+        cell=part["cell"].values,
+        pbc=part["pbc"].values,
+        time=part["time"].values,
+        step=part["step"].values,
+        cell_origin=part["cell_origin"].values if "cell_origin" in part else None,
+        columns={name: part[name].data for name in columns},
+    )
+    pbc = ds["pbc"].values.tolist()
+    return delayed(encode_block, pure=False)(
+        block, str(store), index, frames.start, pbc, "the Dataset"
+    )

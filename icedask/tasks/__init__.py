@@ -1,0 +1,1 @@
+"""Dask graphs in waves, reductions over blocks, progress."""

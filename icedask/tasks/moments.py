@@ -1,0 +1,102 @@
+"""Exact mean and covariance of any number of rows in one pass: mergeable moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+
+from icedask.errors import InputError
+from icedask.tasks.reduce import reduce_blocks
+
+# Rows converted to float64 at a time: about a MB for a few hundred features, which stays in cache.
+CACHED_ROWS = 512
+
+
+class Moments(NamedTuple):
+    """Count, mean and the sum of outer products of deviations from the mean, float64."""
+
+    n: int
+    mean: npt.NDArray[np.float64]
+    scatter: npt.NDArray[np.float64]
+
+
+def merge(parts: Sequence[Moments]) -> Moments:
+    """Merge the moments of disjoint sets of rows.
+
+    Chan, Golub and LeVeque's update, doi:10.1007/978-3-642-51461-6_3.
+    """
+    n, mean, scatter = parts[0]
+    scatter = scatter.copy()
+    for part in parts[1:]:
+        total = n + part.n
+        if part.n == 0:
+            continue
+        shift = part.mean - mean
+        scatter += part.scatter
+        scatter += np.outer(shift, shift) * (n * part.n / total)
+        mean = mean + shift * (part.n / total)
+        n = total
+    return Moments(n, mean, scatter)
+
+
+def finite_rows(block: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Return the rows (frame and atom flattened) that have no NaN."""
+    rows = block.reshape(-1, block.shape[-1])
+    keep = np.isfinite(rows).all(axis=1)
+    return rows if keep.all() else rows[keep]
+
+
+def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
+    """Return the moments of a block of rows."""
+    width = rows.shape[1]
+    parts = [Moments(0, np.zeros(width), np.zeros((width, width)))]
+    for start in range(0, len(rows), CACHED_ROWS):
+        some = rows[start : start + CACHED_ROWS].astype(np.float64)
+        # What overflows is refused at the end.
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = some.mean(axis=0)
+            some -= mean
+            parts = [merge([*parts, Moments(len(some), mean, some.T @ some)])]
+    return parts[0]
+
+
+def moments(features: da.Array, description: str) -> Moments:
+    """Compute the moments of all rows of a lazy array (frame, atom, feature).
+
+    Rows with NaN are left out. Whatever computes a block runs in the same task as its moments:
+    nothing of the features but the blocks in flight is ever in memory.
+
+    Raises
+    ------
+    InputError
+        If fewer than two rows are free of NaN, or the squares of the features overflow.
+    """
+    (result,) = moments_together([features], description)
+    return result
+
+
+def moments_together(arrays: Sequence[da.Array], description: str) -> list[Moments]:
+    """Compute the moments of several arrays of the same blocks: what they share is done once."""
+    results = reduce_blocks(arrays, _moments_of_each, _merge_each, description)
+    for result in results:
+        if result.n < 2:
+            raise InputError(f"fit: expected at least two rows without NaN, found {result.n}")
+        if not np.isfinite(result.scatter).all():
+            raise InputError(
+                "fit: expected features whose squares add up to a number, found some that are too "
+                "large; scale them, or leave such rows out as NaN"
+            )
+    return results
+
+
+def _moments_of_each(*blocks: npt.NDArray[np.floating]) -> list[Moments]:
+    return [rows_moments(finite_rows(block)) for block in blocks]
+
+
+def _merge_each(parts: Sequence[list[Moments]]) -> list[Moments]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return [merge(some) for some in zip(*parts, strict=True)]

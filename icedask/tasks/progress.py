@@ -1,0 +1,345 @@
+"""How far computations are: reports in the store that they write to, and who reads them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tqdm import tqdm
+
+logger = logging.getLogger("icedask")
+
+FOLDER = ".progress"
+_KEPT = 20
+_WRITE_SECONDS = 1.0
+# Without any change, a sign of life.
+_BEAT_SECONDS = 10.0
+_SILENT_SECONDS = 60.0
+_DAY_SECONDS = 86400.0
+_RATE_SECONDS = 60.0
+_LOG_SECONDS = 60.0
+_JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
+_BAR_WIDTH = 30
+
+_active: ContextVar[_Report | None] = ContextVar("icedask_report", default=None)
+
+
+class _Stage:
+    """One progress bar: tasks done of a total."""
+
+    def __init__(self, description: str, total: int) -> None:
+        self.description = description
+        self.total = total
+        self.done = 0
+        self.started = self.updated = time.time()
+        self._seen: deque[tuple[float, int]] = deque([(self.started, 0)])
+
+    def add(self, number: int) -> None:
+        """Count finished tasks."""
+        self.done += number
+        self.updated = time.time()
+        if self.updated - self._seen[-1][0] >= 1:
+            self._seen.append((self.updated, self.done))
+        while len(self._seen) > 2 and self.updated - self._seen[1][0] > _RATE_SECONDS:
+            self._seen.popleft()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is written of it; the rate is that of the last minute, 1/s."""
+        since, before = self._seen[0]
+        elapsed = self.updated - since
+        return {
+            "description": self.description,
+            "done": self.done,
+            "total": self.total,
+            "started": self.started,
+            "updated": self.updated,
+            "rate": (self.done - before) / elapsed if elapsed > 0 else None,
+        }
+
+
+class _Report(threading.Thread):
+    """Writes the stages of one computation into its store, while it runs.
+
+    It never disturbs the computation: what cannot be written is left out.
+    """
+
+    def __init__(self, store: Path, what: str) -> None:
+        super().__init__(daemon=True, name="icedask-progress")
+        self._store = store
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        self._path = store / FOLDER / f"{stamp}-{os.getpid()}-{uuid4().hex[:4]}.json"
+        job = next((os.environ[name] for name in _JOB_VARIABLES if name in os.environ), None)
+        self._head = {
+            "id": self._path.stem,
+            "what": what,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job": job,
+            "started": time.time(),
+        }
+        self._stages: list[_Stage] = []
+        self._ended = threading.Event()
+
+    def begin(self, new: _Stage) -> None:
+        """Add a stage; with the first the report begins to be written."""
+        self._stages.append(new)
+        if len(self._stages) == 1:
+            self._write("running")
+            self.start()
+
+    def run(self) -> None:
+        """Write what has changed, or a sign of life, until the end."""
+        written = time.time()
+        while not self._ended.wait(_WRITE_SECONDS):
+            changed = self._stages[-1].updated > written
+            if changed or time.time() - written > _BEAT_SECONDS:
+                written = time.time()
+                self._write("running")
+
+    def end(self, state: str, error: str | None = None) -> None:
+        """Write the last state, if anything was computed."""
+        if not self._stages:
+            return
+        self._ended.set()
+        self.join()
+        self._write(state, error)
+
+    def _write(self, state: str, error: str | None = None) -> None:
+        content = {
+            **self._head,
+            "state": state,
+            "updated": time.time(),
+            "stages": [one.as_dict() for one in self._stages],
+            "error": error,
+        }
+        partial = self._path.with_suffix(".tmp")
+        with suppress(OSError):
+            if not self._path.parent.exists():
+                # Not with its parents: a store that was taken away stays away.
+                self._path.parent.mkdir(mode=0o700)
+            if not self._path.exists():
+                self._drop_old()
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(content, file)
+            partial.replace(self._path)
+
+    def _drop_old(self) -> None:
+        for path in sorted(self._path.parent.glob("*.json"))[: -(_KEPT - 1)]:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def reporting(store: Path, what: str) -> Iterator[None]:
+    """Report what is computed in this block into `store`; in another such block, do nothing.
+
+    Parameters
+    ----------
+    store
+        Path of the store. Where it cannot be written to, there is no report.
+    what
+        The function that computes.
+    """
+    if _active.get() is not None:
+        yield
+        return
+    report = _Report(store, what)
+    token = _active.set(report)
+    state, text = "complete", None
+    try:
+        yield
+    except Exception as error:
+        state, text = "failed", "\n".join(str(error).splitlines()[:5]) or type(error).__name__
+        raise
+    except BaseException:
+        state = "interrupted"
+        raise
+    finally:
+        _active.reset(token)
+        report.end(state, text)
+
+
+@contextmanager
+def stage(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show the progress of `total` tasks; yields the function that counts finished ones.
+
+    On a terminal as a bar, else as lines of the log; and in the report, if one is being written.
+    """
+    report = _active.get()
+    current = _Stage(description, total)
+    if report is not None:
+        report.begin(current)
+    with tqdm(total=total, desc=description, disable=None, unit="task", file=sys.stderr) as bar:
+        log = _Log(current) if bar.disable else None
+
+        def advance(number: int) -> None:
+            current.add(number)
+            bar.update(number)
+            if log is not None:
+                log.look()
+
+        yield advance
+
+
+class _Log:
+    """A line for each tenth that is done, and each minute; none for what takes a second.
+
+    What has a line has one for its end.
+    """
+
+    def __init__(self, of: _Stage) -> None:
+        self._stage = of
+        self._tenth = 0
+        self._said = False
+        self._last = time.monotonic()
+
+    def look(self) -> None:
+        """Log a line if it is due."""
+        one, waited = self._stage, time.monotonic() - self._last
+        tenth = 10 * one.done // max(one.total, 1)
+        ends = tenth == 10 and self._said
+        if (tenth > self._tenth and (waited > 1 or ends)) or waited > _LOG_SECONDS:
+            self._said = True
+            self._tenth = tenth
+            self._last = time.monotonic()
+            logger.info(
+                "%s: %d of %d tasks, %d %%",
+                one.description,
+                one.done,
+                one.total,
+                100 * one.done // max(one.total, 1),
+            )
+
+
+def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
+    """Say how far the computations of a store are, whoever runs them and wherever.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+
+    Returns
+    -------
+    dict
+        reports: the last computations, newest first, with id, what, host, pid, job (of a batch
+        system), started and updated (seconds since 1970), age (seconds since the last sign of
+        life), state (running, complete, failed, interrupted; silent if it was running and there
+        was no sign of life for a minute), error, and stages, each with description, done, total,
+        rate (tasks per second in the last minute) and eta (seconds left, None if not known).
+        unfinished: the trajectory and the runs that are incomplete, with id, done and total: the
+        blocks on disk, whatever became of the process that wrote them.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path, or one of another format version.
+    """
+    from icedask.store.arrays import check_format
+
+    root = Path(store).resolve()
+    check_format(root)
+    now = time.time()
+    reports = []
+    for path in sorted((root / FOLDER).glob("*.json"), reverse=True):
+        # It may be replaced or dropped while it is read.
+        with suppress(OSError, ValueError):
+            reports.append(_judged(json.loads(path.read_text()), now))
+    return {"reports": reports, "unfinished": list(_unfinished(root))}
+
+
+def _judged(report: dict[str, Any], now: float) -> dict[str, Any]:
+    age = max(0.0, now - report["updated"])
+    running = report["state"] == "running"
+    silent = running and age > _SILENT_SECONDS
+    for one in report["stages"]:
+        left = one["total"] - one["done"]
+        known = running and not silent and one["rate"]
+        one["eta"] = left / one["rate"] if known else None
+    return {**report, "age": age, "state": "silent" if silent else report["state"]}
+
+
+def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
+    from icedask.store.arrays import group_attrs
+    from icedask.store.blocks import shards_done
+    from icedask.store.runs import iter_runs
+    from icedask.store.trajectory import TRAJECTORY, blocks_done
+
+    if (root / TRAJECTORY / "zarr.json").exists():
+        attrs = group_attrs(root / TRAJECTORY)
+        if attrs["status"] == "running":
+            yield {"id": TRAJECTORY, "done": blocks_done(root), "total": attrs["blocks"]}
+    for path, attrs in iter_runs(root):
+        if attrs["status"] == "running":
+            done, total = shards_done(path)
+            yield {"id": attrs["run_id"], "done": done, "total": total}
+
+
+def progress_text(store: str | os.PathLike[str]) -> str:
+    """Return in words what `progress` returns, of the last day.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    """
+    found = progress(store)
+    blocks = [_report_text(one) for one in found["reports"] if one["age"] < _DAY_SECONDS]
+    if found["unfinished"]:
+        lines = [f"  {_bar(one)}  {one['id']}" for one in found["unfinished"]]
+        blocks.append("\n".join(["incomplete, blocks on disk:", *lines]))
+    return "\n\n".join(blocks) or "nothing was computed in the last day, and nothing is incomplete"
+
+
+def _report_text(report: dict[str, Any]) -> str:
+    where = f"process {report['pid']} on {report['host']}"
+    if report["job"]:
+        where += f", job {report['job']}"
+    state = report["state"]
+    lasted = _duration(report["updated"] - report["started"])
+    if state in ("running", "silent"):
+        when = f"for {lasted}, last sign of life {_duration(report['age'])} ago"
+    else:
+        when = f"after {lasted}, {_duration(report['age'])} ago"
+    lines = [f"{report['what']}: {state} {when}", f"  {where}"]
+    for one in report["stages"]:
+        line = f"  {_bar(one)}  {one['description']}"
+        if one["rate"] and state == "running" and one["done"] < one["total"]:
+            line += f", {one['rate']:.3g}/s"
+        if one["eta"] and one["done"] < one["total"]:
+            line += f", {_duration(one['eta'])} left"
+        lines.append(line)
+    if report["error"]:
+        lines += [f"  {line}" for line in report["error"].splitlines()]
+    return "\n".join(lines)
+
+
+def _bar(one: dict[str, Any]) -> str:
+    share = one["done"] / one["total"] if one["total"] else 1.0
+    full = int(share * _BAR_WIDTH)
+    bar = "#" * full + "-" * (_BAR_WIDTH - full)
+    return f"[{bar}] {one['done']}/{one['total']} ({int(100 * share)} %)"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, seconds = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

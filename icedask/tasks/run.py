@@ -1,0 +1,205 @@
+"""Run waves of Dask tasks: on the active client if there is one, else here."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+import dask
+from dask.callbacks import Callback
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+from icedask.errors import ComputeError
+from icedask.tasks.graphs import Wave
+from icedask.tasks.progress import stage
+
+_LOOK_SECONDS = 0.05
+_CHECK_SECONDS = 1.0
+
+_here: ContextVar[bool] = ContextVar("icedask_here", default=False)
+
+
+@contextmanager
+def computed_here() -> Iterator[None]:
+    """Compute in this thread, whatever client there is.
+
+    For tasks that hold their worker until others have done the same: what they left to the
+    cluster would wait for workers that wait for them.
+    """
+    token = _here.set(True)
+    try:
+        with dask.config.set(scheduler="sync"):
+            yield
+    finally:
+        _here.reset(token)
+
+
+def active_client() -> Any | None:
+    """Return the active Dask client, if there is one."""
+    # distributed is slow to import; a client can only exist where somebody imported it.
+    if "distributed" not in sys.modules or _here.get():
+        return None
+    import distributed
+
+    try:
+        return distributed.get_client()
+    except ValueError:
+        return None
+
+
+def check_cluster(client: Any) -> None:
+    """Raise ComputeError if the cluster of `client` says that it has failed for good."""
+    check = getattr(client, "check", None)
+    if callable(check):
+        check()
+
+
+def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
+    """Compute waves of tasks, showing progress.
+
+    Parameters
+    ----------
+    waves
+        Built one by one while those before are computed, so that what this process and the
+        scheduler hold does not grow with their number.
+    total
+        Number of tasks in all waves.
+    description
+        What the progress bar says.
+
+    Returns
+    -------
+    list
+        The results of all waves, in order.
+
+    Raises
+    ------
+    ComputeError
+        If workers died again and again, or the scheduler is gone.
+    """
+    return [value for values in wave_results(waves, total, description) for value in values]
+
+
+def wave_results(waves: Iterable[Wave], total: int, description: str | None) -> Iterator[list[Any]]:
+    """Compute as `run_tasks` does, and yield the results of each wave, in order.
+
+    Without a description no progress is shown.
+    """
+    client = active_client()
+    quiet = nullcontext(lambda number: None)
+    with quiet if description is None else stage(description, total) as advance:
+        if client is None:
+            yield from _run_here(waves, advance)
+        else:
+            yield from _Rolling(client, iter(waves), advance).results()
+
+
+def _run_here(waves: Iterable[Wave], advance: Callable[[int], None]) -> Iterator[list[Any]]:
+    compute = dask.base.get_scheduler() or dask.threaded.get
+    for wave in waves:
+        counted = set(wave.tasks)
+
+        def count(key: Any, *_: Any, counted: set[Any] = counted) -> None:
+            advance(key in counted)
+
+        with Callback(posttask=count):
+            values = compute(dict(wave.graph), [*(wave.results or wave.tasks)])
+        yield list(values) if wave.results else []
+
+
+class _Rolling:
+    """Waves on a cluster: the next is sent when half of one is left, so that no worker waits."""
+
+    def __init__(self, client: Any, waves: Iterator[Wave], advance: Callable[[int], None]) -> None:
+        self._client = client
+        self._waves = waves
+        self._advance = advance
+        self._left: set[Any] = set()
+        self._counted: set[Any] = set()
+        self._results: deque[list[Any]] = deque()
+        self._checked = 0.0
+
+    def results(self) -> Iterator[list[Any]]:
+        """Run all waves, and yield the results of each in order."""
+        more = True
+        limit = 0
+        try:
+            while more or self._left or self._results:
+                if more and len(self._left) <= limit:
+                    wave = next(self._waves, None)
+                    more = wave is not None
+                    if wave is not None:
+                        self._send(wave)
+                        limit = len(wave.tasks) // 2
+                self._look()
+                while self._results and self._left.isdisjoint(self._results[0]):
+                    yield self._gather(self._results.popleft())
+                if self._left:
+                    time.sleep(_LOOK_SECONDS)
+        finally:
+            # Where the scheduler is gone there is nobody to tell.
+            if self._left and self._client.status == "running":
+                self._client.cancel(list(self._left))
+
+    def _send(self, wave: Wave) -> None:
+        # A plain dict would be hashed task by task, which takes longer than all the rest.
+        graph = HighLevelGraph({"wave": MaterializedLayer(dict(wave.graph))}, {"wave": set()})
+        sent = self._client.get(graph, [[*wave.tasks], [*wave.results]], sync=False)
+        self._left.update(*sent)
+        self._counted.update(sent[0])
+        self._results.append(list(sent[1]))
+
+    def _look(self) -> None:
+        """Drop what is finished: the scheduler forgets what nobody holds."""
+        now = time.monotonic()
+        if now - self._checked > _CHECK_SECONDS:
+            self._checked = now
+            check_cluster(self._client)
+        done = []
+        for future in self._left:
+            status = future.status
+            if status == "finished":
+                done.append(future)
+            elif status == "error":
+                _raise(future)
+            elif status == "cancelled":
+                raise _gone()
+        self._left.difference_update(done)
+        counted = self._counted.intersection(done)
+        self._counted -= counted
+        self._advance(len(counted))
+
+    def _gather(self, futures: Sequence[Any]) -> list[Any]:
+        if not futures:
+            return []
+        from distributed.client import FutureCancelledError
+
+        try:
+            return list(self._client.gather(list(futures)))
+        except (FutureCancelledError, OSError) as error:
+            raise _gone() from error
+
+
+def _gone() -> ComputeError:
+    return ComputeError(
+        "the scheduler is gone, or somebody cancelled the tasks; what is written is kept: run the "
+        "same command again"
+    )
+
+
+def _raise(future: Any) -> None:
+    from distributed.scheduler import KilledWorker
+
+    try:
+        future.result()
+    except KilledWorker as error:
+        raise ComputeError(
+            "the worker processes that ran one of the tasks died repeatedly, most often for want "
+            "of memory; what is written is kept: give each worker more memory, or use fewer, and "
+            "run the same command again"
+        ) from error

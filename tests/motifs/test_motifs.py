@@ -1,0 +1,168 @@
+"""Motifs: planted clusters are found, every row is labelled, and doubtful ones are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from sklearn.metrics import adjusted_rand_score
+
+import icedask as ice
+from icedask.errors import InputError
+from icedask.motifs.motifs import clusters as find_clusters
+from icedask.nn import fit_mlp as distil
+
+Clusters = tuple[xr.Dataset, np.ndarray]
+
+
+def values(which: np.ndarray, means: list[float]) -> xr.Dataset:
+    noise = np.random.default_rng(0).normal(0, 0.1, which.shape)
+    return xr.Dataset({"energy": (("frame", "atom"), np.array(means)[which] + noise)})
+
+
+@pytest.fixture(scope="module")
+def plain(clusters: Clusters, fitted_map: ice.UMAP) -> ice.Motifs:
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="sync"):
+        patch.setattr(distil, "_STEPS", 300)
+        x, which = clusters
+        return ice.Motifs(30, layers=(32,)).fit(x, fitted_map, values(which, [2.0, 1.0, 3.0]))
+
+
+def test_every_row_is_labelled(clusters: Clusters, plain: ice.Motifs) -> None:
+    x, which = clusters
+    found = plain.predict(x)
+    assert plain.n_motifs_ == 3
+    # In the order of the values that they were to be numbered by.
+    np.testing.assert_array_equal(found["label"], np.array([1, 0, 2])[which])
+    assert found["label"].dtype == np.int32
+    assert (found["probability"].values > 0.6).all()
+    assert found["label"].attrs["flag_values"] == [0, 1, 2]
+    assert found["label"].attrs["flag_meanings"] == "motif_0 motif_1 motif_2"
+    assert plain.agreement_ is not None
+    assert plain.agreement_["n"] == 80
+    assert plain.agreement_["accuracy"] == plain.agreement_["adjusted_rand"] == 1
+    assert plain.agreement_["noise"] == plain.agreement_["abstained"] == 0
+
+
+def test_abstains_between_clusters(clusters: Clusters, plain: ice.Motifs) -> None:
+    x, which = clusters
+    rows = x["latent"].values
+    first, second = (rows[which == one].mean(axis=0) for one in (0, 2))
+    between = first + np.linspace(0, 1, 2001)[:, None] * (second - first)
+    way = xr.Dataset({"latent": (("frame", "atom", "component"), between[None])})
+    found = plain.predict(way)
+    label = found["label"].values[0]
+    assert label[0] == 1 and label[-1] == 2
+    doubtful = found["probability"].values[0] < 0.6
+    assert 0 < doubtful.sum() < 1000
+    np.testing.assert_array_equal(label < 0, doubtful)
+
+
+def test_abstains_where_there_is_noise(
+    clusters: Clusters, fitted_map: ice.UMAP, few_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from icedask.motifs import motifs
+
+    x, which = clusters
+    truth = which[fitted_map.sample_frame_, fitted_map.sample_atom_]
+    labels = np.where(truth == 2, -1, truth).astype(np.int32)
+    monkeypatch.setattr(motifs, "clusters", lambda *a, **k: labels)
+    found = ice.Motifs(30, layers=(32,)).fit(x, fitted_map)
+    assert found.n_motifs_ == 2
+    np.testing.assert_array_equal(found.predict(x)["label"], np.where(which == 2, -1, which))
+    assert found.agreement_ is not None
+    assert found.agreement_["noise"] == found.agreement_["abstained"] > 0.2
+
+
+def test_clusters_of_a_map() -> None:
+    rng = np.random.default_rng(0)
+    centers = np.array([[0, 0], [5, 0], [0, 5]])
+    places = np.concatenate([centers[i] + rng.normal(0, 0.2, (60, 2)) for i in range(3)])
+    places = np.concatenate([places, rng.uniform(-2, 7, (20, 2))]).astype(np.float32)
+    found = find_clusters(places, 20, None, "eom")
+    truth = np.repeat([0, 1, 2], 60)
+    assert adjusted_rand_score(truth, found[:180]) > 0.9
+    assert (found[180:] < 0).any()
+    assigned = find_clusters(places, 20, None, "eom", assign_noise=True)
+    assert (assigned >= 0).all()
+    np.testing.assert_array_equal(assigned[found >= 0], found[found >= 0])
+
+
+def test_rows_with_nan_have_no_motif(clusters: Clusters, plain: ice.Motifs) -> None:
+    x = clusters[0].copy(deep=True)
+    x["latent"][1, 3, 2] = np.nan
+    found = plain.predict(x)
+    assert found["label"].values[1, 3] == -1
+    assert found["probability"].values[1, 3] == 0
+    assert (found["label"].values < 0).sum() == 1
+
+
+def test_clusters_without_values_are_the_last(
+    clusters: Clusters, fitted_map: ice.UMAP, few_steps: None
+) -> None:
+    x, which = clusters
+    by = values(which, [np.nan, 2.0, 1.0])
+    found = ice.Motifs(30, layers=(32,), holdout=0).fit(x, fitted_map, by)
+    np.testing.assert_array_equal(found.predict(x)["label"], np.array([2, 1, 0])[which])
+    assert found.agreement_ is None
+
+
+def test_predict_is_lazy_in_any_blocks(
+    clusters: Clusters, plain: ice.Motifs, nothing_computes: None
+) -> None:
+    x, which = clusters
+    label = plain.predict(x.chunk({"frame": 4, "atom": 7}))["label"]
+    assert dask.is_dask_collection(label)
+    with dask.config.set(scheduler="sync"):
+        np.testing.assert_array_equal(label, np.array([1, 0, 2])[which])
+
+
+def test_stored_and_loaded(clusters: Clusters, plain: ice.Motifs, tmp_path: Path) -> None:
+    x, _ = clusters
+    ice.save(plain, tmp_path / "s.zarr", label="motifs")
+    loaded = ice.load_model(tmp_path / "s.zarr", "motifs")
+    assert loaded.n_motifs_ == 3 and loaded.agreement_ == plain.agreement_
+    np.testing.assert_array_equal(loaded.labels_, plain.labels_)
+    assert loaded.predict(x).attrs["run_id"] == plain.predict(x).attrs["run_id"]
+    xr.testing.assert_equal(loaded.predict(x).compute(), plain.predict(x).compute())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"min_cluster_size": 1}, "2 rows to less than the 400 of the sample"),
+        ({"min_cluster_size": 0.001}, "2 rows to less than the 400 of the sample"),
+        ({"min_cluster_size": 400}, "2 rows to less than the 400 of the sample"),
+        ({"min_cluster_size": "few"}, "min_cluster_size: expected a finite number"),
+        ({"min_samples": 0}, "min_samples: expected at least 1"),
+        ({"cluster_selection_method": "best"}, "expected eom or leaf, found 'best'"),
+        ({"min_probability": 1.0}, "min_probability: expected 0 or more, and less than 1"),
+        ({"holdout": None}, "holdout: expected 0 or more"),
+        ({"layers": (0,)}, "layers: expected at least 1"),
+        ({"seed": 0.5}, "seed: expected a whole number"),
+        ({"min_cluster_size": 300}, "expected clusters of 300 rows or more in the map, found none"),
+    ],
+)
+def test_bad_parameters(
+    clusters: Clusters, fitted_map: ice.UMAP, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=f"Motifs: .*{message}|Motifs: {message}"):
+        ice.Motifs(**changes).fit(clusters[0], fitted_map)
+
+
+def test_what_does_not_belong_together(
+    clusters: Clusters, fitted_map: ice.UMAP, plain: ice.Motifs
+) -> None:
+    x, which = clusters
+    with pytest.raises(InputError, match="expected the Dataset that the map was fitted on"):
+        ice.Motifs(30).fit(x + 1, fitted_map)
+    with pytest.raises(InputError, match=r"Motifs: by: expected the same frames in both, found 6"):
+        ice.Motifs(30).fit(x, fitted_map, values(which[:2], [1.0, 2.0, 3.0]))
+    with pytest.raises(InputError, match=r"by: expected a variable \(frame, atom\), found 5"):
+        ice.Motifs(30).fit(x, fitted_map, x)
+    with pytest.raises(InputError, match="expected 5 features as in the fit, found 4"):
+        plain.predict(x.isel(component=slice(4)))

@@ -1,0 +1,197 @@
+"""Reports of progress: what they say of a computation that runs, ended, failed or was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from helpers.killing import run
+
+import icedask as ice
+from icedask.store import blocks as regions
+from icedask.store import chunks
+from icedask.tasks import progress as reports
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    crystal = bulk("Cu", cubic=True) * (2, 2, 2)
+    path = tmp_path / "cu.zarr"
+    ice.save(ice.from_ase([crystal] * 8), path)
+    shutil.rmtree(path / reports.FOLDER)
+    return path
+
+
+def describe(store: Path) -> None:
+    chunks.BLOCK_ATOM_FRAMES = 64
+    ice.save(ice.coordination(ice.open_trajectory(store), r_cut=3.0), store)
+
+
+def test_report_of_a_save(store: Path) -> None:
+    describe(store)
+    (report,) = reports.progress(store)["reports"]
+    assert (report["what"], report["state"], report["error"]) == ("save", "complete", None)
+    assert report["pid"] == os.getpid()
+    (stage,) = report["stages"]
+    assert stage["description"] == "coordination"
+    assert stage["done"] == stage["total"] == 4
+    (path,) = (store / reports.FOLDER).iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert reports.progress(store)["unfinished"] == []
+    text = reports.progress_text(store)
+    assert text.startswith("save: complete after") and "4/4 (100 %)  coordination" in text
+
+
+def test_a_complete_run_reports_nothing(store: Path) -> None:
+    describe(store)
+    describe(store)
+    assert len(reports.progress(store)["reports"]) == 1
+
+
+def test_nested_computations_are_one_report(store: Path) -> None:
+    with reports.reporting(store, "phases"):
+        trj = ice.open_trajectory(store)
+        soap = ice.soap(trj, r_cut=3.0, n_max=2, l_max=1)
+        ice.save(ice.PCA(1).fit_transform(soap), store)
+    (report,) = reports.progress(store)["reports"]
+    assert report["what"] == "phases"
+    assert [stage["description"] for stage in report["stages"]] == ["PCA fit", "pca"]
+
+
+def test_failure_and_interrupt(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for error, state in (
+        (RuntimeError("no\nluck"), "failed"),
+        (KeyboardInterrupt(), "interrupted"),
+    ):
+        with pytest.raises(type(error)), reports.reporting(store, "try"):
+            with reports.stage("work", 2) as advance:
+                advance(1)
+            raise error
+        report = next(one for one in reports.progress(store)["reports"] if one["state"] == state)
+        assert report["stages"][0]["done"] == 1
+        if state == "failed":
+            assert report["error"] == "no\nluck"
+    assert "no\n  luck" in reports.progress_text(store)
+
+
+def describe_and_die(store: Path) -> None:
+    write = regions.write_region
+
+    def last(*args: Any) -> None:
+        write(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    regions.write_region = last
+    describe(store)
+
+
+def test_killed(store: Path) -> None:
+    code, _ = run(describe_and_die, store)
+    assert code == -signal.SIGKILL
+    found = reports.progress(store)
+    (left,) = found["unfinished"]
+    assert left["id"].startswith("coordination-")
+    assert (left["done"], left["total"]) == (1, 4)
+    (path,) = (store / reports.FOLDER).glob("*.json")
+    report = json.loads(path.read_text())
+    assert report["state"] == "running"
+    report["updated"] -= 61
+    path.write_text(json.dumps(report))
+    (report,) = reports.progress(store)["reports"]
+    assert report["state"] == "silent"
+    assert "silent" in reports.progress_text(store)
+    assert f"1/4 (25 %)  {left['id']}" in reports.progress_text(store)
+
+
+def test_sign_of_life_without_any_finished_task(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(reports, "_BEAT_SECONDS", 0.05)
+    with reports.reporting(store, "long"), reports.stage("work", 10) as advance:
+        advance(4)
+        seen = set()
+        deadline = time.monotonic() + 30
+        while len(seen) < 3 and time.monotonic() < deadline:
+            seen.add(reports.progress(store)["reports"][0]["updated"])
+            time.sleep(0.05)
+        report = reports.progress(store)["reports"][0]
+    assert len(seen) >= 3
+    assert report["state"] == "running" and report["stages"][0]["done"] == 4
+
+
+def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    current = reports._Stage("work", 1000)
+    for _ in range(200):
+        now[0] += 1
+        current.add(1)
+    for _ in range(60):
+        now[0] += 1
+        current.add(3)
+    assert current.as_dict()["rate"] == pytest.approx(3, rel=0.05)
+    report: dict[str, Any] = {"state": "running", "updated": now[0], "stages": [current.as_dict()]}
+    judged = reports._judged(report, now[0])
+    assert judged["stages"][0]["eta"] == pytest.approx((1000 - 380) / 3, rel=0.05)
+
+
+def test_a_report_that_cannot_be_written_disturbs_nothing(store: Path) -> None:
+    (store / reports.FOLDER).write_text("in the way")
+    describe(store)
+    assert (ice.list_runs(store)["status"] == "complete").all()
+    assert reports.progress(store)["reports"] == []
+
+
+def test_only_the_newest_are_kept(store: Path) -> None:
+    for number in range(reports._KEPT + 3):
+        with reports.reporting(store, f"number {number}"), reports.stage("work", 1) as advance:
+            advance(1)
+    assert len(reports.progress(store)["reports"]) == reports._KEPT
+
+
+def test_lines_of_the_log_without_a_terminal(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with caplog.at_level("INFO", "icedask"), reports.stage("work", 100) as advance:
+        for _ in range(100):
+            now[0] += 2
+            advance(1)
+    assert len(caplog.messages) == 10
+    assert caplog.messages[0] == "work: 10 of 100 tasks, 10 %"
+
+
+def test_no_store(tmp_path: Path) -> None:
+    with pytest.raises(ice.StoreError, match="no such store"):
+        reports.progress(tmp_path / "none.zarr")
+
+
+def test_nothing_to_say(store: Path) -> None:
+    assert "nothing was computed" in reports.progress_text(store)
+    assert np.isfinite(ice.open_trajectory(store)["positions"]).all()
+    assert regions.shards_done(store / "trajectory") == (1, 1)
+
+
+def test_log_that_began_says_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    caplog.set_level("INFO", "icedask")
+    with reports.stage("work", 2) as advance:
+        now[0] = 5.0
+        advance(1)
+        now[0] = 5.1
+        advance(1)
+    assert caplog.messages == ["work: 1 of 2 tasks, 50 %", "work: 2 of 2 tasks, 100 %"]
