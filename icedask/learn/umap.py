@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +13,15 @@ import xarray as xr
 
 from icedask.core.features import (
     feature_blocks,
-    feature_variable,
-    input_record,
-    row_coords,
     whole_number,
 )
 from icedask.core.provenance import stamped
-from icedask.core.variables import ATOM, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.core.variables import COMPONENT, FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
 from icedask.learn.farthest import farthest_rows
 from icedask.learn.iterations import check_network, check_options
+from icedask.learn.latent import latent_of
 from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import Sample, stratified_sample
@@ -92,7 +89,7 @@ class UMAP(Estimator):
     >>> rows = np.random.default_rng(0).normal(size=(2, 100, 3))
     >>> rows[:, 50:] += 9
     >>> x = xr.Dataset({"latent": (("frame", "atom", "component"), rows)})
-    >>> ice.UMAP(n_neighbors=10).fit_transform(x)["latent"].shape  # doctest: +SKIP
+    >>> ice.UMAP(n_neighbors=10).fit_transform(x)["latent"].shape
     (2, 100, 2)
     """
 
@@ -243,27 +240,8 @@ class UMAP(Estimator):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        features = feature_blocks(x)
-        self.check_features(x, len(self.center_), features.shape[2])
         model = self.center_, self.scale_, self.weights_, self.map_scale_, self.map_center_
-        latent = da.blockwise(
-            _map_block,
-            "fac",
-            features,
-            "fak",
-            dask.delayed(model, pure=True),
-            None,
-            new_axes={"c": self.n_components},
-            concatenate=True,
-            meta=np.empty((0, 0, 0), np.float32),
-        )
-        coords = row_coords(feature_variable(x))
-        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
-        ds = xr.Dataset(
-            {"latent": ((FRAME, ATOM, COMPONENT), latent, VARIABLES["latent"].attrs)},
-            {**coords, COMPONENT: np.arange(self.n_components)},
-        )
-        return stamped(ds, record)
+        return latent_of(self, x, len(self.center_), self.n_components, _map_block, model)
 
     def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
         """Fit on `x`, then map it; the latter is lazy."""

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +16,14 @@ import xarray as xr
 from icedask.core.features import (
     feature_blocks,
     feature_variable,
-    input_record,
-    row_coords,
     whole_number,
 )
 from icedask.core.provenance import stamped
-from icedask.core.variables import ATOM, BLOCK, COMPONENT, FEATURE, FRAME, VARIABLES
+from icedask.core.variables import BLOCK, FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
 from icedask.learn.iterations import check_network, check_options, warn_if_computed_anew
+from icedask.learn.latent import latent_of
 from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
 from icedask.nn.progress import told
 from icedask.nn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
@@ -88,8 +86,8 @@ class VAE(Estimator):
     center_, scale_ : (n_features,) arrays
         Features are taken as (x - center) * scale.
     curves_ : dict of str to (n_epochs,) array
-        Of each epoch: loss, reconstruction (mean squared error over the variance of the
-        features), divergence, held_loss, held_reconstruction.
+        Of each epoch: loss, reconstruction (mean squared error of the scaled features, whose mean
+        variance is the mean weight of the blocks), divergence, held_loss, held_reconstruction.
     step_loss_ : (n_steps,) float32
         Loss of each batch.
     best_epoch_ : int
@@ -314,27 +312,8 @@ class VAE(Estimator):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        features = feature_blocks(x)
-        self.check_features(x, len(self.center_), features.shape[2])
         model = self.center_, self.scale_, self.weights_
-        latent = da.blockwise(
-            _encode_block,
-            "fac",
-            features,
-            "fak",
-            dask.delayed(model, pure=True),
-            None,
-            new_axes={"c": self.latent_size},
-            concatenate=True,
-            meta=np.empty((0, 0, 0), np.float32),
-        )
-        coords = row_coords(feature_variable(x))
-        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
-        ds = xr.Dataset(
-            {"latent": ((FRAME, ATOM, COMPONENT), latent, VARIABLES["latent"].attrs)},
-            {**coords, COMPONENT: np.arange(self.latent_size)},
-        )
-        return stamped(ds, record)
+        return latent_of(self, x, len(self.center_), self.latent_size, _encode_block, model)
 
     def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
         """Fit on `x`, then take it to the latent space; the latter is lazy."""

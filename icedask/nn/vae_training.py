@@ -168,7 +168,7 @@ def train(
             seed = [plan.seed, state.epoch]
             stream = batches(read, dealt, mine, plan.latent_size, seed)
             _epoch(group, state, plan, stream, dealt.steps)
-            _look(state, plan, held)
+            _look(group, state, plan, held)
             state.epoch += 1
             if group.rank == 0:
                 tell(state.epoch)
@@ -225,7 +225,7 @@ def _mean_gradients(group: Group, parameters: Sequence[Tensor], told: Tensor) ->
     told.copy_(vector[first:])
 
 
-def _look(state: _State, plan: Plan, held: Tensor) -> None:
+def _look(group: Group, state: _State, plan: Plan, held: Tensor) -> None:
     """Measure the rows held out, and keep the weights if they are the best so far."""
     if len(held):
         with torch.no_grad():
@@ -234,6 +234,8 @@ def _look(state: _State, plan: Plan, held: Tensor) -> None:
         found = loss, float(losses.reconstruction)
     else:
         found = np.nan, np.nan
+    # Processors may round differently, and all ranks must end in the same epoch.
+    found = group.shared(found)
     state.curves["held_loss"].append(found[0])
     state.curves["held_reconstruction"].append(found[1])
     best = state.curves["held_loss"][state.best]

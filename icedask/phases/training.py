@@ -8,8 +8,7 @@ pressure and temperature change nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from torch import Tensor
 from icedask.core.provenance import digest
 from icedask.errors import ComputeError, InputError
 from icedask.kernels.neighbors import neighbor_list
+from icedask.nn.torch_utils import reproducible
 from icedask.phases.calibration import large_cell
 from icedask.phases.network import Edges, ScoreNetwork
 from icedask.tasks.progress import stage
@@ -116,7 +116,7 @@ def train(
         If the loss is not a finite number.
     """
     device = torch.device(plan.device)
-    with _reproducible():
+    with reproducible():
         generator = torch.Generator().manual_seed(plan.seed)
         # Of the CPU alone, where the first weights are drawn.
         torch.default_generator.manual_seed(plan.seed)
@@ -159,24 +159,6 @@ def train(
         path.unlink(missing_ok=True)
     weights = {name: one.detach().cpu().numpy() for name, one in network.named_parameters()}
     return Trained(weights, loss)
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """Compute in one thread and single precision, and leave what others have set alone.
-
-    The sums of several threads are not added up in the same order each time, and tensors of some
-    hundred atoms are too small to gain from them.
-    """
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.set_num_threads(1)
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.set_default_dtype(dtype)
 
 
 def _names(structures: Mapping[str, ase.Atoms]) -> str:

@@ -262,7 +262,9 @@ def _training(found: MotifAnalysis, draw: bool) -> Section:
         f"{found.vae.latent_size} latent dimensions, trained for {len(curves['loss'])} epochs; the "
         f"weights are those of epoch {best + 1}"
     )
-    left = curves["held_reconstruction"][best]
+    # The mean variance of the features as they are weighted.
+    whole = np.mean([*(found.vae.block_weights or {"": 1.0}).values()])
+    left = curves["held_reconstruction"][best] / whole
     held = f", which leave {left:.1%} of the variance of frames that were held out."
     text += held if np.isfinite(left) else "."
     figures = drawn(draw, loss=lambda: plot.training_curves(shown, best=best + 1))

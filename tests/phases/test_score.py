@@ -58,10 +58,10 @@ CASES = hard_cases()
 def test_same_as_with_the_framework(width: int, cutoff: float) -> None:
     import torch
 
+    from icedask.nn.torch_utils import reproducible
     from icedask.phases.network import Edges, ScoreNetwork
-    from icedask.phases.training import _reproducible
 
-    with _reproducible():
+    with reproducible():
         torch.manual_seed(width)
         network = ScoreNetwork(width, 3, cutoff).double()
     state = {name: one.detach().numpy() for name, one in network.named_parameters()}
@@ -79,7 +79,7 @@ def test_same_as_with_the_framework(width: int, cutoff: float) -> None:
             torch.from_numpy(pairs.vectors),
             len(atoms),
         )
-        with _reproducible(), torch.no_grad():
+        with reproducible(), torch.no_grad():
             expected = network(edges).numpy()
         largest = max(np.abs(expected).max(initial=0.0), 1e-3)
         np.testing.assert_allclose(
