@@ -15,7 +15,6 @@ from icedask.core.trajectory import frame_interval
 from icedask.core.variables import ATOM, FRAME, check_variable
 from icedask.errors import InputError
 
-LabelArray = npt.NDArray[np.int32]
 Counts = npt.NDArray[np.int64]
 
 # Summaries hold the square of their number.

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.descriptors.descriptor import Kernel, Option, Species, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray
 
 CLASSES = (
     "liquid",

@@ -10,12 +10,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.trajectory import check_even_steps
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 from icedask.descriptors.descriptor import Centers, Kernel, Option, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, complete_cell
+from icedask.kernels.neighbors import complete_cell
 
 # What the window keeps of a frame: positions of the centres, the cell, periodicity.
 Kept = tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]

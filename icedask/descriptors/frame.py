@@ -7,14 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icedask.kernels.neighbors import (
-    FloatArray,
-    IntArray,
-    Nearest,
-    Neighbors,
-    k_nearest,
-    neighbor_list,
-)
+from icedask.core.types import FloatArray, IntArray
+from icedask.kernels.neighbors import Nearest, Neighbors, k_nearest, neighbor_list
 from icedask.kernels.voronoi import Tessellation, tessellate
 
 

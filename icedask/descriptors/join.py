@@ -19,11 +19,11 @@ from icedask.core.features import (
     row_coords,
 )
 from icedask.core.provenance import Record, stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import FEATURE, VARIABLES
 from icedask.descriptors.soap.square import square_weights
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray
 
 
 @jit

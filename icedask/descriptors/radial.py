@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import RADIAL_FUNCTION
 from icedask.descriptors.descriptor import Centers, Kernel, Option, Species, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.kernels.cells import Bins, make_bins
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray, with_images, wrap
+from icedask.kernels.neighbors import with_images, wrap
 from icedask.kernels.simd import WIDTH, load, splat, store
 
 # Standard deviations from its centre at which a Gaussian is cut: it is 2e-8 there.

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import DEGREE
 from icedask.descriptors.descriptor import Centers, Kernel, Option, Species, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray
 
 # Atoms that the innermost loops go over together: enough to fill the registers of a processor,
 # few enough for the sums to stay in its cache.

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.trajectory import own_species
+from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import NEIGHBOR
 from icedask.descriptors.descriptor import Centers, Kernel, Option, OwnSpecies, Species, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray
 
 
 @jit

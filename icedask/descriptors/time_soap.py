@@ -21,11 +21,11 @@ from icedask.core.features import (
 )
 from icedask.core.provenance import Record, stamped
 from icedask.core.trajectory import check_even_steps
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME, VARIABLES
 from icedask.descriptors.soap.square import square_weights
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray
 
 
 @jit

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from icedask.core.labels import Counts
-from icedask.kernels.neighbors import FloatArray
+from icedask.core.types import FloatArray
 
 
 def prediction_noise(counts: Counts, lags: Sequence[int]) -> FloatArray:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icedask.core.labels import Counts, LabelArray, n_states_of
+from icedask.core.labels import Counts, n_states_of
+from icedask.core.types import LabelArray
 from icedask.kernels.jit import jit
 
 # A visit as one number: (state, whether it was cut) above, frames below.

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import dask.array as da
 import numpy as np
 
-from icedask.core.labels import Counts, LabelArray, added, n_states_of
+from icedask.core.labels import Counts, added, n_states_of
+from icedask.core.types import LabelArray
 from icedask.kernels.jit import jit
 from icedask.tasks.reduce import reduce_columns
 

@@ -12,12 +12,12 @@ import xarray as xr
 from icedask.core.features import whole_number
 from icedask.core.labels import added, checked_labels
 from icedask.core.provenance import stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import FROM, LAG, TO, summary_variables
 from icedask.dynamics.chain_noise import prediction_noise
 from icedask.dynamics.lagged_counts import count_over_pairs, transitions_between
 from icedask.dynamics.transitions import row_shares
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 
 # Standard deviations in each probability that are called noise.
 _DEVIATIONS = 4.0

@@ -8,8 +8,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.features import array_record, row_coords
-from icedask.core.labels import LabelArray, Labels, checked_labels
+from icedask.core.labels import Labels, checked_labels
 from icedask.core.provenance import stamped
+from icedask.core.types import LabelArray
 from icedask.core.variables import FROM, STATE, TO, VARIABLES, summary_variables
 from icedask.errors import InputError
 

@@ -8,8 +8,9 @@ import numpy as np
 import xarray as xr
 
 from icedask.core.features import check_same_rows, check_same_trajectory
-from icedask.core.labels import Counts, LabelArray, checked_labels, n_states_of, widened
+from icedask.core.labels import Counts, checked_labels, n_states_of, widened
 from icedask.core.provenance import stamped
+from icedask.core.types import LabelArray
 from icedask.core.variables import summary_variables
 from icedask.dynamics.lagged_counts import count_over_pairs, first_rows
 from icedask.kernels.jit import jit

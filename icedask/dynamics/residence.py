@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.labels import Counts, LabelArray, added, checked_labels, widened
+from icedask.core.labels import Counts, added, checked_labels, widened
 from icedask.core.provenance import stamped
+from icedask.core.types import LabelArray
 from icedask.core.variables import DURATION, STATE, summary_variables
 from icedask.dynamics import lagged_counts as pairs
 from icedask.dynamics.dwell import Visits, merge_visits, visits_in

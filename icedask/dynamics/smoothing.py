@@ -14,10 +14,10 @@ from numpy.polynomial.legendre import legvander
 from icedask.core.features import feature_variable, input_record, lazy_blocks, whole_number
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_even_steps
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray
 from icedask.store.chunks import plan_windows
 
 # Series in float64 at a time: a few MB for a few hundred frames.

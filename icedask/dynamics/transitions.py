@@ -11,8 +11,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.features import row_coords, whole_number
-from icedask.core.labels import Counts, LabelArray, added, checked_labels, n_states_of, widened
+from icedask.core.labels import Counts, added, checked_labels, n_states_of, widened
 from icedask.core.provenance import stamped
+from icedask.core.types import LabelArray
 from icedask.core.variables import ATOM, FROM, STATE, TO, summary_variables
 from icedask.dynamics.lagged_counts import count_over_pairs, transitions_between
 from icedask.kernels.jit import jit

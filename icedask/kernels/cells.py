@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray
 from icedask.kernels.simd import WIDTH, list_lanes, load
 
 

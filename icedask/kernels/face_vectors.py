@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray
 
 
 @jit

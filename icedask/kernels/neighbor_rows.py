@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.cells import Bins, gather, within
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray
 from icedask.kernels.simd import WIDTH
 
 Rows = tuple[IntArray, IntArray, FloatArray, FloatArray]

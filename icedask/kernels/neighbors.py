@@ -7,10 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 # Above this, the list of one frame would not fit into a common worker.
 _MAX_BYTES = 8 * 2**30

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icedask.kernels.neighbors import FloatArray, IntArray, Neighbors, complete_cell, neighbor_list
+from icedask.core.types import FloatArray, IntArray
+from icedask.kernels.neighbors import Neighbors, complete_cell, neighbor_list
 
 # Empty space on either side of the atoms, along directions that are not periodic.
 _MARGIN = 20.0

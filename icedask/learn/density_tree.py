@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from icedask.core.types import FloatArray, IntArray
 
 _ROWS = 8192
 

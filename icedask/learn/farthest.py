@@ -6,9 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from icedask.core.types import FloatArray
 from icedask.kernels.jit import jit
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def farthest_rows(candidates: FloatArray, chosen: FloatArray, n: int) -> npt.NDArray[np.int64]:

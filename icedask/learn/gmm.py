@@ -16,6 +16,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from icedask.core.features import feature_blocks
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
 from icedask.learn.iterations import (
@@ -31,7 +32,6 @@ from icedask.tasks.reduce import reduce_blocks
 
 logger = logging.getLogger("icedask")
 
-FloatArray = npt.NDArray[np.float64]
 
 _ROWS = 8192
 _TINY = 10 * np.finfo(np.float64).eps

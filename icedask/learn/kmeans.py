@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.spatial.distance import cdist
 
 from icedask.core.features import feature_blocks
+from icedask.core.types import FloatArray
 from icedask.learn.base import Estimator
 from icedask.learn.iterations import (
     check_options,
@@ -24,8 +25,6 @@ from icedask.learn.labels import labelled
 from icedask.tasks.moments import finite_rows, moments
 from icedask.tasks.progress import stage
 from icedask.tasks.reduce import reduce_blocks
-
-FloatArray = npt.NDArray[np.float64]
 
 _ROWS = 8192
 

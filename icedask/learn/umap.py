@@ -16,6 +16,7 @@ from icedask.core.features import (
     whole_number,
 )
 from icedask.core.provenance import stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import COMPONENT, FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
@@ -25,8 +26,6 @@ from icedask.learn.latent import latent_of
 from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import Sample, stratified_sample
-
-FloatArray = npt.NDArray[np.float64]
 
 # Candidates for the farthest rows, in rows of the sample.
 _POOL = 4

@@ -19,6 +19,7 @@ from icedask.core.features import (
     whole_number,
 )
 from icedask.core.provenance import stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import BLOCK, FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
@@ -28,8 +29,6 @@ from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
 from icedask.nn.progress import told
 from icedask.nn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
 from icedask.tasks.moments import Moments
-
-FloatArray = npt.NDArray[np.float64]
 
 # Of a standard deviation, relative to that of its block: below, a feature tells nothing.
 _FLAT = 1e-6

@@ -11,14 +11,13 @@ import xarray as xr
 
 from icedask.core.features import feature_blocks, lazy_blocks
 from icedask.core.provenance import record_of, stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, BLOCK, FRAME
 from icedask.learn.umap import embed
 from icedask.learn.vae import VAE
 from icedask.motifs.motifs import clusters
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import draw, rows_at
-
-FloatArray = npt.NDArray[np.float64]
 
 # Of the rows, in a map for the comparison with that of all.
 _PART = 0.8

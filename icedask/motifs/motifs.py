@@ -18,6 +18,7 @@ from icedask.core.features import (
     whole_number,
 )
 from icedask.core.provenance import Record, stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
@@ -28,8 +29,6 @@ from icedask.learn.umap import UMAP, split_rows
 from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import rows_at
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class Motifs(Estimator):

@@ -20,11 +20,10 @@ from icedask.core.features import (
     lazy_blocks,
 )
 from icedask.core.provenance import record_of, stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, MOTIF
 from icedask.errors import InputError
 from icedask.tasks.reduce import reduce_blocks
-
-FloatArray = npt.NDArray[np.float64]
 
 CLASS = "reference_class"
 

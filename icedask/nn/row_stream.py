@@ -21,12 +21,11 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 from icedask.tasks.moments import Moments, finite_rows, merge, rows_moments
 from icedask.tasks.reduce import reduce_blocks
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.float32]
 
 # Each with two blocks in memory, of 32 MB at most.

@@ -8,7 +8,8 @@ import ase
 import numpy as np
 import numpy.typing as npt
 
-from icedask.kernels.neighbors import FloatArray, neighbor_list
+from icedask.core.types import FloatArray
+from icedask.kernels.neighbors import neighbor_list
 from icedask.phases.score import Score, denoise_frame
 
 # Standard deviation of each component of the random strain.

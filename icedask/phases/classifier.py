@@ -23,6 +23,7 @@ from icedask.core.features import (
 )
 from icedask.core.provenance import Record, fingerprint, is_unchanged, record_of, stamped
 from icedask.core.trajectory import check_trajectory
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, COMPONENT, VARIABLES
 from icedask.descriptors.soap import soap
 from icedask.errors import InputError
@@ -32,8 +33,6 @@ from icedask.phases.denoiser import CLIP, STEPS, Denoiser
 from icedask.phases.metric import Space, principal_space, whitened_space
 from icedask.phases.references import RESERVED, Phases
 from icedask.readers.convert import from_ase
-
-FloatArray = npt.NDArray[np.float64]
 
 _METRICS = ("mahalanobis", "euclidean", "cosine")
 # Standard deviations of the displacements of crystals for the calibration, angstrom, the part by

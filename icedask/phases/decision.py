@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from icedask.core.types import FloatArray
 
 # A class is this probable where so few of the calibration's atoms are farther away.
 _SURE, _RARE = 0.999, 1e-3

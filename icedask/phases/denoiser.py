@@ -26,8 +26,6 @@ from icedask.phases.frames import denoised_arrays, denoised_dataset
 from icedask.phases.references import Phases
 from icedask.phases.score import Score, check_weights, score_from
 
-FloatArray = npt.NDArray[np.float64]
-
 STEPS, CLIP = 8, 0.4
 
 _FORMAT = 1

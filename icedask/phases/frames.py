@@ -14,11 +14,10 @@ import xarray as xr
 
 from icedask.core.features import block_part, lazy_blocks
 from icedask.core.trajectory import ATOM_COORDS
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 from icedask.phases.score import Score, denoise_frame
 from icedask.store.chunks import plan_blocks
-
-FloatArray = npt.NDArray[np.float64]
 
 # Positions, shift and residual, float32.
 _ROW_BYTES = 28

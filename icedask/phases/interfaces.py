@@ -15,11 +15,10 @@ from icedask.core.features import check_same_rows, lazy_blocks
 from icedask.core.labels import Labels, checked_labels
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_trajectory
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, INTERFACE, VARIABLES
 from icedask.errors import InputError
 from icedask.kernels.neighbors import wrap
-
-FloatArray = npt.NDArray[np.float64]
 
 _BIN = 0.5
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.tasks.moments import CACHED_ROWS
 
-FloatArray = npt.NDArray[np.float64]
 Features = npt.NDArray[np.floating]
 
 # Features that hardly differ between references are not blown up: part of the widest deviation.

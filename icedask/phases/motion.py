@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import linregress
 
-FloatArray = npt.NDArray[np.float64]
+from icedask.core.types import FloatArray
 
 # More persistent residuals say nothing of their own variance.
 _MOST_PERSISTENT = 0.99

@@ -17,11 +17,10 @@ import xarray as xr
 
 from icedask.core.provenance import digest
 from icedask.core.trajectory import check_elements, selected_indices
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.kernels.neighbors import neighbor_list, wrap
 from icedask.readers.convert import from_ase
-
-FloatArray = npt.NDArray[np.float64]
 
 # How it was made is told beside it.
 SHIPPED = "ice_phases.json"

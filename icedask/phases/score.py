@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icedask.kernels.neighbors import FloatArray, IntArray, Neighbors, neighbor_list, with_images
+from icedask.core.types import FloatArray, IntArray
+from icedask.kernels.neighbors import Neighbors, neighbor_list, with_images
 from icedask.phases.score_kernels import N_NODES, add_messages, follow, nearby
 
 # Scaling of the messages, as in training.

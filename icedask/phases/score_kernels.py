@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit_vector
-from icedask.kernels.neighbors import FloatArray, IntArray
 from icedask.kernels.simd import WIDTH, load, splat, store
 
 # A filter is known at these many distances up to the cutoff; a cubic through four of them is

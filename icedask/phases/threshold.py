@@ -14,11 +14,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from icedask.core.features import lazy_blocks, variables_record
 from icedask.core.provenance import stamped
+from icedask.core.types import FloatArray
 from icedask.core.variables import summary_variables
 from icedask.errors import InputError
 from icedask.tasks.reduce import reduce_blocks
-
-FloatArray = npt.NDArray[np.float64]
 
 # Bins of equal width on a logarithmic scale; what lies outside counts in the outermost.
 _DECADES, _PER_DECADE = (-7, 5), 40

@@ -14,8 +14,8 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_rgb
 from scipy.spatial import cKDTree
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 
 # Discs that make a ball: their radius, how far they are shifted towards the light, and how much
 # black (below 0) or white is in their colour.

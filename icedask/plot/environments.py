@@ -11,8 +11,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from scipy.spatial import cKDTree
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 from icedask.plot.balls import draw_balls, radii_of
 from icedask.plot.motifs import check_categories
 from icedask.plot.style import PAGE, axes_at, in_style, new_figure, state_color

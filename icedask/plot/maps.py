@@ -11,9 +11,9 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from icedask.core.features import check_same_rows, feature_variable, lazy_blocks, whole_number
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 from icedask.plot.latent import draw_rows
 from icedask.plot.motif_map import COMPONENTS, PALE, limit_map, map_limits
 from icedask.plot.rows import Rows, sample_points, values_at

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.patheffects import withStroke
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 from icedask.plot.flux import flux_of
 from icedask.plot.motifs import CATEGORIES, check_categories
 from icedask.plot.style import PAGE, axes_at, in_style, new_figure, state_color, units_text

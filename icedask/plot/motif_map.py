@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from icedask.core.features import feature_variable
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 from icedask.plot.latent import draw_rows
 from icedask.plot.motifs import category_handles, check_categories, densest_place, number_motifs
 from icedask.plot.rows import Rows, sample_rows

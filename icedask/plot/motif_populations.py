@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME, STATE
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 from icedask.plot.motifs import CATEGORIES, check_categories
 from icedask.plot.style import PAGE, Times, axes_at, frame_times, in_style, new_figure, state_color
 from icedask.plot.timelines import APART, name_at_the_end

@@ -11,8 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 from scipy.spatial import cKDTree
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 
 CATEGORIES = ("ice", "transient", "liquid")
 # Of the boxes about numbers, and of these: greys, since colours are those of motifs.

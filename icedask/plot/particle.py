@@ -12,9 +12,10 @@ from matplotlib.patheffects import withStroke
 
 from icedask.core.features import feature_variable
 from icedask.core.trajectory import check_trajectory
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray, complete_cell
+from icedask.kernels.neighbors import complete_cell
 from icedask.plot.balls import draw_balls, radii_of, view_of
 from icedask.plot.latent import draw_rows, name_components
 from icedask.plot.rows import check_same, sample_rows

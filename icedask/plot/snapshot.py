@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from icedask.core.trajectory import check_trajectory
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray, wrap
+from icedask.kernels.neighbors import wrap
 from icedask.plot.balls import View, draw_balls, draw_cell, radii_of, view_of
 from icedask.plot.rows import check_same, label_variable
 from icedask.plot.style import (

@@ -20,9 +20,10 @@ from scipy.sparse.csgraph import connected_components
 
 from icedask.core.features import check_same_rows, whole_number
 from icedask.core.trajectory import check_trajectory
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray, complete_cell, neighbor_list
+from icedask.kernels.neighbors import complete_cell, neighbor_list
 from icedask.plot.balls import View, draw_balls, draw_cell, radii_of, view_of
 from icedask.plot.maps import check_values
 from icedask.plot.rows import check_same, label_variable

@@ -13,9 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
+from icedask.core.types import FloatArray
 
 _N_DENSITIES = 10_000
 _N_DISTANCES = 5_000

@@ -7,11 +7,12 @@ import numpy as np
 import xarray as xr
 
 from icedask.core.trajectory import select, trajectory
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
 from icedask.descriptors.steinhardt import steinhardt
-from icedask.kernels.neighbors import FloatArray, neighbor_list
+from icedask.kernels.neighbors import neighbor_list
 from icedask.readers.convert import from_ase
 from icedask.simulate.lattices import Lattice
 from icedask.simulate.potentials import WATER_MASS

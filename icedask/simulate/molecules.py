@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.kernels.neighbors import Neighbors, neighbor_list
-
-FloatArray = npt.NDArray[np.float64]
 
 # Bounds of the thickness of a sheared layer: thinner ones are part of one molecular layer.
 _THICKNESS = (0.2, 0.8)

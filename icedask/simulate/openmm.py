@@ -11,9 +11,10 @@ from typing import Any
 import ase
 import numpy as np
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.simulate.job import Job, SimulationFailed, finite
-from icedask.simulate.molecules import FloatArray, in_layer, shear, wrap
+from icedask.simulate.molecules import in_layer, shear, wrap
 from icedask.simulate.stages import Coupling, Dynamics, Minimise, Segment, Shear, Stage
 from icedask.simulate.tip4p_ice import (
     CUTOFF,

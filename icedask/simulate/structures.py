@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import ase
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.readers.sources import SourceOptions, open_source
 from icedask.simulate.lattices import Lattice, check_repeats, lattice_sites, times
@@ -30,7 +30,6 @@ from icedask.simulate.potentials import WATER_MASS
 # How it was made is told beside it.
 SHIPPED = "mw_nucleation.lammpstrj.gz"
 
-FloatArray = npt.NDArray[np.float64]
 Sites = Literal["O", "OHH"]
 
 _GENICE_NAMES = {

@@ -8,8 +8,9 @@ import ase
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.simulate.molecules import FloatArray, to_standard, whole, wrap
+from icedask.simulate.molecules import to_standard, whole, wrap
 from icedask.simulate.potentials import Potential
 
 SITES = 4

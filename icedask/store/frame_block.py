@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

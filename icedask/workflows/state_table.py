@@ -12,9 +12,8 @@ import pandas as pd
 import xarray as xr
 
 from icedask.core.features import feature_variable, lazy_blocks
+from icedask.core.types import FloatArray
 from icedask.tasks.reduce import reduce_blocks
-
-FloatArray = npt.NDArray[np.float64]
 
 
 class _Sums(NamedTuple):

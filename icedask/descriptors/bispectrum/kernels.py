@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import FloatArray, IntArray, Neighbors
+from icedask.kernels.neighbors import Neighbors
 from icedask.kernels.simd import WIDTH, load, splat, store
 
 

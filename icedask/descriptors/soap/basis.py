@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
 
 # Gaussians are followed to a thousandth of their height: atoms beyond the cutoff contribute.
 _TAIL = np.sqrt(2 * np.log(1000))

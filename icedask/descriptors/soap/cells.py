@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import IntArray
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap.basis import Basis, radial_table
 from icedask.descriptors.soap.kernel import power_spectra
 from icedask.descriptors.soap.steps import BLOCK, STRIDE, VECTOR_BYTES, harmonic_norms
 from icedask.kernels.cells import make_bins
-from icedask.kernels.neighbors import IntArray, with_images
+from icedask.kernels.neighbors import with_images
 from icedask.kernels.simd import WIDTH
 
 _CACHE_LINE = 64

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import IntArray
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap.basis import Basis, components
-from icedask.kernels.neighbors import IntArray, with_images
+from icedask.kernels.neighbors import with_images
 
 
 @lru_cache(maxsize=8)

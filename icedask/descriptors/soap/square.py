@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 
 _LABELS = ("species_a", "species_b", "n_a", "n_b", "l")
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.trajectory import ordered_species
+from icedask.core.types import FloatArray
 from icedask.core.variables import FUNCTION
 from icedask.descriptors.descriptor import Centers, Cutoff, Kernel, Option, Species, descriptor
 from icedask.descriptors.frame import Frame
@@ -23,7 +24,6 @@ from icedask.descriptors.symmetry.kernels import (
     evaluate,
 )
 from icedask.errors import InputError
-from icedask.kernels.neighbors import FloatArray
 
 # Pairs of neighbours are summed when so many are collected: few enough for the fastest cache.
 _BLOCK = 512

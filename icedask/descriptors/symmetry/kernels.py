@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit_vector
-from icedask.kernels.neighbors import FloatArray, IntArray, Neighbors
+from icedask.kernels.neighbors import Neighbors
 
 
 class CutoffFunction(NamedTuple):

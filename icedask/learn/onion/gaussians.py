@@ -8,10 +8,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import least_squares
 
-FloatArray = npt.NDArray[np.float64]
+from icedask.core.types import FloatArray
 
 # Points on either side of a peak that belong to it in any case.
 _NEAR = 3
