@@ -51,7 +51,7 @@ _NAMES = {
     "open_run": "icedask.store.runs",
     "open_trajectory": "icedask.store.runs",
     "remove_run": "icedask.store.runs",
-    "progress": "icedask.tasks.progress",
+    "progress": "icedask.store.status",
     "save": "icedask.store.save",
     "GaussianMixture": "icedask.learn.gmm",
     "HDBSCAN": "icedask.learn.hdbscan",
@@ -126,7 +126,7 @@ if TYPE_CHECKING:
     from icedask.readers.ingest import ingest
     from icedask.store.runs import list_runs, open_run, open_trajectory, remove_run
     from icedask.store.save import save
-    from icedask.tasks.progress import progress
+    from icedask.store.status import progress
 
 
 def __getattr__(name: str) -> Any:

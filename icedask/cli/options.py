@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from icedask.descriptors.descriptor import Parameter
+from icedask.core.options import Parameter
 
 _ITEMS: dict[Any, str] = {int: "integer", float: "number", str: "text"}
 

@@ -156,7 +156,7 @@ def remove(store: Path, run: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def watch(store: Path, follow: float | None, as_json: bool) -> None:
     """Show how far the computations of STORE are, from anywhere that sees it."""
-    from icedask.tasks.progress import progress_text
+    from icedask.store.status import progress_text
 
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         while True:

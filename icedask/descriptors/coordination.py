@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.descriptors.descriptor import Centers, Cutoff, Kernel, Species, descriptor
+from icedask.core.options import Centers, Cutoff, Species
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 
 

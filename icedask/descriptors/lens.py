@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.options import Centers, Option, Species
 from icedask.core.trajectory import check_even_steps
 from icedask.core.types import IntArray
 from icedask.core.variables import FRAME
-from icedask.descriptors.descriptor import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.kernels.jit import jit

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.options import Centers, Option, Species
 from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import DEGREE
-from icedask.descriptors.descriptor import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 from icedask.kernels.jit import jit

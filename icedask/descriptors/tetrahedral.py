@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.options import Centers, Option, OwnSpecies, Species
 from icedask.core.trajectory import own_species
 from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import NEIGHBOR
-from icedask.descriptors.descriptor import Centers, Kernel, Option, OwnSpecies, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.kernels.jit import jit
 

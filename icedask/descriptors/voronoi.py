@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.options import Centers, Option, OwnSpecies, Species
 from icedask.core.trajectory import own_species
-from icedask.descriptors.descriptor import Centers, Kernel, Option, OwnSpecies, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 
 # From dalton/angstrom^3 to g/cm^3.

@@ -9,6 +9,14 @@ import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
+from icedask.kernels.cells import (
+    count_neighbors,
+    fill_rows,
+    keep_pairs,
+    lay_out,
+    make_bins,
+    nearest_rows,
+)
 
 # Above this, the list of one frame would not fit into a common worker.
 _MAX_BYTES = 8 * 2**30
@@ -50,8 +58,6 @@ class Neighbors(NamedTuple):
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Neighbors:
         """Return the list with only some of its pairs."""
-        from icedask.kernels.neighbor_rows import keep_pairs
-
         kept = _room(np.zeros_like(self.indptr), int(np.count_nonzero(keep)))
         keep_pairs(self, keep, kept)
         return kept
@@ -164,9 +170,6 @@ def neighbor_list(
     >>> neighbor_list([[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [True] * 3, 1.1).counts
     array([6])
     """
-    from icedask.kernels.cells import make_bins
-    from icedask.kernels.neighbor_rows import count_neighbors, fill_rows
-
     if not r_cut > 0:
         raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
     space = _points(positions, cell, pbc, r_cut, environment)
@@ -258,9 +261,6 @@ def k_nearest(
     >>> k_nearest([[0, 0, 0]], [[1, 0, 0], [0, 2, 0], [0, 0, 3]], [True] * 3, 4).distances
     array([[1., 1., 2., 2.]])
     """
-    from icedask.kernels.cells import make_bins
-    from icedask.kernels.neighbor_rows import nearest_rows
-
     positions = np.asarray(positions, float)
     pbc, cell = np.asarray(pbc, bool), np.asarray(cell, float)
     n_atoms = len(positions)
@@ -356,8 +356,6 @@ def with_images(
     source : (n_points,) int64
         The atom of which each point is an image.
     """
-    from icedask.kernels.cells import lay_out
-
     if not np.isfinite(positions).all():
         raise InputError("positions: expected finite coordinates, found NaN or infinite ones")
     cell = complete_cell(cell)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
+from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import Neighbors, complete_cell, neighbor_list
 
 # Empty space on either side of the atoms, along directions that are not periodic.
@@ -72,8 +73,6 @@ def _coincident(box: _Box) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]
 def _cells(box: _Box, pbc: npt.NDArray[np.bool_]) -> tuple[Tessellation, npt.NDArray[np.bool_]]:
     """Return the cells of atoms of which no two coincide, and which of the cells are open."""
     import freud
-
-    from icedask.kernels.face_vectors import face_vectors
 
     # freud wants the vectors as columns of an upper triangular matrix.
     _, upright = np.linalg.qr(box.cell.T)
@@ -157,3 +156,44 @@ def tessellate(
             np.where(void, np.nan, part.volumes), part.faces.where(has_cell), part.areas[has_cell]
         )
     return _spread(part, members[~repeated], n_atoms)
+
+
+@jit
+def face_vectors(
+    first: npt.NDArray[np.uint32],
+    second: npt.NDArray[np.uint32],
+    rough: npt.NDArray[np.float32],
+    inverse: FloatArray,
+    fractional: FloatArray,
+    cell: FloatArray,
+    pbc: npt.NDArray[np.bool_],
+) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
+    """Return the vector from atom to neighbour of each face, its length, and the open atoms.
+
+    The rough vectors tell which image of the neighbour is meant; `inverse` turns them, as rows, to
+    units of the cell. An atom is open that has a face with an image along a direction that is not
+    periodic.
+    """
+    vectors = np.empty((len(first), 3))
+    distances = np.empty(len(first))
+    is_open = np.zeros(len(fractional), np.bool_)
+    apart = np.empty(3)
+    for face in range(len(first)):
+        i, j = first[face], second[face]
+        for axis in range(3):
+            direct = fractional[j, axis] - fractional[i, axis]
+            shift = -direct
+            for k in range(3):
+                shift += rough[face, k] * inverse[k, axis]
+            image = np.round(shift)
+            apart[axis] = direct + image
+            if image != 0 and not pbc[axis]:
+                is_open[i] = True
+        square = 0.0
+        for axis in range(3):
+            vectors[face, axis] = (
+                apart[0] * cell[0, axis] + apart[1] * cell[1, axis] + apart[2] * cell[2, axis]
+            )
+            square += vectors[face, axis] ** 2
+        distances[face] = np.sqrt(square)
+    return vectors, distances, is_open

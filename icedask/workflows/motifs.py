@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import xarray as xr
 
+from icedask.core.options import Option
 from icedask.core.trajectory import select
 from icedask.descriptors.chill import chill_plus
 from icedask.descriptors.combine import combine
-from icedask.descriptors.descriptor import Option
 from icedask.descriptors.join import unit_norm
 from icedask.descriptors.soap import soap
 from icedask.descriptors.steinhardt import steinhardt

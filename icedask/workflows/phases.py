@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from icedask.core.options import Option
 from icedask.core.provenance import canonical
 from icedask.core.variables import STATE
-from icedask.descriptors.descriptor import Option
 from icedask.dynamics.transitions import populations
 from icedask.errors import InputError
 from icedask.learn.iterations import MAX_SEED

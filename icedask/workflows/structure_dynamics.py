@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from icedask.core.options import Centers, Cutoff, Option, Species
 from icedask.core.trajectory import own_species
 from icedask.core.variables import FRAME
-from icedask.descriptors.descriptor import Centers, Cutoff, Option, Species
 from icedask.descriptors.join import join, unit_norm
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap

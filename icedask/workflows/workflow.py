@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
 import xarray as xr
 
-from icedask.descriptors.descriptor import Option, Parameter, parameter
+from icedask.core.options import Option, Parameter, parameter
 from icedask.errors import InputError
 from icedask.tasks.progress import reporting
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 
-from icedask.descriptors.descriptor import Descriptor, Kernel, Option, _parameters
+from icedask.core.options import Option, checked, parameters_of
 from icedask.errors import InputError
 
 
@@ -28,13 +28,12 @@ def declared(
         | None,
         Option("Peaks."),
     ] = None,
-) -> Kernel:
+) -> None:
     raise NotImplementedError
 
 
 def options(**given: Any) -> dict[str, Any]:
-    known = _parameters(declared)
-    return Descriptor("declared", "soap", 1, known, declared, declared).options(given)
+    return checked("declared", parameters_of(declared), given)
 
 
 def test_defaults() -> None:
@@ -89,11 +88,11 @@ def test_refused(given: dict[str, Any], message: str) -> None:
 
 
 def test_documentation_names_the_type_of_items() -> None:
-    text = [parameter.documentation().splitlines()[0] for parameter in _parameters(declared)]
+    text = [parameter.documentation().splitlines()[0] for parameter in parameters_of(declared)]
     assert text == [
         "averaged : bool, optional",
         "degrees : sequence of int, optional",
         "widths : sequence of float, angstrom, optional",
         "peaks : sequence of (place, order), optional",
     ]
-    assert _parameters(declared)[-1].documentation().endswith("Peaks. Units: place angstrom.")
+    assert parameters_of(declared)[-1].documentation().endswith("Peaks. Units: place angstrom.")

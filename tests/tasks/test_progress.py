@@ -18,7 +18,7 @@ from helpers.killing import run
 
 import icedask as ice
 from icedask.store import blocks as regions
-from icedask.store import chunks
+from icedask.store import chunks, status
 from icedask.tasks import progress as reports
 
 
@@ -38,7 +38,7 @@ def describe(store: Path) -> None:
 
 def test_report_of_a_save(store: Path) -> None:
     describe(store)
-    (report,) = reports.progress(store)["reports"]
+    (report,) = status.progress(store)["reports"]
     assert (report["what"], report["state"], report["error"]) == ("save", "complete", None)
     assert report["pid"] == os.getpid()
     (stage,) = report["stages"]
@@ -46,15 +46,15 @@ def test_report_of_a_save(store: Path) -> None:
     assert stage["done"] == stage["total"] == 4
     (path,) = (store / reports.FOLDER).iterdir()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert reports.progress(store)["unfinished"] == []
-    text = reports.progress_text(store)
+    assert status.progress(store)["unfinished"] == []
+    text = status.progress_text(store)
     assert text.startswith("save: complete after") and "4/4 (100 %)  coordination" in text
 
 
 def test_a_complete_run_reports_nothing(store: Path) -> None:
     describe(store)
     describe(store)
-    assert len(reports.progress(store)["reports"]) == 1
+    assert len(status.progress(store)["reports"]) == 1
 
 
 def test_nested_computations_are_one_report(store: Path) -> None:
@@ -62,7 +62,7 @@ def test_nested_computations_are_one_report(store: Path) -> None:
         trj = ice.open_trajectory(store)
         soap = ice.soap(trj, r_cut=3.0, n_max=2, l_max=1)
         ice.save(ice.PCA(1).fit_transform(soap), store)
-    (report,) = reports.progress(store)["reports"]
+    (report,) = status.progress(store)["reports"]
     assert report["what"] == "phases"
     assert [stage["description"] for stage in report["stages"]] == ["PCA fit", "pca"]
 
@@ -76,11 +76,11 @@ def test_failure_and_interrupt(store: Path, monkeypatch: pytest.MonkeyPatch) -> 
             with reports.stage("work", 2) as advance:
                 advance(1)
             raise error
-        report = next(one for one in reports.progress(store)["reports"] if one["state"] == state)
+        report = next(one for one in status.progress(store)["reports"] if one["state"] == state)
         assert report["stages"][0]["done"] == 1
         if state == "failed":
             assert report["error"] == "no\nluck"
-    assert "no\n  luck" in reports.progress_text(store)
+    assert "no\n  luck" in status.progress_text(store)
 
 
 def describe_and_die(store: Path) -> None:
@@ -97,7 +97,7 @@ def describe_and_die(store: Path) -> None:
 def test_killed(store: Path) -> None:
     code, _ = run(describe_and_die, store)
     assert code == -signal.SIGKILL
-    found = reports.progress(store)
+    found = status.progress(store)
     (left,) = found["unfinished"]
     assert left["id"].startswith("coordination-")
     assert (left["done"], left["total"]) == (1, 4)
@@ -106,10 +106,10 @@ def test_killed(store: Path) -> None:
     assert report["state"] == "running"
     report["updated"] -= 61
     path.write_text(json.dumps(report))
-    (report,) = reports.progress(store)["reports"]
+    (report,) = status.progress(store)["reports"]
     assert report["state"] == "silent"
-    assert "silent" in reports.progress_text(store)
-    assert f"1/4 (25 %)  {left['id']}" in reports.progress_text(store)
+    assert "silent" in status.progress_text(store)
+    assert f"1/4 (25 %)  {left['id']}" in status.progress_text(store)
 
 
 def test_sign_of_life_without_any_finished_task(
@@ -122,9 +122,9 @@ def test_sign_of_life_without_any_finished_task(
         seen = set()
         deadline = time.monotonic() + 30
         while len(seen) < 3 and time.monotonic() < deadline:
-            seen.add(reports.progress(store)["reports"][0]["updated"])
+            seen.add(status.progress(store)["reports"][0]["updated"])
             time.sleep(0.05)
-        report = reports.progress(store)["reports"][0]
+        report = status.progress(store)["reports"][0]
     assert len(seen) >= 3
     assert report["state"] == "running" and report["stages"][0]["done"] == 4
 
@@ -141,7 +141,7 @@ def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         current.add(3)
     assert current.as_dict()["rate"] == pytest.approx(3, rel=0.05)
     report: dict[str, Any] = {"state": "running", "updated": now[0], "stages": [current.as_dict()]}
-    judged = reports._judged(report, now[0])
+    judged = status._judged(report, now[0])
     assert judged["stages"][0]["eta"] == pytest.approx((1000 - 380) / 3, rel=0.05)
 
 
@@ -149,14 +149,14 @@ def test_a_report_that_cannot_be_written_disturbs_nothing(store: Path) -> None:
     (store / reports.FOLDER).write_text("in the way")
     describe(store)
     assert (ice.list_runs(store)["status"] == "complete").all()
-    assert reports.progress(store)["reports"] == []
+    assert status.progress(store)["reports"] == []
 
 
 def test_only_the_newest_are_kept(store: Path) -> None:
     for number in range(reports._KEPT + 3):
         with reports.reporting(store, f"number {number}"), reports.stage("work", 1) as advance:
             advance(1)
-    assert len(reports.progress(store)["reports"]) == reports._KEPT
+    assert len(status.progress(store)["reports"]) == reports._KEPT
 
 
 def test_lines_of_the_log_without_a_terminal(
@@ -174,11 +174,11 @@ def test_lines_of_the_log_without_a_terminal(
 
 def test_no_store(tmp_path: Path) -> None:
     with pytest.raises(ice.StoreError, match="no such store"):
-        reports.progress(tmp_path / "none.zarr")
+        status.progress(tmp_path / "none.zarr")
 
 
 def test_nothing_to_say(store: Path) -> None:
-    assert "nothing was computed" in reports.progress_text(store)
+    assert "nothing was computed" in status.progress_text(store)
     assert np.isfinite(ice.open_trajectory(store)["positions"]).all()
     assert regions.shards_done(store / "trajectory") == (1, 1)
 

@@ -9,11 +9,12 @@ from typing import Annotated
 import numpy as np
 import xarray as xr
 
+from icedask.core.options import Centers, Cutoff, Option, Species
 from icedask.core.trajectory import check_elements
 from icedask.core.types import FloatArray
 from icedask.core.variables import BISPECTRUM_COMPONENT
 from icedask.descriptors.bispectrum.kernels import Mapping, bispectra, components, tables
-from icedask.descriptors.descriptor import Centers, Cutoff, Kernel, Option, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 

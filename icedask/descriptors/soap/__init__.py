@@ -10,9 +10,10 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.sparse import csr_matrix
 
+from icedask.core.options import Centers, Option, Species
 from icedask.core.trajectory import ordered_species
 from icedask.core.variables import SOAP_COMPONENT
-from icedask.descriptors.descriptor import Centers, Kernel, Option, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.soap import cells as soap_cells
 from icedask.descriptors.soap import dscribe as soap_dscribe

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.options import Centers, Cutoff, Option, Species
 from icedask.core.trajectory import ordered_species
 from icedask.core.types import FloatArray
 from icedask.core.variables import FUNCTION
-from icedask.descriptors.descriptor import Centers, Cutoff, Kernel, Option, Species, descriptor
+from icedask.descriptors.descriptor import Kernel, descriptor
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.symmetry.kernels import (
     Angular,

@@ -1,0 +1,136 @@
+"""Status of the computations of a store: progress reports and incomplete runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from icedask.store.arrays import check_format, group_attrs
+from icedask.store.blocks import shards_done
+from icedask.store.runs import iter_runs
+from icedask.store.trajectory import TRAJECTORY, blocks_done
+from icedask.tasks.progress import FOLDER
+
+_SILENT_SECONDS = 60.0
+_DAY_SECONDS = 86400.0
+_BAR_WIDTH = 30
+
+
+def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the progress of all computations of a store, on any host.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+
+    Returns
+    -------
+    dict
+        reports: the last computations, newest first, with id, what, host, pid, job (of a batch
+        system), started and updated (seconds since 1970), age (seconds since the last sign of
+        life), state (running, complete, failed, interrupted; silent if it was running and there
+        was no sign of life for a minute), error, and stages, each with description, done, total,
+        rate (tasks per second in the last minute) and eta (seconds left, None if not known).
+        unfinished: the trajectory and the runs that are incomplete, with id, done and total: the
+        blocks on disk, whatever became of the process that wrote them.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path, or one of another format version.
+    """
+    root = Path(store).resolve()
+    check_format(root)
+    now = time.time()
+    reports = []
+    for path in sorted((root / FOLDER).glob("*.json"), reverse=True):
+        # It may be replaced or dropped while it is read.
+        with suppress(OSError, ValueError):
+            reports.append(_judged(json.loads(path.read_text()), now))
+    return {"reports": reports, "unfinished": list(_unfinished(root))}
+
+
+def _judged(report: dict[str, Any], now: float) -> dict[str, Any]:
+    age = max(0.0, now - report["updated"])
+    running = report["state"] == "running"
+    silent = running and age > _SILENT_SECONDS
+    for one in report["stages"]:
+        left = one["total"] - one["done"]
+        known = running and not silent and one["rate"]
+        one["eta"] = left / one["rate"] if known else None
+    return {**report, "age": age, "state": "silent" if silent else report["state"]}
+
+
+def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
+
+    if (root / TRAJECTORY / "zarr.json").exists():
+        attrs = group_attrs(root / TRAJECTORY)
+        if attrs["status"] == "running":
+            yield {"id": TRAJECTORY, "done": blocks_done(root), "total": attrs["blocks"]}
+    for path, attrs in iter_runs(root):
+        if attrs["status"] == "running":
+            done, total = shards_done(path)
+            yield {"id": attrs["run_id"], "done": done, "total": total}
+
+
+def progress_text(store: str | os.PathLike[str]) -> str:
+    """Return in words what `progress` returns, of the last day.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    """
+    found = progress(store)
+    blocks = [_report_text(one) for one in found["reports"] if one["age"] < _DAY_SECONDS]
+    if found["unfinished"]:
+        lines = [f"  {_bar(one)}  {one['id']}" for one in found["unfinished"]]
+        blocks.append("\n".join(["incomplete, blocks on disk:", *lines]))
+    return "\n\n".join(blocks) or "nothing was computed in the last day, and nothing is incomplete"
+
+
+def _report_text(report: dict[str, Any]) -> str:
+    where = f"process {report['pid']} on {report['host']}"
+    if report["job"]:
+        where += f", job {report['job']}"
+    state = report["state"]
+    lasted = _duration(report["updated"] - report["started"])
+    if state in ("running", "silent"):
+        when = f"for {lasted}, last sign of life {_duration(report['age'])} ago"
+    else:
+        when = f"after {lasted}, {_duration(report['age'])} ago"
+    lines = [f"{report['what']}: {state} {when}", f"  {where}"]
+    for one in report["stages"]:
+        line = f"  {_bar(one)}  {one['description']}"
+        if one["rate"] and state == "running" and one["done"] < one["total"]:
+            line += f", {one['rate']:.3g}/s"
+        if one["eta"] and one["done"] < one["total"]:
+            line += f", {_duration(one['eta'])} left"
+        lines.append(line)
+    if report["error"]:
+        lines += [f"  {line}" for line in report["error"].splitlines()]
+    return "\n".join(lines)
+
+
+def _bar(one: dict[str, Any]) -> str:
+    share = one["done"] / one["total"] if one["total"] else 1.0
+    full = int(share * _BAR_WIDTH)
+    bar = "#" * full + "-" * (_BAR_WIDTH - full)
+    return f"[{bar}] {one['done']}/{one['total']} ({int(100 * share)} %)"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, seconds = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
