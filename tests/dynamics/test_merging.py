@@ -74,7 +74,7 @@ def test_merged_transitions_are_the_merged_flux() -> None:
     assert again.attrs["n_excluded"] == found.attrs["n_excluded"]
 
 
-def test_states_that_stay_by_themselves() -> None:
+def test_states_without_a_correlation() -> None:
     # 1 is constant, 2 is never left and never seen again, 3 does not occur.
     label = [[0, 1, 1, 1, 1, 4, 0], [0, 0, 1, 4, 3, 4, 4]]
     labels = dataset(label)
@@ -145,10 +145,11 @@ def test_transitions_of_other_labels() -> None:
         (xr.Dataset(), 1.0, "probability .from, to., found Dataset without"),
         (xr.Dataset({"probability": (("from", "to"), np.eye(2)[:1])}), 1.0, "of equal size"),
         (xr.Dataset({"probability": (("a", "b"), np.eye(2))}), 1.0, "of equal size"),
-        (None, -0.1, "from 0 to 2, found -0.1"),
-        (None, "1", "from 0 to 2, found '1'"),
-        (None, np.nan, "from 0 to 2, found nan"),
-        (None, True, "from 0 to 2, found True"),
+        (None, -0.1, "cutoff: expected at least 0, found -0.1"),
+        (None, 2.5, "cutoff: expected at most 2, found 2.5"),
+        (None, "1", "cutoff: expected a number, found '1'"),
+        (None, np.nan, "cutoff: expected a finite number, found nan"),
+        (None, True, "cutoff: expected a number, found True"),
     ],
 )
 def test_bad_input(transitions: Any, cutoff: Any, message: str) -> None:

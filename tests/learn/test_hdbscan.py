@@ -160,7 +160,7 @@ def test_stored_and_loaded(tmp_path: Path) -> None:
         ({"min_cluster_size": 1}, "min_cluster_size: expected at least 2"),
         ({"min_cluster_size": 5, "min_samples": 0}, "min_samples"),
         ({"min_cluster_size": 5, "holdout": 1.5}, "holdout"),
-        ({"min_cluster_size": 5, "cluster_selection_method": "best"}, "eom or leaf"),
+        ({"min_cluster_size": 5, "cluster_selection_method": "best"}, "expected one of eom, leaf"),
         ({"min_cluster_size": 5000}, "need at least 5001 rows"),
     ],
 )

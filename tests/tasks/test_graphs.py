@@ -1,4 +1,4 @@
-"""Waves of tasks: the same results however they are cut, and nothing held that is done."""
+"""Waves of tasks: the same results for any cuts, finished tasks released, lost clusters."""
 
 from __future__ import annotations
 
@@ -313,5 +313,5 @@ def test_lost_scheduler(
         monkeypatch.setattr(compute, "active_client", lambda: client)
         threading.Timer(1.0, process.kill).start()
         wave = Wave({"long": graphs.Task("long", time.sleep, 300)}, ["long"])
-        with pytest.raises(ComputeError, match="scheduler is gone"):
+        with pytest.raises(ComputeError, match="lost the scheduler"):
             compute.run_tasks([wave], 1, "long")
