@@ -91,18 +91,9 @@ def block_part(
     index: str = "fa",
     axes: Mapping[str, int] | None = None,
 ) -> da.Array:
-    """Return the lazy array whose blocks are an element of the tuples in `together`.
+    """Return the lazy array whose blocks are element `number` of the tuples in `together`.
 
-    Parameters
-    ----------
-    together
-        Blocks (frame, atom), each a tuple of arrays.
-    number, dtype
-        Place in the tuple, and dtype of the array.
-    index
-        Dimensions of the array: f for frames, a for atoms.
-    axes
-        Lengths of other dimensions.
+    `index` names its dimensions: f for frames, a for atoms, others of the lengths `axes`.
     """
     meta = np.empty((0,) * len(index), dtype)
     return da.blockwise(
@@ -230,13 +221,7 @@ def _brief(value: Any) -> str:
 
 
 def whole_number(value: Any, where: str, *, at_least: int) -> int:
-    """Return `value` as an int, in the check of an `Option`.
-
-    Raises
-    ------
-    InputError
-        If it is no whole number or smaller; the message begins with `where`.
-    """
+    """Return `value` as an int, in the check of an `Option`; raise InputError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputError(f"{where}: expected a whole number, found {value!r}")
     if value < at_least:

@@ -22,18 +22,10 @@ _FLAGS = ("flag_values", "flag_meanings")
 
 
 class Labels(NamedTuple):
-    """Checked labels.
+    """Checked labels: the variable, its values as a lazy array, and the record of the Dataset.
 
-    Attributes
-    ----------
-    array, blocks
-        The variable, and its values as a lazy array.
-    record
-        Of the Dataset.
-    n_named
-        Number of states that the attributes name.
-    interval
-        Time between frames, picosecond; None if it is not known or not even.
+    `n_named` is the number of states with a name; `interval` is the time between frames in
+    picosecond, None if it is not known or not even.
     """
 
     array: xr.DataArray
@@ -68,21 +60,11 @@ def checked_labels(
 ) -> Labels:
     """Return the variable `label` of a Dataset, checked.
 
-    Parameters
-    ----------
-    labels
-        With label (frame, atom), int32.
-    caller
-        Name of the function, for errors.
-    span
-        Frames between the two labels of a pair; there must be more frames.
-    because
-        Reason for the span, for errors.
-
     Raises
     ------
     InputError
-        If there is no such variable, or too few frames or atoms.
+        If it is none of label (frame, atom), int32, it is empty, or there are not more than `span`
+        frames, which `because` needs.
     """
     array = labels
     if isinstance(labels, xr.Dataset) and "label" in labels.data_vars:
@@ -110,13 +92,7 @@ def checked_labels(
 
 
 def n_states_of(labels: npt.NDArray[np.integer]) -> int:
-    """Return the number of states: the largest label plus one.
-
-    Raises
-    ------
-    InputError
-        If there are too many.
-    """
+    """Return the number of states: the largest label plus one; raise InputError if too large."""
     n_states = max(int(labels.max(initial=-1)) + 1, 0)
     if n_states > MAX_STATES:
         raise InputError(

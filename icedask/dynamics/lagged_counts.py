@@ -18,12 +18,7 @@ from icedask.tasks.reduce import reduce_columns
 class Pairs(NamedTuple):
     """Counts over the pairs of frames within a block, and its ends, for pairs across blocks.
 
-    Attributes
-    ----------
-    head, tail
-        First and last rows of labels, as many as the largest lag, or all.
-    counts
-        Arrays of counts.
+    `head` and `tail` are the first and last rows of labels, as many as the largest lag, or all.
     """
 
     head: LabelArray

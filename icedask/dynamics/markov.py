@@ -147,14 +147,7 @@ def total_variation(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 def implied_times(probability: FloatArray, lags: Sequence[int]) -> FloatArray:
-    """Return the implied time scales in frames, (lag, process), the slowest first.
-
-    Parameters
-    ----------
-    probability : (n_lags, n_states, n_states) array
-    lags
-        In frames.
-    """
+    """Return implied time scales in frames, (lag, process), the slowest first."""
     times = np.full((len(lags), max(probability.shape[1] - 1, 0)), np.nan)
     for number, lag in enumerate(lags):
         known = np.isfinite(probability[number]).all(axis=1)
@@ -229,29 +222,17 @@ def _frames(number: int) -> str:
 
 
 def prediction_noise(counts: IntArray, lags: Sequence[int]) -> FloatArray:
-    """Return the standard deviations of the counted less the predicted probabilities.
+    """Return the standard deviations of counted less predicted probabilities, (lag, from, to).
 
-    For the chain with the counts at the first lag, to first order in its deviations. Each step s
-    of an atom, from state c to d, deviates from its expectation at c: by
-    e[m] = P^m[d, b] - P^(m + 1)[c, b] in the probability to be in b after m more steps. The
-    counted probability of k steps from a gathers these deviations from the steps j after a, with
-    m = k - 1 - j; the prediction gathers the same deviations, but from all steps out of c,
-    weighted with the probability P^j[a, c] to be there. The difference is the sum over s and j of
+    For the chain with the counts at the first lag, to first order in its deviations. Each step s of
+    an atom, from state c to d, deviates from its expectation at c: by
+    e[m] = P^m[d, b] - P^(m + 1)[c, b] in the probability to be in b after m more steps. The counted
+    probability of k steps from a gathers these deviations from the steps j after a, with
+    m = k - 1 - j; the prediction gathers the same deviations, but from all steps out of c, weighted
+    with the probability P^j[a, c] to be there. The difference is the sum over s and j of
     e[k - 1 - j] (1[in a at s - j] / n_a - P^j[a, c] / n_c). Deviations of different steps are
     uncorrelated, so that the variance is a sum over steps, with the states before a step from the
     chain in reverse.
-
-    Parameters
-    ----------
-    counts : (n_lags, n_states, n_states) array
-        Pairs of frames.
-    lags
-        In frames; all are multiples of the first.
-
-    Returns
-    -------
-    (n_lags, n_states, n_states) array
-        Zero for the first lag.
     """
     n_states = counts.shape[1]
     # One more pair from each state, so that a transition without counts may exist.
@@ -275,16 +256,8 @@ def _variance(
 ) -> FloatArray:
     """Return the variance of each probability of transition in k steps.
 
-    Parameters
-    ----------
-    ahead, back : (n_states, n_states) arrays
-        Matrices of the chain in time and in reverse.
-    n_from : (n_states,) array
-        Number of steps out of each state.
-    part : (n_states,) array
-        Share of these steps that begin a pair of k steps: the last frames begin none.
-    k
-        Steps of a pair.
+    From the matrices of the chain in time and in reverse, the number of steps out of each state,
+    and the share of these that begin a pair of k steps: the last frames begin none.
     """
     after, before = _powers(ahead, k), [power.T for power in _powers(back, k)]
     part, n_a = part[:, None], n_from[:, None]

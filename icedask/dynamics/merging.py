@@ -123,13 +123,7 @@ def _checked_transitions(transitions: xr.Dataset, labels: Labels) -> xr.DataArra
 
 
 def states_tree(rows: FloatArray) -> tuple[LabelArray, FloatArray]:
-    """Return the states whose rows have a correlation, and their linkage.
-
-    Parameters
-    ----------
-    rows : (n_states, n_states) array
-        Transition probabilities.
-    """
+    """Return the states whose rows of probabilities have a correlation, and their linkage."""
     from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import pdist
 

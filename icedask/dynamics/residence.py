@@ -118,15 +118,9 @@ def _residence(flux: IntArray, n_visits: IntArray) -> FloatArray:
 
 
 class Ends(NamedTuple):
-    """Runs of equal labels at one end of a block, one for each atom.
+    """Runs of equal labels at one end of a block, by atom.
 
-    Attributes
-    ----------
-    label : (atom,) int32
-    length : (atom,) int64
-        Frames; all of the block if it is a single run.
-    cut : (atom,) bool
-        Whether the label beyond the run, within the block, is negative.
+    Length in frames, and whether the label beyond the run, within the block, is negative.
     """
 
     label: LabelArray
@@ -135,16 +129,10 @@ class Ends(NamedTuple):
 
 
 class Visits(NamedTuple):
-    """Visits within a block, and the runs at its ends.
+    """Visits within a block of `n_frames`, and the runs at its ends.
 
-    Attributes
-    ----------
-    n_frames
-        Length of the block.
-    head, tail
-        Equal where the whole block is one run.
-    kinds, counts
-        Sorted kinds of visits that are not at an end, and the number of each.
+    `head` equals `tail` where the whole block is one run. `kinds` are sorted, of visits that are
+    not at an end, with their `counts`.
     """
 
     n_frames: int

@@ -154,12 +154,8 @@ def smooth_columns(
 def polynomial_weights(window: int, order: int) -> tuple[FloatArray, FloatArray]:
     """Return the weights of a window in the values of the polynomial fitted to it.
 
-    Returns
-    -------
-    everywhere : (window, window) array
-        At each frame of the window; symmetric.
-    middle : (window,) array
-        In the middle, which in an even window lies between two frames.
+    At each of its frames, a symmetric matrix; and in its middle, which lies between two frames of
+    an even window.
     """
     points = np.linspace(-1, 1, window) if window > 1 else np.zeros(1)
     q, r = np.linalg.qr(legvander(points, order))

@@ -60,13 +60,8 @@ SampleSize = Annotated[int, Option("Rows of the sample that is fitted.", at_leas
 class Estimator(BaseEstimator):
     """Base of the estimators.
 
-    A subclass declares its parameters as options in the annotations of its constructor, which
-    stores them untouched, and its learned attributes in class variables.
-
-    Attributes
-    ----------
-    record_ : Record
-        Record of the fit: its input and parameters.
+    A subclass declares its parameters as options in the annotations of its constructor, and its
+    learned attributes in class variables. `record_` is the record of the fit.
     """
 
     # Name in stores, and version of the algorithm: raised when its numbers change.
@@ -94,13 +89,7 @@ class Estimator(BaseEstimator):
         )
 
     def check_parameters(self) -> dict[str, Any]:
-        """Return all parameters in their plain types.
-
-        Raises
-        ------
-        InputError
-            If one is of another type or out of bounds.
-        """
+        """Return all parameters in their plain types; raise InputError if one is not valid."""
         name = type(self).__name__
         for option in self.parameters:
             value = getattr(self, option.name)
@@ -137,26 +126,10 @@ class Estimator(BaseEstimator):
         names: Sequence[str],
         *arguments: Any,
     ) -> xr.Dataset:
-        """Return variables (frame, atom) of every row of `x`; lazy.
+        """Return specified variables (frame, atom) of every row of `x`; lazy.
 
-        Parameters
-        ----------
-        x
-            One variable (frame, atom[, feature]).
-        n_features
-            Number of features of the fit.
-        kernel
-            Function of a block (frame, atom, feature) and of `arguments` that returns an array
-            (frame, atom) for each name.
-        names
-            Specified variables.
-        *arguments
-            Model; `dask.delayed` sends large arrays once.
-
-        Raises
-        ------
-        InputError
-            If the features differ from those of the fit.
+        `kernel` is a function of a block (frame, atom, feature) and of `arguments` that returns an
+        array for each of `names`. Large arguments should be `dask.delayed`, to be sent once.
         """
         together = self._apply(x, n_features, kernel, arguments, "fa", np.empty((0, 0), object))
         arrays = {
@@ -176,24 +149,8 @@ class Estimator(BaseEstimator):
     ) -> xr.Dataset:
         """Return the latent coordinates of every row of `x`; lazy.
 
-        Parameters
-        ----------
-        x
-            One variable (frame, atom[, feature]).
-        n_features
-            Number of features of the fit.
-        kernel
-            Function of a block (frame, atom, feature) and of the model that returns (frame, atom,
-            component).
-        model
-            Arrays, sent to each worker once.
-        n_components, dtype
-            Of the coordinates.
-
-        Raises
-        ------
-        InputError
-            If the features differ from those of the fit.
+        `kernel` is a function of a block (frame, atom, feature) and of the model, which is sent to
+        each worker once, that returns (frame, atom, component).
         """
         models = (dask.delayed(model, pure=True),)
         meta = np.empty((0, 0, 0), dtype)
@@ -239,13 +196,7 @@ class Estimator(BaseEstimator):
         return arrays | (weight_arrays(self.weights_) if self._networks else {})
 
     def to_dataset(self) -> xr.Dataset:
-        """Return the learned attributes as a Dataset, to be saved.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        """
+        """Return the learned attributes as a Dataset, to be saved."""
         self.check_fitted()
         attrs: dict[str, Any] = {name: getattr(self, f"{name}_") for name in self._numbers}
         return stamped(xr.Dataset(self.learned_arrays(), attrs=attrs), self.record_)
@@ -376,13 +327,7 @@ def starting_sample(
 
 
 def starting_values(values: Any, shape: tuple[int, ...], where: str) -> FloatArray:
-    """Return a parameter as a float64 array.
-
-    Raises
-    ------
-    InputError
-        If it is not finite or of another shape; the message begins with `where`.
-    """
+    """Return a parameter as a float64 array; raise InputError if its shape or values do not fit."""
     try:
         array = np.array(values, np.float64)
     except (TypeError, ValueError) as error:

@@ -45,13 +45,7 @@ class Mixture(NamedTuple):
     covariances: FloatArray
 
     def precision_roots(self) -> FloatArray:
-        """Return upper triangular U with U U^T the inverse of each covariance.
-
-        Raises
-        ------
-        InputError
-            If one is not positive definite.
-        """
+        """Return upper triangular U with U U^T the inverse of each covariance."""
         width = self.means.shape[1]
         roots = np.empty_like(self.covariances)
         for number, covariance in enumerate(self.covariances):
@@ -147,25 +141,16 @@ class GaussianMixture(Clusterer):
         self,
         n_components: Annotated[int, Option("Number of Gaussians.", at_least=1)],
         *,
-        weights_init: Annotated[Any, Option("Weights to start from.")] = None,
-        means_init: Annotated[Any, Option("Means to start from.")] = None,
-        covariances_init: Annotated[Any, Option("Covariances to start from.")] = None,
-        n_init: Annotated[
-            int, Option("Fits to the sample, from different starts.", at_least=1)
-        ] = 5,
+        weights_init: Annotated[Any, Option("Array of first weights.")] = None,
+        means_init: Annotated[Any, Option("Array of first means.")] = None,
+        covariances_init: Annotated[Any, Option("Array of first covariances.")] = None,
+        n_init: Annotated[int, Option("Fits to the sample.", at_least=1)] = 5,
         max_iter: Annotated[int, Option("Most passes over all rows.", at_least=1)] = 100,
         tol: Annotated[
-            float,
-            Option(
-                "Gain of the mean log-likelihood of a row that ends the iterations.", at_least=0
-            ),
+            float, Option("Gain of the mean log-likelihood of a row at convergence.", at_least=0)
         ] = 1e-3,
         reg_covar: Annotated[
-            float,
-            Option(
-                "Increment of the diagonal of covariances, in squared units of the features.",
-                at_least=0,
-            ),
+            float, Option("Increment of the variances, in squared units of features.", at_least=0)
         ] = 1e-6,
         sample_size: SampleSize = 50_000,
         seed: Seed = 0,

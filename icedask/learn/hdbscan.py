@@ -39,10 +39,7 @@ _TREE_DIMS = {
 # Options that HDBSCAN shares with `Motifs`.
 MinSamples = Annotated[
     int | None,
-    Option(
-        "Neighbours that define the density; the size of the smallest cluster by default.",
-        at_least=1,
-    ),
+    Option("Neighbours that define the density; the smallest cluster by default.", at_least=1),
 ]
 SelectionMethod = Annotated[
     str, Option("Clusters of largest persistence, or the finest ones.", choices=("eom", "leaf"))

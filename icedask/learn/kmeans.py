@@ -48,8 +48,9 @@ class KMeans(Clusterer):
 
     Lloyd's iterations over all rows, exact for any blocks: each pass sums over the blocks. They
     start from the best of `n_init` fits to a sample with the same number of rows from every
-    frame, with its centres in ascending order of their first feature, or from `init`. Rows with
-    NaN are left out and labelled -1.
+    frame, with its centres in ascending order of their first feature, or from `init`. They end
+    when the squared shift of all centres is below `tol` times the mean variance of a feature. Rows
+    with NaN are left out and labelled -1.
 
     {parameters}
 
@@ -95,23 +96,12 @@ class KMeans(Clusterer):
         self,
         n_clusters: Annotated[int, Option("Number of clusters.", at_least=1)],
         *,
-        init: Annotated[
-            Any,
-            Option(
-                "Centres to start from, (n_clusters, n_features); those of the sample by default."
-            ),
-        ] = None,
-        n_init: Annotated[
-            int, Option("Fits to the sample, by k-means++ from different seeds.", at_least=1)
-        ] = 10,
+        init: Annotated[Any, Option("Array (n_clusters, n_features) of first centres.")] = None,
+        n_init: Annotated[int, Option("Fits to the sample by k-means++.", at_least=1)] = 10,
         max_iter: Annotated[int, Option("Most passes over all rows.", at_least=1)] = 300,
         tol: Annotated[
             float,
-            Option(
-                "Squared shift of all centres that ends the iterations, in mean variances of a "
-                "feature.",
-                at_least=0,
-            ),
+            Option("Squared shift of all centres at convergence, in variances.", at_least=0),
         ] = 1e-4,
         sample_size: SampleSize = 50_000,
         seed: Seed = 0,

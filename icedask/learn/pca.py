@@ -153,18 +153,7 @@ class PCA(Transformer):
 
 
 def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset]]) -> list[PCA]:
-    """Fit each model to its Dataset, in one pass over the blocks that the Datasets share.
-
-    Parameters
-    ----------
-    pairs
-        Models and Datasets of the same frames and atoms.
-
-    Raises
-    ------
-    InputError
-        As `PCA.fit`.
-    """
+    """Fit models to Datasets of the same frames and atoms, in one pass over shared blocks."""
     blocks = [feature_blocks(x) for _, x in pairs]
     for (model, _), features in zip(pairs, blocks, strict=True):
         model._check_components(features.shape[2])

@@ -112,13 +112,11 @@ class UMAP(Transformer):
             int, Option("Neighbours that define the local structure.", at_least=2)
         ] = 30,
         min_dist: Annotated[
-            float,
-            Option("Smallest distance in the map; 0 for clusters.", at_least=0, at_most=1),
+            float, Option("Smallest distance in the map; 0 for clusters.", at_least=0, at_most=1)
         ] = 0.0,
         sample_size: SampleSize = 30_000,
         farthest: Annotated[
-            float,
-            Option("Fraction of the sample from farthest-point sampling.", at_least=0, at_most=0.9),
+            float, Option("Fraction from farthest-point sampling.", at_least=0, at_most=0.9)
         ] = 0.1,
         layers: HiddenLayers = (128, 128),
         holdout: Holdout = 0.1,
@@ -275,25 +273,9 @@ def _map_block(block: npt.NDArray[np.floating], model: tuple[Any, ...]) -> Float
 
 
 def farthest_rows(candidates: FloatArray, chosen: FloatArray, n: int) -> IntArray:
-    """Choose rows by farthest-point sampling: each the farthest from all chosen before.
+    """Choose `n` candidates by farthest-point sampling: each the farthest from all chosen before.
 
-    Parameters
-    ----------
-    candidates
-        (n_candidates, n_features).
-    chosen
-        (n_chosen, n_features) rows to start from.
-    n
-        Number of rows; fewer if no others differ from those chosen.
-
-    Returns
-    -------
-    (n,) array
-        Places among the candidates, in the order of the choice.
-
-    References
-    ----------
-    Gonzalez, doi:10.1016/0304-3975(85)90224-5
+    Fewer if no others differ from those chosen. Gonzalez, doi:10.1016/0304-3975(85)90224-5
     """
     distance = cKDTree(chosen).query(candidates)[0] ** 2
     return _farthest(np.ascontiguousarray(candidates), distance, n)

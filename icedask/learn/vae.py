@@ -123,8 +123,7 @@ class VAE(Transformer):
             Option("Factors of the variances of blocks, by name; 1 by default.", at_least=0),
         ] = None,
         learning_rate: Annotated[
-            float,
-            Option("First rate of Adam; it falls to a twentieth along a cosine.", at_least=0),
+            float, Option("First rate of Adam; it falls to a twentieth by a cosine.", at_least=0)
         ] = 1e-3,
         batch_size: Annotated[int, Option("Rows of a batch, on all ranks.", at_least=1)] = 1024,
         epochs: Annotated[int, Option("Most epochs.", at_least=1)] = 50,
@@ -135,12 +134,7 @@ class VAE(Transformer):
             int, Option("Epochs without held-out progress that end the training.", at_least=1)
         ] = 5,
         holdout: Annotated[
-            float,
-            Option(
-                "Fraction of the blocks held out, evenly spaced in time; 0 for none.",
-                at_least=0,
-                below=1,
-            ),
+            float, Option("Fraction of the blocks held out; 0 for none.", at_least=0, below=1)
         ] = 0.1,
         seed: Seed = 0,
     ) -> None:

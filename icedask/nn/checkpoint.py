@@ -14,16 +14,10 @@ from icedask.errors import InputError
 
 
 def write_checkpoint(path: Path, identity: str, state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint at `path`.
+    """Replace the checkpoint at `path`; a reader never sees half of it.
 
-    Parameters
-    ----------
-    path
-        The file; a reader never sees half of it.
-    identity
-        Text that differs from training to training.
-    state
-        Numbers, text, tensors, and lists and dicts of them, such as state_dict() returns.
+    `identity` is a text that differs from training to training. `state` holds numbers, text,
+    tensors, and lists and dicts of them, such as state_dict() returns.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.new")
     torch.save({"identity": identity, "state": dict(state)}, part)

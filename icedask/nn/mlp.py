@@ -33,29 +33,11 @@ def fit_mlp(
     seed: int,
     description: str,
 ) -> dict[str, Float32Array]:
-    """Fit a network to a sample that fits into memory.
+    """Fit a network to a sample that fits into memory; returns its weights under the prefix "net".
 
-    Parameters
-    ----------
-    rows
-        (n, n_features), of a variance near 1.
-    targets
-        (n, n_outputs) numbers, or (n,) classes.
-    n_outputs
-        Number of targets of a row, or of classes.
-    layers
-        Widths of the hidden layers.
-    loss
-        Squared error, or cross entropy of the classes.
-    seed
-        Seed of weights and batches.
-    description
-        Text of the progress bar.
-
-    Returns
-    -------
-    dict of str to array
-        Weights under the prefix "net", for `apply_stack`.
+    Rows (n, n_features) have a variance near 1. Targets are numbers (n, n_outputs), with the
+    squared error as loss, or classes (n,), with the cross entropy. `layers` are widths of hidden
+    layers.
     """
     import torch
 

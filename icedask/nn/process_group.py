@@ -44,17 +44,9 @@ class RankCancelled(ComputeError):
 
 
 class Group:
-    """The ranks that run one function.
+    """The ranks that run one function: number of this rank, number of ranks, device of this rank.
 
-    Attributes
-    ----------
-    rank : int
-        Number of this rank, from 0 on.
-    size : int
-        Number of ranks.
-    device : torch.device
-        Device of this rank: a GPU if its process sees one, if possible not shared with another
-        rank, else the CPU.
+    The device is a GPU if the process sees one, if possible not shared with another rank.
     """
 
     def __init__(self, rank: int, size: int, device: torch.device, wire: _Wire | None) -> None:
@@ -66,15 +58,7 @@ class Group:
     def all_reduce_mean(self, vector: Tensor) -> None:
         """Replace a vector by its mean over the ranks, in place; all get the same bits.
 
-        Parameters
-        ----------
-        vector : Tensor
-            Floating-point numbers on any device, of the same shape on each rank.
-
-        Raises
-        ------
-        ComputeError
-            If another rank is lost or late; not to be caught.
+        Raises ComputeError, not to be caught, if another rank is lost or late.
         """
         if self._wire is None:
             return
@@ -84,17 +68,9 @@ class Group:
             vector.copy_(total.div_(self.size))
 
     def broadcast(self, value: T) -> T:
-        """Return the value of rank 0.
+        """Return the value of rank 0, anything that pickles; the values of other ranks are ignored.
 
-        Parameters
-        ----------
-        value : Any
-            Anything that pickles; the values of other ranks are ignored.
-
-        Raises
-        ------
-        ComputeError
-            If another rank is lost or late; not to be caught.
+        Raises ComputeError, not to be caught, if another rank is lost or late.
         """
         if self._wire is None:
             return value
@@ -111,18 +87,7 @@ class Group:
 
 
 def single_rank(device: str = "auto") -> Group:
-    """Return a group of one rank.
-
-    Parameters
-    ----------
-    device : str
-        Name of a torch device; "auto" is "cuda" where there is a GPU, else "cpu".
-
-    Raises
-    ------
-    InputError
-        If torch has no such device here.
-    """
+    """Return a group of one rank, on a torch device; "auto" is a GPU if there is one."""
     chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=chosen)
@@ -134,18 +99,10 @@ def single_rank(device: str = "auto") -> Group:
 
 
 class Place(NamedTuple):
-    """A rank that a process is to take.
+    """A rank that a process is to take, and the number of ranks.
 
-    Attributes
-    ----------
-    rank, size
-        Number of the rank, and of all ranks.
-    host
-        Address of this machine that the other ranks can reach.
-    timeout_s
-        Longest wait for other ranks, seconds.
-    is_active
-        Function that returns False once the task of the rank is cancelled.
+    `host` is an address of this machine that other ranks can reach, `timeout_s` the longest wait
+    for them; `is_active` returns False once the task of the rank is cancelled.
     """
 
     rank: int
@@ -201,12 +158,8 @@ def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
 
     Raises
     ------
-    RankLate
-        If some ranks do not begin in time.
-    RankLost
-        If one of them is lost.
-    RankCancelled
-        If the task of this rank was cancelled.
+    RankLate, RankLost, RankCancelled
+        If some ranks do not begin in time, one is lost, or the task of this rank is cancelled.
     """
     try:
         visible = _rendezvous(store, place)
@@ -229,15 +182,8 @@ def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
 def choose_gpus(visible: Sequence[Sequence[str]]) -> list[int | None]:
     """Choose a GPU for each rank: the first with the fewest ranks among those it sees.
 
-    Parameters
-    ----------
-    visible
-        GPUs that each rank sees, by names that are unique over all hosts.
-
-    Returns
-    -------
-    list
-        For each rank the place in its list, or None if that is empty.
+    `visible` has the GPUs that each rank sees, by names that are unique over all hosts. Returns
+    places in these lists, None where a list is empty.
     """
     taken: Counter[str] = Counter()
     chosen: list[int | None] = []

@@ -75,14 +75,9 @@ def _merge_surveys(parts: Sequence[tuple[Moments, IntArray]]) -> tuple[Moments, 
 
 
 class RowBlocks:
-    """Blocks of an array by number, as scaled rows; can be sent to other processes.
+    """Blocks of (frame, atom, feature) by number, as rows (row - center) * scale.
 
-    Parameters
-    ----------
-    features
-        (frame, atom, feature), one block along feature.
-    center, scale
-        (n_features,): rows come as (row - center) * scale.
+    They can be sent to other processes.
     """
 
     def __init__(self, features: da.Array, center: FloatArray, scale: FloatArray) -> None:
@@ -99,10 +94,7 @@ class RowBlocks:
     def reader(self, client: Any | None) -> Read:
         """Return a function of a block's number that returns its scaled rows without NaN.
 
-        Parameters
-        ----------
-        client
-            Client whose workers compute the blocks; None to compute them here.
+        The workers of `client` compute the blocks; None computes them here.
         """
         read = partial(self._read, client=client)
         kept = self._features.size * np.dtype(np.float32).itemsize <= _KEPT_BYTES
@@ -119,15 +111,7 @@ class RowBlocks:
 
 @dataclass(frozen=True)
 class Split:
-    """Training blocks and held-out blocks.
-
-    Attributes
-    ----------
-    counts
-        (n_blocks,) rows of each block.
-    train, held
-        Numbers of blocks, in the order of time.
-    """
+    """Rows of each block, and the numbers of training and held-out blocks in the order of time."""
 
     counts: IntArray
     train: IntArray
@@ -151,17 +135,7 @@ def split_by_time(
 
 
 class Deal(NamedTuple):
-    """Blocks and batches of one epoch.
-
-    Attributes
-    ----------
-    lanes
-        Blocks of each lane, in order.
-    per_lane
-        Rows of a batch from each lane.
-    steps
-        Number of batches.
-    """
+    """Blocks of each lane in one epoch, rows of a batch from each lane, and number of batches."""
 
     lanes: list[list[int]]
     per_lane: int
@@ -169,13 +143,7 @@ class Deal(NamedTuple):
 
 
 def n_lanes(n_ranks: int, n_blocks: int) -> int:
-    """Return the number of lanes for a number of ranks.
-
-    Raises
-    ------
-    InputError
-        If there are fewer blocks than ranks.
-    """
+    """Return the number of lanes for a number of ranks; raise InputError for too few blocks."""
     if n_blocks < n_ranks:
         raise InputError(
             f"expected at least one block of rows for each of {n_ranks} ranks, found {n_blocks}; "
@@ -218,20 +186,9 @@ class Batch(NamedTuple):
 def batches(
     read: Read, dealt: Deal, mine: Sequence[int], n_noise: int, seed: Sequence[int]
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch from the lanes of one rank.
+    """Yield the batches of an epoch from the lanes `mine` of one rank.
 
-    Parameters
-    ----------
-    read
-        Reader of `RowBlocks`.
-    dealt
-        Blocks of all lanes.
-    mine
-        Lanes of the rank.
-    n_noise
-        Columns of noise.
-    seed
-        Seed of the epoch: a lane's rows and noise depend on it and on the lane alone.
+    A lane's rows and noise depend on the seed and on the lane alone.
     """
     with ThreadPoolExecutor(1) as ahead:
         lanes = [

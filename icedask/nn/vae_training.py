@@ -33,31 +33,14 @@ _CURVES = ("loss", "reconstruction", "divergence", "held_loss", "held_reconstruc
 
 
 class Losses(NamedTuple):
-    """Means over the rows of a batch.
-
-    Attributes
-    ----------
-    reconstruction
-        Squared error, mean over the features.
-    divergence
-        Kullback-Leibler divergence from the standard normal distribution, sum over the latent
-        components.
-    """
+    """Means over a batch: squared error of a feature, and Kullback-Leibler divergence of a row."""
 
     reconstruction: Tensor
     divergence: Tensor
 
 
 class Autoencoder(nn.Module):
-    """Encoder to means and logarithms of variances, and the decoder that mirrors it.
-
-    Parameters
-    ----------
-    n_features, latent_size
-        Widths of a row and of its latent coordinates.
-    layers
-        Widths of the encoder's hidden layers.
-    """
+    """Encoder to means and logarithms of variances, and the decoder that mirrors it."""
 
     def __init__(self, n_features: int, layers: Sequence[int], latent_size: int) -> None:
         super().__init__()
@@ -98,19 +81,7 @@ class TrainingOptions:
 
 
 class Trained(NamedTuple):
-    """A trained network.
-
-    Attributes
-    ----------
-    weights
-        Weights after the best epoch.
-    curves
-        Mean losses of each epoch, by name.
-    step_loss
-        (n_steps,) loss of each batch.
-    best
-        Number of the best epoch.
-    """
+    """Weights after the best epoch, mean losses of each epoch, loss of each batch, best epoch."""
 
     weights: dict[str, Float32Array]
     curves: dict[str, FloatArray]
@@ -157,20 +128,10 @@ def train(
     checkpoint: str | None,
     report: Callable[[int], None],
 ) -> Trained:
-    """Train one network on the ranks of a group.
+    """Train one network on the ranks of a group, which share the lanes of `row_stream`.
 
-    Parameters
-    ----------
-    group
-        The ranks; the lanes of `row_stream` are dealt out to them in turn.
-    blocks, split
-        Rows, and the blocks that are held out.
-    options
-        Network and training.
-    checkpoint
-        File that the state is written to after each epoch, and resumed from if it exists.
-    report
-        Function of the number of finished epochs.
+    The state is written to the file `checkpoint` after each epoch, and resumed from it; `report` is
+    called with the number of finished epochs.
 
     Raises
     ------

@@ -37,17 +37,7 @@ Key = Any
 
 
 class Wave(NamedTuple):
-    """A graph, and the keys to compute.
-
-    Attributes
-    ----------
-    graph
-        Task by key.
-    tasks
-        Keys that count as progress.
-    results
-        Keys whose values are returned. They must be small.
-    """
+    """A graph, the keys that count as progress, and the keys whose (small) values are returned."""
 
     graph: Mapping[Key, Any]
     tasks: Sequence[Key]
@@ -55,13 +45,7 @@ class Wave(NamedTuple):
 
 
 class LazyGraph:
-    """The merged graph of several arrays.
-
-    Parameters
-    ----------
-    arrays
-        Any lazy arrays.
-    """
+    """The merged graph of several lazy arrays."""
 
     def __init__(self, arrays: Sequence[da.Array]) -> None:
         graph = HighLevelGraph.merge(*[array.dask for array in arrays])
@@ -129,19 +113,10 @@ def block_key(array: da.Array, index: Sequence[int]) -> Key:
 def cut(
     blocks: npt.NDArray[Any], keys_of: Callable[[Any], list[Key]], graph: LazyGraph
 ) -> Iterator[npt.NDArray[Any]]:
-    """Cut blocks into waves, in their order.
+    """Cut blocks, rows of an array, into waves, in their order.
 
-    A single wave where the first and the last one would share most of their tasks, as those of a
-    mean over all blocks.
-
-    Parameters
-    ----------
-    blocks
-        One row for each task.
-    keys_of
-        Function of a row: the keys in `graph` that its task needs.
-    graph
-        With the keys.
+    `keys_of` returns the keys in `graph` that the task of a row needs. There is a single wave where
+    the first and the last one would share most of their tasks, as those of a mean over all blocks.
     """
     if len(blocks) > WAVE_TASKS:
         first, last = (
@@ -239,16 +214,10 @@ def task_waves(
     *,
     values: bool = False,
 ) -> Iterator[Wave]:
-    """Yield the waves of one task for each block, with their values as results.
+    """Yield the waves of one task for each block; arguments as of `cut`.
 
-    Parameters
-    ----------
-    graph, blocks, keys_of
-        As of `cut`.
-    task_of
-        Function of a row of `blocks` and its number that returns the task.
-    values
-        Whether values are results.
+    `task_of` returns the task of a row of `blocks` and its number. With `values`, these are
+    results.
     """
     waves, numbers = Waves(graph), count()
     for rows in cut(blocks, keys_of, graph):

@@ -66,10 +66,7 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
 
 
 def moments(features: da.Array, description: str) -> Moments:
-    """Compute the moments of all rows of a lazy array (frame, atom, feature).
-
-    Rows with NaN are left out. A block is computed in the same task as its moments, so that only
-    the blocks in flight are in memory.
+    """Compute the moments of all rows of a lazy array (frame, atom, feature) without NaN.
 
     Raises
     ------

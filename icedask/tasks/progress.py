@@ -141,16 +141,9 @@ class _Report(threading.Thread):
 
 @contextmanager
 def reporting(store: Path, what: str) -> Iterator[None]:
-    """Write the progress of the computations in this block into `store`.
+    """Write the progress of the computations in this block into `store`, if it can be written to.
 
-    Nested blocks belong to the report of the outermost one.
-
-    Parameters
-    ----------
-    store
-        Path of the store. There is no report if it cannot be written to.
-    what
-        Name of the function that computes.
+    Nested blocks belong to the report of the outermost one, whose function is `what`.
     """
     if _active.get() is not None:
         yield

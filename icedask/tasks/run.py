@@ -61,22 +61,9 @@ def check_cluster(client: Any) -> None:
 
 
 def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
-    """Compute waves of tasks, with a progress bar.
+    """Compute waves of `total` tasks with a progress bar; returns their results, in order.
 
-    Parameters
-    ----------
-    waves
-        Built one by one while those before are computed, so that this process and the scheduler
-        hold two of them at most.
-    total
-        Number of tasks in all waves.
-    description
-        Text of the progress bar.
-
-    Returns
-    -------
-    list
-        The results of all waves, in order.
+    Waves are built one by one, so that this process and the scheduler hold two of them at most.
 
     Raises
     ------
@@ -220,19 +207,9 @@ class _TopicProgress:
 def reported_progress(
     description: str, total: int, *, from_worker: bool
 ) -> Iterator[Callable[[int], None]]:
-    """Show the progress that one long task reports to the client.
+    """Show the progress of one long task; yields the function that the task calls.
 
-    Parameters
-    ----------
-    description, total
-        Text and length of the progress bar.
-    from_worker
-        Whether the task runs on a worker of the active client, or in this process.
-
-    Yields
-    ------
-    callable
-        Function of the number of finished steps, to be sent to the task.
+    Its argument is the number of finished steps. It can be sent to a worker of the active client.
     """
     with stage(description, total) as advance:
         done = 0

@@ -15,14 +15,7 @@ from icedask.tasks.run import run_tasks
 
 
 class Sample(NamedTuple):
-    """Rows of an array, with their frames and atoms.
-
-    Attributes
-    ----------
-    rows : (n, n_features) float64
-    frame, atom : (n,) int64
-        Positions along frame and atom.
-    """
+    """Rows of an array, with their frames and atoms."""
 
     rows: FloatArray
     frame: IntArray
@@ -30,14 +23,9 @@ class Sample(NamedTuple):
 
 
 def draw(n_frames: int, n_atoms: int, size: int, seed: int) -> IntArray:
-    """Choose rows, the same number in every frame.
+    """Choose frame and atom of `size` rows, sorted, the same number in every frame.
 
     The choice in a frame depends on the seed and on the frame alone.
-
-    Returns
-    -------
-    (n, 2) array
-        Frame and atom of each row, sorted.
     """
     if size >= n_frames * n_atoms:
         return np.stack(np.divmod(np.arange(n_frames * n_atoms), n_atoms), axis=1)
@@ -51,17 +39,7 @@ def draw(n_frames: int, n_atoms: int, size: int, seed: int) -> IntArray:
 
 
 def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
-    """Compute a sample of rows, the same number in every frame; rows with NaN are dropped.
-
-    Parameters
-    ----------
-    features
-        (frame, atom, feature), one block along feature.
-    size
-        Number of rows; all if there are fewer.
-    seed
-        Seed of the choice.
-    """
+    """Compute a sample of rows, the same number in every frame; rows with NaN are dropped."""
     chosen = draw(features.shape[0], features.shape[1], size, seed)
     rows = rows_at(features, chosen)
     finite = np.isfinite(rows).all(axis=1)
@@ -69,19 +47,7 @@ def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
 
 
 def rows_at(features: da.Array, chosen: IntArray) -> FloatArray:
-    """Compute the rows of given frames and atoms.
-
-    Parameters
-    ----------
-    features
-        (frame, atom, feature), one block along feature.
-    chosen
-        (n, 2): frame and atom of each row.
-
-    Returns
-    -------
-    (n, n_features) array
-    """
+    """Compute the rows of (frame, atom, feature) at frames and atoms `chosen`, (n, 2)."""
     if not len(chosen):
         return np.empty((0, features.shape[2]))
     frame_edges = np.concatenate([[0], np.cumsum(features.chunks[0])])

@@ -116,9 +116,7 @@ class OnionClustering(Clusterer):
         *,
         n_sigma: Annotated[
             float,
-            Option(
-                "Half the width of a band, in sigma, which is sqrt(2) standard deviations.", above=0
-            ),
+            Option("Half width of a band in sigma, sqrt(2) standard deviations.", above=0),
         ] = 2.0,
         bins: Annotated[
             int, Option("Points at which the density of the values is calculated.", at_least=10)
@@ -189,13 +187,7 @@ class OnionClustering(Clusterer):
         return self.result(x, {"label": label})
 
     def search(self, n_frames: int) -> Generator[Query, Result, States]:
-        """Return the search for the states of series of `n_frames` frames with values.
-
-        Raises
-        ------
-        InputError
-            If a parameter is out of bounds.
-        """
+        """Return the search for the states of series of `n_frames` frames with values."""
         options = self.check_parameters()
         window = options["window"]
         if window > n_frames:

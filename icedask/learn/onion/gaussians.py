@@ -20,12 +20,9 @@ _NORMAL_GRID = np.linspace(-5, 5, 2001)
 
 
 class Gaussian(NamedTuple):
-    """area / (sqrt(pi) sigma) exp(-((x - mean) / sigma)^2): sigma is sqrt(2) standard deviations.
+    """area / (sqrt(pi) sigma) exp(-((x - mean) / sigma)^2), with the area as a share of all values.
 
-    Attributes
-    ----------
-    area
-        Share of all values.
+    Its sigma is sqrt(2) standard deviations.
     """
 
     mean: float

@@ -37,15 +37,7 @@ def merge(parts: Sequence[Result]) -> Result:
 
 @dataclass(frozen=True)
 class Bands:
-    """The bands of the states found so far; a window belongs to a band that contains all of it.
-
-    Attributes
-    ----------
-    window
-        Frames of a window.
-    bands
-        Ends of each band.
-    """
+    """Ends of the bands of states; a window of frames belongs to a band that contains all of it."""
 
     window: int
     bands: Sequence[tuple[float, float]] = ()
@@ -128,16 +120,8 @@ Query = CountUnassigned | CountStates
 class States(NamedTuple):
     """States of a series.
 
-    Attributes
-    ----------
-    bands
-        Bands of all states, in the order of the search.
-    gaussians
-        States not covered by another one, in the order of their means.
-    n_windows
-        Windows without NaN.
-    counts
-        Windows in each of the states.
+    Bands of all states, in the order of the search; Gaussians of the states that are not covered by
+    another one, in the order of their means; windows without NaN, and windows in each state.
     """
 
     bands: Bands
@@ -152,13 +136,7 @@ class States(NamedTuple):
 
 
 def search(window: int, n_sigma: float, bins: int) -> Generator[Query, Result, States]:
-    """Search for the states of a series: yields queries, and is sent their results.
-
-    Raises
-    ------
-    InputError
-        If there is no window without NaN, or all values are the same.
-    """
+    """Search for the states of a series: yields queries, and is sent their results."""
     bands, peaks = Bands(window), list[Gaussian]()
     (n_windows,), values = yield CountUnassigned(bands)
     if not n_windows:
