@@ -102,7 +102,7 @@ def block_part(
 
 
 def row_coords(array: xr.DataArray) -> dict[Any, xr.DataArray]:
-    """Return the coordinates of the rows: those of frames and atoms, not those of features."""
+    """Return the coordinates of frames and atoms."""
     return {name: coord for name, coord in array.coords.items() if set(coord.dims) <= {FRAME, ATOM}}
 
 

@@ -71,9 +71,10 @@ def markov_test(
         never left. row_error, row_noise (lag, from): the distance, and its upper limit for a
         Markov chain. error (lag): the largest of the distances. implied_time (lag, process):
         -lag / ln|eigenvalue| of the counted matrix, the slowest first, without the eigenvalue 1
-        of the equilibrium; in picosecond if all times are known and even, else in frames, as its
-        units say. For a Markov chain it is constant from some lag on. Attribute verdict: the
-        states for which the time between frames is too long, and whether errors are beyond noise.
+        of the equilibrium; in picosecond if all times are known and even, else in frames, the
+        unit of the variable. For a Markov chain it is constant from some lag on. Attribute
+        verdict: the states for which the time between frames is too long, and whether errors are
+        beyond noise.
 
     Raises
     ------

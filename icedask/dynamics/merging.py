@@ -164,7 +164,7 @@ def renumbered(block: LabelArray, macro: LabelArray) -> LabelArray:
 
 
 def _names(labels: Labels, macro: LabelArray) -> dict[str, object]:
-    """Return the names of the new states: those of their members, joined."""
+    """Return the names of the new states: the joined names of their members."""
     known = labels.names
     if not known:
         return {}

@@ -45,7 +45,7 @@ def residence_times(labels: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         visits, censored (state, duration), int64: complete and cut visits of `duration` frames.
         n_visits (state), int64: all of them. residence_time (state), float64, in picosecond if
-        all times are known and even, else in frames, as its units say: inf if no exit is seen,
+        all times are known and even, else in frames, as in its units: inf without exits,
         NaN if the state is never visited.
 
     Raises
@@ -63,8 +63,8 @@ def residence_times(labels: xr.Dataset) -> xr.Dataset:
     >>> import numpy as np
     >>> import xarray as xr
     >>> label = np.array([[0], [0], [0], [1], [1], [0]], np.int32)
-    >>> found = ice.residence_times(xr.Dataset({"label": (("frame", "atom"), label)}))
-    >>> found["residence_time"].values
+    >>> labels = xr.Dataset({"label": (("frame", "atom"), label)})
+    >>> ice.residence_times(labels)["residence_time"].values
     array([3., 2.])
     """
     checked = checked_labels(labels, "residence_times")

@@ -256,7 +256,7 @@ def scale_of(rows: FloatArray) -> FloatArray:
 
 
 def split_rows(n: int, fraction: float, seed: int) -> tuple[IntArray, IntArray]:
-    """Return the places of a random fraction of n rows, and those of the others."""
+    """Split n places at random; return a fraction of them, and the others."""
     order = np.random.default_rng(seed).permutation(n)
     n_held = min(round(n * fraction), n - 1)
     return np.sort(order[:n_held]), np.sort(order[n_held:])

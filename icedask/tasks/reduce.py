@@ -84,7 +84,7 @@ def _reduced(
     waves = _waves(cells, partial(_merge_cells, merge=merge), group_of, sent)
     merged: dict[int, T] = {}
     results = wave_results(waves, math.prod(cells.numblocks), description)
-    # In the order of the waves: the same blocks give the same bits, whichever ends first.
+    # In the order of the waves, not of their ends: the same blocks give the same bits.
     for number, values in enumerate(results):
         for group, value in zip(sent[number], values, strict=True):
             new = value[0, 0]

@@ -1,4 +1,4 @@
-"""The Chapman-Kolmogorov test on chains that are Markovian, and on some that are not."""
+"""Chapman-Kolmogorov test of Markov chains, and of processes with memory."""
 
 from __future__ import annotations
 

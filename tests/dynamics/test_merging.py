@@ -1,4 +1,4 @@
-"""Merging of states: SciPy's tree, the states that it cannot hold, and lazy labels."""
+"""Merging of states: SciPy's tree, states without a correlation, and lazy labels."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_equals_scipy() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("cutoff", [0.3, 1.0, 1.2, 2.0])
-def test_groups_are_those_of_scipy(seed: int, cutoff: float) -> None:
+def test_groups_equal_scipy(seed: int, cutoff: float) -> None:
     rng = np.random.default_rng(seed)
     label = chain(rng.dirichlet(np.full(7, 0.5), 7), 300, 10, rng)
     labels = dataset(label)

@@ -1,4 +1,4 @@
-"""Residence times against loops and a chain with known ones."""
+"""Residence times against loops, and of chains with known times."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from sklearn.metrics import adjusted_rand_score
 import icedask as ice
 from icedask.errors import InputError
 from icedask.learn.density_tree import DensityTree
-from icedask.tasks.sampling import draw
 
 
 def blobs(n: int, seed: int) -> np.ndarray:
@@ -107,14 +106,6 @@ def test_sample_has_every_frame() -> None:
     rows = dataset()["latent"].values[model.sample_frame_, model.sample_atom_]
     np.testing.assert_array_equal(rows, model.tree_.points)
     assert model.agreement_ is None
-
-
-def test_draw() -> None:
-    assert np.bincount(draw(7, 50, 23, 0)[:, 0], minlength=7).max() == 4
-    assert len(draw(7, 50, 23, 0)) == 23
-    assert len(np.unique(draw(7, 50, 300, 0), axis=0)) == 300
-    assert len(draw(7, 50, 9999, 0)) == 350
-    assert not np.array_equal(draw(7, 50, 23, 0), draw(7, 50, 23, 1))
 
 
 def test_agreement_is_reported() -> None:

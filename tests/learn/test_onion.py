@@ -89,13 +89,13 @@ def test_equals_the_authors_program_on_lens(mw: xr.Dataset) -> None:
 
 
 @pytest.mark.parametrize(("levels", "window"), [(TWO, 10), (THREE, 10)])
-def test_finds_what_was_planted(levels: Any, window: int) -> None:
+def test_planted_states(levels: Any, window: int) -> None:
     means, widths = levels
     truth, ds = telegraph(means, widths, shape=(600, 100))
     model = ice.OnionClustering(window)
     label = model.fit_predict(ds)["label"].values
     np.testing.assert_allclose(model.means_, means, rtol=0.02, atol=0.005)
-    # Broader than planted: the density is smoothed by what suits the values as a whole.
+    # Broader than planted: the bandwidth is that of the values as a whole.
     assert (model.sigmas_ > 0.95 * np.sqrt(2) * np.array(widths)).all()
     np.testing.assert_allclose(model.sigmas_ / np.sqrt(2), widths, rtol=0.5)
     assert adjusted_rand_score(truth[label >= 0], label[label >= 0]) > 0.99

@@ -378,6 +378,15 @@ def test_checkpoint_of_another_training(
         ice.VAE(2, **SMALL).fit(x, checkpoint=path / "state")
 
 
+def test_partial_checkpoints_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 30, 3))
+    x = xr.Dataset({"features": (("frame", "atom", "feature"), rows)})
+    half = tmp_path / "training[1].npz.123.new"
+    half.write_bytes(b"half")
+    ice.VAE(1, layers=(4,), epochs=1).fit(x, checkpoint=tmp_path / "training[1].npz")
+    assert not list(tmp_path.iterdir())
+
+
 def test_stored_and_loaded(plain: ice.VAE, tmp_path: Path) -> None:
     x, _ = planted()
     stored = plain.to_dataset()

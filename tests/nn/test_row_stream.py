@@ -193,6 +193,18 @@ def test_held_out_blocks_are_evenly_spaced() -> None:
     assert split_by_time(np.ones(1, int), (1, 1), 0.5, 0).train.tolist() == [0]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_some_blocks_with_rows_are_not_held_out(seed: int) -> None:
+    # One stretch of time has rows, then two.
+    counts = np.zeros(12, int)
+    counts[6] = 40
+    alone = split_by_time(counts, (12, 1), 0.5, seed)
+    assert alone.train.tolist() == [6] and not len(alone.held)
+    counts[9] = 40
+    two = split_by_time(counts, (12, 1), 0.5, seed)
+    assert len(two.train) == len(two.held) == 1
+
+
 def test_held_rows_are_of_every_block() -> None:
     features = da.from_array(numbered(40, 100), chunks=(1, 100, -1))
     _, blocks, split = stream(features, 0.25)
