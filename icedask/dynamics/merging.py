@@ -7,6 +7,8 @@ from typing import Annotated
 import dask.array as da
 import numpy as np
 import xarray as xr
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist
 
 from icedask.core.features import array_record, row_coords
 from icedask.core.labels import Labels, checked_labels
@@ -124,26 +126,21 @@ def _checked_transitions(transitions: xr.Dataset, labels: Labels) -> xr.DataArra
 
 def states_tree(rows: FloatArray) -> tuple[LabelArray, FloatArray]:
     """Return the states whose rows of probabilities have a correlation, and their linkage."""
-    from scipy.cluster.hierarchy import linkage
-    from scipy.spatial.distance import pdist
-
     # NaN compares as false.
     leaves = np.flatnonzero(np.ptp(rows, axis=1) > _CONSTANT) if len(rows) else np.empty(0)
     if len(leaves) < 2:
         return leaves.astype(np.int32), np.empty((0, 4))
-    return leaves.astype(np.int32), linkage(pdist(rows[leaves], "correlation"), "average")
+    return leaves.astype(np.int32), hierarchy.linkage(pdist(rows[leaves], "correlation"), "average")
 
 
 def macro_states(
     n_states: int, leaves: LabelArray, linkage: FloatArray, cutoff: float
 ) -> LabelArray:
     """Return the new number of each state, the same for all leaves of a branch below `cutoff`."""
-    from scipy.cluster.hierarchy import fcluster
-
     # Smallest member of the branch of each state.
     smallest = np.arange(n_states)
     if len(linkage):
-        branch = fcluster(linkage, cutoff, criterion="distance")
+        branch = hierarchy.fcluster(linkage, cutoff, criterion="distance")
         for number in np.unique(branch):
             members = leaves[branch == number]
             smallest[members] = members.min()

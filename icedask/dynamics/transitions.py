@@ -26,7 +26,7 @@ LABELS = "labels : xarray.Dataset\n    label (frame, atom), int32; a negative on
 def transitions(
     labels: xr.Dataset,
     *,
-    lag: Annotated[int, Option("Lag of the second label of a pair.", "frame", at_least=1)] = 1,
+    lag: Annotated[int, Option("Lag between the labels of a pair.", "frame", at_least=1)] = 1,
 ) -> xr.Dataset:
     """Count the transitions between states; computes, in one pass over the labels.
 

@@ -54,7 +54,7 @@ def _checked_widths(value: Any, where: str) -> tuple[int, ...]:
 HiddenLayers = Annotated[
     Sequence[int], Option("Widths of the network's hidden layers.", check=_checked_widths)
 ]
-SampleSize = Annotated[int, Option("Rows of the sample that is fitted.", at_least=1)]
+SampleSize = Annotated[int, Option("Number of rows of the sample.", at_least=1)]
 
 
 class Estimator(BaseEstimator):

@@ -145,7 +145,7 @@ class GaussianMixture(Clusterer):
         means_init: Annotated[Any, Option("Array of first means.")] = None,
         covariances_init: Annotated[Any, Option("Array of first covariances.")] = None,
         n_init: Annotated[int, Option("Fits to the sample.", at_least=1)] = 5,
-        max_iter: Annotated[int, Option("Most passes over all rows.", at_least=1)] = 100,
+        max_iter: Annotated[int, Option("Largest number of passes.", at_least=1)] = 100,
         tol: Annotated[
             float, Option("Gain of the mean log-likelihood of a row at convergence.", at_least=0)
         ] = 1e-3,

@@ -45,7 +45,7 @@ SelectionMethod = Annotated[
     str, Option("Clusters of largest persistence, or the finest ones.", choices=("eom", "leaf"))
 ]
 AssignNoise = Annotated[
-    bool, Option("Label noise by the cluster of largest soft membership; its probability stays 0.")
+    bool, Option("Assignment of noise to the cluster of largest soft membership.")
 ]
 
 
@@ -53,8 +53,9 @@ class HDBSCAN(Clusterer):
     """Density-based clusters of any shape, and noise; `fit` computes, `predict` is lazy.
 
     The clusters are those of a sample with the same number of rows from every frame; all rows are
-    labelled in parallel by prediction. The fit is repeated with held-out rows added, and its
-    labels for these are compared with the predicted ones.
+    labelled in parallel by prediction; noise that `assign_noise` adds to a cluster keeps a
+    probability of 0. The fit is repeated with held-out rows added, and its labels for these are
+    compared with the predicted ones.
 
     {parameters}
 

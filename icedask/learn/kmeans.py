@@ -98,7 +98,7 @@ class KMeans(Clusterer):
         *,
         init: Annotated[Any, Option("Array (n_clusters, n_features) of first centres.")] = None,
         n_init: Annotated[int, Option("Fits to the sample by k-means++.", at_least=1)] = 10,
-        max_iter: Annotated[int, Option("Most passes over all rows.", at_least=1)] = 300,
+        max_iter: Annotated[int, Option("Largest number of passes.", at_least=1)] = 300,
         tol: Annotated[
             float,
             Option("Squared shift of all centres at convergence, in variances.", at_least=0),

@@ -116,19 +116,19 @@ class VAE(Transformer):
         ] = 10,
         scaling: Annotated[
             str,
-            Option("One scale for each block, or feature.", choices=("block", "feature")),
+            Option("Unit with a scale of its own.", choices=("block", "feature")),
         ] = "block",
         block_weights: Annotated[
             Mapping[str, float] | None,
             Option("Factors of the variances of blocks, by name; 1 by default.", at_least=0),
         ] = None,
         learning_rate: Annotated[
-            float, Option("First rate of Adam; it falls to a twentieth by a cosine.", at_least=0)
+            float, Option("Rate of Adam; it falls to a twentieth along a cosine.", at_least=0)
         ] = 1e-3,
-        batch_size: Annotated[int, Option("Rows of a batch, on all ranks.", at_least=1)] = 1024,
-        epochs: Annotated[int, Option("Most epochs.", at_least=1)] = 50,
+        batch_size: Annotated[int, Option("Rows of a batch, over all ranks.", at_least=1)] = 1024,
+        epochs: Annotated[int, Option("Largest number of epochs.", at_least=1)] = 50,
         epoch_rows: Annotated[
-            int, Option("Approximate rows of an epoch; epochs take turns on more.", at_least=1)
+            int, Option("Approximate number of rows of an epoch.", at_least=1)
         ] = 2**18,
         patience: Annotated[
             int, Option("Epochs without held-out progress that end the training.", at_least=1)

@@ -63,9 +63,9 @@ class _Member(NamedTuple):
 )
 def run_ranks(
     function: Callable[Concatenate[Group, ...], T],
-    n_ranks: Annotated[int, Option("Ranks, each on a worker; one runs here.", at_least=1)],
+    n_ranks: Annotated[int, Option("Number of ranks, each on a worker.", at_least=1)],
     *args: Any,
-    restarts: Annotated[int, Option("Restarts of all ranks after lost workers.", at_least=0)] = 3,
+    restarts: Annotated[int, Option("Largest number of restarts.", at_least=0)] = 3,
     timeout_s: Annotated[
         float,
         Option("Longest wait for other ranks between collective operations.", "second", above=0),
