@@ -10,7 +10,6 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -129,7 +128,8 @@ class Estimator(BaseEstimator):
         """Return specified variables (frame, atom) of every row of `x`; lazy.
 
         `kernel` is a function of a block (frame, atom, feature) and of `arguments` that returns an
-        array for each of `names`. Large arguments should be `dask.delayed`, to be sent once.
+        array for each of `names`. Large arguments should be `dask.delayed`, to be sent once; small
+        ones let the kernel run in the task that computes its block.
         """
         together = self._apply(x, n_features, kernel, arguments, "fa", np.empty((0, 0), object))
         arrays = {
@@ -142,19 +142,18 @@ class Estimator(BaseEstimator):
         self,
         x: xr.Dataset,
         n_features: int,
-        kernel: Callable[[Any, Any], Any],
-        model: Any,
+        kernel: Callable[..., Any],
         n_components: int,
+        *arguments: Any,
         dtype: npt.DTypeLike = np.float32,
     ) -> xr.Dataset:
         """Return the latent coordinates of every row of `x`; lazy.
 
-        `kernel` is a function of a block (frame, atom, feature) and of the model, which is sent to
-        each worker once, that returns (frame, atom, component).
+        `kernel` is a function of a block (frame, atom, feature) and of `arguments`, as those of
+        `label_rows`, that returns (frame, atom, component).
         """
-        models = (dask.delayed(model, pure=True),)
         meta = np.empty((0, 0, 0), dtype)
-        latent = self._apply(x, n_features, kernel, models, "fac", meta, c=n_components)
+        latent = self._apply(x, n_features, kernel, arguments, "fac", meta, c=n_components)
         return self.result(x, {"latent": latent}, {COMPONENT: np.arange(n_components)})
 
     def _apply(

@@ -147,9 +147,9 @@ class PCA(Transformer):
             If the number of features is not that of the fit.
         """
         self.check_fitted()
-        model = self.mean_, self.components_
+        mean, components = self.mean_, self.components_
         dtype = feature_variable(x).dtype
-        return self.map_rows(x, len(self.mean_), project, model, len(self.components_), dtype)
+        return self.map_rows(x, len(mean), project, len(components), mean, components, dtype=dtype)
 
 
 def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset]]) -> list[PCA]:
@@ -169,10 +169,9 @@ def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset]]) -> list[PCA]:
 
 
 def project(
-    block: npt.NDArray[np.floating], model: tuple[FloatArray, FloatArray]
+    block: npt.NDArray[np.floating], mean: FloatArray, components: FloatArray
 ) -> npt.NDArray[np.floating]:
     """Return (block - mean) @ components.T in float64, in the dtype of the block."""
-    mean, components = model
     rows = block.reshape(-1, block.shape[-1])
     result = np.empty((len(rows), len(components)), block.dtype)
     for start in range(0, len(rows), CACHED_ROWS):

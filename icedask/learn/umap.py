@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask import delayed
 from scipy.spatial import cKDTree
 
 from icedask.core.features import feature_blocks
@@ -217,7 +218,8 @@ class UMAP(Transformer):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        return self.map_rows(x, len(self.center_), _map_block, self._model(), self.n_components)
+        model = delayed(self._model(), pure=True)
+        return self.map_rows(x, len(self.center_), _map_block, self.n_components, model)
 
 
 def embed(

@@ -11,6 +11,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask import delayed
 
 from icedask.core.features import feature_blocks, feature_variable
 from icedask.core.options import Option, Seed
@@ -264,8 +265,8 @@ class VAE(Transformer):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        model = self.center_, self.scale_, self.weights_
-        return self.map_rows(x, len(self.center_), _encode_block, model, self.latent_size)
+        model = delayed((self.center_, self.scale_, self.weights_), pure=True)
+        return self.map_rows(x, len(self.center_), _encode_block, self.latent_size, model)
 
     def learned_arrays(self) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]:
         """Return the learned arrays with their dimensions, by the name of their variable."""

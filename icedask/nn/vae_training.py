@@ -181,7 +181,7 @@ def _train_epoch(
         done = state.epoch + number / steps
         warm = min(1.0, done / options.warm_up) if options.warm_up else 1.0
         beta = options.beta * warm
-        cosine = 0.5 + 0.5 * np.cos(np.pi * done / options.epochs)
+        cosine = 0.5 + 0.5 * float(np.cos(np.pi * done / options.epochs))
         for settings in state.optimizer.param_groups:
             settings["lr"] = options.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * cosine)
         state.optimizer.zero_grad()
