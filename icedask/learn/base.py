@@ -90,15 +90,15 @@ class Estimator(BaseEstimator):
     def check_parameters(self) -> dict[str, Any]:
         """Return all parameters in their plain types; raise InputError if one is not valid."""
         name = type(self).__name__
-        for option in self.parameters:
-            value = getattr(self, option.name)
+        values = {}
+        for parameter in self.parameters:
+            value = getattr(self, parameter.name)
             # Stored untouched: 2.0 and 2 would be the same fit under two run ids.
-            if option.type is int and isinstance(value, float | np.floating):
-                raise InputError(f"{name}: {option.name}: expected a whole number, found {value!r}")
-        return {
-            option.name: option.check(getattr(self, option.name), name)
-            for option in self.parameters
-        }
+            if parameter.type is int and isinstance(value, float | np.floating):
+                where = f"{name}: {parameter.name}"
+                raise InputError(f"{where}: expected a whole number, found {value!r}")
+            values[parameter.name] = parameter.check(value, name)
+        return values
 
     def fitted_record(self, x: xr.Dataset | xr.DataArray) -> Record:
         """Return the record of a fit on `x`, without fitting."""
@@ -110,11 +110,12 @@ class Estimator(BaseEstimator):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
 
-    def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, found: int) -> None:
+    def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, n_here: int) -> None:
         """Raise InputError if the features of `x` differ from those of the fit."""
         name = type(self).__name__
-        if found != n_features:
-            raise InputError(f"{name}: expected {n_features} features as in the fit, found {found}")
+        if n_here != n_features:
+            expected = f"expected {n_features} features as in the fit"
+            raise InputError(f"{name}: {expected}, found {n_here}")
         check_same_meaning(self.record_, input_record(x), name)
 
     def label_rows(

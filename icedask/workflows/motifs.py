@@ -324,7 +324,7 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
     run_id = vae.fitted_record(features).run_id
     if has_run(store, run_id):
         return load_model(store, run_id)
-    checkpoint = store / CHECKPOINTS / f"{run_id}.npz"
+    checkpoint = store / CHECKPOINTS / f"{run_id}.checkpoint"
     fitted = vae.fit(features, n_ranks=settings.ranks, checkpoint=checkpoint)
     save(fitted, store)
     return fitted
