@@ -38,7 +38,7 @@ _NAMES = {
     "time_soap_derivative": "icedask.descriptors.time_soap",
     "markov_test": "icedask.dynamics.markov",
     "merge_states": "icedask.dynamics.merging",
-    "origins": "icedask.dynamics.origins",
+    "entry_exit_counts": "icedask.dynamics.entry_exit_counts",
     "residence_times": "icedask.dynamics.residence",
     "smooth": "icedask.dynamics.smoothing",
     "populations": "icedask.dynamics.transitions",
@@ -99,9 +99,9 @@ if TYPE_CHECKING:
     )
     from icedask.descriptors.time_soap import time_soap, time_soap_derivative
     from icedask.descriptors.voronoi import mass_density, voronoi
+    from icedask.dynamics.entry_exit_counts import entry_exit_counts
     from icedask.dynamics.markov import markov_test
     from icedask.dynamics.merging import merge_states
-    from icedask.dynamics.origins import origins
     from icedask.dynamics.residence import residence_times
     from icedask.dynamics.smoothing import smooth
     from icedask.dynamics.transitions import populations, transitions

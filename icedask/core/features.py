@@ -6,14 +6,25 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.provenance import Record, content_of, digest, is_unchanged, record_of
+from icedask.core.provenance import (
+    Record,
+    canonical,
+    content_of,
+    digest,
+    is_unchanged,
+    record_of,
+)
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
+
+# Options that select rows or their storage, and leave the meaning of a feature unchanged.
+_NOT_OF_FEATURES = ("centers", "dtype", "precision")
 
 
 def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
@@ -29,28 +40,36 @@ def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
             f"expected a Dataset with dimensions (frame, atom, feature), found {type(x).__name__}"
         )
     candidates = [x] if isinstance(x, xr.DataArray) else list(x.data_vars.values())
-    found = [
+    features = [
         array
         for array in candidates
         if array.dims[:2] == (FRAME, ATOM) and array.ndim <= 3 and array.dtype.kind == "f"
     ]
-    if len(found) != 1:
+    if len(features) != 1:
         listed = ", ".join(
             f"{array.name} ({', '.join(map(str, array.dims))}) of {array.dtype}"
-            for array in found or candidates
+            for array in features or candidates
         )
-        remedy = "choose one, for example ds[['soap']]" if found else "integers: astype('float32')"
+        remedy = (
+            "choose one, for example ds[['soap']]" if features else "integers: astype('float32')"
+        )
         raise InputError(
             "expected one floating-point variable of dimensions (frame, atom) or (frame, atom, "
             f"feature), found {listed or 'none'}; {remedy}"
         )
-    array = found[0]
+    array = features[0]
     if array.dtype.itemsize not in (4, 8) or 0 in array.shape[2:]:
         raise InputError(
             f"expected features of float32 or float64, at least one, found {array.name} of "
             f"{array.dtype} with the shape {array.shape}"
         )
     return array
+
+
+def rechunked(array: da.Array, chunks: Any) -> da.Array:
+    """Return an array in other blocks, by tasks that fuse with what computes and uses them."""
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        return array.rechunk(chunks)
 
 
 def lazy_blocks(array: xr.DataArray) -> da.Array:
@@ -72,20 +91,9 @@ def block_part(
     index: str = "fa",
     axes: Mapping[str, int] | None = None,
 ) -> da.Array:
-    """Return one of the arrays that each block of `together` (frame, atom) is a tuple of; lazy.
+    """Return the lazy array whose blocks are element `number` of the tuples in `together`.
 
-    Parameters
-    ----------
-    together
-        Blocks of frames and atoms.
-    number
-        Of the array in the tuple.
-    dtype
-        Of the array.
-    index
-        Its dimensions, of which f are frames and a atoms.
-    axes
-        Lengths of the others.
+    `index` names its dimensions: f for frames, a for atoms, others of the lengths `axes`.
     """
     meta = np.empty((0,) * len(index), dtype)
     return da.blockwise(
@@ -94,17 +102,17 @@ def block_part(
 
 
 def row_coords(array: xr.DataArray) -> dict[Any, xr.DataArray]:
-    """Return the coordinates of the rows: those of frames and atoms, not those of features."""
+    """Return the coordinates of frames and atoms."""
     return {name: coord for name, coord in array.coords.items() if set(coord.dims) <= {FRAME, ATOM}}
 
 
 def input_record(x: xr.Dataset | xr.DataArray) -> Record:
-    """Return the record of a function's input; data from elsewhere is known by its content."""
+    """Return the record of a function's input; other data is identified by its content."""
     return array_record(x, feature_variable(x))
 
 
 def array_record(x: xr.Dataset | xr.DataArray, array: xr.DataArray) -> Record:
-    """Return the record of an input of which `array` is the variable that matters."""
+    """Return the record of an input that is used for one variable, `array`."""
     known = x if isinstance(x, xr.Dataset) and "function" in x.attrs else None
     if known is not None and is_unchanged(known):
         return record_of(known)
@@ -117,10 +125,10 @@ def array_record(x: xr.Dataset | xr.DataArray, array: xr.DataArray) -> Record:
 
 
 def variables_record(x: xr.Dataset, names: Sequence[str]) -> Record:
-    """Return the record of an input of which some variables matter together.
+    """Return the record of an input that is used for some variables together.
 
-    As of `array_record`: what was changed since, frames that were left out among others, is known
-    by its content.
+    Variables that were changed since they were computed, by leaving out frames for example, are
+    identified by their content.
     """
     used = x[list(names)]
     if is_unchanged(used):
@@ -151,8 +159,8 @@ def check_same_rows(one: xr.DataArray, other: xr.DataArray, caller: str) -> None
 
 
 def check_same_trajectory(one: Record, other: Record, caller: str) -> None:
-    """Raise InputError if both are known to come from different positions."""
-    # What comes from elsewhere says nothing of its positions.
+    """Raise InputError if the records name different positions."""
+    # Data from other programs has no record of its positions.
     known = one.positions and other.positions
     if known and one.positions != other.positions:
         raise InputError(
@@ -162,14 +170,58 @@ def check_same_trajectory(one: Record, other: Record, caller: str) -> None:
         )
 
 
-def whole_number(value: Any, where: str, *, at_least: int) -> int:
-    """Return `value` as an int.
+def check_same_meaning(model: Record, features: Record, caller: str) -> None:
+    """Raise InputError if features were computed by other functions or options than in the fit."""
+    expected = _meaning(model.lineage[model.parents[0]], model.lineage)
+    other = _meaning(features.identity, features.lineage)
+    if '"external/' in canonical([expected, other]):
+        return
+    if canonical(expected) != canonical(other):
+        raise InputError(
+            f"{caller}: expected the features of the fit, found others: "
+            f"{'; '.join(_differences(expected, other))}; compute them with the same options"
+        )
 
-    Raises
-    ------
-    InputError
-        If it is no whole number or smaller; the message begins with `where`.
+
+def _meaning(identity: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the function, options and sources that define a feature.
+
+    Sources are compared by their options, but a model must be the same model.
     """
+    parameters = {k: v for k, v in identity["parameters"].items() if k not in _NOT_OF_FEATURES}
+    parents = [(run_id, lineage[run_id]) for run_id in identity["parents"]]
+    if parents and parents[0][1]["function"].startswith("models/"):
+        sources: list[Any] = [parents[0][0]]
+    else:
+        sources = [_meaning(parent, lineage) for _, parent in parents]
+    return {"function": identity["function"], "parameters": parameters, "sources": sources}
+
+
+def _differences(expected: Any, other: Any, where: str = "features") -> list[str]:
+    """Return the differences of two meanings in words."""
+    if canonical(expected) == canonical(other):
+        return []
+    pairs: list[tuple[Any, Any, str]] = []
+    if isinstance(expected, dict) and isinstance(other, dict):
+        if expected.get("function") == other.get("function"):
+            where = str(expected.get("function", where))
+            keys = [key for key in expected if key in other]
+            pairs = [(expected[key], other[key], f"{where} {key}") for key in keys]
+    elif isinstance(expected, list) and isinstance(other, list) and len(expected) == len(other):
+        pairs = [(a, b, where) for a, b in zip(expected, other, strict=True)]
+    inner = [text for a, b, name in pairs for text in _differences(a, b, name)]
+    return inner or [f"{where}: {_brief(expected)} in the fit, {_brief(other)} here"]
+
+
+def _brief(value: Any) -> str:
+    """Return a value, or the name of the function of a meaning."""
+    if isinstance(value, dict) and "function" in value:
+        return str(value["function"])
+    return canonical(value)
+
+
+def whole_number(value: Any, where: str, *, at_least: int) -> int:
+    """Return `value` as an int, in the check of an `Option`; raise InputError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputError(f"{where}: expected a whole number, found {value!r}")
     if value < at_least:

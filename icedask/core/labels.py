@@ -1,4 +1,4 @@
-"""Labels (frame, atom): their checks, the names of their states, and what is written of these."""
+"""Labels (frame, atom): checks, names of the states, and arrays of counts by state."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import xarray as xr
 from icedask.core.features import array_record, lazy_blocks
 from icedask.core.provenance import Record
 from icedask.core.trajectory import frame_interval
+from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, check_variable
 from icedask.errors import InputError
-
-Counts = npt.NDArray[np.int64]
 
 # Summaries hold the square of their number.
 MAX_STATES = 1024
@@ -23,20 +22,10 @@ _FLAGS = ("flag_values", "flag_meanings")
 
 
 class Labels(NamedTuple):
-    """Checked labels.
+    """Checked labels: the variable, its values as a lazy array, and the record of the Dataset.
 
-    Attributes
-    ----------
-    array
-        The variable.
-    blocks
-        Its values, lazy.
-    record
-        Of the Dataset.
-    n_named
-        Number of states that the attributes speak of, 0 if they name none.
-    interval
-        Time from frame to frame, picosecond; None if it is not known or not even.
+    `n_named` is the number of states with a name; `interval` is the time between frames in
+    picosecond, None if it is not known or not even.
     """
 
     array: xr.DataArray
@@ -71,60 +60,39 @@ def checked_labels(
 ) -> Labels:
     """Return the variable `label` of a Dataset, checked.
 
-    Parameters
-    ----------
-    labels
-        With label (frame, atom), int32.
-    caller
-        The function that the errors speak of.
-    span
-        Frames to which a pair reaches: there must be more frames than that.
-    because
-        What asks for so many.
-
     Raises
     ------
     InputError
-        If there is no such variable, or too few frames or atoms.
+        If it is none of label (frame, atom), int32, it is empty, or there are not more than `span`
+        frames, which `because` needs.
     """
-    found = labels
+    array = labels
     if isinstance(labels, xr.Dataset) and "label" in labels.data_vars:
-        found = labels["label"]
-    if not isinstance(found, xr.DataArray):
+        array = labels["label"]
+    if not isinstance(array, xr.DataArray):
         held = ", ".join(map(str, getattr(labels, "data_vars", ()))) or type(labels).__name__
         raise InputError(
             f"{caller}: expected a Dataset with label (frame, atom), found {held}; pass what "
             "predict, chill_plus or merge_states returned"
         )
-    check_variable(found, "label")
-    if found.sizes[ATOM] == 0 or found.sizes[FRAME] == 0:
+    check_variable(array, "label")
+    if array.sizes[ATOM] == 0 or array.sizes[FRAME] == 0:
         raise InputError(
             f"{caller}: expected labels of at least one frame and atom, found the shape "
-            f"{found.shape}"
+            f"{array.shape}"
         )
-    if found.sizes[FRAME] <= span:
+    if array.sizes[FRAME] <= span:
         raise InputError(
             f"{caller}: {because} needs at least {span + 1} frames, the labels have "
-            f"{found.sizes[FRAME]}; choose a shorter lag"
+            f"{array.sizes[FRAME]}; choose a shorter lag"
         )
-    named = np.atleast_1d(np.asarray(found.attrs.get("flag_values", []), np.int64))
-    return Labels(
-        found,
-        lazy_blocks(found),
-        array_record(labels, found),
-        n_states_of(named),
-        frame_interval(found),
-    )
+    named = np.atleast_1d(np.asarray(array.attrs.get("flag_values", []), np.int64))
+    record = array_record(labels, array)
+    return Labels(array, lazy_blocks(array), record, n_states_of(named), frame_interval(array))
 
 
 def n_states_of(labels: npt.NDArray[np.integer]) -> int:
-    """Return the number of states that labels speak of: the largest plus one.
-
-    Raises
-    ------
-    InputError
-        If there are too many.
-    """
+    """Return the number of states: the largest label plus one; raise InputError if too large."""
     n_states = max(int(labels.max(initial=-1)) + 1, 0)
     if n_states > MAX_STATES:
         raise InputError(
@@ -134,14 +102,14 @@ def n_states_of(labels: npt.NDArray[np.integer]) -> int:
     return n_states
 
 
-def added(parts: list[Counts]) -> Counts:
-    """Return the sum of arrays of counts; smaller ones are filled up with zeros."""
+def sum_padded(parts: list[IntArray]) -> IntArray:
+    """Return the sum of arrays of counts, each padded with zeros to the largest shape."""
     total = np.zeros(np.max([part.shape for part in parts], axis=0), np.int64)
     for part in parts:
         total[tuple(map(slice, part.shape))] += part
     return total
 
 
-def widened(counts: Counts, *shape: int) -> Counts:
-    """Return counts filled up with zeros to at least a shape."""
-    return added([counts, np.zeros(shape, np.int64)])
+def padded(counts: IntArray, *shape: int) -> IntArray:
+    """Return counts padded with zeros to at least a shape."""
+    return sum_padded([counts, np.zeros(shape, np.int64)])

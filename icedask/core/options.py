@@ -10,12 +10,16 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from icedask.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Largest seed of scikit-learn's generators.
 MAX_SEED = 2**32 - 1
@@ -357,3 +361,34 @@ def plain_signature(
         for name, argument in signature.parameters.items()
     ]
     return signature.replace(parameters=plain, return_annotation=returns)
+
+
+def takes_options(*first: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorate a function whose options are to be checked, and listed in its docstring.
+
+    Parameters
+    ----------
+    *first
+        Entries of the docstring for parameters without an `Option`.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        declared = parameters_of(function)
+
+        @wraps(function)
+        def checking(*args: P.args, **kwargs: P.kwargs) -> R:
+            values = signature.bind(*args, **kwargs)
+            for option in declared:
+                if option.name in values.arguments:
+                    value = option.check(values.arguments[option.name], function.__name__)
+                    values.arguments[option.name] = value
+            return function(*values.args, **values.kwargs)
+
+        checking.__doc__ = documented(function.__doc__, declared, *first)
+        checking.__signature__ = plain_signature(  # type: ignore[attr-defined]
+            signature, declared, signature.return_annotation
+        )
+        return checking
+
+    return decorate

@@ -1,48 +1,56 @@
-"""Merging of states that atoms leave for the same states."""
+"""Merge states whose rows of the transition matrix are correlated."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import dask.array as da
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import pdist
 
 from icedask.core.features import array_record, row_coords
 from icedask.core.labels import Labels, checked_labels
+from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
-from icedask.core.types import LabelArray
+from icedask.core.types import FloatArray, LabelArray
 from icedask.core.variables import FROM, STATE, TO, VARIABLES, summary_variables
 from icedask.errors import InputError
 
-# Below, a row is constant but for rounding, and its correlation with another is not defined.
+# Range of a row that is constant but for rounding: its correlation is not defined.
 _CONSTANT = 1e-12
 
 
-def merge_states(labels: xr.Dataset, transitions: xr.Dataset, *, cutoff: float = 1.0) -> xr.Dataset:
-    """Merge the states whose rows of transition probabilities are alike; the labels are lazy.
+@takes_options(
+    "labels : xarray.Dataset\n    label (frame, atom), int32.",
+    "transitions : xarray.Dataset\n    The result of `transitions` for these labels.",
+)
+def merge_states(
+    labels: xr.Dataset,
+    transitions: xr.Dataset,
+    *,
+    cutoff: Annotated[
+        float, Option("Largest distance between merged states.", at_least=0, at_most=2)
+    ] = 1.0,
+) -> xr.Dataset:
+    """Merge states whose rows of transition probabilities are correlated; the labels are lazy.
 
-    The distance of two states is one minus the correlation of their rows. Agglomerative
-    clustering with average linkage joins those that are no further than `cutoff` apart. A state
-    whose row has no values (no transition from it was seen) or only equal ones stays by itself.
+    The distance of two states is one minus the correlation of their rows: below 1, the rows are
+    correlated. Agglomerative clustering with average linkage joins states no further than
+    `cutoff` apart. A state whose row has no values (no transition from it was counted) or only
+    equal ones is not merged.
 
-    Parameters
-    ----------
-    labels : xarray.Dataset
-        label (frame, atom), int32.
-    transitions : xarray.Dataset
-        What `transitions` returned for these labels.
-    cutoff : float, optional
-        Largest distance between states that become one, 0 to 2. Default 1: states are joined if
-        their rows are not anticorrelated on average.
+    {parameters}
 
     Returns
     -------
     xarray.Dataset
-        label (frame, atom), int32: the new number of the state; negative labels stay as they are.
+        label (frame, atom), int32: the new number of the state; negative labels are unchanged.
         macro_state (state), int32: the new number of each old state, in the order of the smallest
-        old number of its members. linkage (merge, linkage_column), float64: the tree, as SciPy's
-        linkage gives it. leaf (leaf), int32: the old number of each leaf of the tree, all but the
-        states that stay by themselves. Attribute cutoff.
+        old number of its members. linkage (merge, linkage_column), float64: the tree, in SciPy's
+        format. leaf (leaf), int32: the old number of each leaf of the tree, without states that
+        have no distance. Attribute cutoff.
 
     Raises
     ------
@@ -64,37 +72,31 @@ def merge_states(labels: xr.Dataset, transitions: xr.Dataset, *, cutoff: float =
     >>> ice.merge_states(labels, ice.transitions(labels))["macro_state"].values
     array([0, 1, 1], dtype=int32)
     """
-    given = checked_labels(labels, "merge_states")
-    cutoff = _checked_cutoff(cutoff)
-    probability = _checked_transitions(transitions, given)
+    checked = checked_labels(labels, "merge_states")
+    probability = _checked_transitions(transitions, checked)
     rows = probability.values
     leaves, linkage = states_tree(rows)
     macro = macro_states(len(rows), leaves, linkage, cutoff)
     merged = da.blockwise(
-        renumbered, "fa", given.blocks, "fa", macro=macro, meta=np.empty((0, 0), np.int32)
+        renumbered, "fa", checked.blocks, "fa", macro=macro, meta=np.empty((0, 0), np.int32)
     )
     spec = VARIABLES["label"]
     ds = xr.Dataset(
         {
-            "label": (spec.dims, merged, {**spec.attrs, **_names(given, macro)}),
+            "label": (spec.dims, merged, {**spec.attrs, **_names(checked, macro)}),
             **summary_variables("merge_states", macro_state=macro, leaf=leaves, linkage=linkage),
         },
-        {**row_coords(given.array), **given.states(len(macro), STATE)},
+        {**row_coords(checked.array), **checked.states(len(macro), STATE)},
         {"cutoff": cutoff},
     )
     parent = array_record(transitions, probability)
-    return stamped(ds, given.record.child("results", "merge_states", 1, {"cutoff": cutoff}, parent))
-
-
-def _checked_cutoff(cutoff: float) -> float:
-    number = isinstance(cutoff, int | float | np.number) and not isinstance(cutoff, bool)
-    if not number or not 0 <= cutoff <= 2:
-        raise InputError(f"merge_states: cutoff: expected a distance from 0 to 2, found {cutoff!r}")
-    return float(cutoff)
+    return stamped(
+        ds, checked.record.child("results", "merge_states", 1, {"cutoff": cutoff}, parent)
+    )
 
 
 def _checked_transitions(transitions: xr.Dataset, labels: Labels) -> xr.DataArray:
-    """Return the probabilities of transition between the states of `labels`."""
+    """Return the transition probabilities between the states of `labels`."""
     remedy = "pass what ice.transitions returns for these labels"
     if not isinstance(transitions, xr.Dataset) or "probability" not in transitions.data_vars:
         raise InputError(
@@ -122,47 +124,31 @@ def _checked_transitions(transitions: xr.Dataset, labels: Labels) -> xr.DataArra
     return probability
 
 
-def states_tree(
-    rows: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-    """Return the states whose rows can be compared, and the linkage of these.
-
-    Parameters
-    ----------
-    rows : (n_states, n_states) array
-        Probabilities of transition.
-    """
-    from scipy.cluster.hierarchy import linkage
-    from scipy.spatial.distance import pdist
-
+def states_tree(rows: FloatArray) -> tuple[LabelArray, FloatArray]:
+    """Return the states whose rows of probabilities have a correlation, and their linkage."""
     # NaN compares as false.
     leaves = np.flatnonzero(np.ptp(rows, axis=1) > _CONSTANT) if len(rows) else np.empty(0)
     if len(leaves) < 2:
         return leaves.astype(np.int32), np.empty((0, 4))
-    return leaves.astype(np.int32), linkage(pdist(rows[leaves], "correlation"), "average")
+    return leaves.astype(np.int32), hierarchy.linkage(pdist(rows[leaves], "correlation"), "average")
 
 
 def macro_states(
-    n_states: int,
-    leaves: npt.NDArray[np.int32],
-    linkage: npt.NDArray[np.float64],
-    cutoff: float,
-) -> npt.NDArray[np.int32]:
-    """Return the new number of each state: those of one branch below `cutoff` get the same."""
-    from scipy.cluster.hierarchy import fcluster
-
-    # Each state by itself, named after its smallest member.
+    n_states: int, leaves: LabelArray, linkage: FloatArray, cutoff: float
+) -> LabelArray:
+    """Return the new number of each state, the same for all leaves of a branch below `cutoff`."""
+    # Smallest member of the branch of each state.
     smallest = np.arange(n_states)
     if len(linkage):
-        branch = fcluster(linkage, cutoff, criterion="distance")
-        for one in np.unique(branch):
-            members = leaves[branch == one]
+        branch = hierarchy.fcluster(linkage, cutoff, criterion="distance")
+        for number in np.unique(branch):
+            members = leaves[branch == number]
             smallest[members] = members.min()
     return np.unique(smallest, return_inverse=True)[1].astype(np.int32)
 
 
-def renumbered(block: LabelArray, macro: npt.NDArray[np.int32]) -> LabelArray:
-    """Return labels with their new numbers; negative ones stay."""
+def renumbered(block: LabelArray, macro: LabelArray) -> LabelArray:
+    """Return labels with their new numbers; negative ones are unchanged."""
     largest = block.max(initial=-1)
     if largest >= len(macro):
         raise InputError(
@@ -174,13 +160,13 @@ def renumbered(block: LabelArray, macro: npt.NDArray[np.int32]) -> LabelArray:
     return np.where(block >= 0, macro[np.maximum(block, 0)], block)
 
 
-def _names(labels: Labels, macro: npt.NDArray[np.int32]) -> dict[str, object]:
-    """Return the names of the new states: those of their members, joined."""
+def _names(labels: Labels, macro: LabelArray) -> dict[str, object]:
+    """Return the names of the new states: the joined names of their members."""
     known = labels.names
     if not known:
         return {}
     names = [
-        "+".join(known.get(int(state), str(state)) for state in np.flatnonzero(macro == one))
-        for one in range(int(macro.max(initial=-1)) + 1)
+        "+".join(known.get(int(state), str(state)) for state in np.flatnonzero(macro == new))
+        for new in range(int(macro.max(initial=-1)) + 1)
     ]
     return {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from numpy.polynomial.legendre import legvander
 
-from icedask.core.features import feature_variable, input_record, lazy_blocks, whole_number
+from icedask.core.features import feature_variable, input_record, lazy_blocks, rechunked
+from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_even_steps
 from icedask.core.types import FloatArray
@@ -20,31 +21,33 @@ from icedask.errors import InputError
 from icedask.kernels.jit import jit
 from icedask.store.chunks import plan_windows
 
-# Series in float64 at a time: a few MB for a few hundred frames.
+# Series converted to float64 at a time: a few MB for a few hundred frames.
 _SERIES = 1024
 
 
-def smooth(ds: xr.Dataset, *, window: int, order: int = 2) -> xr.Dataset:
+@takes_options(
+    "ds : xarray.Dataset\n"
+    "    One floating-point variable (frame, atom) or (frame, atom, feature), at even time steps."
+)
+def smooth(
+    ds: xr.Dataset,
+    *,
+    window: Annotated[int, Option("Length of the window of the filter.", "frame", at_least=1)],
+    order: Annotated[int, Option("Degree of the polynomials, below `window`.", at_least=0)] = 2,
+) -> xr.Dataset:
     """Smooth a variable along the frames by a Savitzky-Golay filter; lazy.
 
-    Each value is replaced by that of the polynomial which fits the `window` frames around it
-    best. In the first and the last half window, it is the polynomial of the first and the last
-    `window` frames. The result does not depend on the blocks of the input.
+    Each value is replaced by that of the least-squares polynomial of the `window` frames around
+    it; in the first and the last half window, by that of the first and the last `window` frames.
+    An even window, as in some publications, has its middle between two frames: away from the
+    ends, the result at frame t is the value at t + 1/2, as in SciPy. The result does not depend
+    on the blocks of the input.
 
     Where values of an atom are NaN or infinite, each stretch of frames between them is filtered
     as if it were the whole trajectory; a stretch shorter than the window becomes NaN. So LENS is
     smoothed up to its last `delay` frames, which stay NaN.
 
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        One floating-point variable (frame, atom) or (frame, atom, feature), at even time steps.
-    window : int
-        Frames that each polynomial is fitted to. Of an odd number one is the middle. An even
-        number, as in some publications, has its middle between two frames: away from the ends,
-        the result at frame t is the value at t + 1/2, as in SciPy.
-    order : int, optional
-        Degree of the polynomials, below `window`. Default 2.
+    {parameters}
 
     Returns
     -------
@@ -71,8 +74,6 @@ def smooth(ds: xr.Dataset, *, window: int, order: int = 2) -> xr.Dataset:
     array([ 0.,  0.,  0.,  0.,  0.,  0.,  0., nan], dtype=float32)
     """
     array = feature_variable(ds)
-    window = whole_number(window, "smooth: window", at_least=1)
-    order = whole_number(order, "smooth: order", at_least=0)
     _check_window(window, order, array.sizes[FRAME] - int(array.attrs.get("delay", 0)))
     check_even_steps(array.coords.to_dataset(), "smooth")
     name = array.name or "data"
@@ -99,8 +100,7 @@ def _smoothed(data: da.Array, window: int, order: int) -> da.Array:
     n_frames, n_atoms, *tail = data.shape
     row_bytes = data.dtype.itemsize * int(np.prod(tail, dtype=int))
     blocks = plan_windows(n_frames, n_atoms, row_bytes, halo=halo)
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        data = data.rechunk((blocks.frames, blocks.atoms, *tail))
+    data = rechunked(data, (blocks.frames, blocks.atoms, *tail))
     windows = data
     if halo and data.numblocks[0] > 1:
         windows = da.overlap.overlap(
@@ -128,10 +128,10 @@ def _smooth_block(
     window: int,
     order: int,
 ) -> npt.NDArray[np.floating]:
-    """Filter the core frames of a block, which up to `halo` frames precede and follow.
+    """Filter the core frames of a block with a halo of up to window - 1 frames on either side.
 
-    With window - 1 frames on either side, the stretch around a core frame is known as far as it
-    matters: whether it is long enough, and the ends within half a window.
+    The halo decides whether the stretch of finite values around a frame is long enough, and holds
+    its ends within half a window.
     """
     first = min(halo, int(core[0]))
     smoothed = smooth_columns(values.reshape(len(values), -1), window, order)
@@ -141,32 +141,21 @@ def _smooth_block(
 def smooth_columns(
     values: npt.NDArray[np.floating], window: int, order: int
 ) -> npt.NDArray[np.floating]:
-    """Filter each stretch of finite values of each column by itself; NaN elsewhere.
-
-    Parameters
-    ----------
-    values : (n_frames, n_series) array
-    window, order
-        Of the filter.
-    """
+    """Filter each stretch of finite values of each column of (n_frames, n_series) by itself."""
     everywhere, middle = polynomial_weights(window, order)
     result = np.empty_like(values)
     for start in range(0, values.shape[1], _SERIES):
-        some = slice(start, start + _SERIES)
-        series = np.ascontiguousarray(values[:, some].T, np.float64)
-        result[:, some] = smooth_series(series, everywhere, middle).T
+        columns = slice(start, start + _SERIES)
+        series = np.ascontiguousarray(values[:, columns].T, np.float64)
+        result[:, columns] = smooth_series(series, everywhere, middle).T
     return result
 
 
 def polynomial_weights(window: int, order: int) -> tuple[FloatArray, FloatArray]:
-    """Return what turns the values of a window into those of the polynomial fitted to them.
+    """Return the weights of a window in the values of the polynomial fitted to it.
 
-    Returns
-    -------
-    everywhere : (window, window) array
-        At each frame of the window; symmetric.
-    middle : (window,) array
-        In the middle, which in an even window lies between two frames.
+    At each of its frames, a symmetric matrix; and in its middle, which lies between two frames of
+    an even window.
     """
     points = np.linspace(-1, 1, window) if window > 1 else np.zeros(1)
     q, r = np.linalg.qr(legvander(points, order))
@@ -175,7 +164,7 @@ def polynomial_weights(window: int, order: int) -> tuple[FloatArray, FloatArray]
 
 @jit
 def smooth_series(values: FloatArray, everywhere: FloatArray, middle: FloatArray) -> FloatArray:
-    """Filter each stretch of finite values of each row by itself, (n_series, n_frames)."""
+    """Filter each stretch of finite values of each row of (n_series, n_frames) by itself."""
     result = np.full(values.shape, np.nan)
     n_series, n_frames = values.shape
     for series in range(n_series):
@@ -212,6 +201,6 @@ def filter_stretch(
 
 @jit
 def add_multiple(out: FloatArray, factor: float, values: FloatArray) -> None:
-    """Add factor * values to out. No sum across elements: it runs in vector registers."""
+    """Add factor * values to out, without sums across elements: in vector registers."""
     for k in range(len(out)):
         out[k] += factor * values[k]

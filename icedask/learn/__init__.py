@@ -1,1 +1,1 @@
-"""Estimators over (frame, atom, feature) Datasets of any size, with scikit-learn's conventions."""
+"""Estimators with scikit-learn's conventions over (frame, atom, feature) Datasets of any size."""

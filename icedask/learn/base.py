@@ -1,95 +1,107 @@
-"""What all estimators share: their input, their record, and how they are stored and loaded."""
+"""Base of the estimators: checked options, input, records, lazy results, storing and loading."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import logging
 import os
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
+import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from icedask.core.features import input_record
-from icedask.core.provenance import Record, canonical, record_of, stamped
+from icedask.core.features import (
+    block_part,
+    check_same_meaning,
+    feature_blocks,
+    feature_variable,
+    input_record,
+    row_coords,
+    whole_number,
+)
+from icedask.core.options import Option, Parameter, documented, parameters_of, plain_signature
+from icedask.core.provenance import Record, record_of, stamped
+from icedask.core.types import FloatArray
+from icedask.core.variables import COMPONENT, VARIABLES
 from icedask.errors import InputError, StoreError
+from icedask.nn.mlp import weight_arrays, weights_of
 from icedask.store.runs import has_run, open_run
 from icedask.store.save import save
+from icedask.tasks.sampling import stratified_sample
 
-_ESTIMATORS = {
-    "gmm": ("icedask.learn.gmm", "GaussianMixture"),
-    "hdbscan": ("icedask.learn.hdbscan", "HDBSCAN"),
-    "kmeans": ("icedask.learn.kmeans", "KMeans"),
-    "motifs": ("icedask.motifs.motifs", "Motifs"),
-    "onion": ("icedask.learn.onion", "OnionClustering"),
-    "pca": ("icedask.learn.pca", "PCA"),
-    "umap": ("icedask.learn.umap", "UMAP"),
-    "vae": ("icedask.learn.vae", "VAE"),
-}
+logger = logging.getLogger("icedask")
 
-# Options that change which rows there are, or how they are stored, but not what a feature means.
-_NOT_OF_FEATURES = ("centers", "dtype", "precision")
+# Packages whose modules define estimators, by name: a module is imported when it is needed.
+_PACKAGES = ("icedask.learn", "icedask.motifs")
+# Sums of larger squares leave the range of floating-point numbers.
+_LARGEST = 1e150
 
 
-def _meaning(identity: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two results must share for their features to be the same quantities.
-
-    The options, and those of what they were computed from; but a model must be the same model.
-    """
-    parameters = {k: v for k, v in identity["parameters"].items() if k not in _NOT_OF_FEATURES}
-    parents = [(run_id, lineage[run_id]) for run_id in identity["parents"]]
-    if parents and parents[0][1]["function"].startswith("models/"):
-        sources: list[Any] = [parents[0][0]]
-    else:
-        sources = [_meaning(parent, lineage) for _, parent in parents]
-    return {"function": identity["function"], "parameters": parameters, "sources": sources}
+def _checked_widths(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{where}: expected widths such as (64, 32), found {value!r}")
+    return tuple(whole_number(width, where, at_least=1) for width in value)
 
 
-def _differences(expected: Any, found: Any, where: str = "features") -> list[str]:
-    """Return in words where two meanings differ."""
-    if canonical(expected) == canonical(found):
-        return []
-    if isinstance(expected, dict) and isinstance(found, dict):
-        if expected.get("function") == found.get("function"):
-            where = str(expected.get("function", where))
-            keys = [key for key in expected if key in found]
-            pairs = [(expected[key], found[key], f"{where} {key}") for key in keys]
-            inner = [one for a, b, name in pairs for one in _differences(a, b, name)]
-            if inner:
-                return inner
-    elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = [(a, b, where) for a, b in zip(expected, found, strict=True)]
-        return [one for a, b, name in pairs for one in _differences(a, b, name)]
-    return [f"{where}: {_brief(expected)} in the fit, {_brief(found)} here"]
-
-
-def _brief(value: Any) -> str:
-    """Return a value, or the name of the function that a meaning is of."""
-    if isinstance(value, dict) and "function" in value:
-        return str(value["function"])
-    return canonical(value)
+HiddenLayers = Annotated[
+    Sequence[int], Option("Widths of the network's hidden layers.", check=_checked_widths)
+]
+SampleSize = Annotated[int, Option("Number of rows of the sample.", at_least=1)]
 
 
 class Estimator(BaseEstimator):
     """Base of the estimators.
 
-    Attributes
-    ----------
-    record_ : Record
-        What the fit was computed from and how; set by `fit`.
+    A subclass declares its parameters as options in the annotations of its constructor, and its
+    learned attributes in class variables. `record_` is the record of the fit.
     """
 
+    # Name in stores, and version of the algorithm: raised when its numbers change.
     _slug: ClassVar[str]
     _version: ClassVar[int]
+    # Learned arrays with their dimensions, plain values, and prefixes of the names in weights_.
     _learned: ClassVar[dict[str, tuple[str, ...]]]
     _numbers: ClassVar[tuple[str, ...]] = ()
+    _networks: ClassVar[tuple[str, ...]] = ()
 
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
     record_: Record
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Read the options of the constructor, and put them into the docstring."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in cls.__dict__:
+            return
+        cls.parameters = parameters_of(cls.__init__)
+        cls.__doc__ = documented(cls.__doc__, cls.parameters)
+        signature = inspect.signature(cls.__init__)
+        arguments = list(signature.parameters.values())[1:]
+        cls.__signature__ = plain_signature(
+            signature.replace(parameters=arguments), cls.parameters, inspect.Signature.empty
+        )
+
+    def check_parameters(self) -> dict[str, Any]:
+        """Return all parameters in their plain types; raise InputError if one is not valid."""
+        name = type(self).__name__
+        values = {}
+        for parameter in self.parameters:
+            value = getattr(self, parameter.name)
+            # Stored untouched: 2.0 and 2 would be the same fit under two run ids.
+            if parameter.type is int and isinstance(value, float | np.floating):
+                where = f"{name}: {parameter.name}"
+                raise InputError(f"{where}: expected a whole number, found {value!r}")
+            values[parameter.name] = parameter.check(value, name)
+        return values
+
     def fitted_record(self, x: xr.Dataset | xr.DataArray) -> Record:
-        """Return the record that a fit on `x` has, without fitting."""
+        """Return the record of a fit on `x`, without fitting."""
         return input_record(x).child("models", self._slug, self._version, self.get_params())
 
     def check_fitted(self) -> None:
@@ -98,42 +110,100 @@ class Estimator(BaseEstimator):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
 
-    def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, found: int) -> None:
-        """Raise InputError if the features of `x` are not those of the fit."""
+    def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, n_here: int) -> None:
+        """Raise InputError if the features of `x` differ from those of the fit."""
         name = type(self).__name__
-        if found != n_features:
-            raise InputError(f"{name}: expected {n_features} features as in the fit, found {found}")
-        fitted = self.record_.lineage[self.record_.parents[0]]
-        given = input_record(x)
-        expected = _meaning(fitted, self.record_.lineage)
-        other = _meaning(given.identity, given.lineage)
-        if '"external/' in canonical([expected, other]):
-            return
-        if canonical(expected) != canonical(other):
-            raise InputError(
-                f"{name}: expected the features of the fit, found others: "
-                f"{'; '.join(_differences(expected, other))}; compute them with the same options"
-            )
+        if n_here != n_features:
+            expected = f"expected {n_features} features as in the fit"
+            raise InputError(f"{name}: {expected}, found {n_here}")
+        check_same_meaning(self.record_, input_record(x), name)
 
-    def to_dataset(self) -> xr.Dataset:
-        """Return the learned attributes as a Dataset, to be saved.
+    def label_rows(
+        self,
+        x: xr.Dataset,
+        n_features: int,
+        kernel: Callable[..., tuple[Any, ...]],
+        names: Sequence[str],
+        *arguments: Any,
+    ) -> xr.Dataset:
+        """Return specified variables (frame, atom) of every row of `x`; lazy.
 
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
+        `kernel` is a function of a block (frame, atom, feature) and of `arguments` that returns an
+        array for each of `names`. Large arguments should be `dask.delayed`, to be sent once; small
+        ones let the kernel run in the task that computes its block.
         """
+        together = self._apply(x, n_features, kernel, arguments, "fa", np.empty((0, 0), object))
+        arrays = {
+            name: block_part(together, number, VARIABLES[name].dtype)
+            for number, name in enumerate(names)
+        }
+        return self.result(x, arrays)
+
+    def map_rows(
+        self,
+        x: xr.Dataset,
+        n_features: int,
+        kernel: Callable[..., Any],
+        n_components: int,
+        *arguments: Any,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> xr.Dataset:
+        """Return the latent coordinates of every row of `x`; lazy.
+
+        `kernel` is a function of a block (frame, atom, feature) and of `arguments`, as those of
+        `label_rows`, that returns (frame, atom, component).
+        """
+        meta = np.empty((0, 0, 0), dtype)
+        latent = self._apply(x, n_features, kernel, arguments, "fac", meta, c=n_components)
+        return self.result(x, {"latent": latent}, {COMPONENT: np.arange(n_components)})
+
+    def _apply(
+        self,
+        x: xr.Dataset,
+        n_features: int,
+        kernel: Callable[..., Any],
+        arguments: Sequence[Any],
+        index: str,
+        meta: npt.NDArray[Any],
+        **axes: int,
+    ) -> da.Array:
         self.check_fitted()
+        features = feature_blocks(x)
+        self.check_features(x, n_features, features.shape[2])
+        pairs = [part for argument in arguments for part in (argument, None)]
+        return da.blockwise(
+            *(kernel, index, features, "fak", *pairs), concatenate=True, new_axes=axes, meta=meta
+        )
+
+    def result(
+        self, x: xr.Dataset, arrays: Mapping[str, da.Array], coords: Mapping[str, Any] | None = None
+    ) -> xr.Dataset:
+        """Return arrays computed from the rows of `x` as a Dataset of specified variables."""
+        variables = {
+            name: (VARIABLES[name].dims, array, VARIABLES[name].attrs)
+            for name, array in arrays.items()
+        }
+        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
+        rows = row_coords(feature_variable(x))
+        return stamped(xr.Dataset(variables, {**rows, **(coords or {})}), record)
+
+    def learned_arrays(self) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]:
+        """Return the learned arrays with their dimensions, by the name of their variable."""
         arrays = {
             name: (dims, np.asarray(getattr(self, f"{name}_")))
             for name, dims in self._learned.items()
         }
+        return arrays | (weight_arrays(self.weights_) if self._networks else {})
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the learned attributes as a Dataset, to be saved."""
+        self.check_fitted()
         attrs: dict[str, Any] = {name: getattr(self, f"{name}_") for name in self._numbers}
-        return stamped(xr.Dataset(arrays, attrs=attrs), self.record_)
+        return stamped(xr.Dataset(self.learned_arrays(), attrs=attrs), self.record_)
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:
-        """Return the fitted estimator that a Dataset was made from."""
+        """Return the fitted estimator of a Dataset that `to_dataset` returned."""
         record = record_of(ds)
         if record.name != cls._slug:
             raise InputError(f"expected a stored {cls._slug}, found {record.name}")
@@ -143,12 +213,30 @@ class Estimator(BaseEstimator):
             setattr(estimator, f"{name}_", ds[name].values)
         for name in cls._numbers:
             setattr(estimator, f"{name}_", ds.attrs[name])
+        if cls._networks:
+            estimator.weights_ = weights_of(ds, *cls._networks)
         estimator.record_ = record
         return estimator
 
 
+class Clusterer(Estimator):
+    """Estimator with `fit` and `predict`."""
+
+    def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
+        """Fit on `x`, then label it; the labels are lazy."""
+        return self.fit(x).predict(x)
+
+
+class Transformer(Estimator):
+    """Estimator with `fit` and `transform`."""
+
+    def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
+        """Fit on `x`, then transform it; the coordinates are lazy."""
+        return self.fit(x).transform(x)
+
+
 def fit_or_load(estimator: Any, x: xr.Dataset, store: str | os.PathLike[str]) -> Any:
-    """Return the estimator fitted on `x`: from the store if it is there, else fitted and saved."""
+    """Return the estimator fitted on `x`, from the store if it is there, else fitted and saved."""
     run_id = estimator.fitted_record(x).run_id
     if has_run(store, run_id):
         return load_model(store, run_id)
@@ -179,7 +267,84 @@ def load_model(store: str | os.PathLike[str], run: str) -> Any:
     """
     ds = open_run(store, run)
     name = ds.attrs["function"]
-    if ds.attrs["group"] != "models" or name not in _ESTIMATORS:
+    estimator = _estimator(name) if ds.attrs["group"] == "models" else None
+    if estimator is None:
         raise StoreError(f"{store}: run {run!r} is a {name}, not a fitted model")
-    module, attribute = _ESTIMATORS[name]
-    return getattr(importlib.import_module(module), attribute).from_dataset(ds.load())
+    return estimator.from_dataset(ds.load())
+
+
+def _estimator(slug: str) -> type[Estimator] | None:
+    """Return the estimator of a slug, first from the module of that name."""
+    modules = [
+        f"{package}.{module.name}"
+        for package in _PACKAGES
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__)
+    ]
+    modules.sort(key=lambda name: name.rpartition(".")[2] != slug)
+    for module in ("", *modules):
+        if module:
+            importlib.import_module(module)
+        for estimator in _subclasses(Estimator):
+            if estimator.__dict__.get("_slug") == slug:
+                return estimator
+    return None
+
+
+def _subclasses(cls: type[Estimator]) -> Iterator[type[Estimator]]:
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+def warn_if_unsaved(x: xr.Dataset | xr.DataArray, caller: str) -> None:
+    """Log a warning if each pass over `x` would compute it again."""
+    if feature_variable(x).chunks is not None and x.attrs.get("status") != "complete":
+        logger.warning(
+            "%s passes over its input many times, and computes it each time unless it is read from "
+            "a store: x = icedask.save(x, store) first",
+            caller,
+        )
+
+
+def starting_sample(
+    features: da.Array, at_least: int, sample_size: int, seed: int, caller: str
+) -> FloatArray:
+    """Compute the sample of rows that iterations start from.
+
+    Raises
+    ------
+    InputError
+        If it has fewer than `at_least` distinct rows, or too large numbers.
+    """
+    rows = stratified_sample(features, sample_size, seed).rows
+    _check_size(rows, caller)
+    distinct = len(np.unique(rows, axis=0))
+    if distinct < at_least:
+        raise InputError(
+            f"{caller}: expected at least {at_least} distinct rows without NaN, found {distinct}"
+        )
+    return rows
+
+
+def starting_values(values: Any, shape: tuple[int, ...], where: str) -> FloatArray:
+    """Return a parameter as a float64 array; raise InputError if its shape or values do not fit."""
+    try:
+        array = np.array(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{where}: expected finite numbers of the shape {shape}, found {values!r}"
+        ) from error
+    if array.shape != shape or not np.isfinite(array).all():
+        raise InputError(f"{where}: expected finite numbers of the shape {shape}, found {array!r}")
+    _check_size(array, where)
+    return array
+
+
+def _check_size(rows: npt.NDArray[np.floating], caller: str) -> None:
+    """Raise InputError if squares of the numbers overflow."""
+    largest = float(np.abs(rows).max(initial=0.0))
+    if largest > _LARGEST:
+        raise InputError(
+            f"{caller}: expected features of at most {_LARGEST:g} in size, found {largest:g}; "
+            "scale them, or leave such rows out as NaN"
+        )

@@ -1,8 +1,7 @@
-"""A fitted HDBSCAN as arrays, and the labels that it gives to new points.
+"""Condensed tree of a fitted HDBSCAN as arrays, and prediction of labels from it.
 
-The condensed tree of the sample, its exemplars and core distances are all that prediction needs:
-a new point joins its nearest sample point by mutual reachability, and the cluster in which that
-point was at the density of the new one (McInnes and Healy, doi:10.1109/ICDMW.2017.12).
+A new point joins its nearest sample point by mutual reachability, and the cluster of that point at
+the density of the new one (McInnes and Healy, doi:10.1109/ICDMW.2017.12).
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from icedask.core.types import FloatArray, IntArray
+from icedask.core.types import FloatArray, IntArray, LabelArray
 
 _ROWS = 8192
 
 
 @dataclass(frozen=True)
 class DensityTree:
-    """The arrays of a fit; clusters of the tree are numbered from its root, 0.
+    """Arrays of a condensed tree, whose clusters are numbered from the root, 0.
 
     Attributes
     ----------
@@ -29,20 +28,18 @@ class DensityTree:
     core : (n_points,)
         Core distance of each point.
     point_cluster, point_lambda : (n_points,)
-        The cluster that a point falls out of, and the inverse distance at which it does.
+        Smallest cluster of each point, and the inverse distance at which the point leaves it.
     parent, birth : (n_clusters_of_tree,)
-        Parent of each cluster (-1 of the root) and the inverse distance at which it splits off.
+        Parent of each cluster (-1 for the root) and the inverse distance at which it splits off.
     label : (n_clusters_of_tree,)
-        Selected cluster that it belongs to, or -1.
-    peak : (n_clusters_of_tree,)
-        Largest inverse distance among its own members.
-    selected_peak : (n_labels,)
-        The same of each selected cluster.
+        Number of the selected cluster that contains it, or -1.
+    peak, selected_peak : (n_clusters_of_tree,), (n_labels,)
+        Largest inverse distance of the members of each cluster, and of each selected cluster.
     merge : (n_clusters_of_tree, n_labels)
-        Inverse distance at which it meets a selected cluster; NaN where one contains the other.
-    exemplars : (n_exemplars,)
+        Inverse distance of the branch point with a selected cluster; NaN where one contains the
+        other.
+    exemplars, exemplar_label : (n_exemplars,)
         Most persistent points of the selected clusters.
-    exemplar_label : (n_exemplars,)
     min_samples : () int
         Neighbours that define the core distance.
     """
@@ -118,7 +115,7 @@ class DensityTree:
 
     def predict(
         self, points: npt.NDArray[np.floating], *, assign_noise: bool
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    ) -> tuple[LabelArray, npt.NDArray[np.float32]]:
         """Return label and strength of membership of each row; rows with NaN get -1 and 0."""
         labels = np.full(len(points), -1, np.int32)
         strength = np.zeros(len(points), np.float32)
@@ -132,13 +129,13 @@ class DensityTree:
         rows = np.flatnonzero(np.isfinite(points).all(axis=1))
         for start in range(0, len(rows), _ROWS):
             part = rows[start : start + _ROWS]
-            some = points[part].astype(np.float64)
-            neighbor, density = self._attach(tree, some)
+            values = points[part].astype(np.float64)
+            neighbor, density = self._attach(tree, values)
             labels[part], strength[part] = self._descend(neighbor, density)
             noise = labels[part] < 0
             if assign_noise and noise.any():
                 labels[part[noise]] = self._softest(
-                    nearest_exemplar, some[noise], neighbor[noise], density[noise]
+                    nearest_exemplar, values[noise], neighbor[noise], density[noise]
                 )
         return labels, strength
 
@@ -157,9 +154,9 @@ class DensityTree:
 
     def _descend(
         self, neighbor: IntArray, density: FloatArray
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    ) -> tuple[LabelArray, npt.NDArray[np.float32]]:
         cluster = self.point_cluster[neighbor].copy()
-        # Sparser than its neighbour: go up to the cluster that exists at the point's own density.
+        # Sparser than its neighbour: up to the ancestor that exists at the point's own density.
         climbing = self.point_lambda[neighbor] > density
         while True:
             climbing &= (self.parent[cluster] >= 0) & (self.birth[cluster] >= density)
@@ -177,8 +174,8 @@ class DensityTree:
         points: FloatArray,
         neighbor: IntArray,
         density: FloatArray,
-    ) -> npt.NDArray[np.int32]:
-        """Return the cluster of largest soft membership: near its exemplars, and merging late."""
+    ) -> LabelArray:
+        """Return the cluster of largest soft membership: near exemplars, and a late merger."""
         distance = np.stack([tree.query(points)[0] for tree in nearest_exemplar], axis=1)
         inverse = 1.0 / np.maximum(distance, np.finfo(float).tiny)
         closeness = inverse / inverse.max(axis=1, keepdims=True)
@@ -198,7 +195,7 @@ def _exemplars(
     peak: FloatArray,
     label: IntArray,
 ) -> IntArray:
-    """Return the points that fall last out of the leaves of selected clusters."""
+    """Return the points with the largest inverse distance in the leaves of selected clusters."""
     is_leaf = np.ones(len(parent), bool)
     is_leaf[parent[parent >= 0]] = False
     last = point_lambda == peak[point_cluster]
@@ -218,7 +215,7 @@ def _merge_table(parent: IntArray, birth: FloatArray, selected: IntArray) -> Flo
             theirs = ancestors[other]
             if cluster in theirs or other in line:
                 continue
-            shared = next(one for one in line if one in theirs)
+            shared = next(ancestor for ancestor in line if ancestor in theirs)
             # Both branches split off their common ancestor at the same inverse distance.
             table[cluster, number] = birth[line[line.index(shared) - 1]]
     return table

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import dask.array as da
 import numpy as np
@@ -16,16 +16,16 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from icedask.core.features import feature_blocks
+from icedask.core.options import Option, Seed
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.learn.base import Estimator
-from icedask.learn.iterations import (
-    check_options,
-    given_rows,
-    start_rows,
-    warn_if_computed_anew,
+from icedask.learn.base import (
+    Clusterer,
+    SampleSize,
+    starting_sample,
+    starting_values,
+    warn_if_unsaved,
 )
-from icedask.learn.labels import labelled
 from icedask.tasks.moments import finite_rows
 from icedask.tasks.progress import stage
 from icedask.tasks.reduce import reduce_blocks
@@ -45,13 +45,7 @@ class Mixture(NamedTuple):
     covariances: FloatArray
 
     def precision_roots(self) -> FloatArray:
-        """Return upper triangular U with U U^T the inverse of each covariance.
-
-        Raises
-        ------
-        InputError
-            If one is not positive definite.
-        """
+        """Return upper triangular U with U U^T the inverse of each covariance."""
         width = self.means.shape[1]
         roots = np.empty_like(self.covariances)
         for number, covariance in enumerate(self.covariances):
@@ -68,7 +62,7 @@ class Mixture(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Of each component: responsibilities, and first and second moments about its mean."""
+    """Responsibilities of each component, and first and second moments about its mean."""
 
     n: FloatArray
     first: FloatArray
@@ -77,32 +71,16 @@ class _Sums(NamedTuple):
     n_rows: int
 
 
-class GaussianMixture(Estimator):
-    """Overlapping clusters, each a Gaussian of any shape; `fit` computes, `predict` is lazy.
+class GaussianMixture(Clusterer):
+    """Mixture of Gaussians with full covariances; `fit` computes, `predict` is lazy.
 
-    Expectation-maximisation over all rows, exact whatever the blocks: each pass adds up sums over
-    the blocks. It begins at the best of `n_init` fits to a sample in which every frame has the
-    same share, or at given components. Rows with NaN are left out and labelled -1.
+    Expectation-maximisation over all rows, exact for any blocks: each pass sums over the blocks.
+    It starts from the best of `n_init` fits to a sample with the same number of rows from every
+    frame, in ascending order of the first feature of the means, or from given components: all of
+    `weights_init`, `means_init` and `covariances_init`, of the shapes of the attributes. Rows with
+    NaN are left out and labelled -1.
 
-    Parameters
-    ----------
-    n_components : int
-        Number of Gaussians, each with a full covariance.
-    weights_init, means_init, covariances_init : arrays, optional
-        Components to begin with, of the shapes of the attributes; all three or none. By default
-        those of the fit to the sample, in ascending order of the first feature of their means.
-    n_init : int
-        Fits to the sample, from different starts.
-    max_iter : int
-        Passes over all rows, at most.
-    tol : float
-        The iterations end when the mean log-likelihood of a row gains less than this.
-    reg_covar : float
-        Added to the diagonal of the covariances, in squared units of the features.
-    sample_size : int
-        Rows in the sample.
-    seed : int
-        Of the sample and of the fits to it.
+    {parameters}
 
     Attributes
     ----------
@@ -110,14 +88,14 @@ class GaussianMixture(Estimator):
     means_ : (n_components, n_features) array
     covariances_ : (n_components, n_features, n_features) array
     log_likelihood_ : float
-        Of all rows under the fitted mixture, natural logarithm.
+        Natural logarithm of the likelihood of all rows.
     bic_, aic_ : float
-        Bayesian and Akaike information criteria of all rows; of several numbers of components,
-        the best has the lowest.
+        Bayesian and Akaike information criteria of all rows; the lowest marks the best number of
+        components.
     n_iter_ : int
     converged_ : bool
     n_samples_ : int
-        Rows that were used.
+        Rows without NaN.
 
     Notes
     -----
@@ -125,8 +103,8 @@ class GaussianMixture(Estimator):
     Dempster, Laird and Rubin, doi:10.1111/j.2517-6161.1977.tb01600.x; Schwarz,
     doi:10.1214/aos/1176344136.
 
-    Each iteration is a pass over the input, and one that is not stored is computed anew each
-    time: save it first.
+    Each iteration is a pass over the input, which is computed each time unless it is read from a
+    store: save it first.
 
     Examples
     --------
@@ -161,17 +139,21 @@ class GaussianMixture(Estimator):
 
     def __init__(
         self,
-        n_components: int,
+        n_components: Annotated[int, Option("Number of Gaussians.", at_least=1)],
         *,
-        weights_init: npt.ArrayLike | None = None,
-        means_init: npt.ArrayLike | None = None,
-        covariances_init: npt.ArrayLike | None = None,
-        n_init: int = 5,
-        max_iter: int = 100,
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        sample_size: int = 50_000,
-        seed: int = 0,
+        weights_init: Annotated[Any, Option("Array of first weights.")] = None,
+        means_init: Annotated[Any, Option("Array of first means.")] = None,
+        covariances_init: Annotated[Any, Option("Array of first covariances.")] = None,
+        n_init: Annotated[int, Option("Fits to the sample.", at_least=1)] = 5,
+        max_iter: Annotated[int, Option("Largest number of passes.", at_least=1)] = 100,
+        tol: Annotated[
+            float, Option("Gain of the mean log-likelihood of a row at convergence.", at_least=0)
+        ] = 1e-3,
+        reg_covar: Annotated[
+            float, Option("Increment of the variances, in squared units of features.", at_least=0)
+        ] = 1e-6,
+        sample_size: SampleSize = 50_000,
+        seed: Seed = 0,
     ) -> None:
         self.n_components = n_components
         self.weights_init = weights_init
@@ -198,11 +180,10 @@ class GaussianMixture(Estimator):
             If a parameter is out of bounds, there are fewer distinct rows than components, or a
             covariance becomes singular.
         """
-        whole = ("n_components", "n_init", "max_iter", "sample_size")
-        check_options(self, whole, ("tol", "reg_covar"))
+        self.check_parameters()
         features = feature_blocks(x)
-        warn_if_computed_anew(x, "GaussianMixture")
-        mixture = self._iterated(features, self._start(features))
+        warn_if_unsaved(x, "GaussianMixture")
+        mixture = self._iterate(features, self._start(features))
         if not self.converged_:
             logger.warning(
                 "GaussianMixture: not converged after %d iterations; a larger max_iter, or fewer "
@@ -220,7 +201,7 @@ class GaussianMixture(Estimator):
         self.record_ = self.fitted_record(x)
         return self
 
-    def _iterated(self, features: da.Array, mixture: Mixture) -> Mixture:
+    def _iterate(self, features: da.Array, mixture: Mixture) -> Mixture:
         bound, self.converged_ = -math.inf, False
         number = 0
         with stage("GaussianMixture", self.max_iter) as advance:
@@ -235,7 +216,7 @@ class GaussianMixture(Estimator):
                         "densities are no numbers; scale the features, or leave such rows out as "
                         "NaN"
                     )
-                mixture = _maximised(mixture, sums, self.reg_covar)
+                mixture = _maximise(mixture, sums, self.reg_covar)
                 before, bound = bound, sums.log_likelihood / sums.n_rows
                 advance(1)
                 if abs(bound - before) < self.tol:
@@ -252,11 +233,10 @@ class GaussianMixture(Estimator):
             "means_init": (k, width),
             "covariances_init": (k, width, width),
         }
-        given = {name: getattr(self, name) for name in shapes}
-        missing = [name for name, value in given.items() if value is None]
+        missing = [name for name in shapes if getattr(self, name) is None]
         if not missing:
             arrays = [
-                given_rows(given[name], shape, f"GaussianMixture: {name}")
+                starting_values(getattr(self, name), shape, f"GaussianMixture: {name}")
                 for name, shape in shapes.items()
             ]
             if (arrays[0] < 0).any() or not math.isclose(arrays[0].sum(), 1.0, abs_tol=1e-6):
@@ -270,14 +250,14 @@ class GaussianMixture(Estimator):
                     f"{arrays[2].tolist()}"
                 )
             return Mixture(*arrays)
-        if len(missing) < len(given):
+        if len(missing) < len(shapes):
             raise InputError(
-                f"GaussianMixture: expected {', '.join(given)} together, found none for "
+                f"GaussianMixture: expected {', '.join(shapes)} together, found none for "
                 f"{', '.join(missing)}"
             )
         from sklearn.mixture import GaussianMixture as OnSample
 
-        rows = start_rows(features, k, self.sample_size, self.seed, "GaussianMixture")
+        rows = starting_sample(features, k, self.sample_size, self.seed, "GaussianMixture")
         on_sample = OnSample(
             k,
             n_init=self.n_init,
@@ -295,8 +275,8 @@ class GaussianMixture(Estimator):
                 "fewer features, more rows or a larger reg_covar"
             ) from error
         order = np.lexsort(on_sample.means_.T[::-1])
-        found = on_sample.weights_, on_sample.means_, on_sample.covariances_
-        return Mixture(*(array[order] for array in found))
+        components = on_sample.weights_, on_sample.means_, on_sample.covariances_
+        return Mixture(*(array[order] for array in components))
 
     def predict(self, x: xr.Dataset) -> xr.Dataset:
         """Label every row of `x` by its most probable component; lazy.
@@ -314,17 +294,8 @@ class GaussianMixture(Estimator):
         """
         self.check_fitted()
         mixture = Mixture(self.weights_, self.means_, self.covariances_)
-        return labelled(
-            self,
-            x,
-            self.means_.shape[1],
-            partial(_most_probable, mixture=mixture, roots=mixture.precision_roots()),
-            ("label", "probability"),
-        )
-
-    def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
-        """Fit on `x`, then label it; the labels are lazy."""
-        return self.fit(x).predict(x)
+        kernel = partial(_most_probable, mixture=mixture, roots=mixture.precision_roots())
+        return self.label_rows(x, self.means_.shape[1], kernel, ("label", "probability"))
 
 
 def _sums(features: da.Array, mixture: Mixture) -> _Sums:
@@ -337,18 +308,18 @@ def _block_sums(block: npt.NDArray[np.floating], mixture: Mixture, roots: FloatA
     k, width = mixture.means.shape
     parts = [_Sums(np.zeros(k), np.zeros((k, width)), np.zeros((k, width, width)), 0.0, 0)]
     for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS].astype(np.float64)
-        # What overflows is refused where the sums are used.
+        values = rows[start : start + _ROWS].astype(np.float64)
+        # Overflow is refused where the sums are used.
         with np.errstate(over="ignore", invalid="ignore"):
-            weighted = log_densities(some, mixture, roots)
+            weighted = log_densities(values, mixture, roots)
             total = logsumexp(weighted, axis=1)
             share = np.exp(weighted - total[:, None])
             first, second = np.empty((k, width)), np.empty((k, width, width))
             for number in range(k):
-                shift = some - mixture.means[number]
+                shift = values - mixture.means[number]
                 scaled = share[:, number, None] * shift
                 first[number], second[number] = scaled.sum(axis=0), scaled.T @ shift
-        parts.append(_Sums(share.sum(axis=0), first, second, float(total.sum()), len(some)))
+        parts.append(_Sums(share.sum(axis=0), first, second, float(total.sum()), len(values)))
     return _merged(parts)
 
 
@@ -362,7 +333,7 @@ def _merged(parts: Sequence[_Sums]) -> _Sums:
     )
 
 
-def _maximised(mixture: Mixture, sums: _Sums, reg_covar: float) -> Mixture:
+def _maximise(mixture: Mixture, sums: _Sums, reg_covar: float) -> Mixture:
     n = sums.n + _TINY
     shift = sums.first / n[:, None]
     covariances = sums.second / n[:, None, None] - shift[:, :, None] * shift[:, None, :]
@@ -390,9 +361,8 @@ def _most_probable(
     probability = np.zeros(len(rows), np.float32)
     finite = np.flatnonzero(np.isfinite(rows).all(axis=1))
     for start in range(0, len(finite), _ROWS):
-        some = finite[start : start + _ROWS]
-        weighted = log_densities(rows[some].astype(np.float64), mixture, roots)
-        best = weighted.argmax(axis=1)
-        label[some] = best
-        probability[some] = np.exp(weighted.max(axis=1) - logsumexp(weighted, axis=1))
+        part = finite[start : start + _ROWS]
+        weighted = log_densities(rows[part].astype(np.float64), mixture, roots)
+        label[part] = weighted.argmax(axis=1)
+        probability[part] = np.exp(weighted.max(axis=1) - logsumexp(weighted, axis=1))
     return label.reshape(block.shape[:2]), probability.reshape(block.shape[:2])

@@ -1,9 +1,9 @@
-"""HDBSCAN fitted on a sample, with labels for everything by prediction in parallel."""
+"""HDBSCAN fitted to a sample, with labels of all rows by parallel prediction."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,11 @@ import xarray as xr
 from dask import delayed
 
 from icedask.core.features import feature_blocks
-from icedask.core.provenance import stamped
+from icedask.core.options import Option, Seed
+from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.errors import InputError
-from icedask.learn.base import Estimator
+from icedask.learn.base import Clusterer, SampleSize
 from icedask.learn.density_tree import DensityTree
-from icedask.learn.labels import labelled
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import stratified_sample
 
@@ -36,29 +36,28 @@ _TREE_DIMS = {
 }
 
 
-class HDBSCAN(Estimator):
+# Options that HDBSCAN shares with `Motifs`.
+MinSamples = Annotated[
+    int | None,
+    Option("Neighbours that define the density; the smallest cluster by default.", at_least=1),
+]
+SelectionMethod = Annotated[
+    str, Option("Clusters of largest persistence, or the finest ones.", choices=("eom", "leaf"))
+]
+AssignNoise = Annotated[
+    bool, Option("Assignment of noise to the cluster of largest soft membership.")
+]
+
+
+class HDBSCAN(Clusterer):
     """Density-based clusters of any shape, and noise; `fit` computes, `predict` is lazy.
 
-    The clustering itself runs on a sample in which every frame has the same share. All rows,
-    those of the sample included, are then labelled in parallel by prediction. The fit is repeated
-    with a held-out part added, and its labels there are compared with the predicted ones.
+    The clusters are those of a sample with the same number of rows from every frame; all rows are
+    labelled in parallel by prediction; noise that `assign_noise` adds to a cluster keeps a
+    probability of 0. The fit is repeated with held-out rows added, and its labels for these are
+    compared with the predicted ones.
 
-    Parameters
-    ----------
-    min_cluster_size : int
-        Smallest cluster, in rows of the sample.
-    min_samples : int, optional
-        Neighbours that define the density; min_cluster_size by default.
-    cluster_selection_method : {"eom", "leaf"}
-        Most persistent clusters, or the finest.
-    sample_size : int
-        Rows to fit on.
-    holdout : float
-        Held-out rows for the comparison, as a fraction of sample_size; 0 for none.
-    assign_noise : bool
-        Give noise to the cluster of largest soft membership; its probability stays 0.
-    seed : int
-        Of the sample.
+    {parameters}
 
     Attributes
     ----------
@@ -66,12 +65,12 @@ class HDBSCAN(Estimator):
     labels_ : (n_sample,) int32
         Labels of the fit for the sample, -1 for noise.
     sample_frame_, sample_atom_ : (n_sample,) arrays
-        Where the rows of the sample stand.
+        Frame and atom of the rows of the sample.
     tree_ : DensityTree
-        What prediction needs.
+        Condensed tree, for prediction.
     agreement_ : dict
-        Of predicted with fitted labels on the held-out rows: adjusted_rand, the number of rows n,
-        and the fraction of noise in both. None without holdout.
+        Agreement of predicted and fitted labels of the held-out rows: adjusted_rand, the number
+        of rows n, and the fractions of noise. None without holdout.
 
     Notes
     -----
@@ -100,22 +99,27 @@ class HDBSCAN(Estimator):
     _numbers = ("n_clusters", "agreement")
 
     n_clusters_: int
-    labels_: npt.NDArray[np.int32]
-    sample_frame_: npt.NDArray[np.int64]
-    sample_atom_: npt.NDArray[np.int64]
+    labels_: LabelArray
+    sample_frame_: IntArray
+    sample_atom_: IntArray
     tree_: DensityTree
     agreement_: dict[str, float] | None
 
     def __init__(
         self,
-        min_cluster_size: int,
+        min_cluster_size: Annotated[
+            int, Option("Smallest cluster, in rows of the sample.", at_least=2)
+        ],
         *,
-        min_samples: int | None = None,
-        cluster_selection_method: str = "eom",
-        sample_size: int = 50_000,
-        holdout: float = 0.2,
-        assign_noise: bool = False,
-        seed: int = 0,
+        min_samples: MinSamples = None,
+        cluster_selection_method: SelectionMethod = "eom",
+        sample_size: SampleSize = 50_000,
+        holdout: Annotated[
+            float,
+            Option("Held-out rows, as a fraction of sample_size; 0 for none.", at_least=0, below=1),
+        ] = 0.2,
+        assign_noise: AssignNoise = False,
+        seed: Seed = 0,
     ) -> None:
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
@@ -125,35 +129,10 @@ class HDBSCAN(Estimator):
         self.assign_noise = assign_noise
         self.seed = seed
 
-    def _check_parameters(self) -> None:
-        for name in ("min_cluster_size", "min_samples", "sample_size", "seed"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer | None):
-                raise InputError(f"HDBSCAN: {name}: expected a whole number, found {value!r}")
-        if self.min_cluster_size < 2:
-            raise InputError(
-                f"HDBSCAN: min_cluster_size: expected at least 2, found {self.min_cluster_size}"
-            )
-        if self.min_samples is not None and self.min_samples < 1:
-            raise InputError(f"HDBSCAN: min_samples: expected at least 1, found {self.min_samples}")
-        if self.cluster_selection_method not in ("eom", "leaf"):
-            raise InputError(
-                "HDBSCAN: cluster_selection_method: expected eom or leaf, found "
-                f"{self.cluster_selection_method!r}"
-            )
-        if not 0 <= self.holdout < 1:
-            raise InputError(f"HDBSCAN: holdout: expected 0 to 1, found {self.holdout}")
-
-    def _clusterer(self, points: npt.NDArray[np.float64]) -> Any:
-        import hdbscan
-
-        return hdbscan.HDBSCAN(
-            min_cluster_size=self.min_cluster_size,
-            min_samples=self.min_samples,
-            cluster_selection_method=self.cluster_selection_method,
-            # hdbscan's own heuristic takes a slow tree above 60 features; ours are few.
-            core_dist_n_jobs=1,
-        ).fit(points)
+    def _fit_points(self, points: FloatArray) -> Any:
+        return fit_hdbscan(
+            points, self.min_cluster_size, self.min_samples, self.cluster_selection_method
+        )
 
     def fit(self, x: xr.Dataset) -> Self:
         """Cluster a sample of the rows of `x`.
@@ -168,7 +147,7 @@ class HDBSCAN(Estimator):
         InputError
             If a parameter is out of bounds, or there are fewer rows than a cluster needs.
         """
-        self._check_parameters()
+        self.check_parameters()
         features = feature_blocks(x)
         drawn = stratified_sample(features, round(self.sample_size * (1 + self.holdout)), self.seed)
         n_held = round(len(drawn.rows) * self.holdout / (1 + self.holdout))
@@ -182,9 +161,7 @@ class HDBSCAN(Estimator):
                 f"need at least {needed} rows without NaN, found {len(kept)} in the sample"
             )
         points = drawn.rows[kept]
-        with stage("HDBSCAN fit", 1) as advance:
-            clusterer = self._clusterer(points)
-            advance(1)
+        clusterer = self._fit_points(points)
         self.labels_ = clusterer.labels_.astype(np.int32)
         self.n_clusters_ = int(self.labels_.max()) + 1
         self.sample_frame_, self.sample_atom_ = drawn.frame[kept], drawn.atom[kept]
@@ -193,12 +170,10 @@ class HDBSCAN(Estimator):
         self.record_ = self.fitted_record(x)
         return self
 
-    def _agreement(
-        self, points: npt.NDArray[np.float64], held: npt.NDArray[np.float64]
-    ) -> dict[str, float]:
+    def _agreement(self, points: FloatArray, held: FloatArray) -> dict[str, float]:
         from sklearn.metrics import adjusted_rand_score
 
-        joint = self._clusterer(np.concatenate([points, held])).labels_[len(points) :]
+        joint = self._fit_points(np.concatenate([points, held])).labels_[len(points) :]
         predicted, _ = self.tree_.predict(held, assign_noise=False)
         return {
             "adjusted_rand": float(adjusted_rand_score(joint, predicted)),
@@ -224,28 +199,16 @@ class HDBSCAN(Estimator):
         self.check_fitted()
         # One object for all tasks: it holds the whole sample.
         tree = delayed(self.tree_)
-        label_block = partial(_predict_block, assign_noise=self.assign_noise)
-        return labelled(
-            self, x, self.tree_.points.shape[1], label_block, ("label", "probability"), tree
-        )
+        kernel = partial(_predict_block, assign_noise=self.assign_noise)
+        n_features = self.tree_.points.shape[1]
+        return self.label_rows(x, n_features, kernel, ("label", "probability"), tree)
 
-    def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
-        """Fit on `x`, then label it; the labels are lazy."""
-        return self.fit(x).predict(x)
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the learned attributes as a Dataset, to be saved."""
-        ds = (
-            super()
-            .to_dataset()
-            .assign(
-                {
-                    f"tree_{name}": (_TREE_DIMS[name], values)
-                    for name, values in self.tree_.arrays().items()
-                }
-            )
-        )
-        return stamped(ds, self.record_)
+    def learned_arrays(self) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]:
+        """Return the learned arrays with their dimensions, by the name of their variable."""
+        tree = self.tree_.arrays()
+        return super().learned_arrays() | {
+            f"tree_{name}": (dims, tree[name]) for name, dims in _TREE_DIMS.items()
+        }
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:
@@ -255,8 +218,26 @@ class HDBSCAN(Estimator):
         return estimator
 
 
+def fit_hdbscan(
+    points: FloatArray, min_cluster_size: int, min_samples: int | None, method: str
+) -> Any:
+    """Fit HDBSCAN to points that fit into memory; returns the fitted `hdbscan.HDBSCAN`."""
+    import hdbscan
+
+    with stage("HDBSCAN fit", 1) as advance:
+        clusterer = hdbscan.HDBSCAN(
+            min_cluster_size=min_cluster_size,
+            min_samples=min_samples,
+            cluster_selection_method=method,
+            # hdbscan's own heuristic takes a slow tree above 60 features; ours are few.
+            core_dist_n_jobs=1,
+        ).fit(points)
+        advance(1)
+    return clusterer
+
+
 def _predict_block(
     block: npt.NDArray[np.floating], tree: DensityTree, assign_noise: bool
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[LabelArray, npt.NDArray[np.float32]]:
     labels, strength = tree.predict(block.reshape(-1, block.shape[-1]), assign_noise=assign_noise)
     return labels.reshape(block.shape[:2]), strength.reshape(block.shape[:2])

@@ -1,10 +1,10 @@
-"""K-means over data of any size: Lloyd's iterations from sums over blocks."""
+"""K-means over data of any size: Lloyd's iterations with sums over blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import dask.array as da
 import numpy as np
@@ -13,15 +13,15 @@ import xarray as xr
 from scipy.spatial.distance import cdist
 
 from icedask.core.features import feature_blocks
-from icedask.core.types import FloatArray
-from icedask.learn.base import Estimator
-from icedask.learn.iterations import (
-    check_options,
-    given_rows,
-    start_rows,
-    warn_if_computed_anew,
+from icedask.core.options import Option, Seed
+from icedask.core.types import FloatArray, IntArray
+from icedask.learn.base import (
+    Clusterer,
+    SampleSize,
+    starting_sample,
+    starting_values,
+    warn_if_unsaved,
 )
-from icedask.learn.labels import labelled
 from icedask.tasks.moments import finite_rows, moments
 from icedask.tasks.progress import stage
 from icedask.tasks.reduce import reduce_blocks
@@ -30,44 +30,29 @@ _ROWS = 8192
 
 
 class _Sums(NamedTuple):
-    """Of the rows nearest to each centre: their sums about it, their number, squared distances.
+    """Sums over the rows nearest to each centre, relative to it, with squared distances.
 
-    The rows farthest from their centres come along: an empty cluster begins anew at one of them.
+    And the rows farthest from their centres, where empty clusters restart.
     """
 
     shift: FloatArray
-    n: npt.NDArray[np.int64]
+    n: IntArray
     inertia: float
     far: FloatArray
     far_distance: FloatArray
-    far_label: npt.NDArray[np.int64]
+    far_label: IntArray
 
 
-class KMeans(Estimator):
+class KMeans(Clusterer):
     """Clusters about the nearest of k centres; `fit` computes, `predict` is lazy.
 
-    Lloyd's iterations over all rows, exact whatever the blocks: each pass adds up sums over the
-    blocks. They begin at the best of `n_init` fits to a sample in which every frame has the same
-    share, or at given centres. Rows with NaN are left out and labelled -1.
+    Lloyd's iterations over all rows, exact for any blocks: each pass sums over the blocks. They
+    start from the best of `n_init` fits to a sample with the same number of rows from every
+    frame, with its centres in ascending order of their first feature, or from `init`. They end
+    when the squared shift of all centres is below `tol` times the mean variance of a feature. Rows
+    with NaN are left out and labelled -1.
 
-    Parameters
-    ----------
-    n_clusters : int
-        Number of clusters.
-    init : (n_clusters, n_features) array, optional
-        Centres to begin with. By default those of the fit to the sample, in ascending order of
-        their first feature.
-    n_init : int
-        Fits to the sample, by k-means++ from different seeds.
-    max_iter : int
-        Passes over all rows, at most.
-    tol : float
-        The iterations end when the squared shift of all centres is below this multiple of the
-        mean variance of the features.
-    sample_size : int
-        Rows in the sample.
-    seed : int
-        Of the sample and of the fits to it.
+    {parameters}
 
     Attributes
     ----------
@@ -76,15 +61,15 @@ class KMeans(Estimator):
         Sum of squared distances of the rows to their centres.
     n_iter_ : int
     n_samples_ : int
-        Rows that were used.
+        Rows without NaN.
 
     Notes
     -----
     Equals scikit-learn's KMeans (algorithm="lloyd") from the same centres. Lloyd,
     doi:10.1109/TIT.1982.1056489.
 
-    Each iteration is a pass over the input, and one that is not stored is computed anew each
-    time: save it first.
+    Each iteration is a pass over the input, which is computed each time unless it is read from a
+    store: save it first.
 
     Examples
     --------
@@ -109,14 +94,17 @@ class KMeans(Estimator):
 
     def __init__(
         self,
-        n_clusters: int,
+        n_clusters: Annotated[int, Option("Number of clusters.", at_least=1)],
         *,
-        init: npt.ArrayLike | None = None,
-        n_init: int = 10,
-        max_iter: int = 300,
-        tol: float = 1e-4,
-        sample_size: int = 50_000,
-        seed: int = 0,
+        init: Annotated[Any, Option("Array (n_clusters, n_features) of first centres.")] = None,
+        n_init: Annotated[int, Option("Fits to the sample by k-means++.", at_least=1)] = 10,
+        max_iter: Annotated[int, Option("Largest number of passes.", at_least=1)] = 300,
+        tol: Annotated[
+            float,
+            Option("Squared shift of all centres at convergence, in variances.", at_least=0),
+        ] = 1e-4,
+        sample_size: SampleSize = 50_000,
+        seed: Seed = 0,
     ) -> None:
         self.n_clusters = n_clusters
         self.init = init
@@ -139,12 +127,12 @@ class KMeans(Estimator):
         InputError
             If a parameter is out of bounds, or there are fewer distinct rows than clusters.
         """
-        check_options(self, ("n_clusters", "n_init", "max_iter", "sample_size"), ("tol",))
+        self.check_parameters()
         features = feature_blocks(x)
-        warn_if_computed_anew(x, "KMeans")
-        found = moments(features, "KMeans: variance")
-        tolerance = self.tol * float(np.mean(np.diag(found.scatter))) / found.n
-        centers, self.n_iter_ = self._iterated(features, self._start(features), tolerance)
+        warn_if_unsaved(x, "KMeans")
+        total = moments(features, "KMeans: variance")
+        tolerance = self.tol * float(np.mean(np.diag(total.scatter))) / total.n
+        centers, self.n_iter_ = self._iterate(features, self._start(features), tolerance)
         last = _sums(features, centers)
         self.cluster_centers_ = centers
         self.inertia_ = last.inertia
@@ -152,7 +140,7 @@ class KMeans(Estimator):
         self.record_ = self.fitted_record(x)
         return self
 
-    def _iterated(
+    def _iterate(
         self, features: da.Array, centers: FloatArray, tolerance: float
     ) -> tuple[FloatArray, int]:
         number = 0
@@ -168,10 +156,10 @@ class KMeans(Estimator):
 
     def _start(self, features: da.Array) -> FloatArray:
         if self.init is not None:
-            return given_rows(self.init, (self.n_clusters, features.shape[2]), "KMeans: init")
+            return starting_values(self.init, (self.n_clusters, features.shape[2]), "KMeans: init")
         from sklearn.cluster import KMeans as OnSample
 
-        rows = start_rows(features, self.n_clusters, self.sample_size, self.seed, "KMeans")
+        rows = starting_sample(features, self.n_clusters, self.sample_size, self.seed, "KMeans")
         on_sample = OnSample(
             self.n_clusters, n_init=self.n_init, tol=self.tol, random_state=self.seed
         ).fit(rows)
@@ -192,13 +180,8 @@ class KMeans(Estimator):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        return labelled(
-            self, x, self.cluster_centers_.shape[1], _nearest, ("label",), self.cluster_centers_
-        )
-
-    def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
-        """Fit on `x`, then label it; the labels are lazy."""
-        return self.fit(x).predict(x)
+        centers = self.cluster_centers_
+        return self.label_rows(x, centers.shape[1], _nearest, ("label",), centers)
 
 
 def _sums(features: da.Array, centers: FloatArray) -> _Sums:
@@ -256,7 +239,7 @@ def _nearest(
     rows = block.reshape(-1, block.shape[-1])
     label = np.full(len(rows), -1, np.int32)
     for start in range(0, len(rows), _ROWS):
-        some = rows[start : start + _ROWS].astype(np.float64)
-        finite = np.isfinite(some).all(axis=1)
-        label[start : start + _ROWS][finite] = cdist(some[finite], centers, "sqeuclidean").argmin(1)
+        part = rows[start : start + _ROWS].astype(np.float64)
+        finite = np.isfinite(part).all(axis=1)
+        label[start : start + _ROWS][finite] = cdist(part[finite], centers, "sqeuclidean").argmin(1)
     return (label.reshape(block.shape[:2]),)

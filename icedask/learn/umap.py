@@ -1,79 +1,64 @@
-"""UMAP fitted on a recorded sample, and a network that maps every row as it does."""
+"""UMAP fitted to a recorded sample, with a network that maps every row."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask import delayed
+from scipy.spatial import cKDTree
 
-from icedask.core.features import (
-    feature_blocks,
-    whole_number,
-)
-from icedask.core.provenance import stamped
-from icedask.core.types import FloatArray
+from icedask.core.features import feature_blocks
+from icedask.core.options import Option, Seed
+from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import COMPONENT, FEATURE
 from icedask.errors import InputError
-from icedask.learn.base import Estimator
-from icedask.learn.farthest import farthest_rows
-from icedask.learn.iterations import check_network, check_options
-from icedask.learn.latent import latent_of
-from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
+from icedask.kernels.jit import jit
+from icedask.learn.base import HiddenLayers, SampleSize, Transformer
+from icedask.nn.mlp import Float32Array, apply_rows, fit_mlp
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import Sample, stratified_sample
 
-# Candidates for the farthest rows, in rows of the sample.
+# Candidates for the farthest rows, in sample sizes.
 _POOL = 4
 _TINY = 1e-30
 
 
-class UMAP(Estimator):
+Holdout = Annotated[
+    float,
+    Option("Fraction of the sample held out of the network; 0 for none.", at_least=0, below=1),
+]
+
+
+class UMAP(Transformer):
     """Uniform manifold approximation and projection; `fit` computes, `transform` is lazy.
 
-    The map is made of a sample: most of its rows with the same share from every frame, the others
-    those that are farthest from all before, so that what is rare is in it. A network learns where
-    the rows of the sample came to lie, and `transform` maps every row by it, those of the sample
-    included: a hundred times faster than UMAP's own way, and the same each time.
+    UMAP maps a sample: the same number of rows from every frame, and rows added by
+    farthest-point sampling, so that rare environments are in it. A network is fitted to the map
+    of the sample, and `transform` applies it to every row: a hundred times faster than UMAP's own
+    transform, and reproducible.
 
-    Parameters
-    ----------
-    n_components : int
-        Dimensions of the map.
-    n_neighbors : int
-        Neighbours that define the local structure.
-    min_dist : float
-        How close points may lie in the map; 0 for clusters.
-    sample_size : int
-        Rows of the sample.
-    farthest : float
-        Part of the sample that is added by distance, 0 to 0.9.
-    layers : sequence of int
-        Widths of the network's hidden layers.
-    holdout : float
-        Part of the sample that the network does not see, to be compared with; 0 for none.
-    seed : int
-        Of the sample, the map and the network.
+    {parameters}
 
     Attributes
     ----------
     sample_ : (n_sample, n_features) array
         Rows of the sample.
     sample_frame_, sample_atom_ : (n_sample,) int64
-        Where they stand.
+        Frame and atom of the rows of the sample.
     sample_farthest_ : (n_sample,) bool
-        Whether a row was added by distance.
+        Whether a row was added by farthest-point sampling.
     embedding_ : (n_sample, n_components) array
-        Their places by UMAP itself.
+        Coordinates of the sample by UMAP.
     weights_ : dict of str to array
-        Of the network.
+        Weights of the network.
     agreement_ : dict
-        Of the network with UMAP on the rows that it has not seen: r2, the part of the variance of
-        the places that it explains, median_error in units of the map, n rows. None without them.
+        Agreement of the network with UMAP on held-out rows: r2, the explained part of the
+        variance of the coordinates, median_error in units of the map, n rows. None without them.
 
     Notes
     -----
@@ -106,30 +91,37 @@ class UMAP(Estimator):
         "map_scale": (),
     }
     _numbers = ("agreement",)
+    _networks = ("net",)
 
     sample_: FloatArray
-    sample_frame_: npt.NDArray[np.int64]
-    sample_atom_: npt.NDArray[np.int64]
+    sample_frame_: IntArray
+    sample_atom_: IntArray
     sample_farthest_: npt.NDArray[np.bool_]
-    embedding_: npt.NDArray[np.float32]
-    weights_: dict[str, npt.NDArray[np.float32]]
+    embedding_: Float32Array
+    weights_: dict[str, Float32Array]
     center_: FloatArray
     scale_: FloatArray
-    map_center_: npt.NDArray[np.float32]
-    map_scale_: npt.NDArray[np.float32]
+    map_center_: Float32Array
+    map_scale_: Float32Array
     agreement_: dict[str, float] | None
 
     def __init__(
         self,
-        n_components: int = 2,
+        n_components: Annotated[int, Option("Dimensions of the map.", at_least=1)] = 2,
         *,
-        n_neighbors: int = 30,
-        min_dist: float = 0.0,
-        sample_size: int = 30_000,
-        farthest: float = 0.1,
-        layers: Sequence[int] = (128, 128),
-        holdout: float = 0.1,
-        seed: int = 0,
+        n_neighbors: Annotated[
+            int, Option("Neighbours that define the local structure.", at_least=2)
+        ] = 30,
+        min_dist: Annotated[
+            float, Option("Smallest distance in the map; 0 for clusters.", at_least=0, at_most=1)
+        ] = 0.0,
+        sample_size: SampleSize = 30_000,
+        farthest: Annotated[
+            float, Option("Fraction from farthest-point sampling.", at_least=0, at_most=0.9)
+        ] = 0.1,
+        layers: HiddenLayers = (128, 128),
+        holdout: Holdout = 0.1,
+        seed: Seed = 0,
     ) -> None:
         self.n_components = n_components
         self.n_neighbors = n_neighbors
@@ -140,17 +132,8 @@ class UMAP(Estimator):
         self.holdout = holdout
         self.seed = seed
 
-    def _check_parameters(self) -> None:
-        check_options(self, ("n_components", "sample_size"), ("min_dist", "farthest"))
-        whole_number(self.n_neighbors, "UMAP: n_neighbors", at_least=2)
-        if self.min_dist > 1:
-            raise InputError(f"UMAP: min_dist: expected 0 to 1, found {self.min_dist!r}")
-        if not 0 <= self.farthest <= 0.9:
-            raise InputError(f"UMAP: farthest: expected 0 to 0.9, found {self.farthest!r}")
-        check_network(self)
-
     def fit(self, x: xr.Dataset) -> Self:
-        """Make the map of a sample of the rows of `x`.
+        """Map a sample of the rows of `x`.
 
         Parameters
         ----------
@@ -160,12 +143,9 @@ class UMAP(Estimator):
         Raises
         ------
         InputError
-            If a parameter is out of bounds, or there are not more rows without NaN than
-            neighbours.
+            If a parameter is out of bounds, or there are fewer rows without NaN than a map needs.
         """
-        from icedask.nn.fit_mlp import distil
-
-        self._check_parameters()
+        self.check_parameters()
         drawn, self.sample_farthest_ = self._draw(feature_blocks(x))
         if len(drawn.rows) < self.n_neighbors + 2:
             raise InputError(
@@ -183,7 +163,7 @@ class UMAP(Estimator):
         held, kept = split_rows(len(drawn.rows), self.holdout, self.seed)
         scaled = ((drawn.rows - self.center_) * self.scale_).astype(np.float32)
         places = (self.embedding_ - self.map_center_) / self.map_scale_
-        self.weights_ = distil(
+        self.weights_ = fit_mlp(
             scaled[kept],
             places[kept],
             self.n_components,
@@ -197,7 +177,7 @@ class UMAP(Estimator):
         return self
 
     def _draw(self, features: da.Array) -> tuple[Sample, npt.NDArray[np.bool_]]:
-        """Return the sample, and which of its rows were added by distance."""
+        """Return the sample, and whether each row was added by farthest-point sampling."""
         n_far = round(self.sample_size * self.farthest)
         size = self.sample_size if n_far == 0 else _POOL * self.sample_size
         pool = stratified_sample(features, size, self.seed)
@@ -211,9 +191,9 @@ class UMAP(Estimator):
         chosen = np.sort(np.concatenate([first, far]))
         return Sample(*(part[chosen] for part in pool)), np.isin(chosen, far)
 
-    def _agreement(self, held: npt.NDArray[np.int64]) -> dict[str, float]:
+    def _agreement(self, held: IntArray) -> dict[str, float]:
         wanted = self.embedding_[held].astype(float)
-        error = self._map_rows(self.sample_[held]) - wanted
+        error = _map_rows(self.sample_[held], self._model()) - wanted
         spread = ((wanted - wanted.mean(axis=0)) ** 2).sum()
         return {
             "r2": float(1 - (error**2).sum() / max(spread, _TINY)),
@@ -221,12 +201,11 @@ class UMAP(Estimator):
             "n": len(held),
         }
 
-    def _map_rows(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        places = apply_rows(rows, self.center_, self.scale_, self.weights_, "net")
-        return places * self.map_scale_ + self.map_center_
+    def _model(self) -> tuple[Any, ...]:
+        return self.center_, self.scale_, self.weights_, self.map_scale_, self.map_center_
 
     def transform(self, x: xr.Dataset) -> xr.Dataset:
-        """Take every row of `x` to its place in the map; lazy.
+        """Map every row of `x`; lazy.
 
         Returns
         -------
@@ -239,30 +218,14 @@ class UMAP(Estimator):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        model = self.center_, self.scale_, self.weights_, self.map_scale_, self.map_center_
-        return latent_of(self, x, len(self.center_), self.n_components, _map_block, model)
-
-    def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
-        """Fit on `x`, then map it; the latter is lazy."""
-        return self.fit(x).transform(x)
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the learned attributes as a Dataset, to be saved."""
-        return stamped(super().to_dataset().assign(weight_arrays(self.weights_)), self.record_)
-
-    @classmethod
-    def from_dataset(cls, ds: xr.Dataset) -> Self:
-        """Return the fitted estimator that a Dataset was made from."""
-        estimator = super().from_dataset(ds)
-        estimator.weights_ = weights_of(ds, "net")
-        return estimator
+        model = delayed(self._model(), pure=True)
+        return self.map_rows(x, len(self.center_), _map_block, self.n_components, model)
 
 
 def embed(
     rows: FloatArray, n_components: int, n_neighbors: int, min_dist: float, seed: int
-) -> npt.NDArray[np.float32]:
-    """Return the places of rows in a map of them by UMAP itself, (n, n_components)."""
-    # Imports compile for seconds.
+) -> Float32Array:
+    """Return the coordinates of rows in their map by UMAP, (n, n_components)."""
     from sklearn.neighbors import NearestNeighbors
 
     with stage("UMAP fit", 2) as advance:
@@ -270,7 +233,7 @@ def embed(
         distances, indices = near.kneighbors(rows)
         advance(1)
         with warnings.catch_warnings():
-            # That it cannot map other rows, which the network does.
+            # It warns that it cannot map other rows, which the network does.
             warnings.simplefilter("ignore")
             from umap import UMAP as Learner
 
@@ -279,7 +242,7 @@ def embed(
                 n_neighbors=n_neighbors,
                 min_dist=min_dist,
                 random_state=seed,
-                # One thread, as the seed asks for.
+                # One thread: reproducible.
                 n_jobs=1,
                 precomputed_knn=(indices, distances.astype(np.float32)),
             )
@@ -289,22 +252,52 @@ def embed(
 
 
 def scale_of(rows: FloatArray) -> FloatArray:
-    """Return one over the standard deviation of each feature; 0 of one that does not vary."""
+    """Return one over the standard deviation of each feature; 0 for a constant one."""
     spread = rows.std(axis=0)
     return np.where(spread > 0, 1 / np.where(spread > 0, spread, 1.0), 0.0)
 
 
-def split_rows(
-    n: int, fraction: float, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the places of a random part of n rows, and those of the others."""
+def split_rows(n: int, fraction: float, seed: int) -> tuple[IntArray, IntArray]:
+    """Split n places at random; return a fraction of them, and the others."""
     order = np.random.default_rng(seed).permutation(n)
     n_held = min(round(n * fraction), n - 1)
     return np.sort(order[:n_held]), np.sort(order[n_held:])
 
 
-def _map_block(block: npt.NDArray[np.floating], model: tuple[Any, ...]) -> npt.NDArray[np.float32]:
+def _map_rows(rows: npt.NDArray[np.floating], model: tuple[Any, ...]) -> Float32Array:
     center, scale, weights, map_scale, map_center = model
-    rows = block.reshape(-1, block.shape[-1])
-    places = apply_rows(rows, center, scale, weights, "net") * map_scale + map_center
+    return apply_rows(rows, center, scale, weights, "net") * map_scale + map_center
+
+
+def _map_block(block: npt.NDArray[np.floating], model: tuple[Any, ...]) -> Float32Array:
+    places = _map_rows(block.reshape(-1, block.shape[-1]), model)
     return places.astype(np.float32).reshape(*block.shape[:2], -1)
+
+
+def farthest_rows(candidates: FloatArray, chosen: FloatArray, n: int) -> IntArray:
+    """Choose `n` candidates by farthest-point sampling: each the farthest from all chosen before.
+
+    Fewer if no others differ from those chosen. Gonzalez, doi:10.1016/0304-3975(85)90224-5
+    """
+    distance = cKDTree(chosen).query(candidates)[0] ** 2
+    return _farthest(np.ascontiguousarray(candidates), distance, n)
+
+
+@jit
+def _farthest(rows: FloatArray, squared: FloatArray, n: int) -> IntArray:
+    chosen = np.empty(n, np.int64)
+    for number in range(n):
+        best = 0
+        for row in range(len(rows)):
+            if squared[row] > squared[best]:
+                best = row
+        if not squared[best] > 0:
+            return chosen[:number]
+        chosen[number] = best
+        for row in range(len(rows)):
+            total = 0.0
+            for k in range(rows.shape[1]):
+                total += (rows[row, k] - rows[best, k]) ** 2
+            if total < squared[row]:
+                squared[row] = total
+    return chosen

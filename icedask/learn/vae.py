@@ -1,82 +1,51 @@
-"""A variational autoencoder over data of any size."""
+"""Variational autoencoder over data of any size."""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask import delayed
 
-from icedask.core.features import (
-    feature_blocks,
-    feature_variable,
-    whole_number,
-)
-from icedask.core.provenance import stamped
-from icedask.core.types import FloatArray
+from icedask.core.features import feature_blocks, feature_variable
+from icedask.core.options import Option, Seed
+from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import BLOCK, FEATURE
 from icedask.errors import InputError
-from icedask.learn.base import Estimator
-from icedask.learn.iterations import check_network, check_options, warn_if_computed_anew
-from icedask.learn.latent import latent_of
-from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
-from icedask.nn.progress import told
-from icedask.nn.row_stream import LANES, Blocks, Split, cut_finer, split_by_time, survey
+from icedask.learn.base import HiddenLayers, Transformer, warn_if_unsaved
+from icedask.nn.mlp import Float32Array, apply_rows
+from icedask.nn.row_stream import LANES, RowBlocks, Split, cut_finer, split_by_time, survey
 from icedask.tasks.moments import Moments
+from icedask.tasks.run import reported_progress
 
-# Of a standard deviation, relative to that of its block: below, a feature tells nothing.
+# Standard deviation of a constant feature, relative to the largest of its block.
 _FLAT = 1e-6
 _CURVE_DIMS = ("epoch",)
 
 
-class VAE(Estimator):
+class VAE(Transformer):
     """Variational autoencoder; `fit` computes, `transform` is lazy.
 
-    An encoder takes a row of features to a normal distribution in few latent dimensions, a
-    decoder takes a draw of it back to the row. The loss is the mean squared error of the row,
-    scaled, plus `beta` times the Kullback-Leibler divergence of the distribution from the
-    standard normal one.
+    An encoder maps a row of features to a normal distribution in few latent dimensions, a decoder
+    maps a draw of it back to the row. The loss is the mean squared error of the scaled row plus
+    `beta` times the Kullback-Leibler divergence of the distribution from the standard normal one.
 
-    Rows come from the blocks of the input in random order, a few blocks at a time: the data are
-    never in memory as a whole. Some stretches of time are held out; the weights are those of the
-    epoch with the smallest loss there. Rows with NaN are left out of the fit and stay NaN.
+    Rows are read from the blocks of the input in random order, a few blocks in memory at a time.
+    Stretches of time are held out; the weights are those of the epoch with the smallest held-out
+    loss. Rows with NaN are left out of the fit and stay NaN.
 
-    Parameters
-    ----------
-    latent_size : int
-        Latent dimensions.
-    layers : sequence of int
-        Widths of the encoder's hidden layers, with SiLU between them; the decoder mirrors them.
-    beta : float
-        Weight of the divergence.
-    warm_up : int
-        Epochs in which the weight rises from 0 to beta.
-    scaling : {"block", "feature"}
-        Each block of features (coordinate `block`, see `combine`; all features otherwise) is
-        centred and divided by one number, so that all blocks have the same variance; or each
-        feature is divided by its own standard deviation, and the blocks have the same variance.
-    block_weights : mapping of str to float, optional
-        Factors of the variances of blocks, by name; 1 otherwise.
-    learning_rate : float
-        Of Adam at first; it falls to a twentieth along a cosine.
-    batch_size : int
-        Rows of a batch, on all ranks together.
-    epochs : int
-        At most.
-    epoch_rows : int
-        Rows of an epoch, about; where there are more, epochs take turns.
-    patience : int
-        Epochs without progress on the rows held out after which the training ends.
-    holdout : float
-        Part of the blocks that is held out, spread evenly over the time; 0 for none.
-    seed : int
-        Of the weights, the order of rows, the noise and the choice of what is held out.
+    With `scaling="block"` each block of features (coordinate `block`, see `combine`; all features
+    otherwise) is centred and divided by one number, so that all blocks have the same variance.
+    With `scaling="feature"` each feature is divided by its own standard deviation, and the blocks
+    have the same variance.
+
+    {parameters}
 
     Attributes
     ----------
@@ -85,24 +54,24 @@ class VAE(Estimator):
     center_, scale_ : (n_features,) arrays
         Features are taken as (x - center) * scale.
     curves_ : dict of str to (n_epochs,) array
-        Of each epoch: loss, reconstruction (mean squared error of the scaled features, whose mean
-        variance is the mean weight of the blocks), divergence, held_loss, held_reconstruction.
+        Means of each epoch: loss, reconstruction (mean squared error of the scaled features, whose
+        mean variance is the mean weight of the blocks), divergence, held_loss,
+        held_reconstruction.
     step_loss_ : (n_steps,) float32
         Loss of each batch.
     best_epoch_ : int
-        Number of the epoch, from 0 on, of the weights: no other is better by a part in a thousand.
+        Number of the epoch of the weights, from 0: no other is better by a part in a thousand.
     n_samples_ : int
         Rows without NaN.
     held_frames_ : (n,) int64
-        Frames held out, in whole or in part.
+        Frames with held-out rows.
 
     Notes
     -----
     Kingma and Welling, doi:10.48550/arXiv.1312.6114; with beta, Higgins et al., ICLR 2017.
 
-    The same seed gives the same bits on one machine. Ranks share what one process does: the
-    batches are the same for 1, 2, 4 or 8 ranks, if there are as many rows to learn from as give
-    eight blocks, and the losses agree to rounding.
+    The same seed gives the same bits on one machine. The batches are the same for 1, 2, 4 or 8
+    ranks if the training rows give eight blocks, and the losses agree to rounding.
 
     Examples
     --------
@@ -126,32 +95,49 @@ class VAE(Estimator):
         "held_frames": ("held_frame",),
     }
     _numbers = ("best_epoch", "n_samples")
+    _networks = ("encoder", "decoder")
 
-    weights_: dict[str, npt.NDArray[np.float32]]
+    weights_: dict[str, Float32Array]
     center_: FloatArray
     scale_: FloatArray
     curves_: dict[str, FloatArray]
-    step_loss_: npt.NDArray[np.float32]
+    step_loss_: Float32Array
     best_epoch_: int
     n_samples_: int
-    held_frames_: npt.NDArray[np.int64]
+    held_frames_: IntArray
 
     def __init__(
         self,
-        latent_size: int = 8,
+        latent_size: Annotated[int, Option("Number of latent dimensions.", at_least=1)] = 8,
         *,
-        layers: Sequence[int] = (256, 128, 64),
-        beta: float = 1e-3,
-        warm_up: int = 10,
-        scaling: str = "block",
-        block_weights: dict[str, float] | None = None,
-        learning_rate: float = 1e-3,
-        batch_size: int = 1024,
-        epochs: int = 50,
-        epoch_rows: int = 2**18,
-        patience: int = 5,
-        holdout: float = 0.1,
-        seed: int = 0,
+        layers: HiddenLayers = (256, 128, 64),
+        beta: Annotated[float, Option("Weight of the divergence.", at_least=0)] = 1e-3,
+        warm_up: Annotated[
+            int, Option("Epochs of a linear increase of the weight from 0 to beta.", at_least=0)
+        ] = 10,
+        scaling: Annotated[
+            str,
+            Option("Unit with a scale of its own.", choices=("block", "feature")),
+        ] = "block",
+        block_weights: Annotated[
+            Mapping[str, float] | None,
+            Option("Factors of the variances of blocks, by name; 1 by default.", at_least=0),
+        ] = None,
+        learning_rate: Annotated[
+            float, Option("Rate of Adam; it falls to a twentieth along a cosine.", at_least=0)
+        ] = 1e-3,
+        batch_size: Annotated[int, Option("Rows of a batch, over all ranks.", at_least=1)] = 1024,
+        epochs: Annotated[int, Option("Largest number of epochs.", at_least=1)] = 50,
+        epoch_rows: Annotated[
+            int, Option("Approximate number of rows of an epoch.", at_least=1)
+        ] = 2**18,
+        patience: Annotated[
+            int, Option("Epochs without held-out progress that end the training.", at_least=1)
+        ] = 5,
+        holdout: Annotated[
+            float, Option("Fraction of the blocks held out; 0 for none.", at_least=0, below=1)
+        ] = 0.1,
+        seed: Seed = 0,
     ) -> None:
         self.latent_size = latent_size
         self.layers = layers
@@ -167,24 +153,6 @@ class VAE(Estimator):
         self.holdout = holdout
         self.seed = seed
 
-    def _check_parameters(self) -> None:
-        whole = ("latent_size", "batch_size", "epochs", "epoch_rows", "patience")
-        check_options(self, whole, ("beta", "learning_rate"))
-        whole_number(self.warm_up, "VAE: warm_up", at_least=0)
-        check_network(self)
-        if self.scaling not in ("block", "feature"):
-            raise InputError(f"VAE: scaling: expected block or feature, found {self.scaling!r}")
-        weights = {} if self.block_weights is None else self.block_weights
-        if not isinstance(weights, Mapping):
-            raise InputError(
-                f"VAE: block_weights: expected a number for each name, found {weights!r}"
-            )
-        for name, weight in weights.items():
-            if not isinstance(weight, int | float | np.number) or not 0 <= weight < np.inf:
-                raise InputError(
-                    f"VAE: block_weights: {name}: expected a number, 0 or more, found {weight!r}"
-                )
-
     def fit(
         self,
         x: xr.Dataset,
@@ -192,18 +160,18 @@ class VAE(Estimator):
         n_ranks: int = 1,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
-        """Learn from the rows of `x`.
+        """Train on the rows of `x`.
 
         Parameters
         ----------
         x : xarray.Dataset
-            One variable (frame, atom, feature), stored rather than computed anew in each epoch.
+            One variable (frame, atom, feature), best read from a store: each epoch computes it.
         n_ranks : int
             Worker processes of the active client that train together, one rank on each; 1 trains
             in this process.
         checkpoint : path, optional
-            File that the state is written to after each epoch, and continued from if it is
-            there; removed in the end. Ranks must all see it.
+            File that the state is written to after each epoch, and resumed from if it exists;
+            removed at the end. All ranks must see it.
 
         Raises
         ------
@@ -211,65 +179,52 @@ class VAE(Estimator):
             If a parameter is out of bounds, there are too few rows or workers, or the checkpoint
             is of another training.
         ComputeError
-            If the training diverges, or workers are lost again and again.
+            If the training diverges, or workers are lost repeatedly.
         """
-        # Torch takes seconds to import.
+        from icedask.nn.checkpoint import remove_checkpoint
         from icedask.nn.ranks import run_ranks
-        from icedask.nn.vae_training import Plan, train
+        from icedask.nn.vae_training import TrainingOptions, train
 
-        self._check_parameters()
-        warn_if_computed_anew(x, "VAE")
+        values = self.check_parameters()
+        warn_if_unsaved(x, "VAE")
         features = cut_finer(feature_blocks(x), self.epoch_rows)
-        found, counts = survey(features, "VAE: scale")
-        self._check_rows(found)
-        self.center_, self.scale_ = found.mean, self._scale(found, x)
+        moments, counts = survey(features, "VAE: scale")
+        self._check_rows(moments)
+        self.center_, self.scale_ = moments.mean, self._scale(moments, x)
         numblocks = features.numblocks[0], features.numblocks[1]
         split = split_by_time(counts, numblocks, self.holdout, self.seed)
         record = self.fitted_record(x)
         path = None if checkpoint is None else Path(checkpoint).resolve()
-        plan = Plan(
-            int(self.latent_size),
-            tuple(int(width) for width in self.layers),
-            float(self.beta),
-            int(self.warm_up),
-            float(self.learning_rate),
-            int(self.batch_size),
-            int(self.epochs),
-            int(self.epoch_rows),
-            int(self.patience),
-            int(self.seed),
-            record.run_id,
-        )
-        blocks = Blocks(features, self.center_, self.scale_)
-        with told("VAE fit", self.epochs, n_ranks) as tell:
-            trained = run_ranks(
-                train, n_ranks, blocks, split, plan, None if path is None else str(path), tell
-            )
+        for name in ("scaling", "block_weights", "holdout"):
+            del values[name]
+        options = TrainingOptions(**values, data=record.run_id)
+        blocks = RowBlocks(features, self.center_, self.scale_)
+        file = None if path is None else str(path)
+        with reported_progress("VAE fit", self.epochs, from_worker=n_ranks > 1) as report:
+            trained = run_ranks(train, n_ranks, blocks, split, options, file, report)
         if path is not None:
-            # With what runs that were killed have left beside it.
-            for one in (path, *path.parent.glob(f"{glob.escape(path.name)}.*.new")):
-                one.unlink(missing_ok=True)
+            remove_checkpoint(path)
         self.weights_, self.curves_ = trained.weights, trained.curves
         self.step_loss_, self.best_epoch_ = trained.step_loss, trained.best
-        self.n_samples_ = int(found.n)
+        self.n_samples_ = int(moments.n)
         self.held_frames_ = _frames_of(split, features)
         self.record_ = record
         return self
 
-    def _check_rows(self, found: Moments) -> None:
-        if found.n < 2 * LANES:
+    def _check_rows(self, moments: Moments) -> None:
+        if moments.n < 2 * LANES:
             raise InputError(
-                f"VAE: expected at least {2 * LANES} rows without NaN, found {found.n}"
+                f"VAE: expected at least {2 * LANES} rows without NaN, found {moments.n}"
             )
-        if not np.isfinite(found.scatter).all():
+        if not np.isfinite(moments.scatter).all():
             raise InputError(
                 "VAE: expected features whose squares add up to a number, found some that are too "
                 "large; scale them, or leave such rows out as NaN"
             )
 
-    def _scale(self, found: Moments, x: xr.Dataset) -> FloatArray:
-        """Return what features are multiplied by."""
-        variance = np.diag(found.scatter) / found.n
+    def _scale(self, moments: Moments, x: xr.Dataset) -> FloatArray:
+        """Return the factors of the features."""
+        variance = np.diag(moments.scatter) / moments.n
         array = feature_variable(x)
         width = len(variance)
         names = array[BLOCK].values if BLOCK in array.coords else np.full(width, "features")
@@ -283,22 +238,21 @@ class VAE(Estimator):
         scale = np.zeros(width)
         for name in blocks:
             mine = names == name
-            some = variance[mine]
-            # The variance of all features together is their number: what is left of it is told
-            # per feature.
+            part = variance[mine]
+            # The variances of all features sum to their number, as if each had a variance of 1.
             share = width / len(blocks) * weights.get(name, 1.0)
-            told = some > _FLAT**2 * some.max()
+            varies = part > _FLAT**2 * part.max()
             if self.scaling == "feature":
-                per_feature = np.where(told, 1 / np.sqrt(np.where(told, some, 1.0)), 0.0)
-                scale[mine] = per_feature * np.sqrt(share / max(int(told.sum()), 1))
-            elif some.sum() > 0:
-                scale[mine] = np.sqrt(share / some.sum())
+                per_feature = np.where(varies, 1 / np.sqrt(np.where(varies, part, 1.0)), 0.0)
+                scale[mine] = per_feature * np.sqrt(share / max(int(varies.sum()), 1))
+            elif part.sum() > 0:
+                scale[mine] = np.sqrt(share / part.sum())
         if not scale.any():
             raise InputError("VAE: expected features that vary, found all rows the same")
         return scale
 
     def transform(self, x: xr.Dataset) -> xr.Dataset:
-        """Take `x` to the means of its latent coordinates; lazy, and without torch.
+        """Encode `x` as the means of its latent coordinates; lazy, and without torch.
 
         Returns
         -------
@@ -311,44 +265,37 @@ class VAE(Estimator):
             If the features are not those of the fit.
         """
         self.check_fitted()
-        model = self.center_, self.scale_, self.weights_
-        return latent_of(self, x, len(self.center_), self.latent_size, _encode_block, model)
+        model = delayed((self.center_, self.scale_, self.weights_), pure=True)
+        return self.map_rows(x, len(self.center_), _encode_block, self.latent_size, model)
 
-    def fit_transform(self, x: xr.Dataset) -> xr.Dataset:
-        """Fit on `x`, then take it to the latent space; the latter is lazy."""
-        return self.fit(x).transform(x)
-
-    def to_dataset(self) -> xr.Dataset:
-        """Return the learned attributes as a Dataset, to be saved."""
-        arrays = weight_arrays(self.weights_)
-        arrays |= {f"curve_{name}": (_CURVE_DIMS, one) for name, one in self.curves_.items()}
-        return stamped(super().to_dataset().assign(arrays), self.record_)
+    def learned_arrays(self) -> dict[str, tuple[tuple[str, ...], npt.NDArray[Any]]]:
+        """Return the learned arrays with their dimensions, by the name of their variable."""
+        return super().learned_arrays() | {
+            f"curve_{name}": (_CURVE_DIMS, curve) for name, curve in self.curves_.items()
+        }
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:
         """Return the fitted estimator that a Dataset was made from."""
         estimator = super().from_dataset(ds)
-        estimator.weights_ = weights_of(ds, "encoder", "decoder")
         estimator.curves_ = {
-            str(name).removeprefix("curve_"): one.values
-            for name, one in ds.data_vars.items()
-            if one.dims == _CURVE_DIMS
+            str(name).removeprefix("curve_"): curve.values
+            for name, curve in ds.data_vars.items()
+            if curve.dims == _CURVE_DIMS
         }
         return estimator
 
 
-def _frames_of(split: Split, features: da.Array) -> npt.NDArray[np.int64]:
-    """Return the frames that blocks held out have rows of."""
+def _frames_of(split: Split, features: da.Array) -> IntArray:
+    """Return the frames with held-out rows."""
     edges = np.concatenate([[0], np.cumsum(features.chunks[0])])
     rows = np.unique(split.held // features.numblocks[1])
     return np.concatenate([np.empty(0, int), *(np.arange(*edges[[r, r + 1]]) for r in rows)])
 
 
-def _encode_block(
-    block: npt.NDArray[np.floating], model: tuple[Any, ...]
-) -> npt.NDArray[np.float32]:
+def _encode_block(block: npt.NDArray[np.floating], model: tuple[Any, ...]) -> Float32Array:
     center, scale, weights = model
     rows = block.reshape(-1, block.shape[-1])
-    found = apply_rows(rows, center, scale, weights, "encoder")
+    encoded = apply_rows(rows, center, scale, weights, "encoder")
     # Means, then the logarithms of variances.
-    return found[:, : found.shape[1] // 2].reshape(*block.shape[:2], -1)
+    return encoded[:, : encoded.shape[1] // 2].reshape(*block.shape[:2], -1)

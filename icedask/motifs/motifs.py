@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import dask
 import numpy as np
@@ -15,19 +14,17 @@ from icedask.core.features import (
     feature_blocks,
     feature_variable,
     input_record,
-    whole_number,
 )
+from icedask.core.options import Option, Seed
 from icedask.core.provenance import Record, stamped
 from icedask.core.types import FloatArray
 from icedask.core.variables import FEATURE
 from icedask.errors import InputError
-from icedask.learn.base import Estimator
+from icedask.learn.base import Estimator, HiddenLayers
 from icedask.learn.density_tree import DensityTree
-from icedask.learn.iterations import check_network, check_options, check_part
-from icedask.learn.labels import labelled
-from icedask.learn.umap import UMAP, split_rows
-from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
-from icedask.tasks.progress import stage
+from icedask.learn.hdbscan import AssignNoise, MinSamples, SelectionMethod, fit_hdbscan
+from icedask.learn.umap import UMAP, Holdout, split_rows
+from icedask.nn.mlp import apply_rows, fit_mlp, weight_arrays, weights_of
 from icedask.tasks.sampling import rows_at
 
 
@@ -38,24 +35,7 @@ class Motifs(Estimator):
     not from their places in the map, which one each belongs to, noise among them, and labels every
     row; it abstains where it is not sure.
 
-    Parameters
-    ----------
-    min_cluster_size : float or int
-        Smallest cluster: a part of the sample below 1, or a number of its rows.
-    min_samples : int, optional
-        Neighbours that define the density; those of the smallest cluster by default.
-    cluster_selection_method : {"eom", "leaf"}
-        Most persistent clusters, or the finest.
-    assign_noise : bool
-        Give noise to the cluster of largest soft membership.
-    min_probability : float
-        Below this probability of the likeliest motif, the label is -1.
-    layers : sequence of int
-        Widths of the network's hidden layers.
-    holdout : float
-        Part of the sample that the network does not see, to be compared with; 0 for none.
-    seed : int
-        Of the network.
+    {parameters}
 
     Attributes
     ----------
@@ -101,15 +81,21 @@ class Motifs(Estimator):
 
     def __init__(
         self,
-        min_cluster_size: float = 0.005,
+        min_cluster_size: Annotated[
+            int | float,
+            Option("Smallest cluster: a fraction of the sample below 1, or rows.", at_least=0),
+        ] = 0.005,
         *,
-        min_samples: int | None = None,
-        cluster_selection_method: str = "eom",
-        assign_noise: bool = False,
-        min_probability: float = 0.6,
-        layers: Sequence[int] = (128, 128),
-        holdout: float = 0.2,
-        seed: int = 0,
+        min_samples: MinSamples = None,
+        cluster_selection_method: SelectionMethod = "eom",
+        assign_noise: AssignNoise = False,
+        min_probability: Annotated[
+            float,
+            Option("Smallest probability of a motif; rows below are -1.", at_least=0, below=1),
+        ] = 0.6,
+        layers: HiddenLayers = (128, 128),
+        holdout: Holdout = 0.2,
+        seed: Seed = 0,
     ) -> None:
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
@@ -120,9 +106,9 @@ class Motifs(Estimator):
         self.holdout = holdout
         self.seed = seed
 
-    def _check_parameters(self, n: int) -> int:
-        """Return the smallest size of a cluster in rows."""
-        check_options(self, (), ("min_cluster_size",))
+    def _smallest(self, n: int) -> int:
+        """Return the size of the smallest cluster in rows."""
+        self.check_parameters()
         size = self.min_cluster_size
         rows = round(size * n) if size < 1 else size
         if not 2 <= rows < n:
@@ -130,15 +116,6 @@ class Motifs(Estimator):
                 f"Motifs: min_cluster_size: expected 2 rows to less than the {n} of the sample, or "
                 f"such a part of it, found {size!r}"
             )
-        if self.min_samples is not None:
-            whole_number(self.min_samples, "Motifs: min_samples", at_least=1)
-        if self.cluster_selection_method not in ("eom", "leaf"):
-            raise InputError(
-                "Motifs: cluster_selection_method: expected eom or leaf, found "
-                f"{self.cluster_selection_method!r}"
-            )
-        check_part(self, "min_probability")
-        check_network(self)
         return int(rows)
 
     def fitted_record(
@@ -178,7 +155,7 @@ class Motifs(Estimator):
                 "Motifs: expected the Dataset that the map was fitted on, found another; fit UMAP "
                 "on this one, or pass the other"
             )
-        size = self._check_parameters(len(umap.sample_))
+        size = self._smallest(len(umap.sample_))
         if by is not None:
             check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
         found = clusters(
@@ -196,7 +173,7 @@ class Motifs(Estimator):
                 "a smaller min_cluster_size"
             )
         self.center_, self.scale_ = umap.center_, umap.scale_
-        self.weights_, self.agreement_ = self._distil(umap.sample_)
+        self.weights_, self.agreement_ = self._fit_network(umap.sample_)
         self.record_ = self.fitted_record(x, umap, by)
         return self
 
@@ -209,16 +186,14 @@ class Motifs(Estimator):
             )
         return rows_at(data, np.stack([umap.sample_frame_, umap.sample_atom_], axis=1))[:, 0]
 
-    def _distil(
+    def _fit_network(
         self, rows: FloatArray
     ) -> tuple[dict[str, npt.NDArray[np.float32]], dict[str, float] | None]:
-        from icedask.nn.fit_mlp import distil
-
         held, kept = split_rows(len(rows), self.holdout, self.seed)
         scaled = ((rows - self.center_) * self.scale_).astype(np.float32)
         # The last class is noise.
         classes = np.where(self.labels_ < 0, self.n_motifs_, self.labels_).astype(np.int64)
-        weights = distil(
+        weights = fit_mlp(
             scaled[kept],
             classes[kept],
             self.n_motifs_ + 1,
@@ -250,8 +225,8 @@ class Motifs(Estimator):
         self.check_fitted()
         model = dask.delayed((self.center_, self.scale_, self.weights_), pure=True)
         named = ("label", "probability")
-        found = labelled(
-            self, x, len(self.center_), _label_block, named, model, self.min_probability
+        found = self.label_rows(
+            x, len(self.center_), _label_block, named, model, self.min_probability
         )
         numbers = list(range(self.n_motifs_))
         meanings = " ".join(f"motif_{number}" for number in numbers)
@@ -279,17 +254,8 @@ def clusters(
     assign_noise: bool = False,
 ) -> npt.NDArray[np.int32]:
     """Return the clusters of HDBSCAN among places in a map; -1 is noise."""
-    import hdbscan
-
     points = places.astype(float)
-    with stage("HDBSCAN fit", 1) as advance:
-        found = hdbscan.HDBSCAN(
-            min_cluster_size=size,
-            min_samples=min_samples,
-            cluster_selection_method=method,
-            core_dist_n_jobs=1,
-        ).fit(points)
-        advance(1)
+    found = fit_hdbscan(points, size, min_samples, method)
     labels = found.labels_.astype(np.int32)
     if assign_noise and labels.max() >= 0:
         told, _ = DensityTree.of(found, points, min_samples or size).predict(

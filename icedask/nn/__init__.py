@@ -1,1 +1,1 @@
-"""Neural networks: training in one process or on the ranks of a process group."""
+"""Neural networks: their layers in numpy, training with torch, ranks and checkpoints."""

@@ -1,40 +1,90 @@
-"""Layers of a network in numpy, and as variables of a Dataset: torch is for learning alone."""
+"""Multilayer perceptrons: fitted with torch to a sample, applied in numpy to every row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-Weights = Mapping[str, npt.NDArray[np.float32]]
+from icedask.core.types import FloatArray, IntArray
+from icedask.tasks.progress import stage
 
+Float32Array = npt.NDArray[np.float32]
+Weights = Mapping[str, Float32Array]
+
+FIT_STEPS = 2000
+_BATCH = 512
+_LEARNING_RATE = 3e-3
+_WEIGHT_DECAY = 1e-4
 # Rows of a matrix product whose results stay in cache.
-_ROWS = 2048
+_CACHED_ROWS = 2048
+
+
+def fit_mlp(
+    rows: Float32Array,
+    targets: Float32Array | IntArray,
+    n_outputs: int,
+    *,
+    layers: Sequence[int],
+    loss: Literal["squared", "classes"],
+    seed: int,
+    description: str,
+) -> dict[str, Float32Array]:
+    """Fit a network to a sample that fits into memory; returns its weights under the prefix "net".
+
+    Rows (n, n_features) have a variance near 1. Targets are numbers (n, n_outputs), with the
+    squared error as loss, or classes (n,), with the cross entropy. `layers` are widths of hidden
+    layers.
+    """
+    import torch
+
+    from icedask.nn.torch_utils import arrays_of, reproducible, stack
+
+    with reproducible():
+        torch.default_generator.manual_seed(seed)
+        network = stack([rows.shape[1], *layers, n_outputs])
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, _LEARNING_RATE, total_steps=FIT_STEPS, pct_start=0.05
+        )
+        measure = torch.nn.MSELoss() if loss == "squared" else torch.nn.CrossEntropyLoss()
+        inputs, outputs = torch.from_numpy(rows), torch.from_numpy(targets)
+        with stage(description, FIT_STEPS) as advance:
+            for _ in range(FIT_STEPS):
+                batch = torch.randint(len(rows), (_BATCH,))
+                optimizer.zero_grad()
+                measure(network(inputs[batch]), outputs[batch]).backward()
+                optimizer.step()
+                schedule.step()
+                advance(1)
+        return arrays_of(network, "net_")
 
 
 def weight_arrays(weights: Weights) -> dict[str, Any]:
     """Return weights as variables of a Dataset, each with dimensions of its own."""
     return {
-        name: (tuple(f"{name}_{axis}" for axis in range(one.ndim)), one)
-        for name, one in weights.items()
+        name: (tuple(f"{name}_{axis}" for axis in range(weight.ndim)), weight)
+        for name, weight in weights.items()
     }
 
 
-def weights_of(ds: xr.Dataset, *prefixes: str) -> dict[str, npt.NDArray[np.float32]]:
-    """Return the weights that `weight_arrays` made variables of, by the prefixes of their names."""
-    wanted = tuple(f"{prefix}_" for prefix in prefixes)
+def weights_of(ds: xr.Dataset, *prefixes: str) -> dict[str, Float32Array]:
+    """Return the weights of the networks `prefixes` from the variables of `weight_arrays`."""
+    starts = tuple(f"{prefix}_" for prefix in prefixes)
     return {
-        str(name): one.values for name, one in ds.data_vars.items() if str(name).startswith(wanted)
+        str(name): variable.values
+        for name, variable in ds.data_vars.items()
+        if str(name).startswith(starts)
     }
 
 
-def apply_stack(
-    rows: npt.NDArray[np.float32], weights: Weights, prefix: str
-) -> npt.NDArray[np.float32]:
-    """Return what the layers called `prefix` make of rows, (n, n_out); no torch is needed."""
+def apply_stack(rows: Float32Array, weights: Weights, prefix: str) -> Float32Array:
+    """Return the output of the network `prefix`, (n, n_out), without torch."""
     numbers = sorted(
         int(name.split("_")[-2])
         for name in weights
@@ -54,14 +104,14 @@ def apply_stack(
 
 def apply_rows(
     rows: npt.NDArray[np.floating],
-    center: npt.NDArray[np.float64],
-    scale: npt.NDArray[np.float64],
+    center: FloatArray,
+    scale: FloatArray,
     weights: Weights,
     prefix: str,
-) -> npt.NDArray[np.float32]:
-    """Return what the layers make of (row - center) * scale, (n, n_out); NaN rows give NaN."""
+) -> Float32Array:
+    """Return the output of a network for (row - center) * scale, (n, n_out); NaN for NaN rows."""
     parts = []
-    for start in range(0, max(len(rows), 1), _ROWS):
-        some = ((rows[start : start + _ROWS] - center) * scale).astype(np.float32)
-        parts.append(apply_stack(some, weights, prefix))
+    for start in range(0, max(len(rows), 1), _CACHED_ROWS):
+        part = ((rows[start : start + _CACHED_ROWS] - center) * scale).astype(np.float32)
+        parts.append(apply_stack(part, weights, prefix))
     return np.concatenate(parts)

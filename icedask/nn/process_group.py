@@ -1,8 +1,8 @@
-"""The ranks of one function: the same code in several processes, which mean their numbers.
+"""A process group: one function on several ranks, with all-reduce and broadcast.
 
-A rank talks to the others by torch's gloo over TCP, or by NCCL where each has a GPU of its own.
-No rank waits for ever: a peer that has ended is noticed at once, since its connections close, and
-one that is there but does not come after `timeout_s`.
+Ranks communicate by torch's gloo over TCP, or by NCCL where each has a GPU of its own. No rank
+waits for ever: the end of a peer closes its connections and is noticed at once, and a peer that
+is late is given up after `timeout_s`.
 """
 
 from __future__ import annotations
@@ -27,34 +27,26 @@ from icedask.errors import ComputeError, InputError
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.05
-# Who keeps the addresses answers from a thread of its own, however busy its process is.
+# The store of addresses answers from a thread of its own, however busy its process is.
 _CONNECT_SECONDS = 20.0
 
 
 class RankLost(ComputeError):
-    """A process with a rank is gone, or its connections are."""
+    """A rank whose process or connections were lost."""
 
 
 class RankLate(ComputeError):
-    """A rank did not come to where the others waited for it."""
+    """A rank that did not reach a collective operation in time."""
 
 
-class RankUnwanted(ComputeError):
-    """Nobody waits for what this rank does any more."""
+class RankCancelled(ComputeError):
+    """A rank whose task was cancelled."""
 
 
 class Group:
-    """The ranks that run one function, as one of them sees them.
+    """The ranks that run one function: number of this rank, number of ranks, device of this rank.
 
-    Attributes
-    ----------
-    rank : int
-        Which one this is, from 0 on.
-    size : int
-        How many there are.
-    device : torch.device
-        What this rank computes on: a GPU if its process sees one, if possible one that no other
-        rank has, else the CPU.
+    The device is a GPU if the process sees one, if possible not shared with another rank.
     """
 
     def __init__(self, rank: int, size: int, device: torch.device, wire: _Wire | None) -> None:
@@ -63,18 +55,10 @@ class Group:
         self.device = device
         self._wire = wire
 
-    def mean(self, vector: Tensor) -> None:
+    def all_reduce_mean(self, vector: Tensor) -> None:
         """Replace a vector by its mean over the ranks, in place; all get the same bits.
 
-        Parameters
-        ----------
-        vector : Tensor
-            Floating-point numbers on any device; as many on each rank.
-
-        Raises
-        ------
-        ComputeError
-            If another rank is gone, or does not come in time; not to be caught.
+        Raises ComputeError, not to be caught, if another rank is lost or late.
         """
         if self._wire is None:
             return
@@ -83,19 +67,10 @@ class Group:
         with torch.no_grad():
             vector.copy_(total.div_(self.size))
 
-    def shared(self, value: T) -> T:
-        """Return rank 0's value.
+    def broadcast(self, value: T) -> T:
+        """Return the value of rank 0, anything that pickles; the values of other ranks are ignored.
 
-        Parameters
-        ----------
-        value : Any
-            Arrays, numbers, dicts of them, or whatever else pickles; what other ranks give is
-            not looked at.
-
-        Raises
-        ------
-        ComputeError
-            If another rank is gone, or does not come in time; not to be caught.
+        Raises ComputeError, not to be caught, if another rank is lost or late.
         """
         if self._wire is None:
             return value
@@ -111,19 +86,8 @@ class Group:
         return received
 
 
-def alone(device: str = "auto") -> Group:
-    """Return a group of one, which talks to nobody.
-
-    Parameters
-    ----------
-    device : str
-        As torch names it; "auto" is "cuda" where there is a GPU, else "cpu".
-
-    Raises
-    ------
-    InputError
-        If torch has no such device here.
-    """
+def single_rank(device: str = "auto") -> Group:
+    """Return a group of one rank, on a torch device; "auto" is a GPU if there is one."""
     chosen = device if device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=chosen)
@@ -135,31 +99,23 @@ def alone(device: str = "auto") -> Group:
 
 
 class Place(NamedTuple):
-    """Which rank a process is to be.
+    """A rank that a process is to take, and the number of ranks.
 
-    Attributes
-    ----------
-    rank, size
-        Of the group.
-    host
-        An address of this machine that the other ranks can reach.
-    timeout_s
-        How long it waits for others, seconds.
-    wanted
-        Says whether somebody still waits for the rank.
+    `host` is an address of this machine that other ranks can reach, `timeout_s` the longest wait
+    for them; `is_active` returns False once the task of the rank is cancelled.
     """
 
     rank: int
     size: int
     host: str
     timeout_s: float
-    wanted: Callable[[], bool]
+    is_active: Callable[[], bool]
 
 
-def serve(host: str, timeout_s: float) -> torch.distributed.TCPStore:
-    """Return a new store, where ranks tell each other their addresses; `port` is that of it."""
+def serve_store(host: str, timeout_s: float) -> torch.distributed.TCPStore:
+    """Start the store in which ranks exchange their addresses; its attribute `port` is its port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Bound to one address: what need not be reached from elsewhere is not.
+    # Bound to one address, not to all of the machine.
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         try:
             listener.bind((host, 0))
@@ -180,8 +136,8 @@ def serve(host: str, timeout_s: float) -> torch.distributed.TCPStore:
         )
 
 
-def find(host: str, port: int, timeout_s: float) -> torch.distributed.TCPStore:
-    """Return the store that another process serves."""
+def connect_store(host: str, port: int, timeout_s: float) -> torch.distributed.TCPStore:
+    """Return the store of another process."""
     try:
         store = torch.distributed.TCPStore(
             host,
@@ -198,21 +154,17 @@ def find(host: str, port: int, timeout_s: float) -> torch.distributed.TCPStore:
 
 @contextmanager
 def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
-    """Wait for the other ranks, and leave them in the end, whatever happens between.
+    """Join the group of all ranks; leave it at the end of the block.
 
     Raises
     ------
-    RankLate
-        If they do not all come within the time.
-    RankLost
-        If one of them has gone.
-    RankUnwanted
-        If nobody waits for the rank any more.
+    RankLate, RankLost, RankCancelled
+        If some ranks do not begin in time, one is lost, or the task of this rank is cancelled.
     """
     try:
-        visible = _meet(store, place)
+        visible = _rendezvous(store, place)
     except RuntimeError as error:
-        raise RankLost(f"rank {place.rank}: rank 0 is gone ({_brief(error)})") from error
+        raise RankLost(f"rank {place.rank}: rank 0 is lost ({_brief(error)})") from error
     chosen = choose_gpus(visible)
     mine = chosen[place.rank]
     device = torch.device("cpu") if mine is None else torch.device("cuda", mine)
@@ -222,23 +174,16 @@ def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
         wire.run("allreduce", [torch.zeros(1, device=wire.device)])
         yield Group(place.rank, place.size, device, wire)
     except BaseException:
-        wire.close(whole=False)
+        wire.close(abort=True)
         raise
-    wire.close(whole=True)
+    wire.close(abort=False)
 
 
 def choose_gpus(visible: Sequence[Sequence[str]]) -> list[int | None]:
-    """Choose a GPU for each rank: of those that its process sees, the first that fewest have.
+    """Choose a GPU for each rank: the first with the fewest ranks among those it sees.
 
-    Parameters
-    ----------
-    visible
-        What each rank sees, by names that mean the same GPU everywhere.
-
-    Returns
-    -------
-    list
-        For each rank the place in its list, or None if that is empty.
+    `visible` has the GPUs that each rank sees, by names that are unique over all hosts. Returns
+    places in these lists, None where a list is empty.
     """
     taken: Counter[str] = Counter()
     chosen: list[int | None] = []
@@ -251,7 +196,7 @@ def choose_gpus(visible: Sequence[Sequence[str]]) -> list[int | None]:
 
 
 def _own_gpus(visible: Sequence[Sequence[str]], chosen: Sequence[int | None]) -> bool:
-    """Return whether each rank has a GPU that no other has."""
+    """Return whether each rank has a GPU of its own."""
     names = {
         names[place] for names, place in zip(visible, chosen, strict=True) if place is not None
     }
@@ -266,20 +211,20 @@ def _gpus() -> list[str]:
         return []
     host = socket.gethostname()
     properties = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    return [f"{host} {getattr(one, 'uuid', i)}" for i, one in enumerate(properties)]
+    return [f"{host} {getattr(gpu, 'uuid', i)}" for i, gpu in enumerate(properties)]
 
 
-def _meet(store: torch.distributed.TCPStore, place: Place) -> list[list[str]]:
+def _rendezvous(store: torch.distributed.TCPStore, place: Place) -> list[list[str]]:
     """Wait until all ranks have begun; return the GPUs that each sees."""
-    # A scheduler begins a task of a lost worker again on one with the same address.
+    # A scheduler restarts a task of a lost worker on one with the same address.
     if store.add(f"begun/{place.rank}", 1) > 1:
-        raise RankLost(f"rank {place.rank} was begun twice")
+        raise RankLost(f"rank {place.rank} was started twice")
     store.set(f"gpus/{place.rank}", json.dumps(_gpus()))
     keys = [f"gpus/{rank}" for rank in range(place.size)]
     deadline = time.monotonic() + place.timeout_s
     while not store.check(keys):
-        if not place.wanted():
-            raise RankUnwanted(f"rank {place.rank} is not wanted any more")
+        if not place.is_active():
+            raise RankCancelled(f"rank {place.rank} was cancelled")
         if time.monotonic() > deadline:
             missing = [str(rank) for rank, key in enumerate(keys) if not store.check([key])]
             raise RankLate(
@@ -291,7 +236,7 @@ def _meet(store: torch.distributed.TCPStore, place: Place) -> list[list[str]]:
 
 
 class _Wire:
-    """The connections of one rank to all others, outside of what torch keeps for a process."""
+    """The connections of one rank to all others, apart from torch's default process group."""
 
     def __init__(
         self, store: torch.distributed.TCPStore, place: Place, device: torch.device
@@ -306,12 +251,12 @@ class _Wire:
             raise self._failure(error, begun) from error
 
     def run(self, operation: str, *args: Any) -> None:
-        """Take part in what all ranks do together, and wait until it is done."""
-        if not self._place.wanted():
-            raise RankUnwanted(f"rank {self._place.rank} is not wanted any more")
+        """Take part in a collective operation, and wait until it is done."""
+        if not self._place.is_active():
+            raise RankCancelled(f"rank {self._place.rank} was cancelled")
         begun = time.monotonic()
         try:
-            # Under no name here: what a traceback holds would not close its connections.
+            # Without a local name: a traceback that holds it would keep its connections open.
             getattr(self._backend, operation)(*args).wait()
         except RuntimeError as error:
             raise self._failure(error, begun) from error
@@ -321,25 +266,22 @@ class _Wire:
         if waited < self._place.timeout_s:
             return RankLost(f"rank {self._place.rank} lost another rank ({_brief(error)})")
         return RankLate(
-            f"rank {self._place.rank} waited {self._place.timeout_s:g} s for the others, who did "
-            "not come: all must call mean and shared equally often, and compute no longer than "
+            f"rank {self._place.rank} waited {self._place.timeout_s:g} s for the others: all ranks "
+            "must call all_reduce_mean and broadcast equally often, and compute no longer than "
             "that in between"
         )
 
-    def close(self, *, whole: bool) -> None:
-        """Close the connections; ranks that wait for this one notice at once.
-
-        What is not `whole` has other ranks that do not close theirs.
-        """
+    def close(self, *, abort: bool) -> None:
+        """Close the connections, without waiting for the other ranks if `abort`."""
         if self.device.type == "cuda":
-            (self._backend.shutdown if whole else self._backend.abort)()
+            (self._backend.abort if abort else self._backend.shutdown)()
         self._backend = None
 
 
 def _gloo(store: torch.distributed.TCPStore, place: Place) -> Any:
     kind: Any = torch.distributed.ProcessGroupGloo
     options = kind._Options()
-    # By default that of the host's name, which others may not reach.
+    # The default is the address of the host's name, which others may not reach.
     options._devices = [kind.create_device(hostname=place.host)]
     options._timeout = timedelta(seconds=place.timeout_s)
     return kind(store, place.rank, place.size, options)
@@ -351,7 +293,7 @@ def _nccl(store: torch.distributed.TCPStore, place: Place) -> Any:
     options._timeout = timedelta(seconds=place.timeout_s)
     name = "TORCH_NCCL_BLOCKING_WAIT"
     before = os.environ.get(name)
-    # Read once, here: else a wait has no end, and a lost peer kills this process.
+    # Read at construction; without it a wait has no end, and a lost peer kills this process.
     os.environ[name] = "1"
     try:
         return kind(store, place.rank, place.size, options)
@@ -363,7 +305,7 @@ def _nccl(store: torch.distributed.TCPStore, place: Place) -> Any:
 
 
 def _brief(error: Exception) -> str:
-    """Return what torch says, without where in its source and what it advises."""
+    """Return the message of a torch error, without source location and advice."""
     first = str(error).partition("\n")[0]
     if first.startswith("["):
         first = first.partition("] ")[2]

@@ -1,8 +1,6 @@
-"""Run one function as the ranks of a group on the workers of a cluster, one on each.
+"""Run one function as the ranks of a process group, one on each worker of a cluster.
 
-What one process trains in a day, several train in less: each takes a part of the rows, and all
-step along the mean of their gradients. A group is only whole while all its workers live; if one
-is lost, all ranks end and begin anew, from where the function has written a checkpoint.
+If a worker is lost, all ranks end and restart, from the last checkpoint of the function.
 """
 
 from __future__ import annotations
@@ -11,15 +9,24 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, NamedTuple, TypeVar
+from typing import Annotated, Any, Concatenate, NamedTuple, TypeVar
 from uuid import uuid4
 
 import torch.distributed
 
-from icedask.core.features import whole_number
+from icedask.core.options import Option, takes_options
 from icedask.errors import ComputeError, InputError
-from icedask.nn.process_group import Group, Place, RankLate, RankLost, alone, find, joined, serve
-from icedask.tasks.run import active_client, check_cluster, computed_here
+from icedask.nn.process_group import (
+    Group,
+    Place,
+    RankLate,
+    RankLost,
+    connect_store,
+    joined,
+    serve_store,
+    single_rank,
+)
+from icedask.tasks.run import active_client, check_cluster, computed_here, scheduler_lost
 
 T = TypeVar("T")
 
@@ -27,18 +34,18 @@ logger = logging.getLogger("icedask")
 
 _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
-# How long a lost connection may wait for its explanation.
+# Wait for the cause of a lost connection.
 _EXPLAIN_SECONDS = 10.0
-# How long a worker may at least take to import torch, and at most to say what it holds.
+# Least time for a worker to import torch, and most to list its tasks.
 _LOAD_SECONDS = 120.0
 _ANSWER_SECONDS = 10.0
 
-# Of groups whose rank 0 is about to begin in this process, by the group's name.
+# Stores of the groups whose rank 0 is about to begin in this process, by the group's name.
 _stores: dict[str, torch.distributed.TCPStore] = {}
 
 
 class _Member(NamedTuple):
-    """What the task of a rank is told."""
+    """Argument of the task of a rank."""
 
     group: str
     rank: int
@@ -48,52 +55,42 @@ class _Member(NamedTuple):
     timeout_s: float
 
 
+@takes_options(
+    "function : callable\n"
+    "    Called as ``function(group, *args)`` on each rank, with a `Group`. It computes Dask\n"
+    "    collections within the rank, and is called again after the loss of a worker.",
+    "*args\n    Sent to each rank: names of stores rather than large arrays.",
+)
 def run_ranks(
     function: Callable[Concatenate[Group, ...], T],
-    n_ranks: int,
+    n_ranks: Annotated[int, Option("Number of ranks, each on a worker.", at_least=1)],
     *args: Any,
-    restarts: int = 3,
-    timeout_s: float = 120.0,
+    restarts: Annotated[int, Option("Largest number of restarts.", at_least=0)] = 3,
+    timeout_s: Annotated[
+        float,
+        Option("Longest wait for other ranks between collective operations.", "second", above=0),
+    ] = 120.0,
 ) -> T:
     """Run a function as the ranks of one group, on workers of the active client.
 
-    Parameters
-    ----------
-    function : callable
-        Called as ``function(group, *args)`` on each rank, with a `Group`. What it computes with
-        Dask is computed within the rank. It runs again from its start after the loss of a worker:
-        rank 0 writes a checkpoint from time to time, and all begin with what
-        ``group.shared(checkpoint)`` says.
-    n_ranks : int
-        How many, each on a worker of its own. One rank runs here, without workers.
-    *args
-        Sent to each rank: names of stores rather than large arrays.
-    restarts : int
-        How often all ranks may begin anew, because a worker was lost.
-    timeout_s : float
-        How long ranks wait for others, seconds; what a rank computes between two calls of `mean`
-        or `shared` takes less.
+    {parameters}
 
     Returns
     -------
     Any
-        What rank 0 returned.
+        The value of rank 0.
 
     Raises
     ------
     InputError
-        If there are not as many workers as ranks.
+        If there are fewer workers than ranks.
     ComputeError
-        If ranks did not come together in time, or workers were lost more than `restarts` times.
+        If ranks were late, or workers were lost more than `restarts` times.
     Exception
-        What the function raises on any rank, as it is; the other ranks end, too.
+        Any error of the function on any rank; the other ranks end, too.
     """
-    n_ranks = whole_number(n_ranks, "run_ranks: n_ranks", at_least=1)
-    restarts = whole_number(restarts, "run_ranks: restarts", at_least=0)
-    if not 0 < timeout_s < math.inf:
-        raise InputError(f"run_ranks: timeout_s: expected a number of seconds, found {timeout_s!r}")
     if n_ranks == 1:
-        return function(alone(), *args)
+        return function(single_rank(), *args)
     client = active_client()
     if client is None:
         raise InputError(
@@ -115,40 +112,41 @@ def run_ranks(
             lost = error
             if restart < restarts:
                 logger.warning(
-                    "%s; all %d ranks begin anew (%d of %d times)",
+                    "%s; all %d ranks restart (%d of %d times)",
                     *(error, n_ranks, restart + 1, restarts),
                 )
     raise ComputeError(
-        f"ranks were lost {restarts + 1} times, at last because {lost}; what is written is kept. "
-        "If workers die, most often for want of memory, give each more, or use fewer, and run the "
-        "same command again; all ranks must call mean and shared equally often"
+        f"ranks were lost {restarts + 1} times, at last because {lost}; the checkpoint is kept. "
+        "If workers die, most often for lack of memory, give each more, or use fewer, and rerun "
+        "the same command to resume; all ranks must call all_reduce_mean and broadcast equally "
+        "often"
     ) from lost
 
 
 def _workers(client: Any) -> list[str]:
-    """Return the addresses of workers that take tasks: those with nothing to do first."""
+    """Return the addresses of running workers, idle ones first."""
     check_cluster(client)
-    found = client.scheduler_info(n_workers=-1)["workers"]
-    running = [address for address, about in found.items() if about["status"] == "running"]
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    running = [address for address, about in workers.items() if about["status"] == "running"]
     tasks = client.processing(running) if running else {}
     return sorted(running, key=lambda address: (len(tasks.get(address, ())), address))
 
 
 def _wait_for_workers(client: Any, n_ranks: int, timeout_s: float) -> list[str]:
     deadline = time.monotonic() + timeout_s
-    while len(found := _workers(client)) < n_ranks:
+    while len(workers := _workers(client)) < n_ranks:
         if time.monotonic() > deadline:
             raise ComputeError(
-                f"workers were lost, and after {timeout_s:g} s there are {len(found)} for "
-                f"{n_ranks} ranks; what is written is kept: start more workers, and run the same "
-                "command again"
+                f"workers were lost, and after {timeout_s:g} s there are {len(workers)} for "
+                f"{n_ranks} ranks; the checkpoint is kept: start more workers, and rerun the same "
+                "command to resume"
             )
         time.sleep(_CHECK_SECONDS)
-    return found[:n_ranks]
+    return workers[:n_ranks]
 
 
 class _Ranks:
-    """One attempt: a task for each rank, and the watch over them."""
+    """One attempt: a task for each rank, watched until all have ended."""
 
     def __init__(self, client: Any, workers: Sequence[str], timeout_s: float) -> None:
         self._client = client
@@ -159,7 +157,7 @@ class _Ranks:
         self._checked = 0.0
 
     def run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        """Run the ranks, and end them all before returning, whatever happens."""
+        """Run the ranks; all have ended when it returns."""
         try:
             self._send(function, args)
             return self._watch()
@@ -167,12 +165,12 @@ class _Ranks:
             self._end()
             raise
         except BaseException:
-            # An interrupt is not to wait: the ranks end when they next look for one another.
+            # An interrupt does not wait: cancelled ranks end at the next collective operation.
             self._cancel()
             raise
 
     def _send(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        # What each must import is imported before anybody waits for it.
+        # Imports first, so that they do not count as waiting.
         self._ask_all(self._workers, _load)
         host, port = self._ask_all(self._workers[:1], _serve, self._name, self._timeout_s)
         for rank, worker in enumerate(self._workers):
@@ -190,7 +188,7 @@ class _Ranks:
             )
 
     def _watch(self) -> Any:
-        """Wait for all ranks; return what rank 0 returned."""
+        """Wait for all ranks; return the value of rank 0."""
         result = None
         left = set(range(len(self._futures)))
         lost: list[ComputeError] = []
@@ -203,16 +201,16 @@ class _Ranks:
                     continue
                 left.discard(rank)
                 if status == "finished":
-                    # At once: the worker that has it may not live as long as the other ranks.
+                    # At once: its worker may die before the other ranks end.
                     result = self._fetch(future) if rank == 0 else result
                 else:
                     lost.append(self._failure(future))
-            self._look(left)
+            self._check_workers(left)
             for error in lost:
                 if isinstance(error, RankLate):
                     raise error
             if lost:
-                # An error of another rank that explains it is on its way, or the news of a death.
+                # The error of another rank that caused it may be on its way.
                 deadline = min(deadline, time.monotonic() + _EXPLAIN_SECONDS)
                 if not left or time.monotonic() > deadline:
                     raise lost[0]
@@ -226,12 +224,12 @@ class _Ranks:
         try:
             return future.result(timeout=self._timeout_s)
         except TimeoutError as error:
-            raise RankLost("the worker with the result of rank 0 is gone") from error
+            raise RankLost("the worker with the result of rank 0 is lost") from error
         except FutureCancelledError as error:
-            raise _gone() from error
+            raise scheduler_lost() from error
 
     def _failure(self, future: Any) -> ComputeError:
-        """Return why a rank was lost; raise what its function raised."""
+        """Return the error of a lost rank; raise one of its function."""
         from distributed.scheduler import KilledWorker
 
         if future.status == "error":
@@ -242,11 +240,11 @@ class _Ranks:
             except KilledWorker as error:
                 return RankLost(f"the worker of a rank was killed ({error})")
         if future.status == "lost":
-            return RankLost("the worker of a rank is gone")
-        raise _gone()
+            return RankLost("the worker of a rank is lost")
+        raise scheduler_lost()
 
-    def _look(self, left: set[int]) -> None:
-        """Raise RankLost if the worker of a rank that runs is gone."""
+    def _check_workers(self, left: set[int]) -> None:
+        """Raise RankLost if the worker of a running rank is lost."""
         now = time.monotonic()
         if now - self._checked < _CHECK_SECONDS or self._client.status != "running":
             return
@@ -255,42 +253,42 @@ class _Ranks:
         there = self._client.ncores()
         for rank in sorted(left):
             if self._workers[rank] not in there:
-                raise RankLost(f"the worker {self._workers[rank]} of rank {rank} is gone")
+                raise RankLost(f"the worker {self._workers[rank]} of rank {rank} is lost")
 
     def _cancel(self) -> None:
-        # Where the scheduler is gone there is nobody to tell.
+        # A lost scheduler takes no messages.
         if self._futures and self._client.status == "running":
             self._client.cancel(self._futures)
 
     def _end(self) -> None:
-        """Cancel the ranks, and wait until none runs; a worker that holds one is restarted."""
+        """Cancel the ranks and wait for their end; restart workers that still run one."""
         self._cancel()
         deadline = time.monotonic() + self._timeout_s
         pause = _LOOK_SECONDS
-        while held := self._held():
+        while busy := self._busy_workers():
             if time.monotonic() > deadline:
-                self._restart(held)
+                self._restart(busy)
                 return
             time.sleep(pause)
             pause = min(2 * pause, _CHECK_SECONDS)
 
-    def _held(self) -> list[str]:
-        """Return the workers that still have a rank of this attempt, or do not say."""
+    def _busy_workers(self) -> list[str]:
+        """Return the workers that still run a rank of this attempt, or do not answer."""
         if not self._futures or self._client.status != "running":
             return []
         keys = [future.key for future in self._futures]
         there = self._client.ncores()
         seconds = min(self._timeout_s, _ANSWER_SECONDS)
-        held = []
+        busy = []
         for worker in self._workers:
             if worker in there:
                 try:
-                    found = self._ask([worker], seconds, _has_any, keys)
+                    answers = self._ask([worker], seconds, _has_any, keys)
                 except TimeoutError:
-                    found = {worker: True}
-                if found[worker] is True:
-                    held.append(worker)
-        return held
+                    answers = {worker: True}
+                if answers[worker] is True:
+                    busy.append(worker)
+        return busy
 
     def _restart(self, workers: list[str]) -> None:
         logger.warning(
@@ -301,33 +299,33 @@ class _Ranks:
             try:
                 self._client.restart_workers([worker], raise_for_error=False)
             except KeyError:
-                # It has gone by itself.
+                # It has ended.
                 continue
             except ValueError as error:
                 logger.warning("%s cannot be restarted, end it by hand: %s", worker, error)
 
     def _ask_all(self, workers: Sequence[str], function: Callable[..., T], *args: Any) -> T:
-        """Run a function beside the tasks of workers that begin; return what the first says."""
+        """Call a function on workers, beside their tasks; return the answer of the first."""
         seconds = max(self._timeout_s, _LOAD_SECONDS)
         try:
-            found = self._ask(workers, seconds, function, *args)
+            answers = self._ask(workers, seconds, function, *args)
         except TimeoutError as error:
             raise RankLate(
                 f"one of the workers {', '.join(workers)} did not answer within {seconds:g} s"
             ) from error
-        for worker, answer in found.items():
+        for worker, answer in answers.items():
             if isinstance(answer, ComputeError):
                 raise answer
             if isinstance(answer, Exception):
-                raise RankLost(f"the worker {worker} is gone ({answer})")
-        result: T = found[workers[0]]
+                raise RankLost(f"the worker {worker} is lost ({answer})")
+        result: T = answers[workers[0]]
         return result
 
     def _ask(
         self, workers: Sequence[str], seconds: float, function: Callable[..., Any], *args: Any
     ) -> dict[str, Any]:
-        """Return what workers say, or why they do not; raise TimeoutError if one is silent."""
-        found: dict[str, Any] = self._client.sync(
+        """Return the answers of workers, or their errors; raise TimeoutError if one is silent."""
+        answers: dict[str, Any] = self._client.sync(
             self._client._run,
             function,
             *args,
@@ -335,18 +333,11 @@ class _Ranks:
             on_error="return",
             callback_timeout=seconds,
         )
-        return found
-
-
-def _gone() -> ComputeError:
-    return ComputeError(
-        "the scheduler is gone, or somebody cancelled the ranks; what is written is kept: run the "
-        "same command again"
-    )
+        return answers
 
 
 def _load() -> None:
-    """Do nothing, in a worker that has imported this module."""
+    """Do nothing but import this module."""
 
 
 def _has_any(keys: Sequence[str], dask_worker: Any) -> bool:
@@ -360,27 +351,27 @@ def _host(worker: Any) -> str:
 
 
 def _serve(name: str, timeout_s: float, dask_worker: Any) -> tuple[str, int]:
-    """Keep a store for a group in this worker; return where the other ranks find it."""
+    """Start the store of a group in this worker; return its host and port."""
     host = _host(dask_worker)
-    store = serve(host, timeout_s)
+    store = serve_store(host, timeout_s)
     _stores[name] = store
-    # Nobody waits longer for a rank 0 that never begins.
+    # Not kept for a rank 0 that never begins.
     dask_worker.loop.call_later(timeout_s, _stores.pop, name, None)
     return host, store.port
 
 
 def _rank(function: Callable[..., Any], args: tuple[Any, ...], member: _Member) -> Any:
-    """Be one rank."""
+    """Run the function as one rank."""
     from distributed import get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
-    def wanted() -> bool:
+    def is_active() -> bool:
         task = worker.state.tasks.get(key)
         return task is not None and task.state in ("executing", "long-running")
 
-    place = Place(member.rank, member.size, _host(worker), member.timeout_s, wanted)
+    place = Place(member.rank, member.size, _host(worker), member.timeout_s, is_active)
     with computed_here(), joined(_store(member), place) as group:
         result = function(group, *args)
     return result if member.rank == 0 else None
@@ -388,7 +379,7 @@ def _rank(function: Callable[..., Any], args: tuple[Any, ...], member: _Member) 
 
 def _store(member: _Member) -> torch.distributed.TCPStore:
     if member.rank > 0:
-        return find(member.host, member.port, member.timeout_s)
+        return connect_store(member.host, member.port, member.timeout_s)
     store = _stores.pop(member.group, None)
     if store is None:
         raise RankLate(

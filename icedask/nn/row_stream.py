@@ -1,10 +1,9 @@
-"""Rows of a lazy array of any size in random order, for training: blocks are read as they come.
+"""Batches of random rows of a lazy array of any size, a few blocks in memory at a time.
 
-Each epoch takes some of the array's blocks in a random order and deals them out to lanes. A lane
-reads its blocks one after the other, the next while the rows of the one at hand are used, and
-gives the rows of each in a random order. A batch has as many rows from each lane. Lanes, not
-ranks, decide what a batch is: ranks share the lanes among themselves, so any number of them that
-divides the number of lanes sees the same batches.
+Each epoch takes blocks of the array in a random order and deals them out to lanes. A lane reads
+its blocks one after the other, the next one ahead, and shuffles the rows of each. A batch has the
+same number of rows from each lane. Ranks share the lanes among themselves, so that any number of
+ranks that divides the number of lanes sees the same batches.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from functools import lru_cache, partial
 from math import ceil, lcm
 from typing import Any, NamedTuple
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.features import rechunked
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 from icedask.tasks.moments import Moments, finite_rows, merge, rows_moments
@@ -30,19 +29,18 @@ Rows = npt.NDArray[np.float32]
 
 # Each with two blocks in memory, of 32 MB at most.
 LANES = 8
-# At least, if there are the rows: what some lanes have more of than others is left out of an epoch.
+# Least number: rows that some lanes have more of than others are left out of an epoch.
 _BLOCKS_PER_LANE = 4
-# Rows that together take no more are read once and kept.
+# Largest array that is read once and kept.
 _KEPT_BYTES = 2**27
 
 Read = Callable[[int], Rows]
 
 
 def cut_finer(features: da.Array, epoch_rows: int) -> da.Array:
-    """Cut blocks that have more than their share of the rows, if all are to be a few per lane.
+    """Split blocks so that there are a few for each lane, in all and in an epoch.
 
-    Nor has a block more than its share of an epoch, which takes one for each lane at least. Blocks
-    are cut along the frames first: those that are held out are then stretches of time.
+    Along the frames first, so that held-out blocks are stretches of time.
     """
     frames, atoms = features.chunks[:2]
     share = features.shape[0] * features.shape[1] // (_BLOCKS_PER_LANE * LANES)
@@ -52,40 +50,34 @@ def cut_finer(features: da.Array, epoch_rows: int) -> da.Array:
         tuple(part for size in sizes for part in _cut(size, ceil(size / limit)))
         for sizes, limit in zip((frames, atoms), limits, strict=True)
     ]
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        return features.rechunk((*chunks, features.chunks[2]))
+    return rechunked(features, (*chunks, features.chunks[2]))
 
 
 def _cut(size: int, parts: int) -> list[int]:
-    """Return the sizes of so many parts, that differ by at most one."""
+    """Return the sizes of `parts` parts, which differ by at most one."""
     return [size // parts + (number < size % parts) for number in range(parts)]
 
 
 def survey(features: da.Array, description: str) -> tuple[Moments, IntArray]:
-    """Compute the moments of all rows, and how many rows without NaN each block has."""
+    """Compute the moments of all rows, and the number of rows without NaN of each block."""
     return reduce_blocks(features, _survey_block, _merge_surveys, description)
 
 
 def _survey_block(block: npt.NDArray[np.floating]) -> tuple[Moments, IntArray]:
-    found = rows_moments(finite_rows(block))
-    return found, np.array([found.n])
+    moments = rows_moments(finite_rows(block))
+    return moments, np.array([moments.n])
 
 
 def _merge_surveys(parts: Sequence[tuple[Moments, IntArray]]) -> tuple[Moments, IntArray]:
-    found, counts = zip(*parts, strict=True)
+    moments, counts = zip(*parts, strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
-        return merge(found), np.concatenate(counts)
+        return merge(moments), np.concatenate(counts)
 
 
-class Blocks:
-    """The blocks of an array by number; goes to other processes as it is.
+class RowBlocks:
+    """Blocks of (frame, atom, feature) by number, as rows (row - center) * scale.
 
-    Parameters
-    ----------
-    features
-        (frame, atom, feature), one block along feature.
-    center, scale
-        (n_features,): rows come as (row - center) * scale.
+    They can be sent to other processes.
     """
 
     def __init__(self, features: da.Array, center: FloatArray, scale: FloatArray) -> None:
@@ -102,10 +94,7 @@ class Blocks:
     def reader(self, client: Any | None) -> Read:
         """Return a function of a block's number that returns its scaled rows without NaN.
 
-        Parameters
-        ----------
-        client
-            Whose workers compute the blocks; None to compute them here.
+        The workers of `client` compute the blocks; None computes them here.
         """
         read = partial(self._read, client=client)
         kept = self._features.size * np.dtype(np.float32).itemsize <= _KEPT_BYTES
@@ -122,15 +111,7 @@ class Blocks:
 
 @dataclass(frozen=True)
 class Split:
-    """Blocks to learn from and blocks held out.
-
-    Attributes
-    ----------
-    counts
-        (n_blocks,) rows of each block.
-    train, held
-        Numbers of blocks, in the order of time.
-    """
+    """Rows of each block, and the numbers of training and held-out blocks in the order of time."""
 
     counts: IntArray
     train: IntArray
@@ -140,9 +121,9 @@ class Split:
 def split_by_time(
     counts: IntArray, numblocks: tuple[int, int], fraction: float, seed: int
 ) -> Split:
-    """Hold out a part of the blocks, evenly spread over the time; over the atoms of one frame."""
+    """Hold out a fraction of the blocks, evenly spaced in time; in atoms for a single frame."""
     along = 0 if numblocks[0] > 1 else 1
-    # Where there are rows: else all of them may be held out, or none.
+    # Among blocks with rows, so that some are held out and some are not.
     there = np.flatnonzero(counts.reshape(numblocks).sum(axis=1 - along))
     n_blocks = len(there)
     n_held = 0 if fraction == 0 else min(max(1, round(fraction * n_blocks)), n_blocks - 1)
@@ -154,17 +135,7 @@ def split_by_time(
 
 
 class Deal(NamedTuple):
-    """What the lanes do in one epoch.
-
-    Attributes
-    ----------
-    lanes
-        Blocks of each lane, in order.
-    per_lane
-        Rows of a batch from each lane.
-    steps
-        Batches.
-    """
+    """Blocks of each lane in one epoch, rows of a batch from each lane, and number of batches."""
 
     lanes: list[list[int]]
     per_lane: int
@@ -172,13 +143,7 @@ class Deal(NamedTuple):
 
 
 def n_lanes(n_ranks: int, n_blocks: int) -> int:
-    """Return the number of lanes for so many ranks.
-
-    Raises
-    ------
-    InputError
-        If there are fewer blocks than ranks.
-    """
+    """Return the number of lanes for a number of ranks; raise InputError for too few blocks."""
     if n_blocks < n_ranks:
         raise InputError(
             f"expected at least one block of rows for each of {n_ranks} ranks, found {n_blocks}; "
@@ -189,7 +154,7 @@ def n_lanes(n_ranks: int, n_blocks: int) -> int:
 
 
 def deal(split: Split, lanes: int, batch: int, epoch_rows: int, seed: int, epoch: int) -> Deal:
-    """Choose the blocks of an epoch: the next ones of an endless series of random orders."""
+    """Choose the blocks of an epoch from an endless series of random permutations."""
     n_blocks = len(split.train)
     mean_rows = split.counts[split.train].mean()
     taken = min(n_blocks, max(lanes, ceil(epoch_rows / mean_rows)))
@@ -202,7 +167,7 @@ def deal(split: Split, lanes: int, batch: int, epoch_rows: int, seed: int, epoch
     dealt: list[list[int]] = [[] for _ in range(lanes)]
     rows = np.zeros(lanes, np.int64)
     for block in blocks:
-        # Each to the lane that has fewest rows: an epoch ends with the shortest one.
+        # To the lane with the fewest rows: an epoch ends with the shortest one.
         lane = int(np.argmin(rows))
         dealt[lane].append(block)
         rows[lane] += split.counts[block]
@@ -212,7 +177,7 @@ def deal(split: Split, lanes: int, batch: int, epoch_rows: int, seed: int, epoch
 
 
 class Batch(NamedTuple):
-    """Rows, and the standard normal noise of their latent coordinates."""
+    """Rows, and standard normal noise for their latent coordinates."""
 
     rows: Rows
     noise: Rows
@@ -221,20 +186,9 @@ class Batch(NamedTuple):
 def batches(
     read: Read, dealt: Deal, mine: Sequence[int], n_noise: int, seed: Sequence[int]
 ) -> Iterator[Batch]:
-    """Yield the batches of an epoch, of some of the lanes.
+    """Yield the batches of an epoch from the lanes `mine` of one rank.
 
-    Parameters
-    ----------
-    read
-        Of `Blocks`.
-    dealt
-        The blocks of all lanes.
-    mine
-        The lanes.
-    n_noise
-        Columns of noise.
-    seed
-        Of the epoch: a lane's rows and noise depend on it and on the lane alone.
+    A lane's rows and noise depend on the seed and on the lane alone.
     """
     with ThreadPoolExecutor(1) as ahead:
         lanes = [
@@ -271,7 +225,7 @@ def _lane(
 
 
 def held_rows(read: Read, split: Split, n_features: int, most: int) -> Rows:
-    """Return rows of the blocks held out, the same share of each, so many at most."""
+    """Return at most `most` rows of the held-out blocks, the same share of each."""
     every = max(1, ceil(int(split.counts[split.held].sum()) / most))
     parts = [read(number)[::every] for number in split.held.tolist()]
     return np.concatenate([np.empty((0, n_features), np.float32), *parts])

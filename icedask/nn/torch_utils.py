@@ -1,4 +1,4 @@
-"""What trainings with torch share: layers, their weights as arrays, and the same bits each time."""
+"""Reproducible training with torch: one thread, single precision, and layers by width."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import nn
 
 @contextmanager
 def reproducible() -> Iterator[None]:
-    """Compute in one thread and single precision, and leave what others have set alone.
+    """Compute in one thread and single precision, and restore the settings and random state.
 
-    The sums of several threads are not added up in the same order each time, and networks of some
-    thousand weights gain little from them.
+    Sums over several threads differ in the last bits from run to run, and networks of some
+    thousand weights gain little from threads.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
@@ -31,7 +31,7 @@ def reproducible() -> Iterator[None]:
 
 
 def stack(widths: Sequence[int]) -> nn.Sequential:
-    """Return layers from the first width to the last, with SiLU between them."""
+    """Return linear layers of these widths, with SiLU between them."""
     parts: list[nn.Module] = []
     for width, following in pairwise(widths):
         parts += [nn.Linear(width, following), nn.SiLU()]
@@ -39,8 +39,8 @@ def stack(widths: Sequence[int]) -> nn.Sequential:
 
 
 def arrays_of(module: nn.Module, prefix: str = "") -> dict[str, npt.NDArray[np.float32]]:
-    """Return copies of the weights by name, such as encoder_0_weight; see `learn.layers`."""
+    """Return copies of the weights by name, such as encoder_0_weight, for `mlp.apply_stack`."""
     return {
-        prefix + name.replace(".", "_"): one.detach().cpu().numpy().copy()
-        for name, one in module.named_parameters()
+        prefix + name.replace(".", "_"): weight.detach().cpu().numpy().copy()
+        for name, weight in module.named_parameters()
     }

@@ -21,7 +21,7 @@ from dask._task_spec import Task, TaskRef
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import create_array, remove_partial_files, shard_path, write_region
-from icedask.tasks.graphs import Key, LazyGraph, Wave, Waves, block_key, cut
+from icedask.tasks.graphs import Key, LazyGraph, Wave, Waves, block_key, task_waves
 from icedask.tasks.run import run_tasks
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -243,13 +243,11 @@ def _writing_waves(
         target, index = place(row)
         return target.keys(index)
 
-    waves = Waves(graph)
-    for rows in cut(blocks, keys, graph):
-        tasks = []
-        for row in rows:
-            target, index = place(row)
-            tasks.append(target.task((f"write-{target.group.name}", *index), index))
-        yield waves.wave([key for row in rows for key in keys(row)], tasks)
+    def task(row: npt.NDArray[np.int64], number: int) -> Task:
+        target, index = place(row)
+        return target.task((f"write-{target.group.name}", *index), index)
+
+    return task_waves(graph, blocks, keys, task)
 
 
 def block_waves(target: Target, chosen: Sequence[Sequence[int]]) -> list[Wave]:

@@ -1,14 +1,14 @@
-"""Parts of a large Dask graph, each at the cost of the part: waves of tasks.
+"""Waves of tasks: parts of a large Dask graph, each built at the cost of the part.
 
-A graph of 10^6 tasks takes minutes and gigabytes to build, send and hold. Layers that follow a
-rule are written out for the blocks of one wave only.
+A graph of 10^6 tasks takes minutes and gigabytes to build, send and hold. Blockwise layers are
+materialised for the blocks of one wave only.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import count, islice
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -37,17 +37,7 @@ Key = Any
 
 
 class Wave(NamedTuple):
-    """A graph and what is wanted of it.
-
-    Attributes
-    ----------
-    graph
-        Task by key.
-    tasks
-        Keys that are waited for one by one, and counted.
-    results
-        Keys whose values come back. They must be small.
-    """
+    """A graph, the keys that count as progress, and the keys whose (small) values are returned."""
 
     graph: Mapping[Key, Any]
     tasks: Sequence[Key]
@@ -55,13 +45,7 @@ class Wave(NamedTuple):
 
 
 class LazyGraph:
-    """The graph of some arrays; what they share is in it once.
-
-    Parameters
-    ----------
-    arrays
-        Any lazy arrays.
-    """
+    """The merged graph of several lazy arrays."""
 
     def __init__(self, arrays: Sequence[da.Array]) -> None:
         graph = HighLevelGraph.merge(*[array.dask for array in arrays])
@@ -75,7 +59,7 @@ class LazyGraph:
         self._written = [dict(layer) for layer in layers if not isinstance(layer, Blockwise)]
 
     def __contains__(self, key: object) -> bool:
-        """Say whether it has a task of this key."""
+        """Return whether there is a task with this key."""
         name = key[0] if isinstance(key, tuple) and key else key
         try:
             return name in self._rules or any(key in layer for layer in self._written)
@@ -84,69 +68,60 @@ class LazyGraph:
 
     def part(self, keys: Iterable[Key]) -> dict[Key, GraphNode]:
         """Return the tasks that `keys` need."""
-        wanted, found = set(keys), dict[Key, GraphNode]()
+        wanted, nodes = set(keys), dict[Key, GraphNode]()
         written = iter(self._written)
         for layer in self._layers:
             if isinstance(layer, Blockwise):
-                new = self._of_rule(layer, wanted)
+                new = self._blockwise_nodes(layer, wanted)
             else:
-                new = self._of_written(next(written), wanted)
-            found |= new
+                new = self._written_nodes(next(written), wanted)
+            nodes |= new
             for node in new.values():
                 wanted |= node.dependencies
             wanted.difference_update(new)
-        return found
+        return nodes
 
-    def _of_rule(self, layer: Blockwise, wanted: set[Key]) -> dict[Key, GraphNode]:
+    def _blockwise_nodes(self, layer: Blockwise, wanted: set[Key]) -> dict[Key, GraphNode]:
         mine = {key for key in wanted if isinstance(key, tuple) and key[0] == layer.output}
         # The second argument matters to layers written in the old form of tasks only.
         return dict(layer.cull(mine, ())[0]) if mine else {}
 
-    def _of_written(
+    def _written_nodes(
         self, layer: Mapping[Key, Any], wanted: Collection[Key]
     ) -> dict[Key, GraphNode]:
-        found: dict[Key, GraphNode] = {}
+        nodes: dict[Key, GraphNode] = {}
         work = [key for key in wanted if key in layer]
         while work:
             key = work.pop()
-            if key in found:
+            if key in nodes:
                 continue
             node = layer[key]
             if not isinstance(node, GraphNode):
                 node = convert_legacy_graph({key: node}, self).get(key)
             if node is None:  # the future of a persisted block, which the scheduler knows
                 continue
-            found[key] = node
+            nodes[key] = node
             work += [other for other in node.dependencies if other in layer]
-        return found
+        return nodes
 
 
 def block_key(array: da.Array, index: Sequence[int]) -> Key:
-    """Return the key of the block whose index begins so, the first along what follows."""
+    """Return the key of a block, of index 0 along the dimensions that `index` leaves out."""
     return (array.name, *index, *(0 for _ in range(array.ndim - len(index))))
 
 
 def cut(
     blocks: npt.NDArray[Any], keys_of: Callable[[Any], list[Key]], graph: LazyGraph
 ) -> Iterator[npt.NDArray[Any]]:
-    """Cut blocks into waves, in their order.
+    """Cut blocks, rows of an array, into waves, in their order.
 
-    Where most of what one wave computes is also needed by another far from it, as by a mean over
-    all blocks, there is a single wave.
-
-    Parameters
-    ----------
-    blocks
-        What each task is about, one row for each.
-    keys_of
-        Function of a row: the keys in `graph` that its task needs.
-    graph
-        With the keys.
+    `keys_of` returns the keys in `graph` that the task of a row needs. There is a single wave where
+    the first and the last one would share most of their tasks, as those of a mean over all blocks.
     """
     if len(blocks) > WAVE_TASKS:
         first, last = (
-            graph.part([key for block in some for key in keys_of(block)])
-            for some in (blocks[:WAVE_TASKS], blocks[-WAVE_TASKS:])
+            graph.part([key for block in wave for key in keys_of(block)])
+            for wave in (blocks[:WAVE_TASKS], blocks[-WAVE_TASKS:])
         )
         steps = [key for key, node in first.items() if node.dependencies]
         if 2 * sum(key in last for key in steps) > len(steps) > 0:
@@ -157,7 +132,7 @@ def cut(
 
 
 class Waves:
-    """Names that no other computation has, and the optimised graph of each wave."""
+    """Builder of waves: optimised parts of a graph, under keys unique to one computation."""
 
     def __init__(self, graph: LazyGraph) -> None:
         self._graph = graph
@@ -165,21 +140,21 @@ class Waves:
         self._number = 0
 
     def wave(self, needed: Iterable[Key], tasks: Sequence[Task], *, values: bool = False) -> Wave:
-        """Return the wave of `tasks` and of what they need, with their values if wanted."""
+        """Return the wave of `tasks` and the keys they need, with their values as results."""
         keys = [task.key for task in tasks]
         return self._optimized(needed, tasks, keys, keys if values else ())
 
     def reduced(
         self, groups: Sequence[Sequence[Key]], merge: Callable[..., Any], fan_in: int
     ) -> Wave:
-        """Return the wave of the blocks of these keys; its results are one value per group."""
+        """Return the wave that merges each group of keys, `fan_in` at a time, to one result."""
         steps, results = list[Task](), list[Key]()
         for level in groups:
             while len(level) > 1:
                 cuts = [level[start : start + fan_in] for start in range(0, len(level), fan_in)]
                 first = len(steps)
-                for number, some in enumerate(cuts, first):
-                    steps.append(Task(("merge", number), merge, *map(TaskRef, some)))
+                for number, part in enumerate(cuts, first):
+                    steps.append(Task(("merge", number), merge, *map(TaskRef, part)))
                 level = [task.key for task in steps[first:]]
             results += level
         keys = [key for level in groups for key in level]
@@ -231,10 +206,29 @@ def _renamed(key: Key, suffix: str) -> Key:
     return f"{key}-{suffix}"
 
 
+def task_waves(
+    graph: LazyGraph,
+    blocks: npt.NDArray[Any],
+    keys_of: Callable[[Any], list[Key]],
+    task_of: Callable[[Any, int], Task],
+    *,
+    values: bool = False,
+) -> Iterator[Wave]:
+    """Yield the waves of one task for each block; arguments as of `cut`.
+
+    `task_of` returns the task of a row of `blocks` and its number. With `values`, these are
+    results.
+    """
+    waves, numbers = Waves(graph), count()
+    for rows in cut(blocks, keys_of, graph):
+        tasks = [task_of(row, number) for row, number in zip(rows, numbers, strict=False)]
+        yield waves.wave([key for row in rows for key in keys_of(row)], tasks, values=values)
+
+
 def delayed_waves(tasks: Iterable[Delayed], *, values: bool = False) -> Iterator[Wave]:
-    """Cut independent tasks into waves, with their values as results if these are wanted."""
+    """Yield the waves of independent tasks, with their values as results."""
     rest = iter(tasks)
-    while some := list(islice(rest, WAVE_TASKS)):
-        graph = dict(HighLevelGraph.merge(*[task.dask for task in some]))
-        keys = [task.key for task in some]
+    while part := list(islice(rest, WAVE_TASKS)):
+        graph = dict(HighLevelGraph.merge(*[task.dask for task in part]))
+        keys = [task.key for task in part]
         yield Wave(graph, keys, keys if values else ())

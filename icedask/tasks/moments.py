@@ -1,4 +1,4 @@
-"""Exact mean and covariance of any number of rows in one pass: mergeable moments."""
+"""Mean and covariance of any number of rows in one pass: exact, mergeable moments."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.tasks.reduce import reduce_blocks
 
@@ -17,11 +18,11 @@ CACHED_ROWS = 512
 
 
 class Moments(NamedTuple):
-    """Count, mean and the sum of outer products of deviations from the mean, float64."""
+    """Count, mean, and the sum of outer products of the deviations from the mean."""
 
     n: int
-    mean: npt.NDArray[np.float64]
-    scatter: npt.NDArray[np.float64]
+    mean: FloatArray
+    scatter: FloatArray
 
 
 def merge(parts: Sequence[Moments]) -> Moments:
@@ -44,7 +45,7 @@ def merge(parts: Sequence[Moments]) -> Moments:
 
 
 def finite_rows(block: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Return the rows (frame and atom flattened) that have no NaN."""
+    """Return the rows (frame and atom flattened) without NaN."""
     rows = block.reshape(-1, block.shape[-1])
     keep = np.isfinite(rows).all(axis=1)
     return rows if keep.all() else rows[keep]
@@ -55,20 +56,17 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
     width = rows.shape[1]
     parts = [Moments(0, np.zeros(width), np.zeros((width, width)))]
     for start in range(0, len(rows), CACHED_ROWS):
-        some = rows[start : start + CACHED_ROWS].astype(np.float64)
-        # What overflows is refused at the end.
+        values = rows[start : start + CACHED_ROWS].astype(np.float64)
+        # Overflow is refused at the end.
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = some.mean(axis=0)
-            some -= mean
-            parts = [merge([*parts, Moments(len(some), mean, some.T @ some)])]
+            mean = values.mean(axis=0)
+            values -= mean
+            parts = [merge([*parts, Moments(len(values), mean, values.T @ values)])]
     return parts[0]
 
 
 def moments(features: da.Array, description: str) -> Moments:
-    """Compute the moments of all rows of a lazy array (frame, atom, feature).
-
-    Rows with NaN are left out. Whatever computes a block runs in the same task as its moments:
-    nothing of the features but the blocks in flight is ever in memory.
+    """Compute the moments of all rows of a lazy array (frame, atom, feature) without NaN.
 
     Raises
     ------
@@ -80,7 +78,7 @@ def moments(features: da.Array, description: str) -> Moments:
 
 
 def moments_together(arrays: Sequence[da.Array], description: str) -> list[Moments]:
-    """Compute the moments of several arrays of the same blocks: what they share is done once."""
+    """Compute the moments of several arrays of the same blocks in one pass."""
     results = reduce_blocks(arrays, _moments_of_each, _merge_each, description)
     for result in results:
         if result.n < 2:
@@ -99,4 +97,4 @@ def _moments_of_each(*blocks: npt.NDArray[np.floating]) -> list[Moments]:
 
 def _merge_each(parts: Sequence[list[Moments]]) -> list[Moments]:
     with np.errstate(over="ignore", invalid="ignore"):
-        return [merge(some) for some in zip(*parts, strict=True)]
+        return [merge(moments) for moments in zip(*parts, strict=True)]

@@ -25,7 +25,7 @@ logger = logging.getLogger("icedask")
 FOLDER = ".progress"
 _KEPT = 20
 _WRITE_SECONDS = 1.0
-# Without any change, a sign of life.
+# Heartbeat while nothing changes.
 _BEAT_SECONDS = 10.0
 _RATE_SECONDS = 60.0
 _LOG_SECONDS = 60.0
@@ -54,7 +54,7 @@ class _Stage:
             self._seen.popleft()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what is written of it; the rate is that of the last minute, 1/s."""
+        """Return the entry of a report; the rate is that of the last minute, 1/s."""
         since, before = self._seen[0]
         elapsed = self.updated - since
         return {
@@ -68,9 +68,9 @@ class _Stage:
 
 
 class _Report(threading.Thread):
-    """Writes the stages of one computation into its store, while it runs.
+    """Thread that writes the stages of a computation into its store, while it runs.
 
-    It never disturbs the computation: what cannot be written is left out.
+    It never disturbs the computation: a report that cannot be written is left out.
     """
 
     def __init__(self, store: Path, what: str) -> None:
@@ -91,14 +91,14 @@ class _Report(threading.Thread):
         self._ended = threading.Event()
 
     def begin(self, new: _Stage) -> None:
-        """Add a stage; with the first the report begins to be written."""
+        """Add a stage; the first one starts the thread."""
         self._stages.append(new)
         if len(self._stages) == 1:
             self._write("running")
             self.start()
 
     def run(self) -> None:
-        """Write what has changed, or a sign of life, until the end."""
+        """Write changes, or a heartbeat, until the end."""
         written = time.time()
         while not self._ended.wait(_WRITE_SECONDS):
             changed = self._stages[-1].updated > written
@@ -119,13 +119,13 @@ class _Report(threading.Thread):
             **self._head,
             "state": state,
             "updated": time.time(),
-            "stages": [one.as_dict() for one in self._stages],
+            "stages": [stage.as_dict() for stage in self._stages],
             "error": error,
         }
         partial = self._path.with_suffix(".tmp")
         with suppress(OSError):
             if not self._path.parent.exists():
-                # Not with its parents: a store that was taken away stays away.
+                # Without parents: a store that was removed is not made again.
                 self._path.parent.mkdir(mode=0o700)
             if not self._path.exists():
                 self._drop_old()
@@ -141,14 +141,9 @@ class _Report(threading.Thread):
 
 @contextmanager
 def reporting(store: Path, what: str) -> Iterator[None]:
-    """Report what is computed in this block into `store`; in another such block, do nothing.
+    """Write the progress of the computations in this block into `store`, if it can be written to.
 
-    Parameters
-    ----------
-    store
-        Path of the store. Where it cannot be written to, there is no report.
-    what
-        The function that computes.
+    Nested blocks belong to the report of the outermost one, whose function is `what`.
     """
     if _active.get() is not None:
         yield
@@ -173,7 +168,7 @@ def reporting(store: Path, what: str) -> Iterator[None]:
 def stage(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show the progress of `total` tasks; yields the function that counts finished ones.
 
-    On a terminal as a bar, else as lines of the log; and in the report, if one is being written.
+    As a bar on a terminal, else as lines of the log; and in the active report.
     """
     report = _active.get()
     current = _Stage(description, total)
@@ -192,30 +187,30 @@ def stage(description: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class _Log:
-    """A line for each tenth that is done, and each minute; none for what takes a second.
+    """Log lines of a stage: one for each tenth and each minute, none within the first second.
 
-    What has a line has one for its end.
+    A stage with a line gets one for its end.
     """
 
     def __init__(self, of: _Stage) -> None:
         self._stage = of
         self._tenth = 0
-        self._said = False
+        self._began = False
         self._last = time.monotonic()
 
     def look(self) -> None:
         """Log a line if it is due."""
-        one, waited = self._stage, time.monotonic() - self._last
-        tenth = 10 * one.done // max(one.total, 1)
-        ends = tenth == 10 and self._said
+        stage, waited = self._stage, time.monotonic() - self._last
+        tenth = 10 * stage.done // max(stage.total, 1)
+        ends = tenth == 10 and self._began
         if (tenth > self._tenth and (waited > 1 or ends)) or waited > _LOG_SECONDS:
-            self._said = True
+            self._began = True
             self._tenth = tenth
             self._last = time.monotonic()
             logger.info(
                 "%s: %d of %d tasks, %d %%",
-                one.description,
-                one.done,
-                one.total,
-                100 * one.done // max(one.total, 1),
+                stage.description,
+                stage.done,
+                stage.total,
+                100 * stage.done // max(stage.total, 1),
             )

@@ -1,4 +1,4 @@
-"""One value out of a lazy array of any size: each block becomes a summary, and these are merged."""
+"""Reductions of lazy arrays of any size: a summary of each block, merged in waves."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def reduce_blocks(
     merge: Callable[[Sequence[T]], T],
     description: str | None,
 ) -> T:
-    """Compute the summary of all blocks of an array, or of several arrays side by side.
+    """Compute a summary over the blocks of an array, or of several arrays of the same blocks.
 
-    What computes a block runs in the same task as its summary: of the array, only the blocks in
-    flight are ever in memory.
+    A block is computed in the same task as its summary, so that only the blocks in flight are in
+    memory.
 
     Parameters
     ----------
@@ -38,11 +38,10 @@ def reduce_blocks(
         Function of a block of each array that returns their summary. If it holds arrays of more
         than a few kB, wrap it: `dask.delayed(kernel)` is sent once and not with each task.
     merge
-        Function of some summaries, in the order of the blocks (frame by frame), that returns that
-        of all. Associative; whether it is so to the last bit or not, the same blocks give the
-        same bits.
+        Associative function of summaries, in the order of the blocks (frame by frame), that
+        returns their summary. The same blocks give the same bits.
     description
-        What the progress bar says; None for no bar.
+        Text of the progress bar; None for no bar.
     """
     (result,) = _reduced(array, kernel, merge, description, lambda index: 0)
     return result
@@ -54,10 +53,9 @@ def reduce_columns(
     merge: Callable[[Sequence[T]], T],
     description: str | None,
 ) -> list[T]:
-    """Compute one summary for each range of atoms that blocks share.
+    """Compute a summary for each column of blocks: the same atoms, all frames.
 
-    As `reduce_blocks`, but `merge` is only called with summaries of the same atoms that follow
-    each other along the frames without a gap.
+    As `reduce_blocks`, with summaries of successive frames as the arguments of `merge`.
     """
     return _reduced(array, kernel, merge, description, lambda index: index[1])
 
@@ -72,7 +70,7 @@ def _reduced(
     """Return the merged summary of each group of blocks."""
     arrays = [array] if isinstance(array, da.Array) else array
     # The features of one array are not those of another.
-    indices = [(0, 1, number)[: one.ndim] for number, one in enumerate(arrays, 2)]
+    indices = [(0, 1, number)[: part.ndim] for number, part in enumerate(arrays, 2)]
     # Blockwise, so that the graph optimiser fuses it with the computation of the array.
     cells = da.blockwise(
         _summary_cell,
@@ -86,11 +84,11 @@ def _reduced(
     waves = _waves(cells, partial(_merge_cells, merge=merge), group_of, sent)
     merged: dict[int, T] = {}
     results = wave_results(waves, math.prod(cells.numblocks), description)
-    # In the order of the waves: the same blocks give the same bits, whichever ends first.
+    # In the order of the waves, not of their ends: the same blocks give the same bits.
     for number, values in enumerate(results):
         for group, value in zip(sent[number], values, strict=True):
-            found = value[0, 0]
-            merged[group] = merge([merged[group], found]) if group in merged else found
+            new = value[0, 0]
+            merged[group] = merge([merged[group], new]) if group in merged else new
     return [merged[group] for group in sorted(merged)]
 
 
@@ -100,7 +98,7 @@ def _waves(
     group_of: Callable[[Sequence[int]], int],
     sent: list[list[int]],
 ) -> Iterator[Wave]:
-    """Yield waves that reduce each group of their blocks to one cell; note the groups in `sent`."""
+    """Yield waves that reduce each group of blocks to one cell; list the groups in `sent`."""
     graph = LazyGraph([cells])
     waves = Waves(graph)
     blocks = np.array(list(np.ndindex(*cells.numblocks)))

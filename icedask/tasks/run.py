@@ -1,4 +1,4 @@
-"""Run waves of Dask tasks: on the active client if there is one, else here."""
+"""Run waves of Dask tasks, on the active client or in this process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
+from uuid import uuid4
 
 import dask
 from dask.callbacks import Callback
@@ -26,10 +27,10 @@ _here: ContextVar[bool] = ContextVar("icedask_here", default=False)
 
 @contextmanager
 def computed_here() -> Iterator[None]:
-    """Compute in this thread, whatever client there is.
+    """Compute in this thread, without the active client.
 
-    For tasks that hold their worker until others have done the same: what they left to the
-    cluster would wait for workers that wait for them.
+    For tasks that hold their workers until all of them are done: computations on the cluster
+    would wait for these workers.
     """
     token = _here.set(True)
     try:
@@ -41,7 +42,7 @@ def computed_here() -> Iterator[None]:
 
 def active_client() -> Any | None:
     """Return the active Dask client, if there is one."""
-    # distributed is slow to import; a client can only exist where somebody imported it.
+    # distributed is slow to import; there is no client unless it was imported.
     if "distributed" not in sys.modules or _here.get():
         return None
     import distributed
@@ -53,43 +54,27 @@ def active_client() -> Any | None:
 
 
 def check_cluster(client: Any) -> None:
-    """Raise ComputeError if the cluster of `client` says that it has failed for good."""
+    """Raise ComputeError if the cluster of `client` has failed for good."""
     check = getattr(client, "check", None)
     if callable(check):
         check()
 
 
 def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
-    """Compute waves of tasks, showing progress.
+    """Compute waves of `total` tasks with a progress bar; returns their results, in order.
 
-    Parameters
-    ----------
-    waves
-        Built one by one while those before are computed, so that what this process and the
-        scheduler hold does not grow with their number.
-    total
-        Number of tasks in all waves.
-    description
-        What the progress bar says.
-
-    Returns
-    -------
-    list
-        The results of all waves, in order.
+    Waves are built one by one, so that this process and the scheduler hold two of them at most.
 
     Raises
     ------
     ComputeError
-        If workers died again and again, or the scheduler is gone.
+        If workers died repeatedly, or the scheduler was lost.
     """
     return [value for values in wave_results(waves, total, description) for value in values]
 
 
 def wave_results(waves: Iterable[Wave], total: int, description: str | None) -> Iterator[list[Any]]:
-    """Compute as `run_tasks` does, and yield the results of each wave, in order.
-
-    Without a description no progress is shown.
-    """
+    """Compute as `run_tasks` does, and yield the results of each wave; None for no bar."""
     client = active_client()
     quiet = nullcontext(lambda number: None)
     with quiet if description is None else stage(description, total) as advance:
@@ -113,7 +98,7 @@ def _run_here(waves: Iterable[Wave], advance: Callable[[int], None]) -> Iterator
 
 
 class _Rolling:
-    """Waves on a cluster: the next is sent when half of one is left, so that no worker waits."""
+    """Waves on a cluster: each is sent when half of the one before is left."""
 
     def __init__(self, client: Any, waves: Iterator[Wave], advance: Callable[[int], None]) -> None:
         self._client = client
@@ -125,7 +110,7 @@ class _Rolling:
         self._checked = 0.0
 
     def results(self) -> Iterator[list[Any]]:
-        """Run all waves, and yield the results of each in order."""
+        """Run all waves, and yield the results of each, in order."""
         more = True
         limit = 0
         try:
@@ -142,7 +127,7 @@ class _Rolling:
                 if self._left:
                     time.sleep(_LOOK_SECONDS)
         finally:
-            # Where the scheduler is gone there is nobody to tell.
+            # A lost scheduler takes no messages.
             if self._left and self._client.status == "running":
                 self._client.cancel(list(self._left))
 
@@ -155,7 +140,7 @@ class _Rolling:
         self._results.append(list(sent[1]))
 
     def _look(self) -> None:
-        """Drop what is finished: the scheduler forgets what nobody holds."""
+        """Drop finished futures, so that the scheduler frees their tasks."""
         now = time.monotonic()
         if now - self._checked > _CHECK_SECONDS:
             self._checked = now
@@ -168,7 +153,7 @@ class _Rolling:
             elif status == "error":
                 _raise(future)
             elif status == "cancelled":
-                raise _gone()
+                raise scheduler_lost()
         self._left.difference_update(done)
         counted = self._counted.intersection(done)
         self._counted -= counted
@@ -182,13 +167,14 @@ class _Rolling:
         try:
             return list(self._client.gather(list(futures)))
         except (FutureCancelledError, OSError) as error:
-            raise _gone() from error
+            raise scheduler_lost() from error
 
 
-def _gone() -> ComputeError:
+def scheduler_lost() -> ComputeError:
+    """Return the error of tasks that were cancelled."""
     return ComputeError(
-        "the scheduler is gone, or somebody cancelled the tasks; what is written is kept: run the "
-        "same command again"
+        "lost the scheduler, or the tasks were cancelled; finished blocks are kept: rerun the same "
+        "command to resume"
     )
 
 
@@ -199,7 +185,49 @@ def _raise(future: Any) -> None:
         future.result()
     except KilledWorker as error:
         raise ComputeError(
-            "the worker processes that ran one of the tasks died repeatedly, most often for want "
-            "of memory; what is written is kept: give each worker more memory, or use fewer, and "
-            "run the same command again"
+            "the worker processes that ran one of the tasks died repeatedly, most often for lack "
+            "of memory; finished blocks are kept: give each worker more memory, or use fewer, and "
+            "rerun the same command to resume"
         ) from error
+
+
+class _TopicProgress:
+    """Function for a task on a worker: sends the number of finished steps to the client."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+
+    def __call__(self, done: int) -> None:
+        from distributed import get_worker
+
+        get_worker().log_event(self.topic, done)
+
+
+@contextmanager
+def reported_progress(
+    description: str, total: int, *, from_worker: bool
+) -> Iterator[Callable[[int], None]]:
+    """Show the progress of one long task; yields the function that the task calls.
+
+    Its argument is the number of finished steps. It can be sent to a worker of the active client.
+    """
+    with stage(description, total) as advance:
+        done = 0
+
+        def reach(number: int) -> None:
+            nonlocal done
+            # A task that is restarted repeats numbers.
+            advance(max(number - done, 0))
+            done = max(number, done)
+
+        client = active_client() if from_worker else None
+        if client is None:
+            yield reach
+        else:
+            report = _TopicProgress(f"progress-{uuid4().hex}")
+            client.subscribe_topic(report.topic, lambda event: reach(event[1]))
+            try:
+                yield report
+            finally:
+                client.unsubscribe_topic(report.topic)
+        reach(total)

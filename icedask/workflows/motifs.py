@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import xarray as xr
 
-from icedask.core.options import Option
+from icedask.core.options import MAX_SEED, Option
 from icedask.core.trajectory import select
 from icedask.descriptors.chill import chill_plus
 from icedask.descriptors.combine import combine
@@ -20,7 +20,6 @@ from icedask.descriptors.voronoi import mass_density
 from icedask.dynamics.transitions import populations, transitions
 from icedask.errors import InputError
 from icedask.learn.base import fit_or_load, load_model
-from icedask.learn.iterations import MAX_SEED
 from icedask.learn.pca import PCA
 from icedask.learn.umap import UMAP
 from icedask.learn.vae import VAE
@@ -325,7 +324,7 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
     run_id = vae.fitted_record(features).run_id
     if has_run(store, run_id):
         return load_model(store, run_id)
-    checkpoint = store / CHECKPOINTS / f"{run_id}.npz"
+    checkpoint = store / CHECKPOINTS / f"{run_id}.checkpoint"
     fitted = vae.fit(features, n_ranks=settings.ranks, checkpoint=checkpoint)
     save(fitted, store)
     return fitted

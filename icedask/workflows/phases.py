@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from icedask.core.options import Option
+from icedask.core.options import MAX_SEED, Option
 from icedask.core.provenance import canonical
 from icedask.core.variables import STATE
 from icedask.dynamics.transitions import populations
 from icedask.errors import InputError
-from icedask.learn.iterations import MAX_SEED
 from icedask.phases.classifier import PhaseClassifier
 from icedask.phases.denoiser import SHIPPED, Denoiser
 from icedask.phases.interfaces import interfaces

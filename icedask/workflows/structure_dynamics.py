@@ -12,15 +12,15 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from icedask.core.options import Centers, Cutoff, Option, Species
+from icedask.core.options import MAX_SEED, Centers, Cutoff, Option, Species
 from icedask.core.trajectory import own_species
 from icedask.core.variables import FRAME
 from icedask.descriptors.join import join, unit_norm
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap
+from icedask.dynamics.entry_exit_counts import entry_exit_counts
 from icedask.dynamics.markov import markov_test
 from icedask.dynamics.merging import merge_states
-from icedask.dynamics.origins import origins
 from icedask.dynamics.residence import residence_times
 from icedask.dynamics.smoothing import smooth
 from icedask.dynamics.transitions import populations, transitions
@@ -28,7 +28,6 @@ from icedask.errors import InputError
 from icedask.learn.base import fit_or_load, load_model
 from icedask.learn.gmm import GaussianMixture
 from icedask.learn.hdbscan import HDBSCAN
-from icedask.learn.iterations import MAX_SEED
 from icedask.learn.kmeans import KMeans
 from icedask.learn.pca import PCA, fit_together
 from icedask.store.runs import has_run
@@ -264,7 +263,7 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
         )
         for title, latent, ratio in zip(titles, latents, variances, strict=True)
     )
-    found = origins(by_lens.states, by_soap.states)
+    found = entry_exit_counts(by_lens.states, by_soap.states)
     save(found, store)
     # Together, and last: labels never speak of two different computations.
     for one, suffix in ((by_soap, "-soap"), (by_lens, "-lens"), (joint, "")):

@@ -1,4 +1,4 @@
-"""Features of another kind than those of the fit: the error says where they differ."""
+"""Features other than those of the fit: the error names the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Chapman-Kolmogorov test on chains that are Markovian, and on some that are not."""
+"""Chapman-Kolmogorov test of Markov chains, and of processes with memory."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 from helpers.label_oracles import chain, counted_pairs, dataset, random_labels
 
 import icedask as ice
-from icedask.dynamics.chain_noise import prediction_noise
 from icedask.dynamics.lagged_counts import transitions_between
+from icedask.dynamics.markov import prediction_noise
 from icedask.errors import InputError
 
 SLOW = np.array([[0.95, 0.04, 0.01], [0.03, 0.9, 0.07], [0.0, 0.1, 0.9]])
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_markov_chain_is_called_one(seed: int) -> None:
+def test_verdict_on_a_markov_chain(seed: int) -> None:
     label = chain(SLOW, 300, 100, np.random.default_rng(seed))
     found = ice.markov_test(dataset(label, (90, 40)))
     assert (found["row_error"] <= found["row_noise"]).all()
-    assert found.attrs["verdict"].startswith("a Markov chain at a lag of 1 frame, as far as")
+    assert found.attrs["verdict"].startswith("a Markov chain at a lag of 1 frame, within the noise")
     assert found["error"][0] == 0
     assert (found["error"] == found["row_error"].max("from")).all()
 
@@ -66,7 +66,7 @@ def test_noise_is_the_spread_over_repeated_chains(
 
 
 def second_order(n_frames: int, n_atoms: int, seed: int) -> np.ndarray:
-    """Two states: who has just come is likely to go back."""
+    """Two states; an atom that has just changed is likely to change back."""
     rng = np.random.default_rng(seed)
     label = np.zeros((n_frames, n_atoms), np.int32)
     for t in range(2, n_frames):
@@ -76,7 +76,7 @@ def second_order(n_frames: int, n_atoms: int, seed: int) -> np.ndarray:
     return label
 
 
-def test_a_process_with_memory_is_not_called_a_markov_chain() -> None:
+def test_verdict_on_a_process_with_memory() -> None:
     found = ice.markov_test(dataset(second_order(300, 100, 0)))
     assert found.attrs["verdict"].startswith("not a Markov chain at a lag of 1 frame")
     assert (found["row_error"][1:] > found["row_noise"][1:]).any()
@@ -85,7 +85,7 @@ def test_a_process_with_memory_is_not_called_a_markov_chain() -> None:
     assert (np.diff(times) > 0).all()
 
 
-def test_what_noise_explains_shrinks_with_the_counts() -> None:
+def test_noise_shrinks_with_the_counts() -> None:
     few, many = (
         ice.markov_test(dataset(chain(SLOW, 200, n_atoms, np.random.default_rng(0))), lags=(1, 4))
         for n_atoms in (10, 1000)
@@ -114,14 +114,14 @@ def test_time_steps_that_are_too_long_are_named() -> None:
     assert "too long" not in ice.markov_test(dataset(chain(SLOW, 99, 9, rng))).attrs["verdict"]
 
 
-def test_states_of_which_nothing_is_known() -> None:
+def test_states_without_pairs() -> None:
     label = np.zeros((20, 3), np.int32)
     label[::2] = 1
     label[-1, 0] = 3
     found = ice.markov_test(dataset(label), lags=(1, 2))
     assert np.isnan(found["row_error"][:, 2:]).all()
     assert np.isfinite(found["error"]).all()
-    assert "nothing is known of state 2, state 3" in found.attrs["verdict"]
+    assert "no data for state 2, state 3" in found.attrs["verdict"]
 
 
 def test_a_single_state() -> None:
@@ -155,7 +155,7 @@ def test_lags_from_an_iterator() -> None:
     np.testing.assert_array_equal(one["error"], other["error"])
 
 
-def test_verdict_tells_a_place_once() -> None:
+def test_verdict_names_a_place_once() -> None:
     rng = np.random.default_rng(0)
     # Ten frames in each state, then the other one.
     label = (np.arange(200)[:, None] + rng.integers(0, 20, 500)) // 10 % 2

@@ -1,4 +1,4 @@
-"""Merging of states: SciPy's tree, the states that it cannot hold, and lazy labels."""
+"""Merging of states: SciPy's tree, states without a correlation, and lazy labels."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def test_equals_scipy() -> None:
     assert new.dtype == np.int32
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("cutoff", [0.3, 1.0, 1.2, 2.0])
-def test_groups_are_those_of_scipy(seed: int, cutoff: float) -> None:
+def test_groups_equal_scipy(seed: int, cutoff: float) -> None:
     rng = np.random.default_rng(seed)
     label = chain(rng.dirichlet(np.full(7, 0.5), 7), 300, 10, rng)
     labels = dataset(label)
@@ -74,7 +74,7 @@ def test_merged_transitions_are_the_merged_flux() -> None:
     assert again.attrs["n_excluded"] == found.attrs["n_excluded"]
 
 
-def test_states_that_stay_by_themselves() -> None:
+def test_states_without_a_correlation() -> None:
     # 1 is constant, 2 is never left and never seen again, 3 does not occur.
     label = [[0, 1, 1, 1, 1, 4, 0], [0, 0, 1, 4, 3, 4, 4]]
     labels = dataset(label)
@@ -145,10 +145,11 @@ def test_transitions_of_other_labels() -> None:
         (xr.Dataset(), 1.0, "probability .from, to., found Dataset without"),
         (xr.Dataset({"probability": (("from", "to"), np.eye(2)[:1])}), 1.0, "of equal size"),
         (xr.Dataset({"probability": (("a", "b"), np.eye(2))}), 1.0, "of equal size"),
-        (None, -0.1, "from 0 to 2, found -0.1"),
-        (None, "1", "from 0 to 2, found '1'"),
-        (None, np.nan, "from 0 to 2, found nan"),
-        (None, True, "from 0 to 2, found True"),
+        (None, -0.1, "cutoff: expected at least 0, found -0.1"),
+        (None, 2.5, "cutoff: expected at most 2, found 2.5"),
+        (None, "1", "cutoff: expected a number, found '1'"),
+        (None, np.nan, "cutoff: expected a finite number, found nan"),
+        (None, True, "cutoff: expected a number, found True"),
     ],
 )
 def test_bad_input(transitions: Any, cutoff: Any, message: str) -> None:

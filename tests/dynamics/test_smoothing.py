@@ -162,9 +162,9 @@ def test_smoothed_features_are_other_features() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0}, "window: expected at least 1, found 0"),
+        ({"window": 0}, "window: expected at least 1 frame, found 0"),
         ({"window": 5.5}, "window: expected a whole number"),
-        ({"window": True}, "window: expected a whole number"),
+        ({"window": True}, "window: expected a number"),
         ({"window": 5, "order": -1}, "order: expected at least 0, found -1"),
         ({"window": 2}, "a polynomial of order 2 needs a window of at least 3 frames, found 2"),
         ({"window": 12}, "window 12 needs at least 12 frames with values, the trajectory has 11"),

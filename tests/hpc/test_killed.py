@@ -69,7 +69,7 @@ def test_killed_in_the_middle(store: Path, victim: str) -> None:
         errors = child.communicate(timeout=120)[1]
         if victim == "scheduler":
             assert child.returncode == 1
-            assert "run the same command again" in errors and "Traceback" not in errors
+            assert "rerun the same command" in errors and "Traceback" not in errors
         else:
             wait_until(lambda: not len(clusters()))
         assert ice.list_runs(store)["status"].tolist() == ["running"]

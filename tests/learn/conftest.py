@@ -1,4 +1,4 @@
-"""Planted clusters, and a map of them, which takes seconds to make."""
+"""Planted clusters, and their map."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 import icedask as ice
-from icedask.nn import fit_mlp as distil
+from icedask.nn import mlp
 
 
 def planted(n_frames: int = 6, n_atoms: int = 100, seed: int = 0) -> tuple[xr.Dataset, np.ndarray]:
-    """Three clusters in five dimensions, and which one each row is of."""
+    """Three clusters in five dimensions, and the cluster of each row."""
     rng = np.random.default_rng(seed)
     which = rng.integers(0, 3, (n_frames, n_atoms))
     centers = np.random.default_rng(9).normal(0, 4, (3, 5))
@@ -25,13 +25,13 @@ def planted(n_frames: int = 6, n_atoms: int = 100, seed: int = 0) -> tuple[xr.Da
 
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks that learn for a short time."""
-    monkeypatch.setattr(distil, "_STEPS", 300)
+    """A short fit of networks."""
+    monkeypatch.setattr(mlp, "FIT_STEPS", 300)
 
 
 @pytest.fixture(scope="session")
 def clusters() -> tuple[xr.Dataset, np.ndarray]:
-    """Rows, and which cluster each is of; not to be changed."""
+    """Rows, and the cluster of each; not to be changed."""
     return planted()
 
 
@@ -39,5 +39,5 @@ def clusters() -> tuple[xr.Dataset, np.ndarray]:
 def fitted_map(clusters: tuple[xr.Dataset, np.ndarray]) -> Iterator[ice.UMAP]:
     """A map of the clusters."""
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="sync"):
-        patch.setattr(distil, "_STEPS", 300)
+        patch.setattr(mlp, "FIT_STEPS", 300)
         yield ice.UMAP(n_neighbors=15, sample_size=400, layers=(32,)).fit(clusters[0])

@@ -1,4 +1,4 @@
-"""Fits to peaks, states that cover others, and the thresholds between states."""
+"""Fits to peaks, covered states, and thresholds between states."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_no_fit_of_a_flat_density() -> None:
     assert fit_peak(np.linspace(0, 1, 50), np.full(50, 0.3)) is None
 
 
-def test_covered_states_go() -> None:
+def test_covered_states_are_dropped() -> None:
     large, far = Gaussian(0.0, 1.0, 0.5), Gaussian(4.0, 1.0, 0.3)
     under = Gaussian(0.9, 0.3, 0.05)  # most of its area is below the large one
     beside = Gaussian(0.8, 1.5, 0.1)  # its mean is within sigma of the large one

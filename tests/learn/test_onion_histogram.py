@@ -1,4 +1,4 @@
-"""Histograms that merge: the same whatever the parts, and densities against SciPy."""
+"""Histograms: the same for any parts, and densities against SciPy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Variational autoencoder: what it learns, scales and refuses; the same bits from one seed."""
+"""Variational autoencoder: training, scaling, checkpoints, storing, and bad input."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sklearn.metrics import silhouette_score
 import icedask as ice
 from icedask.errors import ComputeError, InputError
 from icedask.nn import vae_training
-from icedask.nn.mlp import apply_rows, apply_stack
+from icedask.nn.mlp import apply_stack
 from icedask.nn.torch_utils import arrays_of
-from icedask.nn.vae_network import Autoencoder
+from icedask.nn.vae_training import Autoencoder
 
 SMALL: dict[str, Any] = {"layers": (16,), "epochs": 3, "batch_size": 64, "warm_up": 1}
 
@@ -32,7 +32,7 @@ def one_thread() -> Iterator[None]:
 
 
 def planted(n_frames: int = 20, n_atoms: int = 40, seed: int = 0) -> tuple[xr.Dataset, np.ndarray]:
-    """Three clusters in twelve dimensions, and which one each row is of."""
+    """Three clusters in twelve dimensions, and the cluster of each row."""
     rng = np.random.default_rng(seed)
     which = rng.integers(0, 3, (n_frames, n_atoms))
     centers = np.random.default_rng(9).normal(0, 3, (3, 12))
@@ -72,14 +72,14 @@ def same(one: ice.VAE, other: ice.VAE) -> bool:
 
 
 def held_reconstruction(vae: ice.VAE, x: xr.Dataset) -> float:
-    """Mean squared error of the rows held out, by numpy alone."""
+    """Mean squared error of the held-out rows, by numpy alone."""
     rows = x["features"].values[vae.held_frames_].reshape(-1, len(vae.center_))
     scaled = ((rows - vae.center_) * vae.scale_).astype(np.float32)
     latent = vae.transform(x)["latent"].values[vae.held_frames_].reshape(len(rows), -1)
     return float(((apply_stack(latent, vae.weights_, "decoder") - scaled) ** 2).mean())
 
 
-def test_it_separates_clusters() -> None:
+def test_clusters_are_separated() -> None:
     x, which = planted()
     vae = fitted(x, epochs=12, learning_rate=3e-3)
     assert vae.step_loss_[-5:].mean() < 0.7 * vae.step_loss_[:5].mean()
@@ -90,7 +90,7 @@ def test_it_separates_clusters() -> None:
     assert vae.n_samples_ == 800
 
 
-def test_it_bends_where_pca_does_not() -> None:
+def test_curved_data_are_reconstructed_better_than_by_pca() -> None:
     x = curved()
     vae = fitted(x, layers=(32, 32), epochs=10, warm_up=0, beta=1e-4, learning_rate=5e-3)
     pca = 1 - ice.PCA(2).fit(x).explained_variance_ratio_.sum()
@@ -102,7 +102,9 @@ def test_it_bends_where_pca_does_not() -> None:
 def test_encoder_in_numpy_equals_torch(plain: ice.VAE) -> None:
     x, _ = planted(seed=5)
     network = Autoencoder(12, SMALL["layers"], 2)
-    network.load(plain.weights_)
+    network.load_state_dict(
+        {name.replace("_", "."): torch.from_numpy(w) for name, w in plain.weights_.items()}
+    )
     rows = (x["features"].values.reshape(-1, 12) - plain.center_) * plain.scale_
     with torch.no_grad():
         encoded = network.encoder(torch.from_numpy(rows.astype(np.float32)))
@@ -121,8 +123,8 @@ def test_losses(layers: tuple[int, ...]) -> None:
     weights = arrays_of(network)
     rng = np.random.default_rng(0)
     rows, noise = (rng.normal(size=(40, n)).astype(np.float32) for n in (6, 3))
-    told = apply_stack(rows, weights, "encoder").astype(float)
-    mean, deviation = told[:, :3], np.exp(0.5 * told[:, 3:])
+    encoded = apply_stack(rows, weights, "encoder").astype(float)
+    mean, deviation = encoded[:, :3], np.exp(0.5 * encoded[:, 3:])
     for drawn, latent in ((noise, mean + noise * deviation), (None, mean)):
         given = None if drawn is None else torch.from_numpy(drawn)
         losses = network(torch.from_numpy(rows), given)
@@ -153,7 +155,7 @@ def test_beta_warms_up() -> None:
     assert beta[2] == pytest.approx(5, rel=1e-4)
 
 
-def test_one_seed_gives_the_same_bits_whatever_torch_was_told(plain: ice.VAE) -> None:
+def test_same_seed_same_bits_for_any_torch_settings(plain: ice.VAE) -> None:
     x, _ = planted()
     threads = torch.get_num_threads()
     torch.manual_seed(7)
@@ -195,7 +197,7 @@ def test_transform_is_lazy(plain: ice.VAE, nothing_computes: None) -> None:
     assert latent.shape == (20, 40, 2)
 
 
-def test_blocks_of_any_size_are_learned_from() -> None:
+def test_training_on_blocks_of_any_size() -> None:
     x, _ = planted()
     for chunks in ({"frame": 1}, {"frame": (1, 15, 4), "atom": (3, 37)}):
         vae = fitted(x.chunk(chunks))
@@ -218,7 +220,7 @@ def test_rows_with_nan() -> None:
     assert missing.sum() == 2 * 41
 
 
-def test_rows_of_any_number() -> None:
+def test_fewest_rows() -> None:
     x, _ = planted(1, 16)
     assert np.isfinite(fitted(x).step_loss_).all()
     with pytest.raises(InputError, match="expected at least 16 rows without NaN, found 15"):
@@ -245,7 +247,7 @@ def test_scaling_by_block(weights: dict[str, float] | None) -> None:
     names = np.array(BLOCKS)
     for name in ("wide", "one", "flat"):
         mine = names == name
-        # As if each feature had a variance of one, and each block as much as any other.
+        # As if each feature had a variance of one, and all blocks the same.
         share = 12 / 3 * (weights or {}).get(name, 1.0)
         assert variance[mine].sum() == pytest.approx(share, rel=1e-4)
         assert np.ptp(vae.scale_[mine]) == 0
@@ -261,7 +263,7 @@ def test_scaling_by_feature() -> None:
     assert vae.scale_[[3, 11]].tolist() == [0, 0]
 
 
-def test_without_blocks_all_features_are_one() -> None:
+def test_without_blocks_all_features_have_one_scale() -> None:
     x, _ = planted(8)
     vae = fitted(x, epochs=1, block_weights={"features": 3.0})
     assert np.ptp(vae.scale_) == 0
@@ -275,14 +277,14 @@ def test_features_that_do_not_vary(scaling: str, value: float) -> None:
     x = dataset(np.full((10, 33, 3), value))
     with pytest.raises(InputError, match="expected features that vary, found all rows the same"):
         fitted(x, scaling=scaling)
-    # A block that does not vary says nothing.
+    # A constant block has no scale.
     rows = np.random.default_rng(0).normal(size=(10, 33, 3))
     rows[..., 2] = value
     vae = fitted(dataset(rows, ["a", "a", "b"]), epochs=1, scaling=scaling)
     assert vae.scale_[2] == 0 and vae.scale_[0] > 0
 
 
-def test_training_ends_where_the_rows_held_out_show_no_progress() -> None:
+def test_training_ends_without_held_out_progress() -> None:
     noise = dataset(np.random.default_rng(0).normal(size=(16, 4, 20)))
     vae = fitted(noise, 4, layers=(64,), epochs=60, patience=3, learning_rate=1e-2, beta=0.0)
     held = vae.curves_["held_loss"]
@@ -313,9 +315,9 @@ def test_nothing_held_out() -> None:
 
 
 def interrupted(x: xr.Dataset, path: Path, patch: pytest.MonkeyPatch, **changes: Any) -> None:
-    """Train until something breaks after the second checkpoint."""
+    """Train until an interrupt after the second checkpoint."""
     written: list[Any] = []
-    original = vae_training._write
+    original = vae_training.write_checkpoint
 
     def breaking(*args: Any) -> None:
         original(*args)
@@ -324,31 +326,31 @@ def interrupted(x: xr.Dataset, path: Path, patch: pytest.MonkeyPatch, **changes:
             raise KeyboardInterrupt
 
     with patch.context() as within:
-        within.setattr(vae_training, "_write", breaking)
+        within.setattr(vae_training, "write_checkpoint", breaking)
         with pytest.raises(KeyboardInterrupt):
             ice.VAE(2, **{**SMALL, **changes}).fit(x, checkpoint=path)
 
 
-def test_an_interrupted_training_goes_on(
+def test_interrupted_training_resumes(
     plain: ice.VAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, _ = planted()
     path = tmp_path / "new" / "state"
     interrupted(x, path, monkeypatch)
     epochs = []
-    original = vae_training._epoch
+    original = vae_training._train_epoch
 
     def counting(*args: Any) -> None:
         epochs.append(1)
         original(*args)
 
-    monkeypatch.setattr(vae_training, "_epoch", counting)
+    monkeypatch.setattr(vae_training, "_train_epoch", counting)
     assert same(ice.VAE(2, **SMALL).fit(x, checkpoint=path), plain)
     assert len(epochs) == 1
     assert list(path.parent.iterdir()) == []
 
 
-def test_only_the_same_training_goes_on(
+def test_checkpoint_of_another_training(
     plain: ice.VAE, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, _ = planted()
@@ -362,7 +364,7 @@ def test_only_the_same_training_goes_on(
     assert path.read_bytes() == before
     for content in (before[: len(before) // 2], before[:-300], b"nothing of the kind", b""):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"state: expected a checkpoint .* begin anew"):
+        with pytest.raises(InputError, match=r"state: expected a checkpoint .* start again"):
             ice.VAE(2, **SMALL).fit(x, checkpoint=path)
         assert path.read_bytes() == content
     path.unlink()
@@ -374,6 +376,15 @@ def test_only_the_same_training_goes_on(
         ice.VAE(2, **SMALL).fit(x, checkpoint=tmp_path)
     with pytest.raises(InputError, match="in a folder that can be made"):
         ice.VAE(2, **SMALL).fit(x, checkpoint=path / "state")
+
+
+def test_partial_checkpoints_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 30, 3))
+    x = xr.Dataset({"features": (("frame", "atom", "feature"), rows)})
+    half = tmp_path / "training[1].npz.123.new"
+    half.write_bytes(b"half")
+    ice.VAE(1, layers=(4,), epochs=1).fit(x, checkpoint=tmp_path / "training[1].npz")
+    assert not list(tmp_path.iterdir())
 
 
 def test_stored_and_loaded(plain: ice.VAE, tmp_path: Path) -> None:
@@ -415,12 +426,15 @@ def test_fit_transform_of_a_trajectory(tmp_path: Path) -> None:
         ({"layers": 16}, r"layers: expected widths such as \(64, 32\), found 16"),
         ({"layers": (16, 0)}, "layers: expected at least 1"),
         ({"layers": (16.0,)}, "layers: expected a whole number"),
-        ({"beta": -1.0}, "beta: expected a finite number, 0 or more"),
+        ({"beta": -1.0}, "beta: expected at least 0"),
         ({"warm_up": -1}, "warm_up: expected at least 0"),
-        ({"scaling": "row"}, "scaling: expected block or feature, found 'row'"),
-        ({"block_weights": {"features": -1.0}}, "block_weights: features: expected a number"),
+        ({"scaling": "row"}, "scaling: expected one of block, feature, found 'row'"),
+        ({"block_weights": {"features": -1.0}}, "block_weights: features: expected at least 0"),
         ({"block_weights": {"features": "a"}}, "block_weights: features: expected a number"),
-        ({"block_weights": 2.0}, "block_weights: expected a number for each name, found 2.0"),
+        (
+            {"block_weights": 2.0},
+            "block_weights: expected a mapping from names to float",
+        ),
         ({"block_weights": {"soap": 1.0}}, "expected names of blocks, features, found soap"),
         ({"block_weights": {"features": 0.0}}, "expected features that vary"),
         ({"learning_rate": np.nan}, "learning_rate: expected a finite number"),
@@ -428,8 +442,8 @@ def test_fit_transform_of_a_trajectory(tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs: expected at least 1"),
         ({"epoch_rows": 0}, "epoch_rows: expected at least 1"),
         ({"patience": 0}, "patience: expected at least 1"),
-        ({"holdout": 1.0}, "holdout: expected 0 or more, and less than 1, found 1.0"),
-        ({"holdout": "all"}, "holdout: expected 0 or more"),
+        ({"holdout": 1.0}, "holdout: expected less than 1, found 1"),
+        ({"holdout": "all"}, "holdout: expected a number"),
         ({"seed": -1}, "seed: expected at least 0"),
     ],
 )
@@ -438,48 +452,19 @@ def test_bad_parameters(changes: dict[str, Any], message: str) -> None:
         ice.VAE(**{"latent_size": 2, **SMALL, **changes}).fit(planted(4)[0])
 
 
-def test_what_cannot_be_learned() -> None:
+def test_diverging_training_and_bad_rows() -> None:
     x, _ = planted(4)
     with pytest.raises(ComputeError, match=r"diverged in epoch \d of 3; .* smaller learning_rate"):
-        fitted(x, learning_rate=1e30)
+        fitted(x, learning_rate=1e14)
     with pytest.raises(InputError, match="squares add up to a number"):
         fitted(x.astype(np.float64) * 1e200)
     with pytest.raises(NotFittedError, match="call fit"):
         ice.VAE().transform(x)
 
 
-def test_warns_of_what_is_computed_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_of_unsaved_input(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     x, _ = planted(4)
     fitted(x, epochs=1)
-    assert "computed anew" not in caplog.text
+    assert "passes over" not in caplog.text
     fitted(x.chunk({"frame": 1}), epochs=1)
     assert "VAE passes over its input many times" in caplog.text
-
-
-def test_layers_of_many_rows() -> None:
-    rng = np.random.default_rng(0)
-    weights = {
-        "net_0_weight": rng.normal(size=(5, 4)),
-        "net_0_bias": rng.normal(size=5),
-        "net_10_weight": rng.normal(size=(2, 3)),
-        "net_10_bias": rng.normal(size=2),
-        "net_2_weight": rng.normal(size=(3, 5)),
-        "net_2_bias": rng.normal(size=3),
-        "other_0_weight": np.full((1, 1), np.nan),
-    }
-    weights = {name: one.astype(np.float32) for name, one in weights.items()}
-    rows = rng.normal(0, 20, (5000, 4))
-    rows[7] = np.nan
-    before = rows.copy()
-    center, scale = rng.normal(size=4), rng.uniform(1, 2, 4)
-    values = (rows - center) * scale
-    for number in (0, 2, 10):
-        values = values @ weights[f"net_{number}_weight"].T + weights[f"net_{number}_bias"]
-        if number < 10:
-            values = values / (1 + np.exp(-values))
-    found = apply_rows(rows, center, scale, weights, "net")
-    np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-3)
-    assert np.isnan(found).all(axis=1).tolist() == (np.arange(5000) == 7).tolist()
-    assert found.dtype == np.float32
-    np.testing.assert_array_equal(rows, before)
-    assert apply_rows(rows[:0], center, scale, weights, "net").shape == (0, 2)

@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 import icedask as ice
 from icedask.errors import InputError
 from icedask.motifs.motifs import clusters as find_clusters
-from icedask.nn import fit_mlp as distil
+from icedask.nn import mlp
 
 Clusters = tuple[xr.Dataset, np.ndarray]
 
@@ -27,7 +27,7 @@ def values(which: np.ndarray, means: list[float]) -> xr.Dataset:
 @pytest.fixture(scope="module")
 def plain(clusters: Clusters, fitted_map: ice.UMAP) -> ice.Motifs:
     with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="sync"):
-        patch.setattr(distil, "_STEPS", 300)
+        patch.setattr(mlp, "FIT_STEPS", 300)
         x, which = clusters
         return ice.Motifs(30, layers=(32,)).fit(x, fitted_map, values(which, [2.0, 1.0, 3.0]))
 

@@ -1,4 +1,4 @@
-"""The stream of rows of a training: every row, the same batches for any ranks, few in memory."""
+"""Batches of random rows: every row once, the same for any ranks, few blocks in memory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from icedask.errors import InputError
 from icedask.nn.row_stream import (
     LANES,
     Batch,
-    Blocks,
     Deal,
+    RowBlocks,
     Split,
     batches,
     cut_finer,
@@ -31,17 +31,17 @@ SEED = [3, 0]
 
 
 def numbered(n_frames: int, n_atoms: int) -> np.ndarray:
-    """Rows that tell their own number."""
+    """Rows that hold their own number."""
     number = np.arange(n_frames * n_atoms, dtype=np.float32).reshape(n_frames, n_atoms)
     return np.stack([number, -number], axis=2)
 
 
 def stream(
     features: da.Array, fraction: float = 0.0, seed: int = 0
-) -> tuple[da.Array, Blocks, Split]:
+) -> tuple[da.Array, RowBlocks, Split]:
     cut = cut_finer(features, 2**18)
     _, counts = survey(cut, "survey")
-    blocks = Blocks(cut, np.zeros(cut.shape[2]), np.ones(cut.shape[2]))
+    blocks = RowBlocks(cut, np.zeros(cut.shape[2]), np.ones(cut.shape[2]))
     numblocks = cut.numblocks[0], cut.numblocks[1]
     return cut, blocks, split_by_time(counts, numblocks, fraction, seed)
 
@@ -66,7 +66,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("shape", "chunks"), SHAPES)
-def test_every_row_comes_once_but_for_a_tail(shape: tuple[int, int], chunks: Any) -> None:
+def test_every_row_comes_once_except_a_tail(shape: tuple[int, int], chunks: Any) -> None:
     features = da.from_array(numbered(*shape), chunks=(*chunks, -1))
     _, blocks, split = stream(features)
     read = blocks.reader(None)
@@ -165,7 +165,7 @@ def test_rows_with_nan_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(("shape", "chunks"), SHAPES[:5])
-def test_what_is_held_out_is_stretches_of_time(shape: tuple[int, int], chunks: Any) -> None:
+def test_held_out_rows_are_stretches_of_time(shape: tuple[int, int], chunks: Any) -> None:
     features = da.from_array(numbered(*shape), chunks=(*chunks, -1))
     cut, blocks, split = stream(features, 0.2)
     assert sorted([*split.train, *split.held]) == list(range(len(split.counts)))
@@ -183,7 +183,7 @@ def test_what_is_held_out_is_stretches_of_time(shape: tuple[int, int], chunks: A
     assert len({tuple(one) for one in other}) > 1
 
 
-def test_what_is_held_out_is_spread() -> None:
+def test_held_out_blocks_are_evenly_spaced() -> None:
     split = split_by_time(np.ones(300, int), (100, 3), 0.1, 0)
     assert len(split.held) == 30
     assert np.diff(np.unique(split.held // 3)).tolist() == [10] * 9
@@ -191,6 +191,18 @@ def test_what_is_held_out_is_spread() -> None:
     assert len(split_by_time(np.ones(2, int), (2, 1), 0.9, 0).train) == 1
     # One block stays to learn from.
     assert split_by_time(np.ones(1, int), (1, 1), 0.5, 0).train.tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_some_blocks_with_rows_are_not_held_out(seed: int) -> None:
+    # One stretch of time has rows, then two.
+    counts = np.zeros(12, int)
+    counts[6] = 40
+    alone = split_by_time(counts, (12, 1), 0.5, seed)
+    assert alone.train.tolist() == [6] and not len(alone.held)
+    counts[9] = 40
+    two = split_by_time(counts, (12, 1), 0.5, seed)
+    assert len(two.train) == len(two.held) == 1
 
 
 def test_held_rows_are_of_every_block() -> None:
@@ -208,14 +220,14 @@ def test_rows_come_scaled() -> None:
     values = np.random.default_rng(0).normal(1e4, 1, (16, 10, 3))
     features = da.from_array(values, chunks=(2, 10, -1))
     center, scale = values.mean(axis=(0, 1)), np.array([1.0, 2.0, 0.0])
-    rows = Blocks(features, center, scale).reader(None)(1)
+    rows = RowBlocks(features, center, scale).reader(None)(1)
     assert rows.dtype == np.float32
     expected = (values[2:4].reshape(-1, 3) - center) * scale
     np.testing.assert_allclose(rows, expected, atol=1e-6)
 
 
 class Watched:
-    """A reader that counts the blocks that are read, and at most how many more than are used."""
+    """A reader that counts the blocks read, and the most blocks read ahead of use."""
 
     def __init__(self, rows: int) -> None:
         self.rows, self.read, self.used, self.ahead = rows, 0, 0.0, 0.0
@@ -259,7 +271,7 @@ def test_large_arrays_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     features = da.from_array(numbered(4, 10), chunks=(1, 10, -1)).map_blocks(
         counted, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
     )
-    blocks = Blocks(features, np.zeros(2), np.ones(2))
+    blocks = RowBlocks(features, np.zeros(2), np.ones(2))
     read = blocks.reader(None)
     assert read(0) is read(0)
     assert len(calls) == 1

@@ -1,14 +1,7 @@
-"""Waves of tasks: the same results however they are cut, and nothing held that is done."""
+"""Waves of tasks: the same results for any cuts, at the cost of the part."""
 
 from __future__ import annotations
 
-import _thread
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +15,6 @@ from ase.build import bulk
 from helpers.killing import contents
 
 import icedask as ice
-from icedask.errors import ComputeError
 from icedask.store import blocks as regions
 from icedask.store import chunks
 from icedask.tasks import graphs
@@ -121,37 +113,6 @@ def test_resumed_in_the_middle(
     assert contents(tmp_path / "cut.zarr") == contents(tmp_path / "whole.zarr")
 
 
-@pytest.mark.parametrize("size", [8, 3, 1])
-def test_moments(monkeypatch: pytest.MonkeyPatch, here: None, size: int) -> None:
-    values = np.random.default_rng(0).normal(3, 2, (16, 30, 5))
-    lazy = da.from_array(values, chunks=(2, 30, 5))
-    whole = compute_moments(lazy, "fit")
-    monkeypatch.setattr(graphs, "WAVE_TASKS", size)
-    cut, again = compute_moments(lazy, "fit"), compute_moments(lazy, "fit")
-    rows = values.reshape(-1, 5)
-    assert cut.n == whole.n == len(rows)
-    np.testing.assert_allclose(cut.mean, rows.mean(axis=0), rtol=1e-13)
-    np.testing.assert_allclose(cut.scatter, np.cov(rows.T, bias=True) * len(rows), rtol=1e-12)
-    np.testing.assert_array_equal(cut.scatter, again.scatter)
-    if size == 8:
-        np.testing.assert_array_equal(cut.scatter, whole.scatter)
-
-
-def test_moments_do_not_depend_on_timing(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "WAVE_TASKS", 3)
-    values = np.random.default_rng(1).normal(3, 2, (16, 30, 5)).astype(np.float32)
-    there = compute_moments(da.from_array(values, chunks=(2, 30, 5)), "fit")
-    monkeypatch.setattr(compute, "active_client", lambda: None)
-    here = compute_moments(da.from_array(values, chunks=(2, 30, 5)), "fit")
-    np.testing.assert_array_equal(here.mean, there.mean)
-    np.testing.assert_array_equal(here.scatter, there.scatter)
-
-
-def test_no_rows_at_all(here: None) -> None:
-    with pytest.raises(ice.InputError, match="at least two rows"):
-        compute_moments(da.full((4, 3, 2), np.nan, chunks=(1, 3, 2)), "fit")
-
-
 def test_what_all_blocks_share_is_computed_once(
     monkeypatch: pytest.MonkeyPatch, here: None
 ) -> None:
@@ -199,119 +160,3 @@ def large(n_frames: int) -> xr.Dataset:
         cell=np.broadcast_to(np.eye(3) * 100, (n_frames, 3, 3)),
         pbc=[True] * 3,
     )
-
-
-def test_finished_tasks_are_released(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graphs, "WAVE_TASKS", 10)
-    most = []
-
-    def waves() -> Iterator[Wave]:
-        for first in range(0, 200, 10):
-            most.append(len(client.futures))
-            keys = [f"small-{n}" for n in range(first, first + 10)]
-            yield Wave({key: graphs.Task(key, int, n) for n, key in enumerate(keys)}, keys)
-
-    compute.run_tasks(waves(), 200, "small")
-    assert len(most) == 20
-    assert max(most) <= 20
-    deadline = time.monotonic() + 30  # the last are let go of by another thread
-    while any(key.startswith("small-") for key in map(str, client.futures)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def test_results_come_in_order(client: Any) -> None:
-    def waves() -> Iterator[Wave]:
-        for number in range(4):
-            key = f"slow-{number}"
-            yield Wave({key: graphs.Task(key, later, number, 0.2 / (1 + number))}, [key], [key])
-
-    assert compute.run_tasks(waves(), 4, "slow") == [0, 1, 2, 3]
-
-
-def later(value: int, seconds: float) -> int:
-    time.sleep(seconds)
-    return value
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Where the shell started the tests with interrupts ignored, Python would not raise any."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-def test_interrupt_cancels_what_is_in_flight(client: Any) -> None:
-    def waves() -> Iterator[Wave]:
-        keys = [f"long-{n}" for n in range(6)]
-        yield Wave({key: graphs.Task(key, time.sleep, 30) for key in keys}, keys)
-
-    # As Ctrl-C, but for handlers that libraries of other tests may have left in this process.
-    threading.Timer(1.0, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        compute.run_tasks(waves(), 6, "long")
-    deadline = time.monotonic() + 30
-    while any(client.processing().values()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(client.processing().values())
-    client.restart()
-
-
-def test_failed_cluster_is_an_error(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def check() -> None:
-        raise ComputeError("no job could start")
-
-    monkeypatch.setattr(client, "check", check, raising=False)
-    wave = Wave({"nap": graphs.Task("nap", time.sleep, 5)}, ["nap"])
-    with pytest.raises(ComputeError, match="no job could start"):
-        compute.run_tasks([wave], 1, "nap")
-
-
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A scheduler and a worker in processes of their own."""
-    file = tmp_path / "scheduler.json"
-    common = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    started = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                f"distributed.cli.dask_{kind}",
-                "--scheduler-file",
-                str(file),
-                "--no-dashboard",
-                *more,
-            ],
-            env=environment,
-            **common,
-        )
-        for kind, more in (
-            ("scheduler", ["--port", "0", "--host", "127.0.0.1"]),
-            ("worker", ["--nthreads", "1", "--no-nanny", "--death-timeout", "60"]),
-        )
-    ]
-    try:
-        yield started[0], str(file)
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def test_lost_scheduler(
-    scheduler: tuple[subprocess.Popen[bytes], str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from distributed import Client
-
-    process, file = scheduler
-    with Client(scheduler_file=file, set_as_default=False, timeout="5s") as client:
-        client.wait_for_workers(1, timeout=60)
-        monkeypatch.setattr(compute, "active_client", lambda: client)
-        threading.Timer(1.0, process.kill).start()
-        wave = Wave({"long": graphs.Task("long", time.sleep, 300)}, ["long"])
-        with pytest.raises(ComputeError, match="scheduler is gone"):
-            compute.run_tasks([wave], 1, "long")

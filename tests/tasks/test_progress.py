@@ -1,4 +1,4 @@
-"""Reports of progress: what they say of a computation that runs, ended, failed or was killed."""
+"""Reports of computations that run, are complete, failed, were interrupted or killed."""
 
 from __future__ import annotations
 
@@ -112,9 +112,7 @@ def test_killed(store: Path) -> None:
     assert f"1/4 (25 %)  {left['id']}" in status.progress_text(store)
 
 
-def test_sign_of_life_without_any_finished_task(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heartbeat_without_finished_tasks(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "_WRITE_SECONDS", 0.05)
     monkeypatch.setattr(reports, "_BEAT_SECONDS", 0.05)
     with reports.reporting(store, "long"), reports.stage("work", 10) as advance:
@@ -145,7 +143,7 @@ def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert judged["stages"][0]["eta"] == pytest.approx((1000 - 380) / 3, rel=0.05)
 
 
-def test_a_report_that_cannot_be_written_disturbs_nothing(store: Path) -> None:
+def test_report_that_cannot_be_written(store: Path) -> None:
     (store / reports.FOLDER).write_text("in the way")
     describe(store)
     assert (ice.list_runs(store)["status"] == "complete").all()
@@ -177,13 +175,13 @@ def test_no_store(tmp_path: Path) -> None:
         status.progress(tmp_path / "none.zarr")
 
 
-def test_nothing_to_say(store: Path) -> None:
+def test_store_without_reports(store: Path) -> None:
     assert "nothing was computed" in status.progress_text(store)
     assert np.isfinite(ice.open_trajectory(store)["positions"]).all()
     assert regions.shards_done(store / "trajectory") == (1, 1)
 
 
-def test_log_that_began_says_the_end(
+def test_log_lines_of_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]

@@ -1,4 +1,4 @@
-"""One summary of all blocks: in order, the same however blocks and waves are cut."""
+"""Reductions over blocks: in order, the same for any blocks and waves."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_block_has_all_features() -> None:
     assert shapes == [(2, 3, 3), (2, 1, 3)] * 2 + [(1, 3, 3), (1, 1, 3)]
 
 
-def test_progress_is_shown_where_it_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_bar_with_a_description(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     original = compute.stage
     monkeypatch.setattr(compute, "stage", lambda *args: (seen.append(args), original(*args))[1])

@@ -1,11 +1,10 @@
-"""Onion clustering: the states in which time series of single atoms stay for a while."""
+"""Onion clustering: states of single atoms from their time series."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -15,48 +14,39 @@ from icedask.core.features import (
     feature_variable,
     input_record,
     lazy_blocks,
-    row_coords,
-    whole_number,
+    rechunked,
 )
+from icedask.core.options import Option
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_even_steps, frame_interval
+from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES
 from icedask.errors import InputError
-from icedask.learn.base import Estimator
+from icedask.learn.base import Clusterer
 from icedask.learn.onion.gaussians import Gaussian, thresholds
-from icedask.learn.onion.search import Answer, Found, Layers, Question, merge, search
+from icedask.learn.onion.search import Bands, Query, Result, States, merge, search
 from icedask.store.chunks import plan_windows
 from icedask.tasks.reduce import reduce_blocks
 
-Search = Generator[Question, Answer, Found]
 
-
-class OnionClustering(Estimator):
+class OnionClustering(Clusterer):
     """States of single atoms from their time series, layer by layer; `fit` computes.
 
-    The values that are left, at first all, have a density whose highest peak is fitted by a
-    Gaussian: a state. Each window of successive frames in which an atom stays within
-    mean +- n_sigma sigma belongs to it and is taken away, so that smaller peaks emerge from what
-    is left, until no window is in the next state. States that others cover are dropped. A window
-    that was taken away belongs to the state whose Gaussian is the highest at its median, if its
-    values differ by no more than that state's 2 n_sigma sigma; any other window is noise. So a
-    state is something that an atom stays in for the time of a window at least: see `onion_scan`
-    for the choice of this time.
+    A Gaussian is fitted to the highest peak of the density of the values: a state. Each window of
+    successive frames in which an atom stays within mean +- n_sigma sigma is assigned to it and
+    removed, so that smaller peaks emerge from the remaining values, until no window is in the
+    next state. States covered by others are dropped. A removed window belongs to the state whose
+    Gaussian is the highest at its median, if its values differ by no more than that state's
+    2 n_sigma sigma; any other window is noise. So an atom stays in a state for the time of a
+    window at least: see `onion_scan` for the choice of this time.
 
     The windows follow each other from the first frame on; frames after the last whole window,
-    and windows with NaN, as the last one of LENS has, are noise.
+    and windows with NaN, as the last one of LENS, are noise.
 
-    `fit` reads its input once for each state and a few times more: save what takes long to
-    compute before. `predict` is lazy.
+    `fit` reads its input once for each state and a few times more: save it first if it takes long
+    to compute. `predict` is lazy.
 
-    Parameters
-    ----------
-    window : int
-        Frames of a window: the time resolution.
-    n_sigma : float
-        Half the width of a state's band, in its sigma, which is sqrt(2) standard deviations.
-    bins : int
-        Points at which the density of the values that are left is calculated.
+    {parameters}
 
     Attributes
     ----------
@@ -66,15 +56,14 @@ class OnionClustering(Estimator):
     fractions_ : (n_states,) array
         Fraction of the windows without NaN that are in each state.
     thresholds_ : (n_states - 1,) array
-        Where the Gaussians of successive states cross; where they do not between the means, the
-        mean of the means weighted by 1 / sigma.
+        Crossings of the Gaussians of successive states; without one between the means, the mean
+        of the means weighted by 1 / sigma.
     bands_ : (n_found, 2) array
-        Ends of the bands of all states, in the order in which they were found; those of states
-        that were dropped included.
+        Ends of the bands of all states, dropped ones included, in the order of the search.
     n_states_, n_windows_ : int
         Number of states, and of windows without NaN.
     unclassified_ : float
-        Fraction of these windows that are in no state.
+        Fraction of these windows in no state.
 
     Notes
     -----
@@ -111,17 +100,28 @@ class OnionClustering(Estimator):
     }
     _numbers = ("n_states", "n_windows", "unclassified")
 
-    means_: npt.NDArray[np.float64]
-    sigmas_: npt.NDArray[np.float64]
-    areas_: npt.NDArray[np.float64]
-    fractions_: npt.NDArray[np.float64]
-    thresholds_: npt.NDArray[np.float64]
-    bands_: npt.NDArray[np.float64]
+    means_: FloatArray
+    sigmas_: FloatArray
+    areas_: FloatArray
+    fractions_: FloatArray
+    thresholds_: FloatArray
+    bands_: FloatArray
     n_states_: int
     n_windows_: int
     unclassified_: float
 
-    def __init__(self, window: int, *, n_sigma: float = 2.0, bins: int = 100) -> None:
+    def __init__(
+        self,
+        window: Annotated[int, Option("Length of a window.", "frame", at_least=1)],
+        *,
+        n_sigma: Annotated[
+            float,
+            Option("Half width of a band in sigma, sqrt(2) standard deviations.", above=0),
+        ] = 2.0,
+        bins: Annotated[
+            int, Option("Points at which the density of the values is calculated.", at_least=10)
+        ] = 100,
+    ) -> None:
         self.window = window
         self.n_sigma = n_sigma
         self.bins = bins
@@ -141,14 +141,15 @@ class OnionClustering(Estimator):
             without NaN or all values are the same.
         """
         array = _series(x)
-        ((_, found),) = _explored(array, [self])
-        self.means_, self.sigmas_, self.areas_ = np.array(found.states, float).reshape(-1, 3).T
-        self.fractions_ = found.counts / found.n_windows
-        self.thresholds_ = thresholds(found.states)
-        self.bands_ = np.array(found.layers.bands, float).reshape(-1, 2)
-        self.n_states_ = len(found.states)
-        self.n_windows_ = found.n_windows
-        self.unclassified_ = found.unclassified
+        ((_, states),) = _find_states(array, [self])
+        gaussians = np.array(states.gaussians, float).reshape(-1, 3)
+        self.means_, self.sigmas_, self.areas_ = gaussians.T
+        self.fractions_ = states.counts / states.n_windows
+        self.thresholds_ = thresholds(states.gaussians)
+        self.bands_ = np.array(states.bands.bands, float).reshape(-1, 2)
+        self.n_states_ = len(states.gaussians)
+        self.n_windows_ = states.n_windows
+        self.unclassified_ = states.unclassified
         self.record_ = self.fitted_record(x)
         return self
 
@@ -158,7 +159,7 @@ class OnionClustering(Estimator):
         Returns
         -------
         xarray.Dataset
-            label (frame, atom), int32: the same in all frames of a window, -1 for noise.
+            label (frame, atom), int32: equal in all frames of a window, -1 for noise.
 
         Raises
         ------
@@ -173,58 +174,39 @@ class OnionClustering(Estimator):
         blocks = plan_windows(n_frames, n_atoms, data.dtype.itemsize, halo=self.window)
         # Whole windows.
         frames = -(-blocks.frames // self.window) * self.window
-        with dask.config.set({"array.rechunk.method": "tasks"}):
-            data = data.rechunk((frames, blocks.atoms))
-        spec = VARIABLES["label"]
+        data = rechunked(data, (frames, blocks.atoms))
         states = np.stack([self.means_, self.sigmas_, self.areas_], axis=1)
         label = da.map_blocks(
             _label_block,
             data,
-            layers=Layers(self.window, [(low, high) for low, high in self.bands_.tolist()]),
-            states=[Gaussian(*one) for one in states.tolist()],
+            bands=Bands(self.window, [(low, high) for low, high in self.bands_.tolist()]),
+            states=[Gaussian(*state) for state in states.tolist()],
             n_sigma=float(self.n_sigma),
-            meta=np.empty((0, 0), spec.dtype),
+            meta=np.empty((0, 0), np.int32),
         )
-        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
-        ds = xr.Dataset({"label": (spec.dims, label, spec.attrs)}, row_coords(array))
-        return stamped(ds, record)
+        return self.result(x, {"label": label})
 
-    def fit_predict(self, x: xr.Dataset) -> xr.Dataset:
-        """Fit on `x`, then label it; the labels are lazy."""
-        return self.fit(x).predict(x)
-
-    def _search(self, n_frames: int) -> Search:
-        """Return the search that a fit runs.
-
-        Raises
-        ------
-        InputError
-            If a parameter is out of bounds.
-        """
-        name = "OnionClustering"
-        window = whole_number(self.window, f"{name}: window", at_least=1)
-        bins = whole_number(self.bins, f"{name}: bins", at_least=10)
-        number = isinstance(self.n_sigma, int | float | np.number)
-        if not number or isinstance(self.n_sigma, bool) or not 0 < self.n_sigma < np.inf:
-            raise InputError(f"{name}: n_sigma: expected a number above 0, found {self.n_sigma!r}")
+    def search(self, n_frames: int) -> Generator[Query, Result, States]:
+        """Return the search for the states of series of `n_frames` frames with values."""
+        options = self.check_parameters()
+        window = options["window"]
         if window > n_frames:
             raise InputError(
-                f"{name}: window {window} needs at least {window} frames with values, the "
+                f"OnionClustering: window {window} needs at least {window} frames with values, the "
                 f"trajectory has {n_frames}; choose a shorter window"
             )
-        return search(window, float(self.n_sigma), bins)
+        return search(**options)
 
 
 def onion_scan(
     x: xr.Dataset, windows: Sequence[int], *, n_sigma: float = 2.0, bins: int = 100
 ) -> xr.Dataset:
-    """Number of states and fraction of noise that Onion clustering finds, by window; computes.
+    """Number of states and fraction of noise of Onion clustering, by window; computes.
 
-    Longer windows find only what is stable for longer: states of shorter lives are lost and the
-    noise grows. A good window is from a plateau of the number of states, where noise is rare.
+    Longer windows find only states that are stable for longer, and more noise. A good window is
+    from a plateau of the number of states, where noise is rare.
 
-    All windows are tried in the same passes over `x`, of which there are as many as the longest
-    fit takes.
+    All windows share the passes over `x`, as many as the longest fit takes.
 
     Parameters
     ----------
@@ -238,14 +220,14 @@ def onion_scan(
     Returns
     -------
     xarray.Dataset
-        n_states (window), and unclassified (window): the fraction of the windows without NaN that
-        are in no state. Coordinates window, frames, and window_time, picosecond, where the times
-        of the frames are known.
+        n_states (window), and unclassified (window): the fraction of the windows without NaN in
+        no state. Coordinates window, frames, and window_time, picosecond, if the times of the
+        frames are known.
 
     Raises
     ------
     InputError
-        As `OnionClustering.fit` does, for any of the windows; if there are none.
+        As `OnionClustering.fit`, for any of the windows; if there are none.
 
     References
     ----------
@@ -270,11 +252,11 @@ def onion_scan(
     models = [OnionClustering(window, n_sigma=n_sigma, bins=bins) for window in windows]
     if not models:
         raise InputError("onion_scan: windows: expected at least one number of frames, found none")
-    results = _explored(array, models)
+    results = _find_states(array, models)
     frames = [window for window, _ in results]
     values = {
-        "n_states": [len(found.states) for _, found in results],
-        "unclassified": [found.unclassified for _, found in results],
+        "n_states": [len(states.gaussians) for _, states in results],
+        "unclassified": [states.unclassified for _, states in results],
     }
     coords = {"window": np.array(frames)}
     interval = frame_interval(array)
@@ -305,81 +287,82 @@ def _series(x: xr.Dataset) -> xr.DataArray:
     return array
 
 
-def _explored(array: xr.DataArray, models: Sequence[OnionClustering]) -> list[tuple[int, Found]]:
-    """Return the window of each model and what its search finds, all in the same passes."""
+def _find_states(
+    array: xr.DataArray, models: Sequence[OnionClustering]
+) -> list[tuple[int, States]]:
+    """Return the window and the states of each model, all from the same passes."""
     n_frames = array.sizes[FRAME] - int(array.attrs.get("delay", 0))
-    searches = [model._search(n_frames) for model in models]
-    blocks, core = _blocks(array, max(int(model.window) for model in models))
-    questions = {number: next(search) for number, search in enumerate(searches)}
-    found: dict[int, Found] = {}
+    searches = [model.search(n_frames) for model in models]
+    blocks, core = _overlapping_blocks(array, max(int(model.window) for model in models))
+    queries = {number: next(search) for number, search in enumerate(searches)}
+    states: dict[int, States] = {}
     n_passes = 0
-    while questions:
+    while queries:
         n_passes += 1
         cells = da.blockwise(
-            _answer_block,
+            _query_block,
             "fa",
             core,
             "f",
             blocks,
             "fa",
-            questions=list(questions.values()),
+            queries=list(queries.values()),
             align_arrays=False,
             meta=np.empty((0, 0), object),
         )
-        answers = reduce_blocks(cells, _answers_of, _merge_answers, f"onion, pass {n_passes}")
-        asked = dict(zip(questions, answers, strict=True))
-        questions = {}
-        for number, answer in asked.items():
+        merged = reduce_blocks(cells, _results_of, _merge_results, f"onion, pass {n_passes}")
+        results = dict(zip(queries, merged, strict=True))
+        queries = {}
+        for number, result in results.items():
             try:
-                questions[number] = searches[number].send(answer)
+                queries[number] = searches[number].send(result)
             except StopIteration as end:
-                found[number] = end.value
-    return [(int(model.window), found[number]) for number, model in enumerate(models)]
+                states[number] = end.value
+    return [(int(model.window), states[number]) for number, model in enumerate(models)]
 
 
-def _blocks(array: xr.DataArray, longest: int) -> tuple[da.Array, da.Array]:
-    """Return blocks with the frames after them that windows reach into, and their own frames."""
+def _overlapping_blocks(array: xr.DataArray, longest: int) -> tuple[da.Array, da.Array]:
+    """Return blocks with a halo of the longest window after them, and their core frames."""
     data, halo = lazy_blocks(array), longest - 1
     n_frames, n_atoms = data.shape
     plan = plan_windows(n_frames, n_atoms, data.dtype.itemsize, halo=halo)
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        data = data.rechunk((plan.frames, plan.atoms))
+    data = rechunked(data, (plan.frames, plan.atoms))
     core = da.from_array(np.arange(n_frames), chunks=(data.chunks[0],))
     if halo and data.numblocks[0] > 1:
         data = da.overlap.overlap(data, depth={0: (0, halo)}, boundary="none", allow_rechunk=False)
     return data, core
 
 
-def _answer_block(
-    core: npt.NDArray[np.int64], values: npt.NDArray[np.floating], questions: Sequence[Question]
+def _query_block(
+    core: IntArray, values: npt.NDArray[np.floating], queries: Sequence[Query]
 ) -> npt.NDArray[np.object_]:
-    """Answer questions for the windows that begin in the core frames."""
-    answers = []
-    for question in questions:
-        window = question.layers.window
+    """Return the results of queries for the windows that begin in the core frames."""
+    results = []
+    for query in queries:
+        window = query.bands.window
         first = int(-core[0] % window)
         begun = max(0, -(-(len(core) - first) // window))
         whole = min(begun, max(0, len(values) - first) // window)
-        answers.append(question.answer(values[first : first + whole * window]))
+        results.append(query.result(values[first : first + whole * window]))
     cell = np.empty((1, 1), object)
-    cell[0, 0] = answers
+    cell[0, 0] = results
     return cell
 
 
-def _answers_of(cell: npt.NDArray[np.object_]) -> list[Answer]:
+def _results_of(cell: npt.NDArray[np.object_]) -> list[Result]:
     return cell[0, 0]
 
 
-def _merge_answers(parts: Sequence[list[Answer]]) -> list[Answer]:
-    return [merge(answers) for answers in zip(*parts, strict=True)]
+def _merge_results(parts: Sequence[list[Result]]) -> list[Result]:
+    return [merge(results) for results in zip(*parts, strict=True)]
 
 
 def _label_block(
-    values: npt.NDArray[np.floating], layers: Layers, states: Sequence[Gaussian], n_sigma: float
-) -> npt.NDArray[np.int32]:
+    values: npt.NDArray[np.floating], bands: Bands, states: Sequence[Gaussian], n_sigma: float
+) -> LabelArray:
     """Return the labels of a block that begins with a window."""
     labels = np.full(values.shape, -1, np.int32)
-    whole = len(values) // layers.window * layers.window
-    found = layers.labels(values[:whole], states, n_sigma)
-    labels[:whole] = np.repeat(found, layers.window, axis=0)
+    whole = len(values) // bands.window * bands.window
+    windows = bands.labels(values[:whole], states, n_sigma)
+    labels[:whole] = np.repeat(windows, bands.window, axis=0)
     return labels

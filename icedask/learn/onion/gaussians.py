@@ -1,4 +1,4 @@
-"""Gaussians fitted to the peaks of a density, and how they divide the axis among them."""
+"""Gaussian fits to the peaks of a density, and thresholds between them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from scipy.optimize import least_squares
 
 from icedask.core.types import FloatArray
 
-# Points on either side of a peak that belong to it in any case.
+# Least number of points on either side of a peak in its fit.
 _NEAR = 3
-# Of a Gaussian's area, the share under another one that makes them the same state.
+# Overlap, as a share of a Gaussian's area, of the same state.
 _SAME_AREA = 0.8
 _NORMAL_GRID = np.linspace(-5, 5, 2001)
 
 
 class Gaussian(NamedTuple):
-    """area / (sqrt(pi) sigma) exp(-((x - mean) / sigma)^2): sigma is sqrt(2) standard deviations.
+    """area / (sqrt(pi) sigma) exp(-((x - mean) / sigma)^2), with the area as a share of all values.
 
-    Attributes
-    ----------
-    area
-        As a share of all values.
+    Its sigma is sqrt(2) standard deviations.
     """
 
     mean: float
@@ -43,18 +40,18 @@ class Gaussian(NamedTuple):
 
 
 def fit_peak(points: FloatArray, density: FloatArray) -> Gaussian | None:
-    """Fit a Gaussian to the highest peak of a density; None where that fails.
+    """Fit a Gaussian to the highest peak of a density; None if the fit fails.
 
-    Between the minima on its sides and, again, between the points of half its height: the
-    Gaussian that explains more of the variance is the better one.
+    The better one of two fits, by the explained variance: between the minima on its sides, and
+    between the points of half its height.
     """
     peak = int(np.argmax(density))
     fits = []
     for first, last in (_between_minima(density, peak), _above_half(density, peak)):
         # A minimum is part of the peak that follows, as in the authors' program.
         end = last if last < len(density) - 1 else len(density)
-        fits.append(_fitted(points[first:end], density[first:end], peak - first))
-    _, best = max(fits, key=lambda one: one[0])
+        fits.append(_fit(points[first:end], density[first:end], peak - first))
+    _, best = max(fits, key=lambda fit: fit[0])
     return best
 
 
@@ -80,8 +77,8 @@ def _above_half(density: FloatArray, peak: int) -> tuple[int, int]:
     return first, last
 
 
-def _fitted(x: FloatArray, y: FloatArray, peak: int) -> tuple[float, Gaussian | None]:
-    """Return the share of the variance that the fit explains, and the Gaussian."""
+def _fit(x: FloatArray, y: FloatArray, peak: int) -> tuple[float, Gaussian | None]:
+    """Return the explained share of the variance, and the Gaussian."""
     # In units of the interval and of the height, so that one start suits all.
     width, height = x[-1] - x[0], y[peak]
     place, value = (x - x[peak]) / width, y / height
@@ -90,47 +87,49 @@ def _fitted(x: FloatArray, y: FloatArray, peak: int) -> tuple[float, Gaussian | 
         mean, sigma, top = parameters
         return top * np.exp(-(((place - mean) / sigma) ** 2)) - value
 
-    found = least_squares(misfit, (0.0, 0.25, 1.0), method="lm")
-    mean, sigma, top = found.x[0], abs(found.x[1]), found.x[2]
+    fit = least_squares(misfit, (0.0, 0.25, 1.0), method="lm")
+    mean, sigma, top = fit.x[0], abs(fit.x[1]), fit.x[2]
     spread = np.sum((value - value.mean()) ** 2)
-    if not (found.success and np.isfinite(found.x).all() and sigma > 0 and top > 0 and spread > 0):
+    if not (fit.success and np.isfinite(fit.x).all() and sigma > 0 and top > 0 and spread > 0):
         return -math.inf, None
-    explained = 1 - (found.fun @ found.fun) / spread
+    explained = 1 - (fit.fun @ fit.fun) / spread
     sigma *= width
     area = float(height * top * math.sqrt(math.pi) * sigma)
     return explained, Gaussian(float(x[peak] + mean * width), float(sigma), area)
 
 
 def distinct(states: Sequence[Gaussian]) -> list[Gaussian]:
-    """Return the states in the order of their means, without those that another one covers.
+    """Return the states in the order of their means, without states covered by another one.
 
     A state is covered if most of its area is under the other one, or if its mean is within sigma
-    of a higher one and it is not twice as broad. Of several, the smallest goes first.
+    of a higher one and it is not twice as broad. The smallest is removed first.
     """
     kept = sorted(states)
     while True:
         covered = [
-            one for one in kept if any(_covers(other, one) for other in kept if other is not one)
+            state
+            for state in kept
+            if any(_covers(other, state) for other in kept if other is not state)
         ]
         if not covered:
             return kept
-        kept.remove(min(covered, key=lambda one: one.area))
+        kept.remove(min(covered, key=lambda state: state.area))
 
 
-def _covers(other: Gaussian, one: Gaussian) -> bool:
-    x = np.sort(np.concatenate([g.mean + g.sigma * _NORMAL_GRID for g in (one, other)]))
-    shared = np.trapezoid(np.minimum(one.at(x), other.at(x)), x)
-    if shared > _SAME_AREA * one.area:
-        return one.area <= other.area
-    near = abs(one.mean - other.mean) < other.sigma
-    return near and one.height < other.height and one.sigma < 2 * other.sigma
+def _covers(other: Gaussian, state: Gaussian) -> bool:
+    x = np.sort(np.concatenate([g.mean + g.sigma * _NORMAL_GRID for g in (state, other)]))
+    shared = np.trapezoid(np.minimum(state.at(x), other.at(x)), x)
+    if shared > _SAME_AREA * state.area:
+        return state.area <= other.area
+    near = abs(state.mean - other.mean) < other.sigma
+    return near and state.height < other.height and state.sigma < 2 * other.sigma
 
 
 def thresholds(states: Sequence[Gaussian]) -> FloatArray:
-    """Return where each state ends and the next begins, for states in the order of their means.
+    """Return the thresholds between successive states, in the order of their means.
 
-    Between the two means, where the Gaussians cross; where they do not, in the middle as counted
-    in sigmas.
+    The crossing of the Gaussians between the two means; without one, the middle in units of
+    sigma.
     """
     return np.array([_threshold(left, right) for left, right in pairwise(states)], float)
 

@@ -1,4 +1,4 @@
-"""Histograms that merge exactly, whatever the blocks: bins of a power of two, aligned at zero."""
+"""Histograms that merge exactly for any blocks: bins of a power of two, aligned at zero."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-# A histogram has more than half as many bins, unless its values are too close for floats.
+from icedask.core.types import FloatArray, IntArray
+
+# A histogram has at least half as many bins, unless its values are too close for floats.
 MAX_BINS = 2**13
 # Values binned at a time: a few MB.
 _CACHED_VALUES = 2**18
@@ -20,18 +22,18 @@ class Histogram(NamedTuple):
     """Counts in bins [k 2^exponent, (k + 1) 2^exponent) for k from `first` on.
 
     The exponent is the smallest with which the values fit into MAX_BINS bins. Bins of a larger
-    one consist of whole bins of a smaller one, so that merging histograms gives the very one of
-    all values.
+    exponent consist of whole bins of a smaller one, so that merged histograms equal the histogram
+    of all values.
 
     Attributes
     ----------
     low, high
-        Smallest and largest value; infinite where there are none.
+        Smallest and largest value; infinite if there are none.
     """
 
     exponent: int
     first: int
-    counts: npt.NDArray[np.int64]
+    counts: IntArray
     low: float
     high: float
 
@@ -41,7 +43,7 @@ class Histogram(NamedTuple):
         return int(self.counts.sum())
 
     @property
-    def centers(self) -> npt.NDArray[np.float64]:
+    def centers(self) -> FloatArray:
         """The middle of each bin."""
         return np.ldexp(self.first + np.arange(len(self.counts)) + 0.5, self.exponent)
 
@@ -58,8 +60,8 @@ def histogram(values: npt.NDArray[np.floating]) -> Histogram:
     first, last = _bin(low, exponent), _bin(high, exponent)
     counts = np.zeros(last - first + 1, np.int64)
     for start in range(0, len(values), _CACHED_VALUES):
-        some = values[start : start + _CACHED_VALUES].astype(np.float64)
-        places = np.floor(np.ldexp(some, -exponent)).astype(np.int64) - first
+        part = values[start : start + _CACHED_VALUES].astype(np.float64)
+        places = np.floor(np.ldexp(part, -exponent)).astype(np.int64) - first
         counts += np.bincount(places, minlength=len(counts))
     return Histogram(exponent, first, counts, low, high)
 
@@ -84,7 +86,7 @@ def _bin(value: float, exponent: int) -> int:
 
 
 def _exponent(low: float, high: float) -> int:
-    """Return the smallest exponent with which all of low..high is in MAX_BINS bins."""
+    """Return the smallest exponent with which [low, high] fits into MAX_BINS bins."""
     largest = max(abs(low), abs(high))
     # Bins of numbers below 2^52 only: further digits are beyond floats.
     exponent = math.frexp(largest)[1] - 52 if largest > 0 else _SMALLEST_EXPONENT
@@ -96,16 +98,16 @@ def _exponent(low: float, high: float) -> int:
     return exponent
 
 
-def smooth_density(found: Histogram, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the density of the values at some points.
+def smooth_density(values: Histogram, points: FloatArray) -> FloatArray:
+    """Return the kernel density estimate of the values at some points.
 
-    A sum of Gaussians as wide as Scott's rule says, doi:10.1002/9780470316849, but not narrower
-    than a bin.
+    With a Gaussian kernel and the bandwidth of Scott's rule, doi:10.1002/9780470316849, at least
+    that of a bin.
     """
-    filled = np.flatnonzero(found.counts)
-    centers, weights = found.centers[filled], found.counts[filled] / found.total
+    filled = np.flatnonzero(values.counts)
+    centers, weights = values.centers[filled], values.counts[filled] / values.total
     mean = weights @ centers
-    variance = weights @ (centers - mean) ** 2 * found.total / (found.total - 1)
-    bandwidth = max(math.sqrt(variance) * found.total**-0.2, math.ldexp(1, found.exponent))
+    variance = weights @ (centers - mean) ** 2 * values.total / (values.total - 1)
+    bandwidth = max(math.sqrt(variance) * values.total**-0.2, math.ldexp(1, values.exponent))
     distance = (points[:, None] - centers) / bandwidth
     return np.exp(-0.5 * distance**2) @ weights / (math.sqrt(2 * math.pi) * bandwidth)
