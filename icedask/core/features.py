@@ -6,6 +6,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,12 @@ def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
             f"{array.dtype} with the shape {array.shape}"
         )
     return array
+
+
+def rechunked(array: da.Array, chunks: Any) -> da.Array:
+    """Return an array in other blocks, by tasks that fuse with what computes and uses them."""
+    with dask.config.set({"array.rechunk.method": "tasks"}):
+        return array.rechunk(chunks)
 
 
 def lazy_blocks(array: xr.DataArray) -> da.Array:

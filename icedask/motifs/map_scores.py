@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import xarray as xr
 from icedask.core.features import feature_blocks, lazy_blocks
 from icedask.core.provenance import record_of, stamped
 from icedask.core.types import FloatArray
-from icedask.core.variables import ATOM, BLOCK, FRAME
+from icedask.core.variables import ATOM, BLOCK, FRAME, SPACE, summary_variables
 from icedask.learn.umap import embed
 from icedask.learn.vae import VAE
 from icedask.motifs.motifs import clusters
@@ -121,16 +122,13 @@ def map_scores(
         block: scaled[:, mine],
     }
     table = _score(spaces, scaled, classes, settings)
-    columns = list(next(iter(table.values())))
-    variables = {
-        name: ("space", np.array([row[name] for row in table.values()]), {"units": "1"})
-        for name in columns
-    }
+    columns: dict[str, Any] = {name: [row[name] for row in table.values()] for name in table[block]}
     parameters = {**asdict(settings), "known": [*known], "block": block, "size": size}
     record = record_of(latent).child(
         "results", "map_scores", 1, parameters, record_of(features), record_of(reference)
     )
-    return stamped(xr.Dataset(variables, {"space": list(table)}), record)
+    variables = summary_variables("map_scores", **columns)
+    return stamped(xr.Dataset(variables, {SPACE: list(table)}), record)
 
 
 def _principal(rows: FloatArray, n: int) -> FloatArray:

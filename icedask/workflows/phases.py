@@ -20,7 +20,7 @@ from icedask.phases.classifier import PhaseClassifier
 from icedask.phases.denoiser import SHIPPED, Denoiser
 from icedask.phases.interfaces import interfaces
 from icedask.phases.references import RESERVED, Phases
-from icedask.phases.threshold import score_histogram
+from icedask.phases.threshold import score_threshold
 from icedask.store.save import save
 from icedask.workflows.workflow import workflow
 
@@ -270,7 +270,7 @@ def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -
 def _classified(
     title: str, classifier: PhaseClassifier, scores: xr.Dataset, store: Path, settings: Settings
 ) -> Classified:
-    histogram = score_histogram(scores, near=classifier.threshold_)
+    histogram = score_threshold(scores, near=classifier.threshold_)
     save(histogram, store)
     threshold = settings.threshold
     if threshold is None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,12 +11,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from icedask import plot
-from icedask.core.features import lazy_blocks
 from icedask.core.variables import FRAME
-from icedask.phases.interfaces import spacing
-from icedask.phases.motion import slab_motion
+from icedask.dynamics.group_means import Groups, group_means
+from icedask.phases.interfaces import slab_motion, spacing
 from icedask.plot.report import Section
-from icedask.tasks.reduce import reduce_blocks
 from icedask.workflows.sections import drawn, settings_section
 
 if TYPE_CHECKING:
@@ -60,14 +55,14 @@ def _results(found: PhaseAnalysis) -> list[Classified]:
 def _phases(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     names = found.after.classifier.classes_
     share = found.populations["population"].values
-    means = _means(found.after)
+    score, confidence = _groups(found.after).means.T
     table = pd.DataFrame(
         {
             "share": share.mean(axis=0),
             "first frame": share[0],
             "last frame": share[-1],
-            "score": means[:, 0],
-            "confidence": means[:, 1],
+            "score": score,
+            "confidence": confidence,
         },
         pd.Index(names, name="class"),
     )
@@ -98,34 +93,6 @@ def _phases(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     )
     shown = table[(share > 0).any(axis=0)]
     return Section("Phases", text, figures, {"Share of the atoms, and means of each class": shown})
-
-
-def _means(one: Classified) -> npt.NDArray[np.float64]:
-    """Return the mean score and confidence of each class."""
-    label = lazy_blocks(one.labels["label"])
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        values = [
-            lazy_blocks(array).rechunk(label.chunks)
-            for array in (one.scores["score"], one.labels["confidence"])
-        ]
-    n_classes = len(one.classifier.classes_)
-    totals = reduce_blocks(
-        [label, *values], partial(_totals, n_classes=n_classes), _added, "means of classes"
-    )
-    with np.errstate(invalid="ignore"):
-        return totals[:, 1:] / totals[:, :1]
-
-
-def _totals(
-    label: npt.NDArray[np.int32], *values: npt.NDArray[np.float32], n_classes: int
-) -> npt.NDArray[np.float64]:
-    rows = label.ravel()
-    weights = (None, *(one.ravel() for one in values))
-    return np.stack([np.bincount(rows, one, n_classes) for one in weights], axis=1)
-
-
-def _added(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    return np.sum(parts, axis=0)
 
 
 def _scores(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
@@ -187,7 +154,7 @@ def _map(found: PhaseAnalysis, before: Classified, trj: xr.Dataset) -> Figure:
 def _truth(found: PhaseAnalysis, draw: bool) -> Section:
     names = found.after.classifier.classes_
     table = pd.DataFrame(
-        {one.title: _counts(one) for one in _results(found)}, pd.Index(names, name="label")
+        {one.title: _groups(one).members for one in _results(found)}, pd.Index(names, name="label")
     ).T.rename_axis("positions")
     right = table[found.settings.truth] / table.sum(axis=1)
     text = f"All atoms are known to be {found.settings.truth}: " + ", ".join(
@@ -198,15 +165,15 @@ def _truth(found: PhaseAnalysis, draw: bool) -> Section:
     )
 
 
-def _counts(one: Classified) -> npt.NDArray[np.int64]:
-    n_classes = len(one.classifier.classes_)
-    totals = reduce_blocks(
-        lazy_blocks(one.labels["label"]),
-        partial(_totals, n_classes=n_classes),
-        _added,
-        "counts of classes",
+def _groups(result: Classified) -> Groups:
+    """Return the size, and the mean score and confidence, of each class."""
+    return group_means(
+        result.labels["label"],
+        result.scores["score"],
+        result.labels["confidence"],
+        n_groups=len(result.classifier.classes_),
+        description="means of classes",
     )
-    return totals[:, 0].astype(np.int64)
 
 
 def _interfaces(found: PhaseAnalysis, planes: xr.Dataset, trj: xr.Dataset, draw: bool) -> Section:

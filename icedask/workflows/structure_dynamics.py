@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from icedask.core.features import feature_variable
 from icedask.core.options import Centers, Cutoff, Option, Species
 from icedask.core.trajectory import own_species
-from icedask.core.variables import FRAME
+from icedask.core.types import FloatArray
+from icedask.core.variables import FRAME, STATE
 from icedask.descriptors.join import join, unit_norm
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap
+from icedask.dynamics.group_means import group_means
 from icedask.dynamics.markov import markov_test
 from icedask.dynamics.merging import merge_states
 from icedask.dynamics.origins import origins
@@ -33,7 +35,6 @@ from icedask.learn.kmeans import KMeans
 from icedask.learn.pca import PCA, fit_together
 from icedask.store.runs import has_run
 from icedask.store.save import save
-from icedask.workflows.state_table import state_table
 from icedask.workflows.workflow import workflow
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Analysis(NamedTuple):
     populations: xr.Dataset
     markov: xr.Dataset
     table: pd.DataFrame
-    variance: npt.NDArray[np.float64] | None
+    variance: FloatArray | None
 
 
 class StructureDynamics(NamedTuple):
@@ -291,7 +292,7 @@ def _series(trj: xr.Dataset, store: Path, settings: Settings) -> xr.Dataset:
 
 def _projected(
     inputs: Sequence[xr.Dataset], store: Path, variance: float
-) -> tuple[list[xr.Dataset], list[npt.NDArray[np.float64]]]:
+) -> tuple[list[xr.Dataset], list[FloatArray]]:
     """Return the latent coordinates of each input, and the variance along all axes."""
     models = [(PCA(n), x) for n in (variance, None) for x in inputs]
     ids = [model.fitted_record(x).run_id for model, x in models]
@@ -333,7 +334,7 @@ def _analysis(
     title: str,
     values: xr.Dataset,
     model: Any,
-    variance: npt.NDArray[np.float64] | None,
+    variance: FloatArray | None,
     series: xr.Dataset,
     store: Path,
     settings: Settings,
@@ -360,3 +361,53 @@ def _analysis(
         table,
         variance,
     )
+
+
+def state_table(
+    states: xr.Dataset, series: xr.Dataset, transitions: xr.Dataset, residence: xr.Dataset
+) -> pd.DataFrame:
+    """Return size, dynamics and exchange of each state; computes.
+
+    Parameters
+    ----------
+    states : xarray.Dataset
+        label (frame, atom).
+    series : xarray.Dataset
+        A variable (frame, atom), such as LENS, of the same frames and atoms.
+    transitions, residence : xarray.Dataset
+        Of these states.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By state: population (fraction of all labels), the mean of the series under its name,
+        residence (as in `residence`), stays (probability to be in it one frame later),
+        entered_from and left_to (the state most atoms come from and go to), and the shares of
+        entries and exits that these are.
+    """
+    values = feature_variable(series)
+    groups = group_means(
+        states["label"], values, n_groups=residence.sizes[STATE], description="state means"
+    )
+    flux = transitions["flux"].values.astype(float)
+    others = np.where(np.eye(len(flux), dtype=bool), 0.0, flux)
+    units = residence["residence_time"].attrs.get("units", "")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return pd.DataFrame(
+            {
+                "population": groups.members / groups.members.sum(),
+                str(values.name): groups.means[:, 0],
+                f"residence ({units})": residence["residence_time"].values,
+                "stays": np.diag(transitions["probability"].values),
+                "entered_from": _largest(others, axis=0),
+                "entered_share": others.max(axis=0) / others.sum(axis=0),
+                "left_to": _largest(others, axis=1),
+                "left_share": others.max(axis=1) / others.sum(axis=1),
+            },
+            index=pd.Index(residence[STATE].values, name="state"),
+        )
+
+
+def _largest(flux: FloatArray, axis: int) -> pd.arrays.IntegerArray:
+    """Return the state with the largest flux along an axis; missing where there is none."""
+    return pd.arrays.IntegerArray(flux.argmax(axis=axis), flux.sum(axis=axis) == 0)
