@@ -1,9 +1,9 @@
-"""Motifs: clusters of a map, and a network that says of every row which one it is in."""
+"""Motifs: clusters of a map, and a network that labels every row by them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import dask
 import numpy as np
@@ -17,13 +17,13 @@ from icedask.core.features import (
     input_record,
     whole_number,
 )
+from icedask.core.options import Option, Seed, checked, documented, parameters_of
 from icedask.core.provenance import Record, stamped
-from icedask.core.types import FloatArray
+from icedask.core.types import FloatArray, LabelArray
 from icedask.core.variables import FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator
 from icedask.learn.density_tree import DensityTree
-from icedask.learn.iterations import check_network, check_options, check_part
 from icedask.learn.labels import labelled
 from icedask.learn.umap import UMAP, split_rows
 from icedask.nn.mlp import apply_rows, weight_arrays, weights_of
@@ -31,43 +31,32 @@ from icedask.tasks.progress import stage
 from icedask.tasks.sampling import rows_at
 
 
+def _checked_widths(value: Any, where: str) -> tuple[int, ...]:
+    if not isinstance(value, list | tuple):
+        raise InputError(f"{where}: expected widths such as (64, 32), found {value!r}")
+    return tuple(whole_number(width, where, at_least=1) for width in value)
+
+
 class Motifs(Estimator):
     """Clusters of the map of a fitted `UMAP`; `fit` computes, `predict` is lazy.
 
-    HDBSCAN finds the clusters among the places of the sample. A network learns from their rows,
-    not from their places in the map, which one each belongs to, noise among them, and labels every
-    row; it abstains where it is not sure.
+    HDBSCAN finds the clusters in the map of the sample. A network is fitted to the labels of the
+    sample, noise among them, as a function of its rows, not of the map; it labels every row, or
+    abstains where no motif is probable enough.
 
-    Parameters
-    ----------
-    min_cluster_size : float or int
-        Smallest cluster: a part of the sample below 1, or a number of its rows.
-    min_samples : int, optional
-        Neighbours that define the density; those of the smallest cluster by default.
-    cluster_selection_method : {"eom", "leaf"}
-        Most persistent clusters, or the finest.
-    assign_noise : bool
-        Give noise to the cluster of largest soft membership.
-    min_probability : float
-        Below this probability of the likeliest motif, the label is -1.
-    layers : sequence of int
-        Widths of the network's hidden layers.
-    holdout : float
-        Part of the sample that the network does not see, to be compared with; 0 for none.
-    seed : int
-        Of the network.
+    {parameters}
 
     Attributes
     ----------
     n_motifs_ : int
     labels_ : (n_sample,) int32
-        Of the sample of the map, by HDBSCAN; -1 for noise.
+        Labels of the sample of the map by HDBSCAN; -1 for noise.
     weights_ : dict of str to array
-        Of the network.
+        Weights of the network.
     agreement_ : dict
-        Of the network with HDBSCAN on the rows that it has not seen: accuracy where neither is
-        -1, adjusted_rand of all, abstained, the part that the network labels -1, noise, the part
-        that HDBSCAN does, n rows. None without them.
+        Agreement of the network with HDBSCAN on held-out rows: accuracy where neither is -1,
+        adjusted_rand of all, abstained and noise, the parts that the network and HDBSCAN label
+        -1, n rows. None without held-out rows.
 
     Notes
     -----
@@ -93,7 +82,7 @@ class Motifs(Estimator):
     _numbers = ("n_motifs", "agreement")
 
     n_motifs_: int
-    labels_: npt.NDArray[np.int32]
+    labels_: LabelArray
     center_: FloatArray
     scale_: FloatArray
     weights_: dict[str, npt.NDArray[np.float32]]
@@ -101,15 +90,41 @@ class Motifs(Estimator):
 
     def __init__(
         self,
-        min_cluster_size: float = 0.005,
+        min_cluster_size: Annotated[
+            float,
+            Option(
+                "Smallest cluster: a part of the sample below 1, or a number of its rows.",
+                at_least=0,
+            ),
+        ] = 0.005,
         *,
-        min_samples: int | None = None,
-        cluster_selection_method: str = "eom",
-        assign_noise: bool = False,
-        min_probability: float = 0.6,
-        layers: Sequence[int] = (128, 128),
-        holdout: float = 0.2,
-        seed: int = 0,
+        min_samples: Annotated[
+            int | None,
+            Option(
+                "Neighbours that define the density; the size of the smallest cluster by default.",
+                at_least=1,
+            ),
+        ] = None,
+        cluster_selection_method: Annotated[
+            str, Option("Most persistent clusters, or the finest.", choices=("eom", "leaf"))
+        ] = "eom",
+        assign_noise: Annotated[
+            bool, Option("Label noise by the cluster of largest soft membership.")
+        ] = False,
+        min_probability: Annotated[
+            float,
+            Option("Smallest probability of a label; below it is -1.", at_least=0, below=1),
+        ] = 0.6,
+        layers: Annotated[
+            Sequence[int], Option("Widths of the network's hidden layers.", check=_checked_widths)
+        ] = (128, 128),
+        holdout: Annotated[
+            float,
+            Option(
+                "Fraction of the sample held out of the network; 0 for none.", at_least=0, below=1
+            ),
+        ] = 0.2,
+        seed: Seed = 0,
     ) -> None:
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
@@ -120,9 +135,9 @@ class Motifs(Estimator):
         self.holdout = holdout
         self.seed = seed
 
-    def _check_parameters(self, n: int) -> int:
-        """Return the smallest size of a cluster in rows."""
-        check_options(self, (), ("min_cluster_size",))
+    def _smallest(self, n: int) -> int:
+        """Return the size of the smallest cluster in rows of n, after checks of all parameters."""
+        checked("Motifs", _PARAMETERS, self.get_params())
         size = self.min_cluster_size
         rows = round(size * n) if size < 1 else size
         if not 2 <= rows < n:
@@ -130,15 +145,6 @@ class Motifs(Estimator):
                 f"Motifs: min_cluster_size: expected 2 rows to less than the {n} of the sample, or "
                 f"such a part of it, found {size!r}"
             )
-        if self.min_samples is not None:
-            whole_number(self.min_samples, "Motifs: min_samples", at_least=1)
-        if self.cluster_selection_method not in ("eom", "leaf"):
-            raise InputError(
-                "Motifs: cluster_selection_method: expected eom or leaf, found "
-                f"{self.cluster_selection_method!r}"
-            )
-        check_part(self, "min_probability")
-        check_network(self)
         return int(rows)
 
     def fitted_record(
@@ -147,30 +153,30 @@ class Motifs(Estimator):
         umap: UMAP | None = None,
         by: xr.Dataset | None = None,
     ) -> Record:
-        """Return the record that a fit has, without fitting."""
+        """Return the record of a fit, without fitting."""
         others = [] if umap is None else [umap.record_]
         others += [] if by is None else [input_record(by)]
         parent = input_record(x)
         return parent.child("models", self._slug, self._version, self.get_params(), *others)
 
     def fit(self, x: xr.Dataset, umap: UMAP, by: xr.Dataset | None = None) -> Self:
-        """Find the clusters of a map, and learn to tell them by the rows of `x`.
+        """Find the clusters of a map, and fit the network to them.
 
         Parameters
         ----------
         x : xarray.Dataset
-            What the map was fitted on.
+            Rows that the map was fitted on.
         umap : UMAP
             Fitted.
         by : xarray.Dataset, optional
-            One variable (frame, atom): motifs are numbered by its median, from the smallest on;
-            else as HDBSCAN does.
+            One variable (frame, atom) whose median numbers the motifs, the smallest first; the
+            order of HDBSCAN by default.
 
         Raises
         ------
         InputError
-            If a parameter is out of bounds, `x` is not what the map was fitted on, `by` is of
-            other rows, or there are no clusters.
+            If a parameter is out of bounds, the map was fitted on another Dataset, `by` has other
+            rows, or there are no clusters.
         """
         umap.check_fitted()
         if umap.record_.parents[0] != input_record(x).run_id:
@@ -178,17 +184,12 @@ class Motifs(Estimator):
                 "Motifs: expected the Dataset that the map was fitted on, found another; fit UMAP "
                 "on this one, or pass the other"
             )
-        size = self._check_parameters(len(umap.sample_))
+        size = self._smallest(len(umap.sample_))
         if by is not None:
             check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
-        found = clusters(
-            umap.embedding_,
-            size,
-            self.min_samples,
-            self.cluster_selection_method,
-            assign_noise=self.assign_noise,
-        )
-        self.labels_ = found if by is None else _ordered(found, self._values(by, umap))
+        options = (size, self.min_samples, self.cluster_selection_method)
+        labels = clusters(umap.embedding_, *options, assign_noise=self.assign_noise)
+        self.labels_ = labels if by is None else ordered(labels, self._values(by, umap))
         self.n_motifs_ = int(self.labels_.max()) + 1
         if self.n_motifs_ == 0:
             raise InputError(
@@ -230,8 +231,8 @@ class Motifs(Estimator):
         if not len(held):
             return weights, None
         model = self.center_, self.scale_, weights
-        told, _ = _label_rows(rows[held], model, self.min_probability)
-        return weights, _compare(self.labels_[held], told)
+        predicted, _ = _label_rows(rows[held], model, self.min_probability)
+        return weights, _agreement(self.labels_[held], predicted)
 
     def predict(self, x: xr.Dataset) -> xr.Dataset:
         """Label every row of `x`; lazy.
@@ -250,13 +251,13 @@ class Motifs(Estimator):
         self.check_fitted()
         model = dask.delayed((self.center_, self.scale_, self.weights_), pure=True)
         named = ("label", "probability")
-        found = labelled(
+        labels = labelled(
             self, x, len(self.center_), _label_block, named, model, self.min_probability
         )
         numbers = list(range(self.n_motifs_))
         meanings = " ".join(f"motif_{number}" for number in numbers)
-        found["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
-        return found
+        labels["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
+        return labels
 
     def to_dataset(self) -> xr.Dataset:
         """Return the learned attributes as a Dataset, to be saved."""
@@ -264,10 +265,14 @@ class Motifs(Estimator):
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:
-        """Return the fitted estimator that a Dataset was made from."""
+        """Return the fitted estimator of a Dataset that `to_dataset` returned."""
         estimator = super().from_dataset(ds)
         estimator.weights_ = weights_of(ds, "net")
         return estimator
+
+
+_PARAMETERS = parameters_of(Motifs.__init__)
+Motifs.__doc__ = documented(Motifs.__doc__, _PARAMETERS)
 
 
 def clusters(
@@ -277,42 +282,40 @@ def clusters(
     method: str,
     *,
     assign_noise: bool = False,
-) -> npt.NDArray[np.int32]:
-    """Return the clusters of HDBSCAN among places in a map; -1 is noise."""
+) -> LabelArray:
+    """Return the labels of HDBSCAN for points of a map; -1 is noise."""
     import hdbscan
 
     points = places.astype(float)
     with stage("HDBSCAN fit", 1) as advance:
-        found = hdbscan.HDBSCAN(
+        clusterer = hdbscan.HDBSCAN(
             min_cluster_size=size,
             min_samples=min_samples,
             cluster_selection_method=method,
             core_dist_n_jobs=1,
         ).fit(points)
         advance(1)
-    labels = found.labels_.astype(np.int32)
+    labels = clusterer.labels_.astype(np.int32)
     if assign_noise and labels.max() >= 0:
-        told, _ = DensityTree.of(found, points, min_samples or size).predict(
-            points, assign_noise=True
-        )
-        labels = np.where(labels < 0, told, labels)
+        tree = DensityTree.of(clusterer, points, min_samples or size)
+        labels = np.where(labels < 0, tree.predict(points, assign_noise=True)[0], labels)
     return labels
 
 
-def _ordered(labels: npt.NDArray[np.int32], values: FloatArray) -> npt.NDArray[np.int32]:
-    """Number clusters by the medians of their values; those without any are the last."""
+def ordered(labels: LabelArray, values: FloatArray) -> LabelArray:
+    """Number clusters by the medians of their values; clusters without values are the last."""
     known = np.isfinite(values)
-    parts = [values[known & (labels == one)] for one in range(labels.max() + 1)]
+    parts = [values[known & (labels == number)] for number in range(labels.max() + 1)]
     medians = [float(np.median(part)) if len(part) else np.nan for part in parts]
     # The last entry is that of noise, -1.
-    number = np.full(len(medians) + 1, -1, np.int32)
-    number[np.argsort(medians, kind="stable")] = np.arange(len(medians))
-    return number[labels]
+    numbers = np.full(len(medians) + 1, -1, np.int32)
+    numbers[np.argsort(medians, kind="stable")] = np.arange(len(medians))
+    return numbers[labels]
 
 
 def _label_block(
     block: npt.NDArray[np.floating], model: tuple[Any, ...], min_probability: float
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[LabelArray, npt.NDArray[np.float32]]:
     rows = block.reshape(-1, block.shape[-1])
     label, probability = _label_rows(rows, model, min_probability)
     return label.reshape(block.shape[:2]), probability.reshape(block.shape[:2])
@@ -320,7 +323,7 @@ def _label_block(
 
 def _label_rows(
     rows: npt.NDArray[np.floating], model: tuple[Any, ...], min_probability: float
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[LabelArray, npt.NDArray[np.float32]]:
     """Return the label and the probability of each row; NaN rows get -1 and 0."""
     center, scale, weights = model
     scores = apply_rows(rows, center, scale, weights, "net")
@@ -335,14 +338,14 @@ def _label_rows(
     return np.where(unsure, np.int32(-1), label), np.where(known, probability, np.float32(0))
 
 
-def _compare(fitted: npt.NDArray[np.int32], told: npt.NDArray[np.int32]) -> dict[str, float]:
+def _agreement(fitted: LabelArray, predicted: LabelArray) -> dict[str, float]:
     from sklearn.metrics import adjusted_rand_score
 
-    both = (fitted >= 0) & (told >= 0)
+    both = (fitted >= 0) & (predicted >= 0)
     return {
-        "accuracy": float(np.mean(fitted[both] == told[both])) if both.any() else float("nan"),
-        "adjusted_rand": float(adjusted_rand_score(fitted, told)),
-        "abstained": float(np.mean(told < 0)),
+        "accuracy": float(np.mean(fitted[both] == predicted[both])) if both.any() else np.nan,
+        "adjusted_rand": float(adjusted_rand_score(fitted, predicted)),
+        "abstained": float(np.mean(predicted < 0)),
         "noise": float(np.mean(fitted < 0)),
-        "n": len(told),
+        "n": len(predicted),
     }

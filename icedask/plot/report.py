@@ -6,8 +6,8 @@ import base64
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -237,6 +237,47 @@ def _plain(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     return str(value)
+
+
+def drawn(draw: bool, **figures: Callable[[], Figure]) -> dict[str, Figure]:
+    """Return figures by their captions, which are the names of the arguments as words.
+
+    Parameters
+    ----------
+    draw
+        Whether they are wanted; if not, nothing is drawn or returned.
+    **figures
+        Functions that draw.
+    """
+    return {name.replace("_", " ").capitalize(): make() for name, make in figures.items() if draw}
+
+
+def settings_section(settings: Any, store: Path, results: Iterable[xr.Dataset]) -> Section:
+    """Return the options of a workflow, and how its results were computed.
+
+    Parameters
+    ----------
+    settings
+        A dataclass, as it was used.
+    store
+        With all results.
+    results
+        As they were saved.
+
+    Raises
+    ------
+    StoreError
+        If a result is not in the store.
+    """
+    runs = [ds.attrs["run_id"] for ds in results]
+    return Section(
+        "Settings and provenance",
+        parameters={**asdict(settings), "store": str(store)},
+        tables={
+            "What was computed, each after what it was computed from": provenance(store, runs),
+            "Packages": package_versions(store, runs),
+        },
+    )
 
 
 def provenance(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFrame:

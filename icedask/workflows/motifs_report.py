@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from icedask import plot
 from icedask.core.variables import FRAME
 from icedask.motifs.export import environments
-from icedask.plot.report import Section
-from icedask.workflows.sections import drawn, settings_section
+from icedask.plot.report import Section, drawn, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.motifs import MotifAnalysis

@@ -14,8 +14,7 @@ from icedask import plot
 from icedask.core.variables import FRAME
 from icedask.dynamics.group_means import Groups, group_means
 from icedask.phases.interfaces import slab_motion, spacing
-from icedask.plot.report import Section
-from icedask.workflows.sections import drawn, settings_section
+from icedask.plot.report import Section, drawn, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.phases import Classified, PhaseAnalysis

@@ -11,8 +11,7 @@ import xarray as xr
 from icedask import plot
 from icedask.core.features import feature_variable
 from icedask.core.variables import ATOM, COMPONENT, FRAME
-from icedask.plot.report import Section
-from icedask.workflows.sections import drawn, settings_section
+from icedask.plot.report import Section, drawn, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.structure_dynamics import Analysis, StructureDynamics

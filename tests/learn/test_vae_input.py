@@ -11,7 +11,6 @@ import xarray as xr
 import icedask as ice
 from icedask.core.features import input_record
 from icedask.core.provenance import stamped
-from icedask.motifs.motifs import _ordered
 from icedask.motifs.table import category_table, motif_table
 from icedask.nn.row_stream import split_by_time
 
@@ -58,12 +57,6 @@ def test_a_motif_without_members_has_no_means() -> None:
     ranges = category_table(table)
     np.testing.assert_array_equal(ranges["n_motifs"], [1, 1, 1])
     np.testing.assert_array_equal(ranges["density_max"], [2, np.nan, np.nan])
-
-
-def test_motifs_without_values_are_numbered_last() -> None:
-    labels = np.array([0, 0, 1, 1, 2, -1], np.int32)
-    values = np.array([np.nan, np.nan, 5, 7, 1, 0])
-    assert _ordered(labels, values).tolist() == [2, 2, 1, 1, 0, -1]
 
 
 def test_nothing_is_left_of_runs_that_were_killed(tmp_path: Path) -> None:
