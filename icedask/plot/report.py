@@ -1,4 +1,4 @@
-"""A report: one HTML file of text, figures and tables that needs nothing else to be read."""
+"""Reports: one self-contained HTML file of text, figures and tables."""
 
 from __future__ import annotations
 
@@ -19,16 +19,23 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from icedask import __version__
 from icedask.core.provenance import record_of
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 from icedask.store.runs import find_run, iter_runs
 from icedask.store.save import now
 
-# A drawing of more is smaller as an image.
-_DRAWING_BYTES = 150_000
+# Largest SVG by its estimated size, in which a rasterized artist counts as much as its image;
+# larger figures are embedded as images.
+_DRAWING_BYTES, _RASTER_BYTES = 150_000, 100_000
 # Points per inch of the images: sharp on screens of two pixels per point.
 _IMAGE_DPI = 192
 # CSS counts 96 pixels per inch.
@@ -36,14 +43,14 @@ _PIXELS = 96
 # Significant digits at least, and decimals at most, of the numbers in a table.
 _DIGITS = 3
 _MOST_DECIMALS = 4
-# From here on with an exponent.
+# Smallest number that is written with an exponent.
 _LARGE = 1e7
 _NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report; everything but the title may be left out.
+    """Section of a report; everything but the title is optional.
 
     Attributes
     ----------
@@ -51,10 +58,10 @@ class Section:
     text : str
         Plain; an empty line begins a new paragraph.
     figures : mapping of str to matplotlib.figure.Figure
-        By their captions, which also stand for them where they cannot be seen.
+        Figures by their captions, "name: what is seen", which are also their alternative texts.
     tables : mapping of str to pandas.DataFrame
-        By their captions. The index is shown unless it only counts rows; units of columns are
-        taken from `attrs["units"]`, a mapping by column.
+        Tables by their captions. The index is shown unless it only counts rows; units of columns
+        are taken from `attrs["units"]`, a mapping by column.
     parameters : mapping
         Names and values.
     """
@@ -66,7 +73,9 @@ class Section:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> Path:
+def html_report(
+    path: str | os.PathLike[str], title: str, sections: Sequence[Section], *, subtitle: str = ""
+) -> Path:
     """Write a report into one HTML file, which appears whole or not at all.
 
     Parameters
@@ -74,9 +83,11 @@ def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Sec
     path : path
         The file; one that exists is replaced.
     title : str
-        Of the report.
+        Title of the report.
     sections : sequence of Section
-        What is in it.
+        Sections in their order.
+    subtitle : str, optional
+        Line below the title, before the date; such as `trajectory_summary` returns.
 
     Returns
     -------
@@ -86,7 +97,7 @@ def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Sec
     Raises
     ------
     InputError
-        If there is no folder for the file, or a section holds something else than it should.
+        If there is no folder for the file, or a section has content of other types.
     """
     file = Path(path).resolve()
     if not file.parent.is_dir():
@@ -107,7 +118,11 @@ def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Sec
     figures, tables = count(1), count(1)
     shown = [_shown(section, figures, tables) for section in sections]
     text = template.render(
-        title=title, sections=shown, version=__version__, written=_readable(now())
+        title=title,
+        subtitle=subtitle,
+        sections=shown,
+        version=__version__,
+        written=_readable(now()),
     )
     partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
     try:
@@ -132,7 +147,7 @@ def _check(section: Section) -> None:
 
 
 def _shown(section: Section, figures: Iterable[int], tables: Iterable[int]) -> dict[str, Any]:
-    """Return what the template needs of a section; numbers are taken from the counts."""
+    """Return the context of the template for a section, with numbers from the counts."""
     parts = (" ".join(part.split()) for part in section.text.split("\n\n"))
     return {
         "title": section.title,
@@ -150,28 +165,46 @@ def _shown(section: Section, figures: Iterable[int], tables: Iterable[int]) -> d
 
 
 def _image(figure: Figure) -> dict[str, Any]:
-    """Return a figure as a data URL, a drawing if that is small, and its size in pixels."""
+    """Return a figure as a data URL, SVG unless that is large, and its size in pixels."""
+    buffer = io.BytesIO()
+    kind = "svg+xml" if _drawing_bytes(figure) < _DRAWING_BYTES else "png"
     # Without times and random names: the same figure is the same text.
-    with matplotlib.rc_context({"svg.hashsalt": "icedask", "svg.fonttype": "path"}):
-        kind, content = "svg+xml", _saved(figure, "svg", metadata={"Date": None})
-    if len(content) > _DRAWING_BYTES:
-        kind, content = "png", _saved(figure, "png", dpi=_IMAGE_DPI, metadata={"Software": None})
+    if kind == "png":
+        figure.savefig(buffer, format="png", dpi=_IMAGE_DPI, metadata={"Software": None})
+    else:
+        with matplotlib.rc_context({"svg.hashsalt": "icedask", "svg.fonttype": "path"}):
+            figure.savefig(buffer, format="svg", metadata={"Date": None})
     width, height = figure.get_size_inches() * _PIXELS
     return {
-        "source": f"data:image/{kind};base64,{base64.b64encode(content).decode()}",
+        "source": f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}",
         "width": round(width),
         "height": round(height),
     }
 
 
-def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **options)
-    return buffer.getvalue()
+def _drawing_bytes(figure: Figure) -> int:
+    """Return the size of a figure as SVG, estimated from its artists."""
+    total = 0
+    for artist in figure.findobj(lambda artist: artist.get_visible()):
+        total += 250
+        if artist.get_rasterized():
+            total += _RASTER_BYTES
+        elif isinstance(artist, Line2D):
+            total += 15 * np.size(artist.get_xdata())
+        elif isinstance(artist, Collection):
+            total += 110 * len(np.atleast_2d(artist.get_offsets()))
+            total += 10 * sum(int(np.size(path.vertices)) for path in artist.get_paths())
+        elif isinstance(artist, AxesImage):
+            total += np.size(np.asarray(artist.get_array()))
+        elif isinstance(artist, Patch):
+            total += 10 * np.size(artist.get_path().vertices)
+        elif isinstance(artist, Text):
+            total += 60 * len(artist.get_text())
+    return total
 
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of a table, the index among them, and its rows of columns and texts."""
+    """Return the columns of a table, with the index, and its rows of columns and texts."""
     units = frame.attrs.get("units", {})
     heads = 0 if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None else 1
     indices = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
@@ -195,7 +228,7 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _numbers(values: pd.Series) -> list[str]:
-    """Return numbers, all with as many decimals as show the digits of the smallest."""
+    """Return numbers as texts with equal decimals, enough for the digits of the smallest."""
     known = values.to_numpy(float, na_value=np.nan)
     if pd.api.types.is_integer_dtype(values):
         pairs = zip(known, values, strict=True)
@@ -223,7 +256,7 @@ def _signed(text: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Return a value as words."""
+    """Return a value as text."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NaT:
         return _NOTHING
     if isinstance(value, bool | np.bool_):
@@ -231,38 +264,36 @@ def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items()) or _NOTHING
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items()) or _NOTHING
     if isinstance(value, list | tuple | np.ndarray):
-        return ", ".join(_plain(one) for one in value) or _NOTHING
+        return ", ".join(map(_plain, value)) or _NOTHING
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     return str(value)
 
 
-def drawn(draw: bool, **figures: Callable[[], Figure]) -> dict[str, Figure]:
-    """Return figures by their captions, which are the names of the arguments as words.
+def drawn(draw: bool, figures: Mapping[str, Callable[[], Figure]]) -> dict[str, Figure]:
+    """Draw figures, from functions by caption; none if they are not to be drawn."""
+    return {caption: function() for caption, function in figures.items()} if draw else {}
 
-    Parameters
-    ----------
-    draw
-        Whether they are wanted; if not, nothing is drawn or returned.
-    **figures
-        Functions that draw.
-    """
-    return {name.replace("_", " ").capitalize(): make() for name, make in figures.items() if draw}
+
+def trajectory_summary(trj: xr.Dataset) -> str:
+    """Return the numbers of atoms by element and of frames, and the time, of a trajectory."""
+    elements, counts = np.unique(trj["element"].values.astype(str), return_counts=True)
+    atoms = ", ".join(f"{count} {name}" for name, count in zip(elements, counts, strict=True))
+    times = trj["time"].values if "time" in trj.variables else np.array([np.nan])
+    time = f", {times[0]:g} to {times[-1]:g} ps" if np.isfinite(times).all() else ""
+    return f"{trj.sizes[ATOM]} atoms ({atoms}), {trj.sizes[FRAME]} frames{time}"
+
+
+def atom_name(trj: xr.Dataset, place: int) -> str:
+    """Return the index of an atom in the source, and its identifier there if it has one."""
+    index = int(trj[ATOM].values[place]) if ATOM in trj.coords else place
+    return f"atom {index}" + (f" (id {int(trj['id'].values[place])})" if "id" in trj else "")
 
 
 def settings_section(settings: Any, store: Path, results: Iterable[xr.Dataset]) -> Section:
-    """Return the options of a workflow, and how its results were computed.
-
-    Parameters
-    ----------
-    settings
-        A dataclass, as it was used.
-    store
-        With all results.
-    results
-        As they were saved.
+    """Return the section of the options of a workflow, a dataclass, and of its saved results.
 
     Raises
     ------
@@ -274,14 +305,16 @@ def settings_section(settings: Any, store: Path, results: Iterable[xr.Dataset]) 
         "Settings and provenance",
         parameters={**asdict(settings), "store": str(store)},
         tables={
-            "What was computed, each after what it was computed from": provenance(store, runs),
-            "Packages": package_versions(store, runs),
+            "Runs: function and parameters of each result, after its parents": provenance(
+                store, runs
+            ),
+            "Packages: versions that wrote the runs": package_versions(store, runs),
         },
     )
 
 
 def provenance(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFrame:
-    """Say how some runs of a store were computed, and what they were computed from.
+    """Return the provenance of runs of a store and of their ancestors.
 
     Parameters
     ----------
@@ -295,23 +328,35 @@ def provenance(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFra
     pandas.DataFrame
         Indexed by run_id, each run after its parents: label, function, parameters, parents, seed,
         created and icedask (the version that wrote it; see `package_versions`). Parents that are
-        not in the store are among them, without label, time and version.
+        not in the store are listed without label, time and version.
 
     Raises
     ------
     StoreError
         If there is no store at the path, or no such run in it.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    for run, lineage, stored in _lines(store, runs):
-        _add_run(rows, run, lineage, stored)
+    lineage, stored = _lineage(store, runs)
+    rows = []
+    for run, identity in lineage.items():
+        known = stored.get(run, {})
+        parameters = dict(identity["parameters"])
+        rows.append(
+            {
+                "label": known.get("label"),
+                "function": identity["function"],
+                "seed": parameters.pop("seed", None),
+                "parameters": parameters,
+                "parents": identity["parents"],
+                "created": _readable(known["created"]) if known else None,
+                "icedask": known.get("versions", {}).get("icedask"),
+            }
+        )
     columns = ["label", "function", "parameters", "parents", "seed", "created", "icedask"]
-    frame = pd.DataFrame(list(rows.values()), list(rows), columns, dtype=object)
-    return frame.rename_axis("run_id")
+    return pd.DataFrame(rows, list(lineage), columns, dtype=object).rename_axis("run_id")
 
 
 def package_versions(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFrame:
-    """Say which packages wrote some runs of a store, and what they were computed from.
+    """Return the versions of the packages that wrote runs of a store and their ancestors.
 
     Parameters
     ----------
@@ -328,52 +373,32 @@ def package_versions(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.D
     StoreError
         If there is no store at the path, or no such run in it.
     """
-    found: dict[str, dict[str, None]] = {}
-    for _, lineage, stored in _lines(store, runs):
-        for run in lineage:
-            for package, version in stored.get(run, {}).get("versions", {}).items():
-                found.setdefault(package, {})[version] = None
-    versions = {package: ", ".join(found[package]) for package in sorted(found)}
+    lineage, stored = _lineage(store, runs)
+    names: dict[str, dict[str, None]] = {}
+    for run in lineage:
+        for package, version in stored.get(run, {}).get("versions", {}).items():
+            names.setdefault(package, {})[version] = None
+    versions = {package: ", ".join(names[package]) for package in sorted(names)}
     return pd.DataFrame({"version": versions}, dtype=object).rename_axis("package")
 
 
-def _lines(
+def _lineage(
     store: str | os.PathLike[str], runs: Sequence[str]
-) -> list[tuple[str, dict[str, Any], dict[str, dict[str, Any]]]]:
-    """Return of each run its id, the identities of it and its ancestors, and all stored runs."""
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the identities of runs and their ancestors, parents first, and all stored runs."""
     root = Path(store).resolve()
-    wanted = [find_run(root, run)[1] for run in runs]
-    stored = {attrs["run_id"]: attrs for _, attrs in iter_runs(root)}
-    lines = []
-    for attrs in wanted:
-        record = record_of(xr.Dataset(attrs=attrs))
-        identities = {**record.lineage, record.run_id: record.identity}
-        lines.append((record.run_id, identities, stored))
-    return lines
+    ordered: dict[str, Any] = {}
 
+    def add(run: str, identities: Mapping[str, Any]) -> None:
+        if run not in ordered:
+            for parent in identities[run]["parents"]:
+                add(parent, identities)
+            ordered[run] = identities[run]
 
-def _add_run(
-    rows: dict[str, dict[str, Any]],
-    run: str,
-    lineage: Mapping[str, Any],
-    stored: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Add the row of a run, after those of its parents."""
-    if run in rows:
-        return
-    for parent in lineage[run]["parents"]:
-        _add_run(rows, parent, lineage, stored)
-    known = stored.get(run, {})
-    parameters = dict(lineage[run]["parameters"])
-    rows[run] = {
-        "label": known.get("label"),
-        "function": lineage[run]["function"],
-        "seed": parameters.pop("seed", None),
-        "parameters": parameters,
-        "parents": lineage[run]["parents"],
-        "created": _readable(known["created"]) if known else None,
-        "icedask": known.get("versions", {}).get("icedask"),
-    }
+    for run in runs:
+        record = record_of(xr.Dataset(attrs=find_run(root, run)[1]))
+        add(record.run_id, {**record.lineage, record.run_id: record.identity})
+    return ordered, {attrs["run_id"]: attrs for _, attrs in iter_runs(root)}
 
 
 def _readable(time: str) -> str:

@@ -1,4 +1,4 @@
-"""What SOAP & LENS found, in tables and figures."""
+"""Tables and figures of an analysis of structure and dynamics."""
 
 from __future__ import annotations
 
@@ -7,91 +7,81 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.figure import Figure
 
 from icedask import plot
 from icedask.core.features import feature_variable
 from icedask.core.variables import ATOM, COMPONENT, FRAME
-from icedask.plot.report import Section, drawn, settings_section
+from icedask.plot.report import Section, atom_name, drawn, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.structure_dynamics import Analysis, StructureDynamics
 
-_SANKEY_FRAMES = 4
+# Frames of the flow, and components in the table of variances.
+_SANKEY_FRAMES, _MOST = 4, 8
 
 
-def sections(found: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[Section]:
-    """Return the tables, and if they are to be drawn the figures, of what was found.
-
-    Parameters
-    ----------
-    found
-        The result.
-    trj
-        Its trajectory.
-    draw
-        Whether figures are wanted.
-    """
+def sections(result: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[Section]:
+    """Return the tables of a result, and its figures if they are to be drawn."""
+    analyses = (result.soap, result.lens, result.joint)
+    saved = [result.origins]
+    for one in analyses:
+        saved += [one.states, one.transitions, one.residence, one.populations, one.markov]
     return [
-        _comparison(found, draw),
-        *(_of_one(found, one, trj, draw) for one in (found.soap, found.lens, found.joint)),
-        settings_section(found.settings, found.store, _results(found)),
+        _comparison(result, draw),
+        *(_states(result, analysis, trj, draw) for analysis in analyses),
+        settings_section(result.settings, result.store, saved),
     ]
 
 
-def _comparison(found: StructureDynamics, draw: bool) -> Section:
-    both = (found.soap, found.joint)
-    needed = {one.title: _n_components(one, found.settings.variance) for one in both}
+def _comparison(result: StructureDynamics, draw: bool) -> Section:
+    both, threshold = (result.soap, result.joint), result.settings.variance
+    variances = {one.title: one.variance for one in both if one.variance is not None}
+    totals = {title: np.cumsum(ratio) for title, ratio in variances.items()}
+    needed = {
+        title: int(np.searchsorted(total, threshold, side="right")) + 1
+        for title, total in totals.items()
+    }
     text = (
         "Each atom is described by structure alone (SOAP), by dynamics alone (LENS, the share of "
         "its neighbours that change), and by both in one vector (SOAP & LENS). "
-        f"More than {found.settings.variance:.1%} of the variance takes "
+        f"More than {threshold:.1%} of the variance takes "
         + " and ".join(f"{n} components for {title}" for title, n in needed.items())
         + "."
     )
     figures = drawn(
         draw,
-        cumulative_variance=lambda: plot.cumulative_variance(
-            {one.title: one.variance for one in both if one.variance is not None},
-            threshold=found.settings.variance,
-        ),
+        {
+            "Cumulative variance: part of the variance in the first principal components, and the "
+            "part that is kept.": lambda: plot.cumulative_variance(variances, threshold=threshold),
+        },
     )
     figures |= drawn(
         draw and all(_is_plane(one) for one in both),
-        principal_components=lambda: plot.latent_maps(
-            {one.title: (one.values, one.states) for one in both}
-        ),
+        {
+            "Principal components: density of all atoms in all frames along the first two, "
+            "coloured by state.": lambda: plot.latent_maps(
+                {one.title: (one.values, one.states) for one in both}
+            ),
+        },
     )
+    first = pd.DataFrame({title: pd.Series(total[:_MOST]) for title, total in totals.items()})
+    first.index = pd.Index(np.arange(1, len(first) + 1), name="components")
     return Section(
         "Comparison",
         text,
         figures,
         {
-            "Cumulative variance of the first components": _variances(found),
-            "SOAP states that atoms are in when they enter a state of LENS, and after they leave "
-            "it: shares of the entries and exits": _origins(found.origins),
+            "Cumulative variance of the first components": first,
+            "SOAP states of atoms before they enter a state of LENS, and after they leave it: "
+            "shares of the entries and exits": _origins(result.origins),
         },
     )
 
 
-def _n_components(one: Analysis, variance: float) -> int:
-    assert one.variance is not None
-    return int(np.searchsorted(np.cumsum(one.variance), variance, side="right")) + 1
-
-
 def _is_plane(one: Analysis) -> bool:
-    """Say whether there are two components to draw."""
+    """Return whether there are two components to draw."""
     return one.values.sizes[COMPONENT] > 1
-
-
-def _variances(found: StructureDynamics, most: int = 8) -> pd.DataFrame:
-    columns = {
-        one.title: pd.Series(np.cumsum(one.variance)[:most])
-        for one in (found.soap, found.joint)
-        if one.variance is not None
-    }
-    table = pd.DataFrame(columns)
-    table.index = pd.Index(np.arange(1, len(table) + 1), name="components")
-    return table
 
 
 def _origins(origins: xr.Dataset) -> pd.DataFrame:
@@ -108,36 +98,68 @@ def _origins(origins: xr.Dataset) -> pd.DataFrame:
     ).assign(entries=origins["before"].sum("structural_state").values)
 
 
-def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
-    n_states = len(one.table)
+def _states(result: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
     last = _last_labelled(one.states)
+    labelled = one.states.isel({FRAME: slice(0, last + 1)})
+    exchange = one.transitions["flux"].values * (1 - np.eye(one.transitions.sizes["to"]))
     figures = drawn(
         draw,
-        populations=lambda: plot.timelines(one.states.isel({FRAME: slice(0, last + 1)})),
-        transition_matrix=lambda: plot.transition_matrix(one.transitions),
-        dendrogram_of_clusters=lambda: plot.dendrogram(one.states),
-        snapshot=lambda: plot.snapshot(trj, one.states, last, others=True),
-        snapshot_from_the_side=lambda: plot.snapshot(trj, one.states, last, view="x", others=True),
-        series=lambda: plot.series_states(found.series, one.states),
-    )
-    flux = one.transitions["flux"].values
-    figures |= drawn(
-        draw and bool(flux.sum() > np.trace(flux)),
-        exchange=lambda: plot.chord(one.transitions, self_transitions=False),
-        population_and_exchange=lambda: plot.chord(one.transitions),
-    )
-    if one.title == "SOAP & LENS":
-        figures |= drawn(
-            draw,
-            flow=lambda: plot.sankey(one.states, _spread_frames(one.states)),
-        )
-        figures |= drawn(
-            draw and _is_plane(one),
-            path_of_one_atom=lambda: plot.particle_path(
-                trj, one.values, one.states, _liveliest(found.series)
+        {
+            "Populations: atoms in each state against time.": lambda: plot.timelines(labelled),
+            "Transition matrix: probability of each state one frame after each other.": lambda: (
+                plot.transition_matrix(one.transitions)
             ),
-        )
-    clusters = one.cluster_transitions.sizes["from"]
+            "Dendrogram of clusters: distance, 1 - correlation, of the rows of their transition "
+            "matrix, and the cutoff of the merging.": lambda: plot.dendrogram(one.states),
+            f"Snapshot: states in frame {last}.": lambda: plot.snapshot(
+                trj, one.states, last, others=True
+            ),
+            f"Snapshot from the side: states in frame {last}, along x.": lambda: plot.snapshot(
+                trj, one.states, last, view="x", others=True
+            ),
+            "Series: LENS of atoms against time, coloured by state.": lambda: plot.series_states(
+                result.series, one.states
+            ),
+        },
+    )
+    figures |= drawn(
+        draw and bool(exchange.any()),
+        {
+            "Exchange: transitions between different states.": lambda: plot.chord(
+                one.transitions, self_transitions=False
+            ),
+            "Population and exchange: transitions, and frames without a change of state.": lambda: (
+                plot.chord(one.transitions)
+            ),
+        },
+    )
+    if one is result.joint:
+        figures |= _joint_figures(result, trj, draw)
+    tables = {"States": one.table, "Transition probabilities": _matrix(one.transitions)}
+    return Section(one.title, _states_text(one), figures, tables)
+
+
+def _joint_figures(result: StructureDynamics, trj: xr.Dataset, draw: bool) -> dict[str, Figure]:
+    """Return the figures of SOAP & LENS alone."""
+    states, liveliest = result.joint.states, _liveliest(result.series)
+    last = _last_labelled(states)
+    frames = np.unique(np.linspace(0, last, _SANKEY_FRAMES).astype(int)).tolist()
+    place = trj[ATOM].values.tolist().index(liveliest)
+    figures = drawn(
+        draw,
+        {"Flow: atoms from state to state between frames.": lambda: plot.sankey(states, frames)},
+    )
+    return figures | drawn(
+        draw and _is_plane(result.joint),
+        {
+            f"Path of one atom: {atom_name(trj, place)}, whose LENS spans the widest "
+            "range.": lambda: plot.particle_path(trj, result.joint.values, states, liveliest),
+        },
+    )
+
+
+def _states_text(one: Analysis) -> str:
+    clusters, n_states = one.cluster_transitions.sizes["from"], len(one.table)
     text = f"{clusters} clusters, {n_states} states."
     if clusters > n_states:
         groups = one.states["macro_state"].values
@@ -146,16 +168,7 @@ def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool
             for state in range(n_states)
         )
         text += f" {merged}."
-    text += f"\n\n{one.markov.attrs['verdict']}"
-    return Section(
-        one.title,
-        text,
-        figures,
-        {
-            "States": one.table,
-            "Transition probabilities": _matrix(one.transitions),
-        },
-    )
+    return f"{text}\n\n{one.markov.attrs['verdict']}"
 
 
 def _matrix(transitions: xr.Dataset) -> pd.DataFrame:
@@ -167,7 +180,7 @@ def _matrix(transitions: xr.Dataset) -> pd.DataFrame:
 
 
 def _last_labelled(states: xr.Dataset) -> int:
-    """Return the last frame in which atoms have labels: those of the last delay have none."""
+    """Return the last frame with labels: LENS has none in the frames of the last delay."""
     label = states["label"]
     for frame in range(label.sizes[FRAME] - 1, 0, -1):
         if (label.isel({FRAME: frame}).values >= 0).any():
@@ -175,20 +188,8 @@ def _last_labelled(states: xr.Dataset) -> int:
     return 0
 
 
-def _spread_frames(states: xr.Dataset) -> list[int]:
-    last = _last_labelled(states)
-    return np.unique(np.linspace(0, last, _SANKEY_FRAMES).astype(int)).tolist()
-
-
 def _liveliest(series: xr.Dataset) -> int:
     """Return the atom whose LENS spans the widest range."""
     values = feature_variable(series)
     span = (values.max(FRAME) - values.min(FRAME)).fillna(-1.0).values
     return int(series[ATOM].values[np.argmax(span)])
-
-
-def _results(found: StructureDynamics) -> list[xr.Dataset]:
-    results = [found.origins]
-    for one in (found.soap, found.lens, found.joint):
-        results += [one.states, one.transitions, one.residence, one.populations, one.markov]
-    return results

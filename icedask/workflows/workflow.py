@@ -118,11 +118,15 @@ class Workflow(Generic[S, R]):
         if figures is not None:
             for section in sections:
                 for caption, figure in section.figures.items():
-                    figure.savefig(Path(figures) / f"{_slug(section.title, caption)}.png")
+                    name = _slug(section.title, caption.partition(":")[0])
+                    figure.savefig(Path(figures) / f"{name}.png")
         if report is not None:
-            from icedask.plot.report import html_report
+            from icedask.plot.report import html_report, trajectory_summary
 
-            html_report(report, self.name.replace("-", " ").capitalize(), sections)
+            title = self.name.replace("-", " ").capitalize()
+            if source := Path(trj.encoding.get("source", "")).name:
+                title = f"{title}: {source}"
+            html_report(report, title, sections, subtitle=trajectory_summary(trj))
         return sections
 
 

@@ -229,7 +229,7 @@ def test_on_workers(planted: tuple[Path, np.ndarray], tmp_path: Path) -> None:
         ({"r_cut": 4.0, "clustering": "gmm"}, "expected n_states for gmm"),
         ({"preset": "cu211"}, "window 20 needs at least 20 frames"),
         ({"preset": "cu211", "variance": 1.0}, "variance: expected less than 1"),
-        ({"preset": "cu211", "cutoff": 3.0}, "cutoff: expected 0 to 2"),
+        ({"preset": "cu211", "cutoff": 3.0}, "cutoff: expected at most 2"),
         ({"preset": "ice-water", "window": 3}, "element O"),
         ({"preset": "cu211", "r_cutt": 4.0}, "no option 'r_cutt'"),
         ({"r_cut": 4.0, "min_cluster_size": 1500}, "found no cluster"),
@@ -254,39 +254,10 @@ def test_options_are_refused_before_anything_is_computed(
     assert not (tmp_path / "s.zarr").exists()
 
 
-def test_outputs_are_refused_before_anything_is_computed(
-    planted: tuple[Path, np.ndarray],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(ice, "connect", None)
-    (tmp_path / "file").touch()
-    for flag, path, message in [
-        ("--figures", tmp_path / "file", "expected a folder that can be made"),
-        ("--report", tmp_path / "file" / "report.html", "expected a folder that can be made"),
-        ("--report", tmp_path, "expected the path of a file"),
-    ]:
-        arguments = [str(planted[0]), "--preset", "cu211", flag, str(path)]
-        monkeypatch.setattr("sys.argv", ["icedask", "run", "structure-dynamics", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        assert left.value.code == 1
-        assert message in capsys.readouterr().err
-
-
 def test_help_says_defaults_and_presets() -> None:
     text = ice.workflows.structure_dynamics.__doc__
     assert "Radial functions of SOAP. Default 8." in text
     assert "ice-water: r_cut 6.0, centers element O" in text
-
-
-def test_presets_are_the_published_settings() -> None:
-    from icedask.workflows.structure_dynamics import PRESETS
-
-    assert PRESETS["cu211"]["min_cluster_size"] == 80
-    assert PRESETS["au309"]["r_cut"] == 4.48
-    assert PRESETS["ice-water"]["n_states"] == 3
 
 
 def test_command(
