@@ -125,7 +125,8 @@ def _category_ranges(result: MotifAnalysis) -> pd.DataFrame:
             continue
         ends = zip(table[f"{name}_min"].values, table[f"{name}_max"].values, strict=True)
         columns[short] = [
-            "none" if np.isnan(low) else f"{low:.3f} to {high:.3f}" for low, high in ends
+            "none" if np.isnan(low) else f"{low:.3f} to {high:.3f}".replace("-", "\N{MINUS SIGN}")
+            for low, high in ends
         ]
     frame = pd.DataFrame(columns, pd.Index(table["category"].values, name="category"))
     frame.attrs["units"] = _UNITS
@@ -256,7 +257,9 @@ def _scores(scores: xr.Dataset) -> Section:
         "and with those of four fifths of the rows, and with cubic ice, hexagonal ice and liquid "
         "by CHILL+."
     )
-    frame = scores.to_dataframe().rename(columns=lambda name: name.replace("_", " "))
+    order = ["dimensions", "motifs", "noise", "trustworthiness"]
+    order += ["stability_seed", "stability_rows", "separation"]
+    frame = scores.to_dataframe()[order].rename(columns=lambda name: name.replace("_", " "))
     return Section("Comparison of representations", text, tables={"Scores": frame})
 
 

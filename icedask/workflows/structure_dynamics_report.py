@@ -110,7 +110,7 @@ def _states(result: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: boo
                 plot.transition_matrix(one.transitions)
             ),
             "Dendrogram of clusters: distance, 1 - correlation, of the rows of their transition "
-            "matrix, and the cutoff of the merging.": lambda: plot.dendrogram(one.states),
+            "matrix.": lambda: plot.dendrogram(one.states),
             f"Snapshot: states in frame {last}.": lambda: plot.snapshot(
                 trj, one.states, last, others=True
             ),
