@@ -1,4 +1,4 @@
-"""How good the maps of some representations are, and how stable the clusters in them."""
+"""Quality of the maps of some representations, and stability of the clusters in them."""
 
 from __future__ import annotations
 
@@ -20,27 +20,15 @@ from icedask.motifs.motifs import clusters
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import draw, rows_at
 
-# Of the rows, in a map for the comparison with that of all.
+# Part of the rows in a map for the comparison with that of all.
 _PART = 0.8
-# Neighbours of trustworthiness, and rows that it is measured on: its time grows as their square.
+# Neighbours of trustworthiness, and most rows: its time grows as their square.
 _NEIGHBORS, _MOST = 15, 5000
 
 
 @dataclass(frozen=True)
 class MapSettings:
-    """How maps are made and clustered.
-
-    Attributes
-    ----------
-    n_neighbors, min_dist
-        Of UMAP.
-    min_cluster_size
-        Part of the rows.
-    method, assign_noise
-        As of `Motifs`.
-    seed
-        Of the first map.
-    """
+    """Options of UMAP and of `Motifs` for each map, and the seed of the first."""
 
     n_neighbors: int
     min_dist: float
@@ -52,13 +40,12 @@ class MapSettings:
     def labels(
         self, rows: FloatArray, seed: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """Return the map of rows, and its clusters."""
+        """Return the map of rows, and the labels of its clusters."""
         # Part of the rows may be fewer than the map of all needs.
         n_neighbors = min(self.n_neighbors, len(rows) - 2)
         places = embed(rows, 2, n_neighbors, self.min_dist, seed)
         size = max(2, round(self.min_cluster_size * len(rows)))
-        found = clusters(places, size, None, self.method, assign_noise=self.assign_noise)
-        return places, found
+        return places, clusters(places, size, None, self.method, assign_noise=self.assign_noise)
 
 
 def map_scores(
@@ -72,35 +59,33 @@ def map_scores(
     block: str,
     size: int = 6000,
 ) -> xr.Dataset:
-    """Map and cluster the same rows by what an autoencoder found and by what is simpler; computes.
+    """Map and cluster the same rows by an autoencoder and by simpler representations; computes.
 
     Parameters
     ----------
     features : xarray.Dataset
-        What the autoencoder was fitted on.
-    vae : VAE
-        Fitted.
-    latent : xarray.Dataset
-        Its latent coordinates.
+        Features that the autoencoder was fitted on.
+    vae, latent : VAE, xarray.Dataset
+        Fitted, and its latent coordinates.
     reference : xarray.Dataset
         label (frame, atom) of known classes with flags.
     known : sequence of str
-        The classes that maps are to keep apart; others do not count.
+        Classes for the separation; others do not count.
     settings : MapSettings
-        Of all maps.
+        Options of all maps.
     block : str
         Block of the features to map alone.
     size : int
-        Rows to compare on, the same share of each frame.
+        Rows of the comparison, the same share of each frame.
 
     Returns
     -------
     xarray.Dataset
         By space, autoencoder, pca (as many dimensions), features (scaled as for the autoencoder)
         and the block: dimensions; motifs; noise, the part of the rows in none; trustworthiness of
-        the map, as to neighbours by the scaled features; stability_seed and stability_rows, of
-        the motifs under another seed and on four fifths of the rows, and separation of the known
-        classes, as adjusted Rand indices; the last is NaN unless two of them are there.
+        the map for neighbours by the scaled features; stability_seed and stability_rows, of the
+        motifs under another seed and on four fifths of the rows, and separation of the known
+        classes, as adjusted Rand indices; the last is NaN with fewer than two classes.
 
     References
     ----------
@@ -150,12 +135,12 @@ def _score(
     generator = np.random.default_rng(settings.seed)
     n = len(features)
     part = np.sort(generator.permutation(n)[: round(_PART * n)])
-    looked_at = np.sort(generator.permutation(n)[:_MOST])
-    n_neighbors = min(_NEIGHBORS, (len(looked_at) - 1) // 2)
+    sample = np.sort(generator.permutation(n)[:_MOST])
+    n_neighbors = min(_NEIGHBORS, (len(sample) - 1) // 2)
     known = classes >= 0
     # Any clusters agree with one class, or none, in some way.
-    told = len(np.unique(classes[known])) > 1
-    found = {}
+    separable = len(np.unique(classes[known])) > 1
+    table = {}
     with stage("scores of maps", 3 * len(spaces)) as advance:
         for name, rows in spaces.items():
             places, labels = settings.labels(rows, settings.seed)
@@ -164,17 +149,16 @@ def _score(
             advance(1)
             _, fewer = settings.labels(rows[part], settings.seed)
             advance(1)
-            found[name] = {
+            separation = adjusted_rand_score(classes[known], labels[known]) if separable else np.nan
+            table[name] = {
                 "dimensions": rows.shape[1],
                 "motifs": int(labels.max()) + 1,
                 "noise": float(np.mean(labels < 0)),
                 "trustworthiness": trustworthiness(
-                    features[looked_at], places[looked_at], n_neighbors=n_neighbors
+                    features[sample], places[sample], n_neighbors=n_neighbors
                 ),
                 "stability_seed": adjusted_rand_score(labels, other),
                 "stability_rows": adjusted_rand_score(labels[part], fewer),
-                "separation": adjusted_rand_score(classes[known], labels[known])
-                if told
-                else np.nan,
+                "separation": separation,
             }
-    return found
+    return table

@@ -1,4 +1,4 @@
-"""What motifs are like: means of quantities over their members, composition, medoids."""
+"""Tables of motifs: means of quantities over their members, composition, medoids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from icedask.tasks.reduce import reduce_blocks
 
 
 class _Nearest(NamedTuple):
-    """The member of each motif that is nearest to its mean."""
+    """Member of each motif nearest to its mean."""
 
     distance: FloatArray
     place: npt.NDArray[np.int64]
@@ -59,10 +59,10 @@ def motif_table(
     n_motifs : int
         Number of motifs.
     categories : mapping of str to sequence of str
-        Names of two categories, and the classes of the reference that speak for each.
+        Names of two categories, and the classes of the reference that count for each.
     share : float
-        A motif is of the category whose classes have this share of its members or more; where
-        none has, it is transient.
+        Smallest share of its members in the classes of a category; a motif with none is
+        transient.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def motif_table(
     mean_time = groups.means[:, len(arrays)]
     composition, center = np.split(groups.means[:, len(arrays) + 1 :], [len(names)], axis=1)
     frame, atom = _medoids(label, coordinates, center)
-    found: dict[Any, Any] = summary_variables(
+    variables: dict[Any, Any] = summary_variables(
         "motif_table",
         units,
         members=groups.members,
@@ -119,11 +119,11 @@ def motif_table(
     )
     first, last = categories
     flags = {"flag_values": [0, 1, 2], "flag_meanings": f"{first} transient {last}"}
-    found["category"].attrs |= flags
+    variables["category"].attrs |= flags
     for number, (name, array) in enumerate(arrays.items()):
         attrs = {key: array.attrs[key] for key in ("units", "long_name") if key in array.attrs}
-        found[name] = (MOTIF, groups.means[:, number], attrs)
-        found[f"{name}_std"] = (MOTIF, groups.deviations[:, number], attrs)
+        variables[name] = (MOTIF, groups.means[:, number], attrs)
+        variables[f"{name}_std"] = (MOTIF, groups.deviations[:, number], attrs)
     record = record_of(labels).child(
         "results",
         "motif_table",
@@ -134,7 +134,7 @@ def motif_table(
         *(input_record(one) for one in values.values()),
     )
     coords = {MOTIF: np.arange(n_motifs), REFERENCE_CLASS: names}
-    return stamped(xr.Dataset(found, coords), record)
+    return stamped(xr.Dataset(variables, coords), record)
 
 
 def category_table(table: xr.Dataset) -> xr.Dataset:
@@ -153,7 +153,7 @@ def category_table(table: xr.Dataset) -> xr.Dataset:
     """
     names = table["category"].attrs["flag_meanings"].split()
     number = table["category"].values
-    found: dict[Any, Any] = summary_variables(
+    variables: dict[Any, Any] = summary_variables(
         "category_table",
         n_motifs=np.bincount(number, minlength=len(names)),
         population=np.bincount(number, table["population"].values, len(names)),
@@ -163,9 +163,9 @@ def category_table(table: xr.Dataset) -> xr.Dataset:
         members = [values[(number == one) & np.isfinite(values)] for one in range(len(names))]
         for end, extreme in (("min", np.min), ("max", np.max)):
             ends = [extreme(part) if len(part) else np.nan for part in members]
-            found[f"{name}_{end}"] = (CATEGORY, np.array(ends), table[name].attrs)
+            variables[f"{name}_{end}"] = (CATEGORY, np.array(ends), table[name].attrs)
     record = record_of(table).child("results", "motif_categories", 1, {})
-    return stamped(xr.Dataset(found, {CATEGORY: names}), record)
+    return stamped(xr.Dataset(variables, {CATEGORY: names}), record)
 
 
 def _times(labels: xr.Dataset) -> tuple[FloatArray, str]:
@@ -210,16 +210,16 @@ def _nearest(
     center: FloatArray,
 ) -> _Nearest:
     n = len(center)
-    found = _Nearest(np.full(n, np.inf), np.full(n, -1))
+    nearest = _Nearest(np.full(n, np.inf), np.full(n, -1))
     rows = label.ravel()
     coordinates = latent.reshape(-1, latent.shape[-1])
     for motif in np.unique(rows[rows >= 0]).tolist():
         mine = np.flatnonzero(rows == motif)
         distance = ((coordinates[mine] - center[motif]) ** 2).sum(axis=1)
         best = int(np.argmin(distance))
-        found.distance[motif] = distance[best]
-        found.place[motif] = place.ravel()[mine[best]]
-    return found
+        nearest.distance[motif] = distance[best]
+        nearest.place[motif] = place.ravel()[mine[best]]
+    return nearest
 
 
 def _best(parts: Sequence[_Nearest]) -> _Nearest:

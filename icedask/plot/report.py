@@ -6,7 +6,7 @@ import base64
 import io
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from itertools import count
@@ -23,8 +23,6 @@ from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.text import Text
 
 from icedask import __version__
 from icedask.core.provenance import record_of
@@ -36,13 +34,10 @@ from icedask.store.save import now
 # Largest SVG by its estimated size, in which a rasterized artist counts as much as its image;
 # larger figures are embedded as images.
 _DRAWING_BYTES, _RASTER_BYTES = 150_000, 100_000
-# Points per inch of the images: sharp on screens of two pixels per point.
-_IMAGE_DPI = 192
-# CSS counts 96 pixels per inch.
-_PIXELS = 96
+# Points per inch of images, sharp on screens of two pixels per point, and of CSS.
+_IMAGE_DPI, _PIXELS = 192, 96
 # Significant digits at least, and decimals at most, of the numbers in a table.
-_DIGITS = 3
-_MOST_DECIMALS = 4
+_DIGITS, _MOST_DECIMALS = 3, 4
 # Smallest number that is written with an exponent.
 _LARGE = 1e7
 _NOTHING = "\N{EN DASH}"
@@ -117,13 +112,8 @@ def html_report(
     template = environment.from_string(page)
     figures, tables = count(1), count(1)
     shown = [_shown(section, figures, tables) for section in sections]
-    text = template.render(
-        title=title,
-        subtitle=subtitle,
-        sections=shown,
-        version=__version__,
-        written=_readable(now()),
-    )
+    head = {"title": title, "subtitle": subtitle, "version": __version__}
+    text = template.render(**head, sections=shown, written=_readable(now()))
     partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
     try:
         partial.write_text(text, encoding="utf-8")
@@ -148,10 +138,10 @@ def _check(section: Section) -> None:
 
 def _shown(section: Section, figures: Iterable[int], tables: Iterable[int]) -> dict[str, Any]:
     """Return the context of the template for a section, with numbers from the counts."""
-    parts = (" ".join(part.split()) for part in section.text.split("\n\n"))
+    paragraphs = (" ".join(part.split()) for part in section.text.split("\n\n"))
     return {
         "title": section.title,
-        "paragraphs": [part for part in parts if part],
+        "paragraphs": [text for text in paragraphs if text],
         "parameters": {name: _plain(value) for name, value in section.parameters.items()},
         "figures": [
             {"number": number, "caption": caption, **_image(figure)}
@@ -166,10 +156,10 @@ def _shown(section: Section, figures: Iterable[int], tables: Iterable[int]) -> d
 
 def _image(figure: Figure) -> dict[str, Any]:
     """Return a figure as a data URL, SVG unless that is large, and its size in pixels."""
-    buffer = io.BytesIO()
-    kind = "svg+xml" if _drawing_bytes(figure) < _DRAWING_BYTES else "png"
+    buffer, kind = io.BytesIO(), "svg+xml"
     # Without times and random names: the same figure is the same text.
-    if kind == "png":
+    if _drawing_bytes(figure) > _DRAWING_BYTES:
+        kind = "png"
         figure.savefig(buffer, format="png", dpi=_IMAGE_DPI, metadata={"Software": None})
     else:
         with matplotlib.rc_context({"svg.hashsalt": "icedask", "svg.fonttype": "path"}):
@@ -183,32 +173,27 @@ def _image(figure: Figure) -> dict[str, Any]:
 
 
 def _drawing_bytes(figure: Figure) -> int:
-    """Return the size of a figure as SVG, estimated from its artists."""
-    total = 0
-    for artist in figure.findobj(lambda artist: artist.get_visible()):
-        total += 250
-        if artist.get_rasterized():
-            total += _RASTER_BYTES
-        elif isinstance(artist, Line2D):
-            total += 15 * np.size(artist.get_xdata())
-        elif isinstance(artist, Collection):
-            total += 110 * len(np.atleast_2d(artist.get_offsets()))
-            total += 10 * sum(int(np.size(path.vertices)) for path in artist.get_paths())
-        elif isinstance(artist, AxesImage):
-            total += np.size(np.asarray(artist.get_array()))
-        elif isinstance(artist, Patch):
-            total += 10 * np.size(artist.get_path().vertices)
-        elif isinstance(artist, Text):
-            total += 60 * len(artist.get_text())
-    return total
+    """Return the size of a figure as SVG, estimated from its visible artists."""
+    return sum(_artist_bytes(one) for one in figure.findobj(lambda artist: artist.get_visible()))
+
+
+def _artist_bytes(artist: Any) -> int:
+    if artist.get_rasterized():
+        return _RASTER_BYTES
+    if isinstance(artist, Line2D):
+        return 250 + 15 * len(artist.get_path())
+    if isinstance(artist, Collection):
+        points, paths = np.atleast_2d(artist.get_offsets()), artist.get_paths()
+        return 250 + 110 * len(points) + 20 * sum(map(len, paths))
+    return int(np.size(np.asarray(artist.get_array()))) if isinstance(artist, AxesImage) else 400
 
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:
     """Return the columns of a table, with the index, and its rows of columns and texts."""
     units = frame.attrs.get("units", {})
-    heads = 0 if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None else 1
+    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     indices = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
-    series = [pd.Series(index, name=index.name) for index in indices] if heads else []
+    series = [] if counted else [pd.Series(index, name=index.name) for index in indices]
     n_heads = len(series)
     series += [frame.iloc[:, place] for place in range(frame.shape[1])]
     columns, texts = [], []
@@ -272,9 +257,16 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def drawn(draw: bool, figures: Mapping[str, Callable[[], Figure]]) -> dict[str, Figure]:
-    """Draw figures, from functions by caption; none if they are not to be drawn."""
-    return {caption: function() for caption, function in figures.items()} if draw else {}
+class Drawings(dict[str, Figure]):
+    """Figures by caption, drawn only if they are wanted."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+
+    def add(self, caption: str, draw: Any, *args: Any, when: bool = True, **options: Any) -> None:
+        """Add the figure that a function draws from its arguments, under a condition."""
+        if self.wanted and when:
+            self[caption] = draw(*args, **options)
 
 
 def trajectory_summary(trj: xr.Dataset) -> str:

@@ -11,7 +11,7 @@ import xarray as xr
 from icedask import plot
 from icedask.core.variables import FRAME
 from icedask.motifs.export import environments
-from icedask.plot.report import Section, atom_name, drawn, settings_section
+from icedask.plot.report import Drawings, Section, atom_name, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.motifs import MotifAnalysis
@@ -68,25 +68,24 @@ def motifs_section(result: MotifAnalysis, draw: bool) -> Section:
         for motif, frame, atom in zip(categories, frames.tolist(), atoms.tolist(), strict=True)
         if frame >= 0
     }
-    figures = drawn(
-        draw,
-        {
-            "Map of motifs: every environment in the map, coloured by motif, with the "
-            "medoids.": lambda: plot.motif_map(
-                result.embedding, result.labels, categories=categories, medoids=medoids
-            ),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        "Map of motifs: every environment in the map, coloured by motif, with the medoids.",
+        plot.motif_map,
+        result.embedding,
+        result.labels,
+        categories=categories,
+        medoids=medoids,
     )
-    # No environment may be sure enough of its motif.
-    figures |= drawn(
-        draw and bool(medoids),
-        {
+    # Without medoids where no environment is sure enough of its motif.
+    if draw and medoids:
+        figures.add(
             "Surroundings of the medoids: sites within the cutoff radius of the most typical "
-            "member of each motif.": lambda: plot.environments(
-                environments(result.sites, table, result.settings.r_cut), categories=categories
-            ),
-        },
-    )
+            "member of each motif.",
+            plot.environments,
+            environments(result.sites, table, result.settings.r_cut),
+            categories=categories,
+        )
     agreement = result.motifs.agreement_
     text = (
         f"A motif is ice where at least {result.settings.share:.0%} of its members are cubic or "
@@ -144,21 +143,16 @@ def _map(result: MotifAnalysis, draw: bool) -> Section:
     }
     moving = result.sites.sizes[FRAME] > 1
 
-    figures = drawn(
-        draw,
-        {
-            "Map by values: mean of each quantity in the map.": lambda: plot.value_maps(
-                result.embedding, values, time=moving
-            ),
-        },
-    )
-    stages = min(_STAGES, result.sites.sizes[FRAME])
-    figures |= drawn(
-        draw and moving,
-        {
-            "Map by time: density of the environments in the map, in successive parts of the "
-            "trajectory.": lambda: plot.density_stages(result.embedding, n_stages=stages),
-        },
+    figures = Drawings(draw)
+    quantities = "Map by values: mean of each quantity in the map."
+    figures.add(quantities, plot.value_maps, result.embedding, values, time=moving)
+    figures.add(
+        "Map by time: density of the environments in the map, in successive parts of the "
+        "trajectory.",
+        plot.density_stages,
+        result.embedding,
+        n_stages=min(_STAGES, result.sites.sizes[FRAME]),
+        when=moving,
     )
     agreement = result.umap.agreement_
     text = f"UMAP of {len(result.umap.sample_)} environments."
@@ -200,32 +194,33 @@ def time_section(result: MotifAnalysis, draw: bool) -> Section:
     mean_time.attrs |= {"long_name": "mean time of the members", "units": unit}
     changes = result.transitions
     some = bool((result.table["members"].values > 0).any())
-    figures = drawn(
-        draw,
-        {
-            f"Stages: sites in frames {', '.join(map(str, chosen))}, coloured by "
-            f"{str(value.name).replace('_', ' ')}, and by the classes of "
-            "CHILL+.": lambda: plot.stages(result.sites, value, result.chill, chosen),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        f"Stages: sites in frames {', '.join(map(str, chosen))}, coloured by "
+        f"{str(value.name).replace('_', ' ')}, and by the classes of CHILL+.",
+        plot.stages,
+        result.sites,
+        value,
+        result.chill,
+        chosen,
     )
-    figures |= drawn(
-        draw and some,
-        {
-            "Populations: share of each motif against time.": lambda: plot.motif_populations(
-                result.populations, categories
-            ),
-        },
+    figures.add(
+        "Populations: share of each motif against time.",
+        plot.motif_populations,
+        result.populations,
+        categories,
+        when=some,
     )
     tables = {"Populations, of the environments that are in a motif": table}
     if changes is not None and some and len(categories) > 1:
-        figures |= drawn(
-            draw,
-            {
-                "Which precedes which: largest net changes between motifs, at the mean times of "
-                "their members.": lambda: plot.precedence(
-                    changes, mean_time, categories, result.table["population"]
-                ),
-            },
+        figures.add(
+            "Which precedes which: largest net changes between motifs, at the mean times of their "
+            "members.",
+            plot.precedence,
+            changes,
+            mean_time,
+            categories,
+            result.table["population"],
         )
         tables["Net changes from one motif to another, the largest"] = _net(changes)
     text = (
@@ -278,12 +273,11 @@ def _training(result: MotifAnalysis, draw: bool) -> Section:
     left = curves["held_reconstruction"][best] / whole
     held = f", which leave {left:.1%} of the variance of frames that were held out."
     text += held if np.isfinite(left) else "."
-    figures = drawn(
-        draw,
-        {
-            "Loss: loss of each epoch on training and held-out rows, and the best epoch.": lambda: (
-                plot.training_curves(losses, best=best + 1)
-            ),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        "Loss: loss of each epoch on training and held-out rows, and the best epoch.",
+        plot.training_curves,
+        losses,
+        best=best + 1,
     )
     return Section("Autoencoder", text, figures)

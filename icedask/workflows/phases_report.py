@@ -14,7 +14,7 @@ from icedask import plot
 from icedask.core.variables import FRAME
 from icedask.dynamics.group_means import Groups, group_means
 from icedask.phases.interfaces import slab_motion, spacing
-from icedask.plot.report import Section, drawn, settings_section
+from icedask.plot.report import Drawings, Section, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.phases import Classified, PhaseAnalysis
@@ -59,34 +59,22 @@ def _phases(result: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     last = trj.sizes[FRAME] - 1
     # A slab from its side.
     view = "z" if result.interfaces is None or result.settings.axis != 2 else "x"
-    figures = drawn(
-        draw and len(share) > 1,
-        {
-            "Fractions: share of the atoms in each class against time.": lambda: (
-                plot.phase_fractions(result.populations, names=dict(enumerate(names)))
-            ),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        "Fractions: share of the atoms in each class against time.",
+        plot.phase_fractions,
+        result.populations,
+        names=dict(enumerate(names)),
+        when=len(share) > 1,
     )
-    before = result.before
-    if before is not None:
-        figures |= drawn(
-            draw,
-            {
-                f"Before and after: classes in frame {last}, of simulated and of denoised "
-                "positions.": lambda: plot.before_and_after(
-                    trj, result.denoised, before.labels, result.after.labels, last, view=view
-                ),
-            },
-        )
+    denoised, labels = result.denoised, result.after.labels
+    if result.before is None:
+        caption = f"Snapshot: classes in frame {last}."
+        figures.add(caption, plot.snapshot, denoised, labels, last, view=view)
     else:
-        figures |= drawn(
-            draw,
-            {
-                f"Snapshot: classes in frame {last}.": lambda: plot.snapshot(
-                    result.denoised, result.after.labels, last, view=view
-                ),
-            },
-        )
+        both = (result.before.labels, labels)
+        caption = f"Before and after: classes in frame {last}, of simulated and denoised positions."
+        figures.add(caption, plot.before_and_after, trj, denoised, *both, last, view=view)
     text = (
         "Each atom has the phase of the ideal crystal whose surroundings are nearest to its own "
         "after denoising. If its score is above the threshold, it is liquid if it and its "
@@ -105,28 +93,23 @@ def _scores(result: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
         }
         for one in _results(result)
     }
-    figures = drawn(
-        draw,
-        {
-            "Scores: histogram of the scores of denoised positions, by nearest phase, and the "
-            "threshold.": lambda: plot.score_histogram(
-                {"denoised": result.after.scores}, threshold=result.after.threshold, by="nearest"
-            ),
-        },
-    )
-    before = result.before
-    if before is not None:
-        figures |= drawn(
-            draw,
-            {
-                "Scores before denoising: histogram of the scores of simulated positions, by "
-                "nearest phase, and the threshold.": lambda: plot.score_histogram(
-                    {"as simulated": before.scores}, threshold=before.threshold, by="nearest"
-                ),
-                "Map of SOAP vectors: the plane in which the references differ most, with the "
-                "references, before and after denoising.": lambda: _map(result, before, trj),
-            },
+    figures = Drawings(draw)
+    names = {"denoised": "Scores", "as simulated": "Scores before denoising"}
+    for one in _results(result):
+        figures.add(
+            f"{names[one.title]}: histogram of the scores of positions {one.title}, by nearest "
+            "phase, and the threshold.",
+            plot.score_histogram,
+            {one.title: one.scores},
+            threshold=one.threshold,
+            by="nearest",
         )
+    if result.before is not None:
+        caption = (
+            "Map of SOAP vectors: the plane in which the references differ most, with the "
+            "references, before and after denoising."
+        )
+        figures.add(caption, _map, result, result.before, trj)
     return Section(
         "Scores",
         "The score of an atom is its distance from the nearest reference. The threshold between "
@@ -165,19 +148,11 @@ def _truth(result: PhaseAnalysis, draw: bool) -> Section:
     text = f"All atoms are known to be {result.settings.truth}: " + ", ".join(
         f"{share:.3%} of the labels are right, {title}" for title, share in right.items()
     )
-    return Section(
-        "Truth",
-        f"{text}.",
-        drawn(
-            draw,
-            {
-                "Confusion: labels of the atoms, before and after denoising.": lambda: (
-                    plot.confusion(table)
-                ),
-            },
-        ),
-        {"Atoms": table},
+    figures = Drawings(draw)
+    figures.add(
+        "Confusion: labels of the atoms, before and after denoising.", plot.confusion, table
     )
+    return Section("Truth", f"{text}.", figures, {"Atoms": table})
 
 
 def _groups(result: Classified) -> Groups:
@@ -211,12 +186,14 @@ def _interfaces(result: PhaseAnalysis, planes: xr.Dataset, trj: xr.Dataset, draw
             },
             pd.Index(["slab"], name=""),
         )
-    figures = drawn(
-        draw and bool(known.sum() > 2),
-        {
-            "Interfaces: places of the two interfaces, and thickness of the slab, against "
-            "time.": lambda: plot.interface_motion(planes, trj, axis=axis),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        "Interfaces: places of the two interfaces, and thickness of the slab, against time.",
+        plot.interface_motion,
+        planes,
+        trj,
+        axis=axis,
+        when=bool(known.sum() > 2),
     )
     return Section("Interfaces", text, figures, tables)
 
@@ -241,11 +218,10 @@ def _denoiser(result: PhaseAnalysis, draw: bool) -> Section:
         f"{parameters['seed']}; noise up to {sigma:.3g} angstrom along each axis. Weights "
         f"{denoiser.digest_}."
     )
-    figures = drawn(
-        draw,
-        {
-            "Training: loss of each step, the squared error over the variance of the "
-            "noise.": lambda: plot.learning_curve(denoiser.loss_),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        "Training: loss of each step, the squared error over the variance of the noise.",
+        plot.learning_curve,
+        denoiser.loss_,
     )
     return Section("Denoiser", text, figures)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import xarray as xr
-from matplotlib.figure import Figure
 
 from icedask import plot
 from icedask.core.features import feature_variable
 from icedask.core.variables import ATOM, COMPONENT, FRAME
-from icedask.plot.report import Section, atom_name, drawn, settings_section
+from icedask.plot.report import Drawings, Section, atom_name, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.structure_dynamics import Analysis, StructureDynamics
@@ -49,21 +48,20 @@ def _comparison(result: StructureDynamics, draw: bool) -> Section:
         + " and ".join(f"{n} components for {title}" for title, n in needed.items())
         + "."
     )
-    figures = drawn(
-        draw,
-        {
-            "Cumulative variance: part of the variance in the first principal components, and the "
-            "part that is kept.": lambda: plot.cumulative_variance(variances, threshold=threshold),
-        },
+    figures = Drawings(draw)
+    figures.add(
+        "Cumulative variance: part of the variance in the first principal components, and the part "
+        "that is kept.",
+        plot.cumulative_variance,
+        variances,
+        threshold=threshold,
     )
-    figures |= drawn(
-        draw and all(_is_plane(one) for one in both),
-        {
-            "Principal components: density of all atoms in all frames along the first two, "
-            "coloured by state.": lambda: plot.latent_maps(
-                {one.title: (one.values, one.states) for one in both}
-            ),
-        },
+    figures.add(
+        "Principal components: density of all atoms in all frames along the first two, coloured by "
+        "state.",
+        plot.latent_maps,
+        {one.title: (one.values, one.states) for one in both},
+        when=all(_is_plane(one) for one in both),
     )
     first = pd.DataFrame({title: pd.Series(total[:_MOST]) for title, total in totals.items()})
     first.index = pd.Index(np.arange(1, len(first) + 1), name="components")
@@ -99,62 +97,66 @@ def _origins(origins: xr.Dataset) -> pd.DataFrame:
 
 
 def _states(result: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
-    last = _last_labelled(one.states)
-    labelled = one.states.isel({FRAME: slice(0, last + 1)})
-    exchange = one.transitions["flux"].values * (1 - np.eye(one.transitions.sizes["to"]))
-    figures = drawn(
-        draw,
-        {
-            "Populations: atoms in each state against time.": lambda: plot.timelines(labelled),
-            "Transition matrix: probability of each state one frame after each other.": lambda: (
-                plot.transition_matrix(one.transitions)
-            ),
-            "Dendrogram of clusters: distance, 1 - correlation, of the rows of their transition "
-            "matrix.": lambda: plot.dendrogram(one.states),
-            f"Snapshot: states in frame {last}.": lambda: plot.snapshot(
-                trj, one.states, last, others=True
-            ),
-            f"Snapshot from the side: states in frame {last}, along x.": lambda: plot.snapshot(
-                trj, one.states, last, view="x", others=True
-            ),
-            "Series: LENS of atoms against time, coloured by state.": lambda: plot.series_states(
-                result.series, one.states
-            ),
-        },
+    states, flux = one.states, one.transitions
+    last = _last_labelled(states)
+    exchange = bool((flux["flux"].values * (1 - np.eye(flux.sizes["to"]))).any())
+    merged = one.cluster_transitions.sizes["from"] > len(one.table)
+    figures = Drawings(draw)
+    figures.add(
+        "Populations: atoms in each state against time.",
+        plot.timelines,
+        states.isel({FRAME: slice(0, last + 1)}),
     )
-    figures |= drawn(
-        draw and bool(exchange.any()),
-        {
-            "Exchange: transitions between different states.": lambda: plot.chord(
-                one.transitions, self_transitions=False
-            ),
-            "Population and exchange: transitions, and frames without a change of state.": lambda: (
-                plot.chord(one.transitions)
-            ),
-        },
+    figures.add(
+        "Transition matrix: probability of each state one frame after each other.",
+        plot.transition_matrix,
+        flux,
     )
-    if one is result.joint:
-        figures |= _joint_figures(result, trj, draw)
+    figures.add(
+        "Dendrogram of clusters: distance, 1 - correlation, of the rows of their transition "
+        "matrix.",
+        plot.dendrogram,
+        states,
+        when=merged,
+    )
+    for view, name in (("z", "Snapshot"), ("x", "Snapshot from the side")):
+        caption = f"{name}: states in frame {last}, seen along {view}."
+        figures.add(caption, plot.snapshot, trj, states, last, view=view, others=True)
+    series = "Series: LENS of atoms against time, coloured by state."
+    figures.add(series, plot.series_states, result.series, states)
+    figures.add(
+        "Exchange: transitions between different states.",
+        plot.chord,
+        flux,
+        self_transitions=False,
+        when=exchange,
+    )
+    figures.add(
+        "Population and exchange: transitions, and frames without a change of state.",
+        plot.chord,
+        flux,
+        when=exchange,
+    )
+    if draw and one is result.joint:
+        _add_joint_figures(figures, result, trj)
     tables = {"States": one.table, "Transition probabilities": _matrix(one.transitions)}
     return Section(one.title, _states_text(one), figures, tables)
 
 
-def _joint_figures(result: StructureDynamics, trj: xr.Dataset, draw: bool) -> dict[str, Figure]:
-    """Return the figures of SOAP & LENS alone."""
+def _add_joint_figures(figures: Drawings, result: StructureDynamics, trj: xr.Dataset) -> None:
     states, liveliest = result.joint.states, _liveliest(result.series)
     last = _last_labelled(states)
     frames = np.unique(np.linspace(0, last, _SANKEY_FRAMES).astype(int)).tolist()
-    place = trj[ATOM].values.tolist().index(liveliest)
-    figures = drawn(
-        draw,
-        {"Flow: atoms from state to state between frames.": lambda: plot.sankey(states, frames)},
-    )
-    return figures | drawn(
-        draw and _is_plane(result.joint),
-        {
-            f"Path of one atom: {atom_name(trj, place)}, whose LENS spans the widest "
-            "range.": lambda: plot.particle_path(trj, result.joint.values, states, liveliest),
-        },
+    figures.add("Flow: atoms from state to state between frames.", plot.sankey, states, frames)
+    name = atom_name(trj, trj[ATOM].values.tolist().index(liveliest))
+    figures.add(
+        f"Path of one atom: {name}, whose LENS spans the widest range.",
+        plot.particle_path,
+        trj,
+        result.joint.values,
+        states,
+        liveliest,
+        when=_is_plane(result.joint),
     )
 
 

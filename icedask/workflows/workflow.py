@@ -100,19 +100,7 @@ class Workflow(Generic[S, R]):
         figures: str | os.PathLike[str] | None = None,
         report: str | os.PathLike[str] | None = None,
     ) -> list[Section]:
-        """Return the tables of a result, and write its figures and its report if asked for.
-
-        Parameters
-        ----------
-        result
-            Result of the function.
-        trj
-            The trajectory.
-        figures
-            Folder for a PNG of each figure, made if it does not exist.
-        report
-            HTML file.
-        """
+        """Return the tables of a result; write figures, PNGs in a folder, and an HTML report."""
         check_outputs(figures, report)
         sections = self.sections(result, trj, draw=figures is not None or report is not None)
         if figures is not None:
@@ -179,17 +167,7 @@ def registry() -> dict[str, Workflow[Any, Any]]:
 def workflow(
     name: str, settings: type[S], presets: Presets
 ) -> Callable[[Callable[[xr.Dataset, Path, S], R]], Callable[..., R]]:
-    """Declare a workflow; see the module's docstring.
-
-    Parameters
-    ----------
-    name
-        Name on the command line.
-    settings
-        A dataclass of options.
-    presets
-        Published or proven values of its fields.
-    """
+    """Declare a workflow by its name on the command line, its options, and its presets."""
 
     def decorate(body: Callable[[xr.Dataset, Path, S], R]) -> Callable[..., R]:
         def function(trj: xr.Dataset, store: str | os.PathLike[str], **options: Any) -> R:

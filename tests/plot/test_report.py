@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 import icedask as ice
 from icedask.errors import InputError, StoreError
 from icedask.plot.report import (
+    Drawings,
     Section,
     atom_name,
-    drawn,
     html_report,
     package_versions,
     provenance,
@@ -177,9 +177,12 @@ def test_name_of_an_atom() -> None:
     assert atom_name(trj.assign_coords(id=("atom", [3, 1])), 0) == "atom 2 (id 3)"
 
 
-def test_nothing_is_drawn_without_need() -> None:
-    assert drawn(False, {"a line": line}) == {}
-    assert list(drawn(True, {"a line": line})) == ["a line"]
+def test_figures_are_drawn_only_if_wanted() -> None:
+    for draw, captions in ((True, ["a line"]), (False, [])):
+        figures = Drawings(draw)
+        figures.add("a line", line)
+        figures.add("a cloud", cloud, when=False)
+        assert list(figures) == captions
 
 
 def test_same_figure_same_text(tmp_path: Path) -> None:
