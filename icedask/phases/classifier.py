@@ -95,8 +95,8 @@ class PhaseClassifier(BaseEstimator):
     >>> phases = ice.Phases.named("Ih", "Ic")
     >>> classifier = ice.PhaseClassifier(metric="euclidean").fit(phases)
     >>> crystal = ice.from_ase(phases.structures["Ic"] * (2, 2, 2))
-    >>> found = classifier.predict(crystal)["label"]
-    >>> [classifier.classes_[number] for number in set(found.values.ravel())]
+    >>> label = classifier.predict(crystal)["label"]
+    >>> [classifier.classes_[number] for number in set(label.values.ravel())]
     ['Ic']
     """
 

@@ -73,8 +73,8 @@ def interfaces(
     >>> upper = ice_half.positions[:, 2] > 19
     >>> ice_half.positions[upper] += 0.8 * np.random.default_rng(0).normal(size=(upper.sum(), 3))
     >>> trj = ice.from_ase(ice_half)
-    >>> found = ice.interfaces(trj, ice.chill_plus(trj), classes=["cubic_ice"])
-    >>> found["interface_position"].round(0).values
+    >>> planes = ice.interfaces(trj, ice.chill_plus(trj), classes=["cubic_ice"])
+    >>> planes["interface_position"].round(0).values
     array([[ 2., 16.]])
     """
     check_trajectory(trj, "interfaces")
@@ -90,16 +90,16 @@ def interfaces(
         )
     here = _labelled_atoms(trj, states)
     rows = rechunked(states.blocks, {1: -1})
-    positions = rechunked(lazy_blocks(here["positions"]), (rows.chunks[0], -1, -1))
+    atoms = rechunked(lazy_blocks(here["positions"]), (rows.chunks[0], -1, -1))
     cells = da.from_array(here["cell"].values, chunks=(rows.chunks[0], -1, -1))
-    found = da.blockwise(
+    positions = da.blockwise(
         partial(
             _frames, numbers=numbers, axis=axis, width=options["width"], pbc=here["pbc"].values
         ),
         "fi",
         rows,
         "fa",
-        positions,
+        atoms,
         "fax",
         cells,
         "fvx",
@@ -111,7 +111,7 @@ def interfaces(
     spec = VARIABLES["interface_position"]
     coords = {name: coord for name, coord in states.array.coords.items() if coord.dims == (FRAME,)}
     coords[INTERFACE] = np.array(["begin", "end"])
-    return stamped(xr.Dataset({spec.name: (spec.dims, found, spec.attrs)}, coords), record)
+    return stamped(xr.Dataset({spec.name: (spec.dims, positions, spec.attrs)}, coords), record)
 
 
 interfaces.__doc__ = documented(

@@ -1,4 +1,4 @@
-"""The main job on the shipped trajectory: from a file to states, with a table and figures."""
+"""Demo: states of the shipped trajectory, from its file to a table and figures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CLUSTERING: dict[str, Any] = {"min_cluster_size": 100, "min_samples": 30, "sampl
 
 
 class DemoResult(NamedTuple):
-    """What the demo leaves behind."""
+    """Store, table, figures and quality of the demo."""
 
     store: Path
     table: pd.DataFrame
@@ -80,7 +80,7 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
 
     4,096 mW water molecules freeze at 200 K and 218 K. Each molecule is described by SOAP averaged
     over its neighbours, which is never stored: PCA is fitted and applied inside the tasks that
-    compute it. HDBSCAN finds the states, CHILL+ says what they are. Repeated, it continues an
+    compute it. HDBSCAN finds the states, CHILL+ identifies them. Repeated, it resumes an
     interrupted run and computes nothing twice.
 
     Parameters

@@ -189,15 +189,9 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     features, values, chill = _described(sites, store, settings)
     vae = _trained(features, store, settings)
     latent = save(vae.transform(features), store)
-    umap = fit_or_load(
-        UMAP(
-            n_neighbors=settings.neighbors,
-            sample_size=settings.sample_size,
-            seed=settings.seed,
-        ),
-        latent,
-        store,
-    )
+    n_neighbors, size, seed = settings.neighbors, settings.sample_size, settings.seed
+    umap = UMAP(n_neighbors=n_neighbors, sample_size=size, seed=seed)
+    umap = fit_or_load(umap, latent, store)
     clusters = _clustered(latent, umap, values["tetrahedral"], store, settings)
     embedding, labels = save([umap.transform(latent), clusters.predict(latent)], store)
     n_motifs, share = clusters.n_motifs_, settings.share
@@ -294,19 +288,18 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
 def _clustered(
     latent: xr.Dataset, umap: UMAP, order: xr.Dataset, store: Path, settings: Settings
 ) -> Motifs:
-    found = Motifs(
+    clusters = Motifs(
         settings.min_cluster_size,
         cluster_selection_method=settings.selection,
         assign_noise=settings.assign_noise,
         min_probability=settings.min_probability,
         seed=settings.seed,
     )
-    run_id = found.fitted_record(latent, umap, order).run_id
+    run_id = clusters.fitted_record(latent, umap, order).run_id
     if has_run(store, run_id):
         return load_model(store, run_id)
-    found.fit(latent, umap, order)
-    save(found, store)
-    return found
+    save(clusters.fit(latent, umap, order), store)
+    return clusters
 
 
 def _compared(
@@ -320,7 +313,7 @@ def _compared(
     """Return the scores of maps of the latent coordinates and of simpler representations."""
     if not settings.baselines:
         return None
-    how = MapSettings(
+    options = MapSettings(
         n_neighbors=settings.neighbors,
         min_dist=0.0,
         min_cluster_size=settings.min_cluster_size,
@@ -328,5 +321,5 @@ def _compared(
         assign_noise=settings.assign_noise,
         seed=settings.seed,
     )
-    found = map_scores(features, vae, latent, chill, _KNOWN, how, block="shell")
-    return save(found, store, label=f"{LABEL}-scores")
+    scores = map_scores(features, vae, latent, chill, _KNOWN, options, block="shell")
+    return save(scores, store, label=f"{LABEL}-scores")

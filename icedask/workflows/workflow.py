@@ -1,7 +1,7 @@
 """Declaration of a workflow: settings as options, presets, and a registry that finds the modules.
 
 A workflow is a module of this package with a dataclass of options and a function decorated by
-`workflow`; the tables and figures of its report are those of `sections` in `<module>_report`.
+`workflow`; the tables and figures of its report come from `sections` in `<module>_report`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Motifs: planted clusters are found, every row is labelled, and doubtful ones are not."""
+"""Motifs of planted clusters: labels of all rows, abstention, storing, and bad input."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_row_is_labelled(clusters: Clusters, plain: ice.Motifs) -> None:
     x, which = clusters
     found = plain.predict(x)
     assert plain.n_motifs_ == 3
-    # In the order of the values that they were to be numbered by.
+    # Numbered by the medians of the values.
     np.testing.assert_array_equal(found["label"], np.array([1, 0, 2])[which])
     assert found["label"].dtype == np.int32
     assert (found["probability"].values > 0.6).all()
@@ -151,7 +151,7 @@ def test_bad_parameters(
         ice.Motifs(**changes).fit(clusters[0], fitted_map)
 
 
-def test_what_does_not_belong_together(
+def test_inputs_of_other_rows_are_refused(
     clusters: Clusters, fitted_map: ice.UMAP, plain: ice.Motifs
 ) -> None:
     x, which = clusters

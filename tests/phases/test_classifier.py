@@ -1,4 +1,4 @@
-"""Labels: right and invariant on noised crystals, none on melts and other ices, stored and used."""
+"""Labels of noised crystals, melts and other ices; their invariance; storing them."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_boundaries(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> No
     assert (confidence[(score > 1.9) & ((residual < 0.6) | (residual > 1.9))] > 0.99).all()
 
 
-def test_a_threshold_of_your_own(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> None:
+def test_other_threshold(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> None:
     none = classifier.label(compared, threshold=1e-9)
     assert (none["label"] >= LIQUID).all()
     every = classifier.label(compared, threshold=1e9)
@@ -254,7 +254,7 @@ def test_as_published(raw: ice.PhaseClassifier, three: ice.Phases) -> None:
         assert (found["nearest"][0] == phase[distances.argmin(axis=1)]).all()
         assert "residual" not in found
         labels = raw.label(found)["label"].values[0]
-        # Without denoising nobody knows whether it would have settled.
+        # Without denoising there is no residual.
         expected = np.where(distances.min(axis=1) < raw.threshold_, found["nearest"][0], 3)
         assert (labels == expected).mean() > 0.99
 
@@ -283,7 +283,7 @@ def test_phases_of_one_atom(metric: str) -> None:
     assert (classifier.predict(ice.from_ase(liquid))["label"] == 1).mean() > 0.6
 
 
-def test_only_what_the_fit_saw(
+def test_positions_denoised_otherwise_are_refused(
     classifier: ice.PhaseClassifier, raw: ice.PhaseClassifier, shipped: ice.Denoiser
 ) -> None:
     trj = ice.from_ase([noised(crystal("Ic"), 0.1)] * 2)
@@ -322,7 +322,7 @@ def test_only_what_the_fit_saw(
     assert (classifier.predict(same)["label"] == ICES.index("Ic")).all()
 
 
-def test_only_what_it_compared(
+def test_scores_of_others_are_refused(
     classifier: ice.PhaseClassifier,
     compared: xr.Dataset,
     shipped: ice.Denoiser,

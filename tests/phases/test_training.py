@@ -36,7 +36,7 @@ def plain(metals: ice.Phases) -> ice.Denoiser:
 
 @pytest.fixture
 def settings() -> Iterator[None]:
-    """Put back what torch has been told."""
+    """Restore the settings of torch."""
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     with torch.random.fork_rng(devices=[]):
         yield
@@ -60,7 +60,7 @@ def test_it_learns(plain: ice.Denoiser, metals: ice.Phases) -> None:
     assert plain.score().cutoff == 4.0
 
 
-def test_one_seed_gives_the_same_whatever_torch_was_told(
+def test_one_seed_gives_the_same_with_any_settings_of_torch(
     plain: ice.Denoiser, metals: ice.Phases, settings: None
 ) -> None:
     torch.set_num_threads(3)
@@ -139,7 +139,7 @@ def test_only_the_same_training_goes_on(
     assert path.exists()
 
 
-def test_what_is_no_checkpoint(metals: ice.Phases, tmp_path: Path) -> None:
+def test_bad_checkpoints(metals: ice.Phases, tmp_path: Path) -> None:
     path = tmp_path / "state"
     for content in (b"", b"nothing of the kind", b"PK\x03\x04" + bytes(100)):
         path.write_bytes(content)
@@ -208,7 +208,7 @@ def test_parameters_are_checked(metals: ice.Phases, changes: dict[str, Any], mes
         trained(metals, **changes)
 
 
-def test_what_cannot_be_trained(metals: ice.Phases) -> None:
+def test_bad_trainings(metals: ice.Phases) -> None:
     with pytest.raises(InputError, match=r"expected Phases, found dict; for"):
         trained(dict(metals.structures))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"device: expected one that torch has here.*abacus"):

@@ -135,7 +135,6 @@ def test_outputs_are_refused_before_the_run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(ice, "connect", None)
     (tmp_path / "file").touch()
     for flag, path, message in [
         ("--figures", tmp_path / "file", "expected a folder that can be made"),
