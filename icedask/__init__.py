@@ -64,7 +64,7 @@ _NAMES = {
     "VAE": "icedask.learn.vae",
     "load_model": "icedask.learn.base",
     "interfaces": "icedask.phases.interfaces",
-    "score_histogram": "icedask.phases.threshold",
+    "score_threshold": "icedask.phases.threshold",
     "Denoiser": "icedask.phases.denoiser",
     "PhaseClassifier": "icedask.phases.classifier",
     "Phases": "icedask.phases.references",
@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from icedask.phases.denoiser import Denoiser
     from icedask.phases.interfaces import interfaces
     from icedask.phases.references import Phases
-    from icedask.phases.threshold import score_histogram
+    from icedask.phases.threshold import score_threshold
     from icedask.readers.convert import from_ase, from_mdanalysis, to_ase
     from icedask.readers.ingest import ingest
     from icedask.store.runs import list_runs, open_run, open_trajectory, remove_run

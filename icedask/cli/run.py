@@ -43,10 +43,9 @@ class Workflows(click.Group):
 
 
 def _registry() -> dict[str, Any]:
-    # With its entries.
-    from icedask.workflows import workflow as contract
+    from icedask.workflows.workflow import registry
 
-    return contract.WORKFLOWS
+    return registry()
 
 
 def _command(found: Any) -> Any:

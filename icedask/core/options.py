@@ -92,6 +92,9 @@ Species = Annotated[
     Sequence[str] | None,
     Option("Elements that count as environment; all but X by default."),
 ]
+RadialFunctions = Annotated[int, Option("Radial functions of SOAP.", at_least=1, at_most=12)]
+LargestDegree = Annotated[int, Option("Largest degree of SOAP.", at_least=0, at_most=12)]
+GaussianWidth = Annotated[float, Option("Width of SOAP's Gaussians.", "angstrom", above=0)]
 Seed = Annotated[int, Option("Seed of the random number generator.", at_least=0, at_most=MAX_SEED)]
 
 

@@ -34,6 +34,9 @@ LAG = "lag"
 PROCESS = "process"
 INTERFACE = "interface"
 WINDOW = "window"
+REFERENCE_CLASS = "reference_class"
+CATEGORY = "category"
+SPACE = "space"
 
 
 @dataclass(frozen=True)
@@ -294,13 +297,48 @@ _SUMMARIES = {
             "during", ("dynamic_state", "structural_state"), "int64", "1", "atoms in both states"
         ),
     ],
-    "score_histogram": [
+    "score_threshold": [
         Variable(
             "count", ("phase", "score_bin"), "int64", "1", "atoms in frames, by nearest phase"
         ),
         Variable("score_low", ("score_bin",), "float64", "1", "lower bound of scores"),
         Variable("score_high", ("score_bin",), "float64", "1", "upper bound of scores"),
         Variable("threshold", (), "float64", "1", "score between crystals and the others"),
+    ],
+    "motif_table": [
+        Variable("members", (MOTIF,), "int64", "1", "number of members"),
+        Variable("population", (MOTIF,), "float64", "1", "share of all rows"),
+        Variable("mean_time", (MOTIF,), "float64", "", "mean time of the members"),
+        Variable("medoid_frame", (MOTIF,), "int64", "1", "frame of the medoid"),
+        Variable("medoid_atom", (MOTIF,), "int64", "1", "position of the medoid along atom"),
+        Variable(
+            "composition", (MOTIF, REFERENCE_CLASS), "float64", "1", "shares of known classes"
+        ),
+        Variable("category", (MOTIF,), "int32", "1", "category of the motif"),
+    ],
+    "category_table": [
+        Variable("n_motifs", (CATEGORY,), "int64", "1", "number of motifs"),
+        Variable("population", (CATEGORY,), "float64", "1", "share of all rows"),
+    ],
+    "map_scores": [
+        Variable("dimensions", (SPACE,), "int64", "1", "dimensions of the representation"),
+        Variable("motifs", (SPACE,), "int64", "1", "number of clusters in the map"),
+        Variable("noise", (SPACE,), "float64", "1", "share of the rows in no cluster"),
+        Variable(
+            "trustworthiness",
+            (SPACE,),
+            "float64",
+            "1",
+            "preservation of neighbours in the map",
+            "doi:10.1007/3-540-44668-0_68",
+        ),
+        Variable(
+            "stability_seed", (SPACE,), "float64", "1", "adjusted Rand index with another seed"
+        ),
+        Variable("stability_rows", (SPACE,), "float64", "1", "adjusted Rand index with fewer rows"),
+        Variable(
+            "separation", (SPACE,), "float64", "1", "adjusted Rand index with the known classes"
+        ),
     ],
     "merge_states": [
         Variable("macro_state", (STATE,), "int32", "1", "new number of the state"),

@@ -1,4 +1,4 @@
-"""The surroundings of the medoids of motifs, as atoms and as files."""
+"""Surroundings of the medoids of motifs, as atoms and as files."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ def environments(sites: xr.Dataset, table: xr.Dataset, r_cut: float) -> dict[int
     Parameters
     ----------
     sites : xarray.Dataset
-        The trajectory that the motifs were found in.
+        Trajectory of the motifs.
     table : xarray.Dataset
-        What `motif_table` returned.
+        Table from `motif_table`.
     r_cut : float
-        Atoms up to this distance belong to it, angstrom.
+        Cutoff radius, angstrom.
 
     Returns
     -------
     dict of int to ase.Atoms
         By motif: the medoid first, at the origin, then the others from the nearest on; without a
-        cell. Their `info` has motif, category, frame, time (picosecond) and atom, the index in
-        the source. Motifs without members are left out.
+        cell. Their `info` has motif, category, frame, time (picosecond), atom, the index in the
+        source, and its id there if it has one. Motifs without members are left out.
     """
     names = table["category"].attrs["flag_meanings"].split()
-    found = {}
+    surroundings = {}
     for motif in table[MOTIF].values.tolist():
         row = table.sel({MOTIF: motif})
         frame, atom = int(row["medoid_frame"]), int(row["medoid_atom"])
         if frame < 0:
             continue
-        found[motif] = _surroundings(sites, frame, atom, r_cut)
-        found[motif].info = {
+        surroundings[motif] = _surroundings(sites, frame, atom, r_cut)
+        surroundings[motif].info = {
             "motif": motif,
             "category": names[int(row["category"])],
             "frame": frame,
             "time": float(sites["time"][frame]) if "time" in sites.coords else float("nan"),
             "atom": int(sites["atom"][atom]) if "atom" in sites.coords else atom,
+            **({"id": int(sites["id"][atom])} if "id" in sites else {}),
         }
-    return found
+    return surroundings
 
 
 def _surroundings(sites: xr.Dataset, frame: int, atom: int, r_cut: float) -> ase.Atoms:
@@ -57,10 +58,7 @@ def _surroundings(sites: xr.Dataset, frame: int, atom: int, r_cut: float) -> ase
     pairs = neighbor_list(whole.positions, whole.cell.array, whole.pbc, r_cut)
     mine = pairs.rows == atom
     order = np.argsort(pairs.distances[mine], kind="stable")
-    symbols = [
-        whole.symbols[atom],
-        *(whole.symbols[one] for one in pairs.indices[mine][order].tolist()),
-    ]
+    symbols = [whole.symbols[place] for place in (atom, *pairs.indices[mine][order].tolist())]
     positions = np.concatenate([np.zeros((1, 3)), pairs.vectors[mine][order]])
     return ase.Atoms(symbols, positions)
 
@@ -75,7 +73,7 @@ def export(
     sites, table, r_cut
         As for `environments`.
     folder : path
-        Made if it does not exist.
+        Folder, made if it does not exist.
 
     Returns
     -------

@@ -1,9 +1,10 @@
-"""How good the maps of some representations are, and how stable the clusters in them."""
+"""Quality of the maps of some representations, and stability of the clusters in them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,34 +13,22 @@ import xarray as xr
 from icedask.core.features import feature_blocks, lazy_blocks
 from icedask.core.provenance import record_of, stamped
 from icedask.core.types import FloatArray
-from icedask.core.variables import ATOM, BLOCK, FRAME
+from icedask.core.variables import ATOM, BLOCK, FRAME, SPACE, summary_variables
 from icedask.learn.umap import embed
 from icedask.learn.vae import VAE
 from icedask.motifs.motifs import clusters
 from icedask.tasks.progress import stage
 from icedask.tasks.sampling import draw, rows_at
 
-# Of the rows, in a map for the comparison with that of all.
+# Part of the rows in a map for the comparison with that of all.
 _PART = 0.8
-# Neighbours of trustworthiness, and rows that it is measured on: its time grows as their square.
+# Neighbours of trustworthiness, and most rows: its time grows as their square.
 _NEIGHBORS, _MOST = 15, 5000
 
 
 @dataclass(frozen=True)
 class MapSettings:
-    """How maps are made and clustered.
-
-    Attributes
-    ----------
-    n_neighbors, min_dist
-        Of UMAP.
-    min_cluster_size
-        Part of the rows.
-    method, assign_noise
-        As of `Motifs`.
-    seed
-        Of the first map.
-    """
+    """Options of UMAP and of `Motifs` for each map, and the seed of the first."""
 
     n_neighbors: int
     min_dist: float
@@ -51,13 +40,12 @@ class MapSettings:
     def labels(
         self, rows: FloatArray, seed: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-        """Return the map of rows, and its clusters."""
+        """Return the map of rows, and the labels of its clusters."""
         # Part of the rows may be fewer than the map of all needs.
         n_neighbors = min(self.n_neighbors, len(rows) - 2)
         places = embed(rows, 2, n_neighbors, self.min_dist, seed)
         size = max(2, round(self.min_cluster_size * len(rows)))
-        found = clusters(places, size, None, self.method, assign_noise=self.assign_noise)
-        return places, found
+        return places, clusters(places, size, None, self.method, assign_noise=self.assign_noise)
 
 
 def map_scores(
@@ -71,35 +59,33 @@ def map_scores(
     block: str,
     size: int = 6000,
 ) -> xr.Dataset:
-    """Map and cluster the same rows by what an autoencoder found and by what is simpler; computes.
+    """Map and cluster the same rows by an autoencoder and by simpler representations; computes.
 
     Parameters
     ----------
     features : xarray.Dataset
-        What the autoencoder was fitted on.
-    vae : VAE
-        Fitted.
-    latent : xarray.Dataset
-        Its latent coordinates.
+        Features that the autoencoder was fitted on.
+    vae, latent : VAE, xarray.Dataset
+        Fitted, and its latent coordinates.
     reference : xarray.Dataset
         label (frame, atom) of known classes with flags.
     known : sequence of str
-        The classes that maps are to keep apart; others do not count.
+        Classes for the separation; others do not count.
     settings : MapSettings
-        Of all maps.
+        Options of all maps.
     block : str
         Block of the features to map alone.
     size : int
-        Rows to compare on, the same share of each frame.
+        Rows of the comparison, the same share of each frame.
 
     Returns
     -------
     xarray.Dataset
         By space, autoencoder, pca (as many dimensions), features (scaled as for the autoencoder)
         and the block: dimensions; motifs; noise, the part of the rows in none; trustworthiness of
-        the map, as to neighbours by the scaled features; stability_seed and stability_rows, of
-        the motifs under another seed and on four fifths of the rows, and separation of the known
-        classes, as adjusted Rand indices; the last is NaN unless two of them are there.
+        the map for neighbours by the scaled features; stability_seed and stability_rows, of the
+        motifs under another seed and on four fifths of the rows, and separation of the known
+        classes, as adjusted Rand indices; the last is NaN with fewer than two classes.
 
     References
     ----------
@@ -121,16 +107,13 @@ def map_scores(
         block: scaled[:, mine],
     }
     table = _score(spaces, scaled, classes, settings)
-    columns = list(next(iter(table.values())))
-    variables = {
-        name: ("space", np.array([row[name] for row in table.values()]), {"units": "1"})
-        for name in columns
-    }
+    columns: dict[str, Any] = {name: [row[name] for row in table.values()] for name in table[block]}
     parameters = {**asdict(settings), "known": [*known], "block": block, "size": size}
     record = record_of(latent).child(
         "results", "map_scores", 1, parameters, record_of(features), record_of(reference)
     )
-    return stamped(xr.Dataset(variables, {"space": list(table)}), record)
+    variables = summary_variables("map_scores", **columns)
+    return stamped(xr.Dataset(variables, {SPACE: list(table)}), record)
 
 
 def _principal(rows: FloatArray, n: int) -> FloatArray:
@@ -152,12 +135,12 @@ def _score(
     generator = np.random.default_rng(settings.seed)
     n = len(features)
     part = np.sort(generator.permutation(n)[: round(_PART * n)])
-    looked_at = np.sort(generator.permutation(n)[:_MOST])
-    n_neighbors = min(_NEIGHBORS, (len(looked_at) - 1) // 2)
+    sample = np.sort(generator.permutation(n)[:_MOST])
+    n_neighbors = min(_NEIGHBORS, (len(sample) - 1) // 2)
     known = classes >= 0
     # Any clusters agree with one class, or none, in some way.
-    told = len(np.unique(classes[known])) > 1
-    found = {}
+    separable = len(np.unique(classes[known])) > 1
+    table = {}
     with stage("scores of maps", 3 * len(spaces)) as advance:
         for name, rows in spaces.items():
             places, labels = settings.labels(rows, settings.seed)
@@ -166,17 +149,16 @@ def _score(
             advance(1)
             _, fewer = settings.labels(rows[part], settings.seed)
             advance(1)
-            found[name] = {
+            separation = adjusted_rand_score(classes[known], labels[known]) if separable else np.nan
+            table[name] = {
                 "dimensions": rows.shape[1],
                 "motifs": int(labels.max()) + 1,
                 "noise": float(np.mean(labels < 0)),
                 "trustworthiness": trustworthiness(
-                    features[looked_at], places[looked_at], n_neighbors=n_neighbors
+                    features[sample], places[sample], n_neighbors=n_neighbors
                 ),
                 "stability_seed": adjusted_rand_score(labels, other),
                 "stability_rows": adjusted_rand_score(labels[part], fewer),
-                "separation": adjusted_rand_score(classes[known], labels[known])
-                if told
-                else np.nan,
+                "separation": separation,
             }
-    return found
+    return table

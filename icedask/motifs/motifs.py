@@ -1,4 +1,4 @@
-"""Motifs: clusters of a map, and a network that says of every row which one it is in."""
+"""Motifs: clusters of a map, and a network that labels every row by them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icedask.core.features import (
 )
 from icedask.core.options import Option, Seed
 from icedask.core.provenance import Record, stamped
-from icedask.core.types import FloatArray
+from icedask.core.types import FloatArray, LabelArray
 from icedask.core.variables import FEATURE
 from icedask.errors import InputError
 from icedask.learn.base import Estimator, HiddenLayers
@@ -31,9 +31,9 @@ from icedask.tasks.sampling import rows_at
 class Motifs(Estimator):
     """Clusters of the map of a fitted `UMAP`; `fit` computes, `predict` is lazy.
 
-    HDBSCAN finds the clusters among the places of the sample. A network learns from their rows,
-    not from their places in the map, which one each belongs to, noise among them, and labels every
-    row; it abstains where it is not sure.
+    HDBSCAN finds the clusters in the map of the sample. A network is fitted to the labels of the
+    sample, noise among them, as a function of its rows, not of the map; it labels every row, or
+    abstains where no motif is probable enough.
 
     {parameters}
 
@@ -41,13 +41,13 @@ class Motifs(Estimator):
     ----------
     n_motifs_ : int
     labels_ : (n_sample,) int32
-        Of the sample of the map, by HDBSCAN; -1 for noise.
+        Labels of the sample of the map by HDBSCAN; -1 for noise.
     weights_ : dict of str to array
-        Of the network.
+        Weights of the network.
     agreement_ : dict
-        Of the network with HDBSCAN on the rows that it has not seen: accuracy where neither is
-        -1, adjusted_rand of all, abstained, the part that the network labels -1, noise, the part
-        that HDBSCAN does, n rows. None without them.
+        Agreement of the network with HDBSCAN on held-out rows: accuracy where neither is -1,
+        adjusted_rand of all, abstained and noise, the parts that the network and HDBSCAN label
+        -1, n rows. None without held-out rows.
 
     Notes
     -----
@@ -73,7 +73,7 @@ class Motifs(Estimator):
     _numbers = ("n_motifs", "agreement")
 
     n_motifs_: int
-    labels_: npt.NDArray[np.int32]
+    labels_: LabelArray
     center_: FloatArray
     scale_: FloatArray
     weights_: dict[str, npt.NDArray[np.float32]]
@@ -124,30 +124,30 @@ class Motifs(Estimator):
         umap: UMAP | None = None,
         by: xr.Dataset | None = None,
     ) -> Record:
-        """Return the record that a fit has, without fitting."""
+        """Return the record of a fit, without fitting."""
         others = [] if umap is None else [umap.record_]
         others += [] if by is None else [input_record(by)]
         parent = input_record(x)
         return parent.child("models", self._slug, self._version, self.get_params(), *others)
 
     def fit(self, x: xr.Dataset, umap: UMAP, by: xr.Dataset | None = None) -> Self:
-        """Find the clusters of a map, and learn to tell them by the rows of `x`.
+        """Find the clusters of a map, and fit the network to them.
 
         Parameters
         ----------
         x : xarray.Dataset
-            What the map was fitted on.
+            Rows that the map was fitted on.
         umap : UMAP
             Fitted.
         by : xarray.Dataset, optional
-            One variable (frame, atom): motifs are numbered by its median, from the smallest on;
-            else as HDBSCAN does.
+            One variable (frame, atom) whose median numbers the motifs, the smallest first; the
+            order of HDBSCAN by default.
 
         Raises
         ------
         InputError
-            If a parameter is out of bounds, `x` is not what the map was fitted on, `by` is of
-            other rows, or there are no clusters.
+            If a parameter is out of bounds, the map was fitted on another Dataset, `by` has other
+            rows, or there are no clusters.
         """
         umap.check_fitted()
         if umap.record_.parents[0] != input_record(x).run_id:
@@ -158,14 +158,9 @@ class Motifs(Estimator):
         size = self._smallest(len(umap.sample_))
         if by is not None:
             check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
-        found = clusters(
-            umap.embedding_,
-            size,
-            self.min_samples,
-            self.cluster_selection_method,
-            assign_noise=self.assign_noise,
-        )
-        self.labels_ = found if by is None else _ordered(found, self._values(by, umap))
+        options = (size, self.min_samples, self.cluster_selection_method)
+        labels = clusters(umap.embedding_, *options, assign_noise=self.assign_noise)
+        self.labels_ = labels if by is None else ordered(labels, self._values(by, umap))
         self.n_motifs_ = int(self.labels_.max()) + 1
         if self.n_motifs_ == 0:
             raise InputError(
@@ -205,8 +200,8 @@ class Motifs(Estimator):
         if not len(held):
             return weights, None
         model = self.center_, self.scale_, weights
-        told, _ = _label_rows(rows[held], model, self.min_probability)
-        return weights, _compare(self.labels_[held], told)
+        predicted, _ = _label_rows(rows[held], model, self.min_probability)
+        return weights, _agreement(self.labels_[held], predicted)
 
     def predict(self, x: xr.Dataset) -> xr.Dataset:
         """Label every row of `x`; lazy.
@@ -225,13 +220,13 @@ class Motifs(Estimator):
         self.check_fitted()
         model = dask.delayed((self.center_, self.scale_, self.weights_), pure=True)
         named = ("label", "probability")
-        found = self.label_rows(
+        labels = self.label_rows(
             x, len(self.center_), _label_block, named, model, self.min_probability
         )
         numbers = list(range(self.n_motifs_))
         meanings = " ".join(f"motif_{number}" for number in numbers)
-        found["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
-        return found
+        labels["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
+        return labels
 
     def to_dataset(self) -> xr.Dataset:
         """Return the learned attributes as a Dataset, to be saved."""
@@ -239,7 +234,7 @@ class Motifs(Estimator):
 
     @classmethod
     def from_dataset(cls, ds: xr.Dataset) -> Self:
-        """Return the fitted estimator that a Dataset was made from."""
+        """Return the fitted estimator of a Dataset that `to_dataset` returned."""
         estimator = super().from_dataset(ds)
         estimator.weights_ = weights_of(ds, "net")
         return estimator
@@ -258,27 +253,25 @@ def clusters(
     found = fit_hdbscan(points, size, min_samples, method)
     labels = found.labels_.astype(np.int32)
     if assign_noise and labels.max() >= 0:
-        told, _ = DensityTree.of(found, points, min_samples or size).predict(
-            points, assign_noise=True
-        )
-        labels = np.where(labels < 0, told, labels)
+        tree = DensityTree.of(found, points, min_samples or size)
+        labels = np.where(labels < 0, tree.predict(points, assign_noise=True)[0], labels)
     return labels
 
 
-def _ordered(labels: npt.NDArray[np.int32], values: FloatArray) -> npt.NDArray[np.int32]:
-    """Number clusters by the medians of their values; those without any are the last."""
+def ordered(labels: LabelArray, values: FloatArray) -> LabelArray:
+    """Number clusters by the medians of their values; clusters without values are the last."""
     known = np.isfinite(values)
-    parts = [values[known & (labels == one)] for one in range(labels.max() + 1)]
+    parts = [values[known & (labels == number)] for number in range(labels.max() + 1)]
     medians = [float(np.median(part)) if len(part) else np.nan for part in parts]
     # The last entry is that of noise, -1.
-    number = np.full(len(medians) + 1, -1, np.int32)
-    number[np.argsort(medians, kind="stable")] = np.arange(len(medians))
-    return number[labels]
+    numbers = np.full(len(medians) + 1, -1, np.int32)
+    numbers[np.argsort(medians, kind="stable")] = np.arange(len(medians))
+    return numbers[labels]
 
 
 def _label_block(
     block: npt.NDArray[np.floating], model: tuple[Any, ...], min_probability: float
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[LabelArray, npt.NDArray[np.float32]]:
     rows = block.reshape(-1, block.shape[-1])
     label, probability = _label_rows(rows, model, min_probability)
     return label.reshape(block.shape[:2]), probability.reshape(block.shape[:2])
@@ -286,7 +279,7 @@ def _label_block(
 
 def _label_rows(
     rows: npt.NDArray[np.floating], model: tuple[Any, ...], min_probability: float
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+) -> tuple[LabelArray, npt.NDArray[np.float32]]:
     """Return the label and the probability of each row; NaN rows get -1 and 0."""
     center, scale, weights = model
     scores = apply_rows(rows, center, scale, weights, "net")
@@ -301,14 +294,14 @@ def _label_rows(
     return np.where(unsure, np.int32(-1), label), np.where(known, probability, np.float32(0))
 
 
-def _compare(fitted: npt.NDArray[np.int32], told: npt.NDArray[np.int32]) -> dict[str, float]:
+def _agreement(fitted: LabelArray, predicted: LabelArray) -> dict[str, float]:
     from sklearn.metrics import adjusted_rand_score
 
-    both = (fitted >= 0) & (told >= 0)
+    both = (fitted >= 0) & (predicted >= 0)
     return {
-        "accuracy": float(np.mean(fitted[both] == told[both])) if both.any() else float("nan"),
-        "adjusted_rand": float(adjusted_rand_score(fitted, told)),
-        "abstained": float(np.mean(told < 0)),
+        "accuracy": float(np.mean(fitted[both] == predicted[both])) if both.any() else np.nan,
+        "adjusted_rand": float(adjusted_rand_score(fitted, predicted)),
+        "abstained": float(np.mean(predicted < 0)),
         "noise": float(np.mean(fitted < 0)),
-        "n": len(told),
+        "n": len(predicted),
     }

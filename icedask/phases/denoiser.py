@@ -1,4 +1,4 @@
-"""Thermal noise taken from positions: a network that knows ideal crystals alone."""
+"""Removal of thermal noise from positions, by a network trained on ideal crystals alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,22 +16,21 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from icedask.core.features import whole_number
-from icedask.core.provenance import Record, digest, fingerprint, stamped
+from icedask.core.options import Option, Seed, checked, documented, parameters_of
+from icedask.core.provenance import digest, stamped
 from icedask.core.trajectory import check_trajectory
 from icedask.core.variables import ATOM
 from icedask.errors import InputError
 from icedask.kernels.simd import WIDTH
-from icedask.phases.frames import denoised_arrays, denoised_dataset
-from icedask.phases.references import Phases
+from icedask.phases.frames import atoms_record, denoised_arrays, denoised_dataset
+from icedask.phases.references import Phases, check_phases
 from icedask.phases.score import Score, check_weights, score_from
 
 STEPS, CLIP = 8, 0.4
 
 _FORMAT = 1
 SHIPPED = ("ices", "metals")
-_LARGEST_SEED = 2**63 - 1
-# What reading a file that is damaged, or of another kind, ends with.
+# Errors of reading a file that is damaged, or of another kind.
 _BROKEN = (
     OSError,
     EOFError,
@@ -47,35 +46,19 @@ _BROKEN = (
 class Denoiser(BaseEstimator):
     """Score-based denoiser: moves atoms back to the ideal places of known crystals.
 
-    An equivariant network (PaiNN) learns by denoising score matching, from ideal crystals that
-    are displaced at random and strained, by how much each atom is out of place. It has seen no
-    simulation. Where it is applied again and again, atoms of these crystals settle in their
-    places, and those of a liquid stay disordered.
+    An equivariant network (PaiNN) learns the displacement of each atom by denoising score
+    matching, from ideal crystals that are displaced at random and strained; it has seen no
+    simulation. Applied repeatedly, it lets atoms of these crystals settle in their places, and
+    leaves those of a liquid disordered. The same seed gives the same weights, on a CPU.
 
-    Parameters
-    ----------
-    width : int
-        Scalars, and vectors, of each atom in the network; a multiple of 8. Default 16.
-    layers : int
-        Of the network. Default 3.
-    cutoff : float
-        Of the network's graph, angstrom. Default 5.
-    sigma_max : float
-        Standard deviation of the strongest noise of the training along each axis, angstrom.
-        Default 0.3.
-    steps : int
-        Of the training. Default 8000, some minutes of one core.
-    learning_rate : float
-        The largest. Default 4e-3.
-    seed : int
-        Of the first weights and of all noise; the same seed gives the same weights. Default 0.
+    {parameters}
 
     Attributes
     ----------
     phases_ : Phases
-        What it was trained on.
+        Crystals of the training.
     weights_ : dict of arrays
-        By the names of the network's layers.
+        Weights by the names of the network's layers.
     loss_ : (steps,) array
         Squared error of each step over the variance of the noise: 1 if nothing was learnt.
 
@@ -100,18 +83,33 @@ class Denoiser(BaseEstimator):
     weights_: dict[str, npt.NDArray[np.float32]]
     loss_: npt.NDArray[np.float32]
 
-    _checked: ClassVar[dict[str, float]] = {"cutoff": 0.0, "sigma_max": 0.01, "learning_rate": 0.0}
-
     def __init__(
         self,
         *,
-        width: int = 16,
-        layers: int = 3,
-        cutoff: float = 5.0,
-        sigma_max: float = 0.3,
-        steps: int = 8000,
-        learning_rate: float = 4e-3,
-        seed: int = 0,
+        width: Annotated[
+            int,
+            Option(
+                f"Scalars, and vectors, of each atom in the network; a multiple of {WIDTH}.",
+                at_least=WIDTH,
+            ),
+        ] = 16,
+        layers: Annotated[int, Option("Layers of the network.", at_least=1)] = 3,
+        cutoff: Annotated[
+            float, Option("Cutoff radius of the network's graph.", "angstrom", above=0)
+        ] = 5.0,
+        sigma_max: Annotated[
+            float,
+            Option(
+                "Standard deviation of the strongest noise in training, along each axis.",
+                "angstrom",
+                above=0.01,
+            ),
+        ] = 0.3,
+        steps: Annotated[
+            int, Option("Training steps; 8000 take some minutes on one core.", at_least=20)
+        ] = 8000,
+        learning_rate: Annotated[float, Option("Largest learning rate.", above=0)] = 4e-3,
+        seed: Seed = 0,
     ) -> None:
         self.width = width
         self.layers = layers
@@ -135,7 +133,7 @@ class Denoiser(BaseEstimator):
         phases : Phases
             Ideal crystals.
         checkpoint : path, optional
-            File that the training is continued from if it was interrupted; removed at its end.
+            File that an interrupted training is resumed from; removed at the end.
         device : str, optional
             As torch names it; by default "cuda" where there is a GPU, else "cpu". On a CPU the
             same seed gives the same weights.
@@ -148,15 +146,11 @@ class Denoiser(BaseEstimator):
         ComputeError
             If the training diverges.
         """
-        self._check()
-        if not isinstance(phases, Phases):
-            raise InputError(
-                f"Denoiser: expected Phases, found {type(phases).__name__}; for example "
-                "Phases.ices(), or Phases.from_structures({'fcc': atoms})"
-            )
+        options = self._checked()
+        check_phases(phases, "Denoiser")
         import torch
 
-        from icedask.phases.training import Plan, train
+        from icedask.phases.training import DenoiserPlan, train
 
         chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
@@ -167,38 +161,19 @@ class Denoiser(BaseEstimator):
                 f"Denoiser: device: expected one that torch has here, such as 'cpu', found "
                 f"{device!r} ({error})"
             ) from error
-        plan = Plan(
-            width=int(self.width),
-            layers=int(self.layers),
-            cutoff=float(self.cutoff),
-            sigma_max=float(self.sigma_max),
-            steps=int(self.steps),
-            learning_rate=float(self.learning_rate),
-            seed=int(self.seed),
-            device=chosen,
-        )
-        found = train(phases.structures, plan, checkpoint)
-        self.weights_, self.loss_, self.phases_ = found.weights, found.loss, phases
+        trained = train(phases.structures, DenoiserPlan(**options, device=chosen), checkpoint)
+        self.weights_, self.loss_, self.phases_ = trained.weights, trained.loss, phases
         return self
 
-    def _check(self) -> None:
-        for name, least in (("width", WIDTH), ("layers", 1), ("steps", 20), ("seed", 0)):
-            whole_number(getattr(self, name), f"Denoiser: {name}", at_least=least)
+    def _checked(self) -> dict[str, Any]:
+        options = checked("Denoiser", _PARAMETERS, self.get_params())
         if self.width % WIDTH:
             raise InputError(f"Denoiser: width: expected a multiple of {WIDTH}, found {self.width}")
-        if self.seed > _LARGEST_SEED:
-            raise InputError(f"Denoiser: seed: expected at most {_LARGEST_SEED}, found {self.seed}")
-        for name, bound in self._checked.items():
-            value = getattr(self, name)
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not number or not bound < value < np.inf:
-                raise InputError(
-                    f"Denoiser: {name}: expected a number above {bound:g}, found {value!r}"
-                )
+        return options
 
     @property
     def digest_(self) -> str:
-        """Of the weights: what a result was computed with."""
+        """Digest of the weights."""
         self._check_fitted()
         return digest(self.cutoff, *[one for _, one in sorted(self.weights_.items())])
 
@@ -209,7 +184,7 @@ class Denoiser(BaseEstimator):
             )
 
     def score(self) -> Score:
-        """Return the network as kernels use it."""
+        """Return the network for the kernels."""
         self._check_fitted()
         return score_from(self.weights_, self.cutoff)
 
@@ -217,30 +192,32 @@ class Denoiser(BaseEstimator):
         self,
         trj: xr.Dataset,
         *,
-        steps: int = STEPS,
-        clip: float = CLIP,
-        centers: str | None = None,
+        steps: Annotated[int, Option("Applications of the network.", at_least=1)] = STEPS,
+        clip: Annotated[
+            float,
+            Option(
+                "Longest step of an atom: atoms in unknown surroundings do not fly away.",
+                "angstrom",
+                above=0,
+            ),
+        ] = CLIP,
+        centers: Annotated[
+            str | None,
+            Option(
+                "Selection of the atoms to denoise; the others are left out. By default those of "
+                "the element of the phases: of water, the oxygens."
+            ),
+        ] = None,
     ) -> xr.Dataset:
-        """Move the atoms of every frame to where they belong; lazy.
+        """Move the atoms of every frame to their ideal places; lazy.
 
-        Parameters
-        ----------
-        trj : xarray.Dataset
-            A trajectory.
-        steps : int
-            Applications of the network. Default 8.
-        clip : float
-            The longest step of an atom, angstrom: where nothing is known none may fly away.
-            Default 0.4.
-        centers : str, optional
-            Selection of the atoms that are denoised; the others are left out altogether. By
-            default those of the element of the phases: of water, the oxygens.
+        {parameters}
 
         Returns
         -------
         xarray.Dataset
             A trajectory of these atoms: positions (frame, atom, xyz), angstrom, the cells as
-            they were; with shift (frame, atom, xyz), angstrom, what was added to the positions,
+            they were; with shift (frame, atom, xyz), angstrom, the difference of the positions,
             and residual (frame, atom), angstrom, the mean length of the last step among the
             atom and its neighbours: small where they have settled.
 
@@ -250,23 +227,13 @@ class Denoiser(BaseEstimator):
             If an option is out of bounds, or the trajectory has no such atoms.
         """
         check_trajectory(trj, "denoise")
-        whole_number(steps, "denoise: steps", at_least=1)
-        number = isinstance(clip, int | float | np.number) and not isinstance(clip, bool)
-        if not number or not 0 < clip < np.inf:
-            raise InputError(
-                f"denoise: clip: expected a number of angstrom above 0, found {clip!r}"
-            )
+        values = {"steps": steps, "clip": clip, "centers": centers}
+        options = checked("denoise", parameters_of(type(self).denoise), values)
+        del options["centers"]
         score = self.score()
         here = trj.isel({ATOM: self.phases_.atoms_of(trj, centers, "denoise")})
-        record = Record(
-            "results",
-            "denoise",
-            1,
-            {"weights": self.digest_, "steps": int(steps), "clip": float(clip)},
-            trajectory=fingerprint(here)[0],
-            positions=fingerprint(trj)[1],
-        )
-        arrays = denoised_arrays(here, score, int(steps), float(clip))
+        record = atoms_record(here, trj, "denoise", {"weights": self.digest_, **options})
+        arrays = denoised_arrays(here, score, **options)
         return stamped(denoised_dataset(here, arrays), record)
 
     def scaled(self, factor: float, element: str | None = None) -> Self:
@@ -275,8 +242,8 @@ class Denoiser(BaseEstimator):
         Parameters
         ----------
         factor : float
-            Of all lengths: for a metal, the distance of its nearest neighbours over that of the
-            one that the denoiser was trained on.
+            Factor on all lengths: for a metal, the distance of its nearest neighbours over that
+            of the metal of the training.
         element : str, optional
             Chemical symbol of its atoms; as before by default.
 
@@ -289,19 +256,19 @@ class Denoiser(BaseEstimator):
         phases = self.phases_.scaled(factor, element)
         parameters = self.get_params()
         parameters |= {name: factor * parameters[name] for name in ("cutoff", "sigma_max")}
-        found = type(self)(**parameters)
-        found.phases_, found.loss_ = phases, self.loss_
+        scaled = type(self)(**parameters)
+        scaled.phases_, scaled.loss_ = phases, self.loss_
         # Bessel functions are normalised, and divided by the distance.
         powers = {"radial.weight": 1.5, "out.weight": 1.0}
-        found.weights_ = {
-            name: one
+        scaled.weights_ = {
+            name: weight
             * np.float32(factor ** sum(p for end, p in powers.items() if name.endswith(end)))
-            for name, one in self.weights_.items()
+            for name, weight in self.weights_.items()
         }
-        return found
+        return scaled
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the weights and what they were trained on to a file, .npz, without pickle.
+        """Write the weights and the crystals of the training to a file, .npz, without pickle.
 
         Raises
         ------
@@ -335,7 +302,7 @@ class Denoiser(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Return what `save` wrote.
+        """Load a denoiser that `save` wrote.
 
         Raises
         ------
@@ -362,10 +329,10 @@ class Denoiser(BaseEstimator):
 
         import ase
 
-        found = cls(**{name: value.item() for name, value in part("parameter").items()})
-        found._check()
-        found.weights_, found.loss_ = part("weight"), arrays["loss"]
-        check_weights(found.weights_, found.width, found.layers)
+        loaded = cls(**{name: value.item() for name, value in part("parameter").items()})
+        loaded._checked()
+        loaded.weights_, loaded.loss_ = part("weight"), arrays["loss"]
+        check_weights(loaded.weights_, loaded.width, loaded.layers)
         structures = {}
         for name, cell in part("phase").items():
             if name.endswith("/cell"):
@@ -377,8 +344,8 @@ class Denoiser(BaseEstimator):
                     cell=cell,
                     pbc=True,
                 )
-        found.phases_ = Phases.from_structures(structures)
-        return found
+        loaded.phases_ = Phases.from_structures(structures)
+        return loaded
 
     @classmethod
     def shipped(cls, name: str = "ices") -> Self:
@@ -401,3 +368,24 @@ class Denoiser(BaseEstimator):
             )
         with as_file(files("icedask") / "data" / f"denoiser_{name}.npz") as path:
             return cls.load(path)
+
+
+_PARAMETERS = parameters_of(Denoiser.__init__)
+Denoiser.__doc__ = documented(Denoiser.__doc__, _PARAMETERS)
+Denoiser.denoise.__doc__ = documented(
+    Denoiser.denoise.__doc__,
+    parameters_of(Denoiser.denoise),
+    "trj : xarray.Dataset\n    A trajectory.",
+)
+
+
+def check_denoiser(denoiser: object, element: str, caller: str) -> None:
+    """Raise unless an argument is a fitted Denoiser of an element."""
+    if not isinstance(denoiser, Denoiser):
+        raise InputError(f"{caller}: expected a Denoiser, found {type(denoiser).__name__}")
+    denoiser.digest_  # noqa: B018  (raises if it is not fitted)
+    if denoiser.phases_.element != element:
+        raise InputError(
+            f"{caller}: expected a denoiser of {element}, as the phases are, found one of "
+            f"{denoiser.phases_.element}"
+        )

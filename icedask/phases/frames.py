@@ -1,4 +1,4 @@
-"""From a trajectory to its denoised positions: the one file of denoising that knows Dask."""
+"""Denoised positions of a trajectory as lazy arrays, each block of whole frames."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.features import block_part, lazy_blocks
+from icedask.core.features import block_part, lazy_blocks, rechunked
+from icedask.core.provenance import Record, fingerprint, is_unchanged, record_of
 from icedask.core.trajectory import ATOM_COORDS
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
+from icedask.errors import InputError
 from icedask.phases.score import Score, denoise_frame
 from icedask.store.chunks import plan_blocks
 
@@ -26,11 +28,10 @@ _BLOCK_ATOM_FRAMES = 2**16
 
 
 def denoised_arrays(trj: xr.Dataset, score: Score, steps: int, clip: float) -> dict[str, da.Array]:
-    """Return positions, shift and residual, each block of whole frames."""
+    """Return positions, shift and residual (frame, atom[, xyz]) by name."""
     n_frames, n_atoms = trj.sizes[FRAME], trj.sizes[ATOM]
     blocks = plan_blocks(n_frames, n_atoms, _ROW_BYTES, atom_frames=_BLOCK_ATOM_FRAMES)
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        positions = lazy_blocks(trj["positions"]).rechunk((blocks.frames, -1, -1))
+    positions = rechunked(lazy_blocks(trj["positions"]), (blocks.frames, -1, -1))
     cells = da.from_array(trj["cell"].values, chunks=(blocks.frames, -1, -1))
     together = da.blockwise(
         partial(_block, pbc=np.asarray(trj["pbc"].values, bool), steps=steps, clip=clip),
@@ -39,7 +40,7 @@ def denoised_arrays(trj: xr.Dataset, score: Score, steps: int, clip: float) -> d
         "fax",
         cells,
         "fvx",
-        # Sent once, and not with each task; its name is that of its content.
+        # Sent once, not with each task.
         dask.delayed(score, pure=True),
         None,
         concatenate=True,
@@ -62,14 +63,14 @@ def _block(
     moved, shift = np.empty_like(positions), np.empty_like(positions)
     residual = np.empty(positions.shape[:2], np.float32)
     for row, (frame, cell) in enumerate(zip(positions, cells, strict=True)):
-        found = denoise_frame(score, frame.astype(np.float64), cell, pbc, steps, clip)
-        shift[row], residual[row] = found.shift, found.residual
-        moved[row] = frame + found.shift
+        denoised = denoise_frame(score, frame.astype(np.float64), cell, pbc, steps, clip)
+        shift[row], residual[row] = denoised
+        moved[row] = frame + denoised.shift
     return moved, shift, residual
 
 
 def denoised_dataset(trj: xr.Dataset, arrays: Mapping[str, da.Array]) -> xr.Dataset:
-    """Return the denoised trajectory, with the coordinates of the one it was."""
+    """Return the denoised trajectory, with the coordinates of the original."""
     coords: dict[str, Any] = {
         name: (FRAME, trj[name].values) for name in ("time", "step") if name in trj.variables
     }
@@ -78,3 +79,35 @@ def denoised_dataset(trj: xr.Dataset, arrays: Mapping[str, da.Array]) -> xr.Data
     kept = [name for name in ("cell", "cell_origin", "pbc") if name in trj.variables]
     variables |= {name: (trj[name].dims, trj[name].values) for name in kept}
     return with_attrs(xr.Dataset(variables, coords)).drop_vars([XYZ], errors="ignore")
+
+
+def atoms_record(
+    atoms: xr.Dataset, trj: xr.Dataset, function: str, parameters: Mapping[str, Any]
+) -> Record:
+    """Return the record of a function of some atoms of a trajectory."""
+    trajectory, positions = fingerprint(atoms)[0], fingerprint(trj)[1]
+    return Record(
+        "results", function, 1, dict(parameters), trajectory=trajectory, positions=positions
+    )
+
+
+def check_denoised(x: xr.Dataset, expected: Mapping[str, Any] | None, caller: str) -> None:
+    """Raise InputError unless positions were denoised with these parameters, and not changed."""
+    denoised = record_of(x).parameters if x.attrs.get("function") == "denoise" else None
+    if denoised != expected:
+        raise InputError(
+            f"{caller}: expected positions denoised by {_in_words(expected)}, as in the fit, found "
+            f"them denoised by {_in_words(denoised)}; fit and classify with the same Denoiser and "
+            "steps, or with none"
+        )
+    if denoised is not None and not is_unchanged(x):
+        raise InputError(
+            f"{caller}: expected what denoise returned, found it changed since, or computed; "
+            "choose frames and atoms before denoising, and keep what was denoised with icedask.save"
+        )
+
+
+def _in_words(denoised: Mapping[str, Any] | None) -> str:
+    if denoised is None:
+        return "none"
+    return "{weights} in {steps} steps of at most {clip:g} angstrom".format(**denoised)

@@ -1,18 +1,20 @@
-"""Where a slab of one phase ends: the two planes at which its profile falls to one half."""
+"""Interfaces of a slab: the two planes at which its profile falls to one half, and their motion."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated, NamedTuple
 
-import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy.stats import linregress
 
-from icedask.core.features import check_same_rows, lazy_blocks
+from icedask.core.features import check_same_rows, lazy_blocks, rechunked
 from icedask.core.labels import Labels, checked_labels
+from icedask.core.options import Option, checked, documented, parameters_of
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_trajectory
 from icedask.core.types import FloatArray
@@ -21,33 +23,34 @@ from icedask.errors import InputError
 from icedask.kernels.neighbors import wrap
 
 _BIN = 0.5
+# Largest correlation of neighbouring residuals; a larger one leaves no independent frame.
+_MOST_PERSISTENT = 0.99
 
 
 def interfaces(
     trj: xr.Dataset,
     labels: xr.Dataset,
     *,
-    classes: Sequence[str],
-    axis: int = 2,
-    width: float = 2.0,
+    classes: Annotated[
+        Sequence[str],
+        Option(
+            'Names of the classes that make up the slab, for example ["hexagonal_ice", '
+            '"cubic_ice"].'
+        ),
+    ],
+    axis: Annotated[
+        int, Option("Cell vector across the slab: 0, 1 or 2.", at_least=0, at_most=2)
+    ] = 2,
+    width: Annotated[
+        float, Option("Standard deviation of the Gaussian.", "angstrom", above=0)
+    ] = 2.0,
 ) -> xr.Dataset:
     """Find the two interfaces of a slab that fills the cell along two of its vectors; lazy.
 
     The fraction of atoms of the slab's classes is taken along the normal of the interfaces,
     smoothed by a Gaussian, and followed to the planes where it passes one half.
 
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        The trajectory, periodic along `axis`.
-    labels : xarray.Dataset
-        label (frame, atom) with flag_meanings, as of `chill_plus`, of some or all of its atoms.
-    classes : sequence of str
-        Names of the classes that make up the slab, for example ["hexagonal_ice", "cubic_ice"].
-    axis : int, optional
-        Which cell vector points across the slab: 0, 1 or 2. Default 2.
-    width : float, optional
-        Standard deviation of the Gaussian, angstrom. Default 2.
+    {parameters}
 
     Returns
     -------
@@ -70,37 +73,33 @@ def interfaces(
     >>> upper = ice_half.positions[:, 2] > 19
     >>> ice_half.positions[upper] += 0.8 * np.random.default_rng(0).normal(size=(upper.sum(), 3))
     >>> trj = ice.from_ase(ice_half)
-    >>> found = ice.interfaces(trj, ice.chill_plus(trj), classes=["cubic_ice"])
-    >>> found["interface_position"].round(0).values
+    >>> planes = ice.interfaces(trj, ice.chill_plus(trj), classes=["cubic_ice"])
+    >>> planes["interface_position"].round(0).values
     array([[ 2., 16.]])
     """
     check_trajectory(trj, "interfaces")
-    given = checked_labels(labels, "interfaces")
-    wanted = _flags(given, classes)
-    if not isinstance(axis, int | np.integer) or isinstance(axis, bool) or axis not in (0, 1, 2):
-        raise InputError(f"interfaces: axis: expected 0, 1 or 2, found {axis!r}")
+    states = checked_labels(labels, "interfaces")
+    values = {"classes": classes, "axis": axis, "width": width}
+    options = checked("interfaces", parameters_of(interfaces), values)
+    axis = options["axis"]
+    numbers = _numbers(states, options["classes"])
     if not trj["pbc"].values[axis]:
         raise InputError(
             f"interfaces: expected a trajectory that is periodic along cell vector {axis}, found "
             f"pbc {trj['pbc'].values.tolist()}"
         )
-    number = isinstance(width, int | float | np.number) and not isinstance(width, bool)
-    if not number or not 0 < width < np.inf:
-        raise InputError(
-            f"interfaces: width: expected a number of angstrom above 0, found {width!r}"
-        )
-    here = _of_the_labels(trj, given)
-    rows = given.blocks
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        rows = rows.rechunk({1: -1})
-        positions = lazy_blocks(here["positions"]).rechunk((rows.chunks[0], -1, -1))
+    here = _labelled_atoms(trj, states)
+    rows = rechunked(states.blocks, {1: -1})
+    atoms = rechunked(lazy_blocks(here["positions"]), (rows.chunks[0], -1, -1))
     cells = da.from_array(here["cell"].values, chunks=(rows.chunks[0], -1, -1))
-    found = da.blockwise(
-        partial(_frames, wanted=wanted, axis=axis, width=width, pbc=here["pbc"].values),
+    positions = da.blockwise(
+        partial(
+            _frames, numbers=numbers, axis=axis, width=options["width"], pbc=here["pbc"].values
+        ),
         "fi",
         rows,
         "fa",
-        positions,
+        atoms,
         "fax",
         cells,
         "fvx",
@@ -108,15 +107,23 @@ def interfaces(
         concatenate=True,
         meta=np.empty((0, 0)),
     )
-    options = {"classes": list(classes), "axis": axis, "width": float(width)}
-    record = given.record.child("results", "interfaces", 1, options)
+    record = states.record.child("results", "interfaces", 1, options)
     spec = VARIABLES["interface_position"]
-    coords = {name: one for name, one in given.array.coords.items() if one.dims == (FRAME,)}
+    coords = {name: coord for name, coord in states.array.coords.items() if coord.dims == (FRAME,)}
     coords[INTERFACE] = np.array(["begin", "end"])
-    return stamped(xr.Dataset({spec.name: (spec.dims, found, spec.attrs)}, coords), record)
+    return stamped(xr.Dataset({spec.name: (spec.dims, positions, spec.attrs)}, coords), record)
 
 
-def _of_the_labels(trj: xr.Dataset, labels: Labels) -> xr.Dataset:
+interfaces.__doc__ = documented(
+    interfaces.__doc__,
+    parameters_of(interfaces),
+    "trj : xarray.Dataset\n    The trajectory, periodic along `axis`.",
+    "labels : xarray.Dataset\n    label (frame, atom) with flag_meanings, as of `chill_plus`, of "
+    "some or all of its atoms.",
+)
+
+
+def _labelled_atoms(trj: xr.Dataset, labels: Labels) -> xr.Dataset:
     """Return the atoms of the trajectory that have labels."""
     atoms = labels.array[ATOM].values
     unknown = atoms[~np.isin(atoms, trj[ATOM].values)]
@@ -130,18 +137,13 @@ def _of_the_labels(trj: xr.Dataset, labels: Labels) -> xr.Dataset:
     return here
 
 
-def _flags(labels: Labels, classes: Sequence[str]) -> list[int]:
+def _numbers(labels: Labels, classes: Sequence[str]) -> list[int]:
+    """Return the numbers of classes by their names."""
     numbers = {name: number for number, name in labels.names.items()}
-    if isinstance(classes, str) or not np.iterable(classes):
-        raise InputError(
-            f"interfaces: classes: expected a list of names such as ['cubic_ice'], found "
-            f"{classes!r}"
-        )
-    unknown = [str(name) for name in classes if name not in numbers]
-    if unknown or not classes:
+    if unknown := [name for name in classes if name not in numbers]:
         raise InputError(
             f"interfaces: classes: expected some of {', '.join(numbers) or 'no named class'}, "
-            f"found {', '.join(unknown) or 'none'}"
+            f"found {', '.join(unknown)}"
         )
     return [int(numbers[name]) for name in classes]
 
@@ -150,7 +152,7 @@ def _frames(
     labels: npt.NDArray[np.integer],
     positions: npt.NDArray[np.floating],
     cells: FloatArray,
-    wanted: Sequence[int],
+    numbers: Sequence[int],
     axis: int,
     width: float,
     pbc: npt.NDArray[np.bool_],
@@ -159,7 +161,7 @@ def _frames(
     for frame, (label, place, cell) in enumerate(zip(labels, positions, cells, strict=True)):
         _, fractional = wrap(place.astype(np.float64), cell, pbc)
         result[frame] = crossings(
-            fractional[:, axis], np.isin(label, wanted), spacing(cell, axis), width
+            fractional[:, axis], np.isin(label, numbers), spacing(cell, axis), width
         )
     return result
 
@@ -174,18 +176,16 @@ def spacing(cell: FloatArray, axis: int) -> float:
 def crossings(
     fraction: FloatArray, inside: npt.NDArray[np.bool_], height: float, width: float
 ) -> tuple[float, float]:
-    """Return where the slab begins and ends, angstrom; NaN unless there is one slab.
+    """Return the begin and the end of a slab, angstrom; NaN unless there is exactly one.
 
     Parameters
     ----------
     fraction : (n_atoms,)
         Fractional coordinates across the slab.
     inside : (n_atoms,)
-        Whether an atom is of the slab's phase.
-    height
-        Of the cell, angstrom.
-    width
-        Of the Gaussian, angstrom.
+        Whether an atom has a class of the slab.
+    height, width
+        Height of the cell, and standard deviation of the Gaussian, angstrom.
     """
     n_bins = max(8, round(height / _BIN))
     bins = np.minimum((fraction * n_bins).astype(int), n_bins - 1)
@@ -206,3 +206,57 @@ def crossings(
         for place in (rises[0], falls[0])
     )
     return float(begin), float(end)
+
+
+class Motion(NamedTuple):
+    """Motion of the interfaces of a slab.
+
+    Attributes
+    ----------
+    position : (n_frames, 2)
+        Begin and end of the slab, angstrom, without jumps over the cell's faces; NaN where
+        unknown.
+    thickness : (n_frames,)
+        Thickness of the slab, angstrom; NaN where unknown.
+    rate, error, intercept
+        Slope of the straight line through the thickness, angstrom per unit of time, its standard
+        error, and its intercept, angstrom.
+    """
+
+    position: FloatArray
+    thickness: FloatArray
+    rate: float
+    error: float
+    intercept: float
+
+
+def slab_motion(position: FloatArray, height: FloatArray, time: FloatArray) -> Motion:
+    """Follow the interfaces of a slab from frame to frame.
+
+    An interface moves by less than half the cell from one known place to the next. The standard
+    error holds for residuals that follow each other as in an autoregressive process of first
+    order: each frame counts as (1 - r) / (1 + r) independent ones, r being the correlation of
+    neighbouring frames.
+
+    Parameters
+    ----------
+    position : (n_frames, 2)
+        Begin and end of the slab within the cell, angstrom; NaN where unknown, known in at
+        least three frames.
+    height, time : (n_frames,)
+        Height of the cell, angstrom, and time.
+    """
+    known = np.isfinite(position).all(axis=1)
+    share = position[known] / height[known, None]
+    begin = np.unwrap(share[:, 0], period=1.0)
+    thick = (share[:, 1] - share[:, 0]) % 1.0
+    places, thickness = np.full(position.shape, np.nan), np.full(len(position), np.nan)
+    thickness[known] = thick * height[known]
+    places[known] = np.stack([begin, begin + thick], axis=1) * height[known, None]
+    line = linregress(time[known], thickness[known])
+    rest = thickness[known] - line.intercept - line.slope * time[known]
+    square = rest @ rest
+    repeated = rest[1:] @ rest[:-1] / square if square > 0 else 0.0
+    repeated = float(np.clip(repeated, 0, _MOST_PERSISTENT))
+    error = line.stderr * np.sqrt((1 + repeated) / (1 - repeated))
+    return Motion(places, thickness, float(line.slope), float(error), float(line.intercept))

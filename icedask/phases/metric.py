@@ -1,4 +1,4 @@
-"""Where atoms are compared with references: distances between vectors of features."""
+"""Metric of the comparison with references: distances between vectors of features."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icedask.core.types import FloatArray
+from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.errors import InputError
 from icedask.tasks.moments import CACHED_ROWS
 
 Features = npt.NDArray[np.floating]
 
-# Features that hardly differ between references are not blown up: part of the widest deviation.
+# Smallest deviation of a feature that counts in full, as a part of the largest.
 _FLOOR = 1e-3
-# Of the covariance, towards equal variance along all axes.
+# Shrinkage of the covariance towards equal variance along all axes.
 _SHRINKAGE = 0.9
-# What is usual in a phase: nearly all of its atoms are as near to the reference.
+# Quantile of the distances in a phase that is the unit of its scores.
 _USUAL = 0.99
-# Of features in single precision.
+# Relative rounding error of features in single precision.
 _ROUNDING = 1e-5
 # Decimals within which references are the same point.
 _SAME = 6
 
 
 class Space(NamedTuple):
-    """References as points, and how features become points.
+    """Points of the references, and the map from features to points.
 
     Attributes
     ----------
     mean, matrix
-        Features become (features - mean) @ matrix.
+        Points are (features - mean) @ matrix.
     unit
         Whether features are divided by their norm before that.
     cosine
-        Whether the distance is one minus the cosine of the angle, else it is Euclidean.
-    references : (n_references, n_components)
-    phase : (n_references,) int
-        Of each reference.
+        Whether the distance is one minus the cosine of the angle, else Euclidean.
+    references, phase
+        Points (n_references, n_components), and the phase of each.
     scale : (n_phases,)
-        What distances from references of a phase are divided by.
+        Unit of the distances from references of each phase.
     """
 
     mean: FloatArray
@@ -49,18 +48,18 @@ class Space(NamedTuple):
     unit: bool
     cosine: bool
     references: FloatArray
-    phase: npt.NDArray[np.int64]
+    phase: IntArray
     scale: FloatArray
 
-    def compare(self, features: Features) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    def compare(self, features: Features) -> tuple[FloatArray, IntArray]:
         """Return the distance from the nearest reference, and its phase, of each row."""
         score, phase = np.empty(len(features)), np.empty(len(features), np.int64)
         for start in range(0, len(features), CACHED_ROWS):
-            some = slice(start, start + CACHED_ROWS)
-            distances = self._distances(self.points(features[some]))
+            part = slice(start, start + CACHED_ROWS)
+            distances = self._distances(self.points(features[part]))
             nearest = np.argmin(distances, axis=1)
-            phase[some] = self.phase[nearest]
-            score[some] = np.take_along_axis(distances, nearest[:, None], 1)[:, 0]
+            phase[part] = self.phase[nearest]
+            score[part] = np.take_along_axis(distances, nearest[:, None], 1)[:, 0]
         return score / self.scale[phase], phase
 
     def points(self, features: Features) -> FloatArray:
@@ -78,16 +77,9 @@ class Space(NamedTuple):
 
 
 def principal_space(references: Sequence[Features], n_components: int, cosine: bool) -> Space:
-    """Return the published space: principal components of standardised features.
+    """Return the published space: principal components of the standardised references.
 
-    Parameters
-    ----------
-    references
-        Features of the atoms of each phase.
-    n_components
-        At most; no more than the references span.
-    cosine
-        Compare angles, not distances.
+    There are at most `n_components`, and no more than the references span.
 
     Raises
     ------
@@ -110,14 +102,9 @@ def principal_space(references: Sequence[Features], n_components: int, cosine: b
 
 
 def whitened_space(references: Sequence[Features], hot: Sequence[Features]) -> Space:
-    """Return a space in which what is left of thermal noise is as wide along every axis.
+    """Return a space in which the residual noise of the phases has equal variance along all axes.
 
-    Parameters
-    ----------
-    references
-        Features of the atoms of each phase.
-    hot
-        Features of the same phases with noise: what the noise changes counts less.
+    `references` are features of the ideal crystals, `hot` of the same phases with noise.
     """
     rows, phase = _stacked(references)
     rows = _unit(rows)
@@ -135,17 +122,14 @@ def whitened_space(references: Sequence[Features], hot: Sequence[Features]) -> S
 
 
 def _spread(space: Space, own: Features, hot: Features) -> FloatArray:
-    """Return the mean square of what separates atoms from the nearest of their references."""
+    """Return the mean outer product of differences from the nearest own reference."""
     points, targets = space.points(hot), space.points(own)
-    nearest = np.argmin(
-        (targets**2).sum(1) - 2.0 * points @ targets.T,
-        axis=1,
-    )
+    nearest = np.argmin((targets**2).sum(1) - 2.0 * points @ targets.T, axis=1)
     difference = points - targets[nearest]
     return np.asarray(difference.T @ difference / len(points))
 
 
-def _stacked(references: Sequence[Features]) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def _stacked(references: Sequence[Features]) -> tuple[FloatArray, IntArray]:
     phase = np.repeat(np.arange(len(references)), [len(one) for one in references])
     return np.concatenate(references).astype(np.float64), phase
 
@@ -158,12 +142,12 @@ def _scales(rows: FloatArray) -> FloatArray:
 
 
 def _alike(rows: FloatArray) -> bool:
-    """Say whether rows differ by rounding errors alone."""
+    """Return whether rows differ by rounding errors alone."""
     return bool(rows.std(0).max() < _ROUNDING * np.abs(rows).max())
 
 
-def _with_references(space: Space, rows: FloatArray, phase: npt.NDArray[np.int64]) -> Space:
-    """Return the space with the references as its points, each of them once."""
+def _with_references(space: Space, rows: FloatArray, phase: IntArray) -> Space:
+    """Return the space with the distinct points of the references."""
     points = space.points(rows)
     keys = np.column_stack([phase, np.round(points, _SAME)])
     _, first = np.unique(keys, axis=0, return_index=True)
@@ -175,3 +159,16 @@ def _unit(rows: FloatArray) -> FloatArray:
     # An atom without neighbours within reach still sees itself; a zero vector stays one.
     norm = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norm > 0, norm, 1.0)
+
+
+def compare_block(features: Features, space: Space) -> tuple[npt.NDArray[np.float32], LabelArray]:
+    """Return the distance from the nearest reference, and its phase, of each row of a block."""
+    score, nearest = space.compare(features.reshape(-1, features.shape[-1]))
+    shape = features.shape[:-1]
+    return score.astype(np.float32).reshape(shape), nearest.astype(np.int32).reshape(shape)
+
+
+def project_block(features: Features, plane: Space) -> npt.NDArray[np.float32]:
+    """Return the point of each row of a block."""
+    points = plane.points(features.reshape(-1, features.shape[-1]))
+    return points.astype(np.float32).reshape(*features.shape[:-1], -1)

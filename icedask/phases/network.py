@@ -1,8 +1,7 @@
-"""The network that predicts by how much each atom is displaced from its ideal place.
+"""Score network: predicts the displacement of each atom from its ideal place.
 
-Polarisable atom interaction network (PaiNN): scalars and vectors on each atom, which messages
-along the edges of the neighbour graph change so that vectors turn as the atoms do.
-doi:10.48550/arXiv.2102.03150
+A polarisable atom interaction network (PaiNN), equivariant, doi:10.48550/arXiv.2102.03150:
+messages along the edges of the neighbour graph change scalars and vectors of each atom.
 """
 
 from __future__ import annotations
@@ -13,21 +12,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-# Messages are scaled by what is usual, not by the number of neighbours: density stays visible.
+# Messages are scaled by a constant, not by the number of neighbours: density stays visible.
 _USUAL_NEIGHBORS = 18.0
 
 
 class Edges(NamedTuple):
-    """Pairs within the cutoff.
-
-    Attributes
-    ----------
-    centers, neighbors : (n_edges,) int64
-    vectors : (n_edges, 3), angstrom
-        From the centre to the neighbour.
-    n_atoms
-        Of the graph.
-    """
+    """Pairs within the cutoff, with the vectors from centre to neighbour (n_edges, 3), angstrom."""
 
     centers: Tensor
     neighbors: Tensor
@@ -36,7 +26,7 @@ class Edges(NamedTuple):
 
 
 class Message(nn.Module):
-    """What neighbours tell an atom."""
+    """Messages of the neighbours to each atom."""
 
     def __init__(self, width: int, n_radial: int) -> None:
         super().__init__()
@@ -58,7 +48,7 @@ class Message(nn.Module):
 
 
 class Update(nn.Module):
-    """What an atom makes of its own scalars and vectors."""
+    """Update of each atom's scalars and vectors by each other."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -80,16 +70,8 @@ class Update(nn.Module):
 class ScoreNetwork(nn.Module):
     """Displacements of atoms from their ideal places; equivariant under E(3).
 
-    Parameters
-    ----------
-    width
-        Scalars, and vectors, of each atom.
-    layers
-        Of messages and updates.
-    cutoff
-        Of the graph, angstrom.
-    n_radial
-        Bessel functions of the distance.
+    `width` scalars and vectors on each atom, `layers` of messages and updates, a graph with a
+    cutoff in angstrom, and `n_radial` Bessel functions of the distance.
     """
 
     def __init__(self, width: int, layers: int, cutoff: float, n_radial: int = 16) -> None:

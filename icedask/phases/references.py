@@ -1,4 +1,4 @@
-"""Reference phases: ideal crystals by name, of the atoms that are classified."""
+"""Reference phases: ideal crystals by name, of the atoms to classify."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from icedask.errors import InputError
 from icedask.kernels.neighbors import neighbor_list, wrap
 from icedask.readers.convert import from_ase
 
-# How it was made is told beside it.
+# Made by icedask/data/make_ice_phases.py.
 SHIPPED = "ice_phases.json"
 ICES = ("Ih", "Ic", "II", "III", "VI", "VII", "sI")
-# What a classifier calls atoms of none of the phases.
+# Classes of atoms with none of the phases.
 RESERVED = ("liquid", "unknown")
 
 _TOO_CLOSE = 0.5
@@ -36,20 +36,20 @@ _DECIMALS = 8
 
 
 class Phases:
-    """Ideal crystals by name, which atoms of a simulation are compared with.
+    """Ideal crystals by name, the references for atoms of a simulation; immutable.
 
-    They hold the atoms that are classified and no others: of water, the oxygens. Make them with
-    `Phases.named`, `Phases.ices`, `Phases.metals` or `Phases.from_structures`; they do not change
-    afterwards. Two are equal if they have the same names in the same order, cells and positions.
+    They hold the atoms to classify and no others: of water, the oxygens. Make them with
+    `Phases.named`, `Phases.ices`, `Phases.metals` or `Phases.from_structures`. Two are equal if
+    they have the same names in the same order, cells and positions.
 
     Attributes
     ----------
     names : tuple of str
-        In the order given: the numbers of the phases in labels.
+        Names in the order of the numbers in labels.
     element : str
         Chemical symbol of all atoms.
     digest : str
-        Of names, cells and positions; atoms may be in any periodic image.
+        Digest of names, cells and positions; atoms may be in any periodic image.
 
     Examples
     --------
@@ -77,22 +77,22 @@ class Phases:
 
     @classmethod
     def from_structures(cls, structures: Mapping[str, ase.Atoms]) -> Phases:
-        """Make phases of crystals of your own.
+        """Make phases from crystals.
 
         Parameters
         ----------
         structures : mapping of str to ase.Atoms
             Crystals by name, one unit cell or more, angstrom; periodic along all three cell
-            vectors, which may have any angles and are right-handed. Of one element: of molecules,
-            only the atoms that are classified.
+            vectors, which may have any angles and are right-handed. All atoms are of one element:
+            of molecules, only the atoms to classify.
 
         Raises
         ------
         InputError
             If there is none; a name is not one word, "liquid" or "unknown"; a structure is not a
-            crystal of one element, or has atoms closer than 0.5 angstrom; or two are the same.
-            Average SOAP vectors tell them apart, a rough test: phases that differ in the order
-            of protons alone are the same here.
+            crystal of one element, or has atoms closer than 0.5 angstrom; or two are the same by
+            their average SOAP vectors, a rough test: phases that differ in the order of protons
+            alone are the same here.
 
         Examples
         --------
@@ -172,17 +172,17 @@ class Phases:
         )
 
     def scale_to(self, trj: xr.Dataset, centers: str | None = None) -> float:
-        """Return the factor on lengths that gives references the volume of an atom in `trj`.
+        """Return the factor on lengths that gives references the volume per atom of `trj`.
 
-        For references that differ in structure but not in density, as those of metals: thermal
-        expansion and pressure then count for nothing.
+        For references that differ in structure but not in density, as those of metals: it removes
+        the effect of thermal expansion and pressure.
 
         Parameters
         ----------
         trj : xarray.Dataset
             A trajectory of bulk matter; the mean over its frames is taken.
         centers : str, optional
-            As of `atoms_of`.
+            As for `atoms_of`.
 
         Raises
         ------
@@ -206,12 +206,12 @@ class Phases:
         return float(np.cbrt(volume / np.mean(own)))
 
     def scaled(self, factor: float, element: str | None = None) -> Phases:
-        """Return the same crystals, larger or smaller, of another element if that is given.
+        """Return the same crystals with scaled lengths, of another element if that is given.
 
         Parameters
         ----------
         factor : float
-            Of all lengths.
+            Factor on all lengths.
         element : str, optional
             Chemical symbol; as before by default.
 
@@ -235,7 +235,7 @@ class Phases:
         return MappingProxyType({name: one.copy() for name, one in self._structures.items()})
 
     def atoms_of(self, trj: xr.Dataset, centers: str | None, caller: str) -> npt.NDArray[np.int64]:
-        """Return which atoms of a trajectory can be of these phases: those of their element.
+        """Return the indices of the atoms of the phases' element, or of a selection.
 
         Parameters
         ----------
@@ -244,7 +244,7 @@ class Phases:
         centers : str, optional
             Selection of other atoms in their place.
         caller : str
-            For the error.
+            Name of the function, for the error.
 
         Raises
         ------
@@ -279,9 +279,18 @@ class Phases:
         return f"<Phases of {self.element}: {listed}>"
 
 
+def check_phases(phases: object, caller: str) -> None:
+    """Raise InputError unless an argument is Phases."""
+    if not isinstance(phases, Phases):
+        raise InputError(
+            f"{caller}: expected Phases, found {type(phases).__name__}; for example "
+            "Phases.ices(), or Phases.from_structures({'fcc': atoms})"
+        )
+
+
 @cache
 def _shipped() -> Mapping[str, ase.Atoms]:
-    """Return the ices in the package; `Phases` copies what it keeps."""
+    """Return the ices in the package; not to be changed."""
     text = (files("icedask") / "data" / SHIPPED).read_text(encoding="utf-8")
     return MappingProxyType(
         {
@@ -299,9 +308,9 @@ def _shipped() -> Mapping[str, ase.Atoms]:
 
 def _check_names(structures: Any) -> None:
     if not isinstance(structures, Mapping) or not structures:
-        found = "none" if isinstance(structures, Mapping) else type(structures).__name__
+        kind = "none" if isinstance(structures, Mapping) else type(structures).__name__
         raise InputError(
-            f"Phases: expected structures by name, for example {{'fcc': atoms}}, found {found}"
+            f"Phases: expected structures by name, for example {{'fcc': atoms}}, found {kind}"
         )
     for name in structures:
         # Labels list them in flag_meanings, separated by blanks.
@@ -315,7 +324,7 @@ def _check_names(structures: Any) -> None:
 
 
 def _checked(name: str, atoms: Any) -> ase.Atoms:
-    """Return the bare crystal, its atoms in the cell, if it is one."""
+    """Return the bare crystal with its atoms in the cell, after the checks."""
     if not isinstance(atoms, ase.Atoms) or not len(atoms):
         raise InputError(
             f"Phases: {name}: expected ase.Atoms, at least one atom, found "
@@ -366,7 +375,7 @@ def _check_different(structures: Mapping[str, ase.Atoms]) -> None:
 
     means = {}
     for name, atoms in structures.items():
-        # Broader Gaussians hardly tell the close-packed metals apart.
+        # Broader Gaussians hardly distinguish the close-packed metals.
         described = soap(from_ase(atoms), sigma=0.5, l_max=6, dtype="float64")["soap"]
         means[name] = described.compute(scheduler="sync").values.mean(axis=(0, 1))
     for one, other in combinations(means, 2):

@@ -1,7 +1,6 @@
-"""The score network on a CPU: the same numbers as the trained one's, without its framework.
+"""Inference of the score network on a CPU, without torch, and denoising of one frame by it.
 
-Filters depend on distance alone, so that they are tabulated once; what is left is a sum over
-pairs. Workers need neither the framework nor its memory.
+Filters depend on distance alone: they are tabulated once, and a sum over pairs is left.
 """
 
 from __future__ import annotations
@@ -19,17 +18,16 @@ from icedask.phases.score_kernels import N_NODES, add_messages, follow, nearby
 
 # Scaling of the messages, as in training.
 _USUAL_NEIGHBORS = 18.0
-# The neighbour list reaches so much farther than the cutoff, angstrom, and is built anew when an
-# atom has moved by half of it.
+# Skin of the neighbour list, angstrom: it is rebuilt when an atom has moved by half of it.
 _SKIN = 1.0
-# Atoms whose arrays are in the processor's cache.
+# Atoms whose arrays stay in the processor's cache.
 _CACHED = 1024
 # Frames with more atoms are treated in parts, so that memory is bounded, about 3 kB for each atom.
 MAX_ATOMS = 150_000
 
 
 class Linear(NamedTuple):
-    """A linear map: x @ weight + bias."""
+    """Linear map: x @ weight + bias."""
 
     weight: FloatArray
     bias: FloatArray
@@ -40,7 +38,7 @@ class Linear(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """One message and one update."""
+    """Weights of one message and one update."""
 
     table: FloatArray
     send: tuple[Linear, Linear]
@@ -50,13 +48,7 @@ class Layer(NamedTuple):
 
 
 class Score(NamedTuple):
-    """The weights of a network, ready to be used.
-
-    Attributes
-    ----------
-    cutoff
-        angstrom.
-    """
+    """Weights of a network, with its cutoff, angstrom."""
 
     cutoff: float
     embedding: FloatArray
@@ -68,12 +60,8 @@ class Score(NamedTuple):
     def __call__(self, neighbors: Neighbors) -> FloatArray:
         """Return the displacements (n_atoms, 3) from ideal places, angstrom.
 
-        Not finite where atoms are far too dense.
-
-        Parameters
-        ----------
-        neighbors
-            With at least the network's cutoff.
+        The neighbour list has at least the network's cutoff. Not finite where atoms are far too
+        dense.
         """
         n_atoms, width = len(neighbors.indptr) - 1, len(self.embedding)
         pairs = nearby(neighbors.indptr, neighbors.indices, neighbors.vectors, self.cutoff)
@@ -81,16 +69,16 @@ class Score(NamedTuple):
         v = np.zeros((n_atoms, 3 * width))
         sent = np.empty((n_atoms, 3 * width))
         moves = np.empty((n_atoms, 3))
-        some = [slice(start, start + _CACHED) for start in range(0, n_atoms, _CACHED)]
+        parts = [slice(start, start + _CACHED) for start in range(0, n_atoms, _CACHED)]
         for layer in self.layers:
-            for rows in some:
+            for rows in parts:
                 sent[rows] = _perceptron(layer.send, x[rows])
             new = v.copy()
             add_messages(*pairs, layer.table, sent, v, x, new)
             v = new
-            for rows in some:
+            for rows in parts:
                 x[rows], v[rows] = _updated(layer, x[rows], v[rows])
-        for rows in some:
+        for rows in parts:
             gate = _perceptron(self.gate, x[rows])[:, None, :]
             moves[rows] = (v[rows].reshape(-1, 3, width) * gate) @ self.out
         return moves
@@ -118,7 +106,7 @@ def _perceptron(maps: tuple[Linear, Linear], x: FloatArray) -> FloatArray:
 
 
 def score_from(state: Mapping[str, npt.NDArray[np.floating]], cutoff: float) -> Score:
-    """Return a network from its named weights, as `network.ScoreNetwork` names them."""
+    """Return a network from weights by the names of `network.ScoreNetwork`."""
     arrays = {name: np.asarray(array, np.float64) for name, array in state.items()}
 
     def linear(name: str) -> Linear:
@@ -143,7 +131,7 @@ def score_from(state: Mapping[str, npt.NDArray[np.floating]], cutoff: float) -> 
 
 
 def check_weights(state: Mapping[str, npt.NDArray[Any]], width: int, layers: int) -> None:
-    """Raise ValueError unless these are the weights of such a network."""
+    """Raise ValueError unless weights fit a network of this width and number of layers."""
     shapes = {name: array.shape for name, array in state.items()}
     expected = _shapes(width, layers, shapes["messages.0.radial.weight"][1])
     wrong = sorted(name for name in expected | shapes if expected.get(name) != shapes.get(name))
@@ -174,7 +162,7 @@ def _shapes(width: int, layers: int, n_radial: int) -> dict[str, tuple[int, ...]
 
 
 def _table(radial: Linear, cutoff: float) -> FloatArray:
-    """Return the filters of a layer at the nodes."""
+    """Return the filters of a layer at the nodes of the table."""
     r = np.arange(-1, N_NODES + 2)[:, None] * (cutoff / N_NODES)
     orders = np.arange(1, len(radial.weight) + 1) * (math.pi / cutoff)
     # sin(k r) / r, also at zero.
@@ -184,14 +172,9 @@ def _table(radial: Linear, cutoff: float) -> FloatArray:
 
 
 class Denoised(NamedTuple):
-    """One frame after denoising.
+    """Difference of the positions (n_atoms, 3) and residual (n_atoms,) of a frame, angstrom.
 
-    Attributes
-    ----------
-    shift : (n_atoms, 3), angstrom
-        What was added to the positions.
-    residual : (n_atoms,), angstrom
-        Root of the mean square length of the last step, of the atom and its neighbours.
+    The residual is the root mean square length of the last step of an atom and its neighbours.
     """
 
     shift: FloatArray
@@ -206,20 +189,9 @@ def denoise_frame(
     steps: int,
     clip: float,
 ) -> Denoised:
-    """Move atoms to where the network says that they belong, step by step.
+    """Apply a network `steps` times, each step of an atom at most `clip` long, angstrom.
 
-    Parameters
-    ----------
-    score
-        The network.
-    positions : (n_atoms, 3), angstrom
-        Wrapped or not.
-    cell : (3, 3), angstrom
-    pbc : (3,) bool
-    steps
-        How many; at least 1.
-    clip
-        The longest step of an atom, angstrom: where nothing is known an atom must not fly away.
+    Positions may be wrapped or not.
     """
     shift = np.zeros_like(positions)
     if len(positions) > MAX_ATOMS:
@@ -246,7 +218,7 @@ def _denoise_in_parts(
     steps: int,
     clip: float,
 ) -> Denoised:
-    """Denoise a frame that would not fit into memory as a whole."""
+    """Denoise a frame that does not fit into memory as a whole."""
     reach = len(score.layers) * score.cutoff
     for _ in range(steps):
         displacement = in_parts(
@@ -258,15 +230,14 @@ def _denoise_in_parts(
     def mean(pairs: Neighbors, source: IntArray) -> FloatArray:
         return near_mean(pairs, squares[source], score.cutoff)
 
-    found = in_parts(positions + shift, cell, pbc, score.cutoff, score.cutoff, mean)
-    return Denoised(shift, np.sqrt(found))
+    means = in_parts(positions + shift, cell, pbc, score.cutoff, score.cutoff, mean)
+    return Denoised(shift, np.sqrt(means))
 
 
 def _clipped(displacement: FloatArray, clip: float) -> tuple[FloatArray, FloatArray]:
     """Return the steps that undo displacements, at most `clip` long, and their squares.
 
-    Where many atoms overlap, displacements are too large to be squared, or to be numbers at all:
-    such atoms stay, and count as unsettled.
+    Where many atoms overlap, displacements may overflow: such atoms stay, and count as unsettled.
     """
     known = np.asarray(np.isfinite(displacement).all(axis=1))
     displacement = np.where(known[:, None], displacement, 0.0)
@@ -286,37 +257,36 @@ def in_parts(
     cutoff: float,
     function: Callable[[Neighbors, IntArray], FloatArray],
 ) -> FloatArray:
-    """Return what a function of a neighbour list says of every atom, some atoms at a time.
+    """Apply a function of a neighbour list to all atoms, at most MAX_ATOMS at a time.
 
     Parameters
     ----------
-    positions : (n_atoms, 3), angstrom
-    cell : (3, 3), angstrom
-    pbc : (3,) bool
+    positions, cell, pbc
+        Frame, angstrom.
     reach
-        How far away what matters to an atom can be, angstrom.
+        Range of the function, angstrom.
     cutoff
-        Of the neighbour lists, angstrom.
+        Cutoff of the neighbour lists, angstrom.
     function
-        Of a neighbour list, and of which atom each of its rows is, or is an image of. Returns a
-        value, or a vector, for each row.
+        Function of a neighbour list, and of the atom that each of its rows is an image of, that
+        returns a value, or a vector, for each row.
     """
     points, source = with_images(positions, cell, pbc, reach)
-    found = None
+    values = None
     for own in _compact_parts(points[: len(positions)]):
         low, high = points[own].min(axis=0) - reach, points[own].max(axis=0) + reach
         near = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
         pairs = neighbor_list(points[near], np.zeros((3, 3)), np.zeros(3, bool), cutoff)
         rows = function(pairs, source[near])[np.searchsorted(near, own)]
-        if found is None:
-            found = np.empty((len(positions), *rows.shape[1:]))
-        found[own] = rows
-    assert found is not None
-    return found
+        if values is None:
+            values = np.empty((len(positions), *rows.shape[1:]))
+        values[own] = rows
+    assert values is not None
+    return values
 
 
 def _compact_parts(points: FloatArray) -> Iterator[IntArray]:
-    """Yield atoms that are together, at most MAX_ATOMS at a time: halves of halves."""
+    """Yield compact groups of at most MAX_ATOMS atoms, by repeated bisection."""
     todo = [np.arange(len(points))]
     while todo:
         part = todo.pop()

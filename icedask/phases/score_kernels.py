@@ -1,4 +1,4 @@
-"""The compiled loops of the score network: the edges of a frame, and the sums over them."""
+"""Compiled loops of the score network: the edges of a frame, and the sums over them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit_vector
 from icedask.kernels.simd import WIDTH, load, splat, store
 
-# A filter is known at these many distances up to the cutoff; a cubic through four of them is
-# exact to 1e-6 between them.
+# Nodes of the table of filters up to the cutoff; cubic interpolation is exact to 1e-6.
 N_NODES = 512
 
 
@@ -17,25 +16,16 @@ N_NODES = 512
 def nearby(
     indptr: IntArray, indices: IntArray, vectors: FloatArray, cutoff: float
 ) -> tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]:
-    """Return the pairs of a list that are within the cutoff, as the loop over messages takes them.
-
-    Parameters
-    ----------
-    indptr, indices, vectors
-        Of a neighbour list with a longer cutoff.
-    cutoff
-        angstrom.
+    """Return the edges of the graph from a neighbour list (CSR) with a longer cutoff.
 
     Returns
     -------
     indptr, indices
-        Of the shorter list.
+        CSR arrays of the pairs within the cutoff.
     unit : (n_pairs, 3)
         Directions.
-    place : (n_pairs,)
-        The first of the four nodes about each distance.
-    weight : (n_pairs, 4)
-        Of these nodes.
+    place : (n_pairs,), weight : (n_pairs, 4)
+        The first of the four nodes about each distance, and the weights of these nodes.
     """
     n_atoms = len(indptr) - 1
     starts = np.zeros(n_atoms + 1, np.int64)
@@ -83,20 +73,20 @@ def add_messages(
     new_scalar: FloatArray,
     new_vector: FloatArray,
 ) -> None:
-    """Add to each atom's scalars and vectors what its neighbours send.
+    """Add the messages of neighbours to the scalars and vectors of each atom, in place.
 
     Parameters
     ----------
     indptr, indices, unit, place, weight
-        Of `nearby`.
+        Edges, from `nearby`.
     table : (N_NODES + 3, 3 * width)
         Filters at the nodes, from the one before zero to the one after the cutoff.
     sent : (n_atoms, 3 * width)
-        What each atom sends, before the filters.
+        Messages of each atom before the filters.
     vector : (n_atoms, 3 * width)
-        Of each atom; x of all, then y, then z.
+        Vectors of each atom: x of all, then y, then z.
     new_scalar : (n_atoms, width), new_vector : (n_atoms, 3 * width)
-        Where to add.
+        Sums.
     """
     n_rows = sent.shape[1] // (3 * WIDTH)
     for atom in range(len(indptr) - 1):
@@ -144,7 +134,7 @@ def add_messages(
 
 @jit_vector
 def follow(indptr: IntArray, indices: IntArray, vectors: FloatArray, moves: FloatArray) -> None:
-    """Change the vectors of a neighbour list, in place, as its atoms move."""
+    """Update the vectors of a neighbour list in place after moves of its atoms."""
     for atom in range(len(indptr) - 1):
         for pair in range(indptr[atom], indptr[atom + 1]):
             other = indices[pair]

@@ -1,100 +1,111 @@
-"""A boundary that nobody labelled: the valley between the two hills of a histogram."""
+"""Unsupervised threshold: the minimum between the two modes of the score histogram."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
-from icedask.core.features import lazy_blocks, variables_record
+from icedask.core.features import lazy_blocks, rechunked, variables_record
+from icedask.core.options import Option, checked, documented, parameters_of
 from icedask.core.provenance import stamped
-from icedask.core.types import FloatArray
+from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import summary_variables
 from icedask.errors import InputError
 from icedask.tasks.reduce import reduce_blocks
 
 # Bins of equal width on a logarithmic scale; what lies outside counts in the outermost.
 _DECADES, _PER_DECADE = (-7, 5), 40
-# Bins over which counts are smoothed before a valley is looked for.
+# Standard deviation, in bins, by which counts are smoothed before the minimum is searched.
 _SMOOTHING = 1.5
-# A valley is within this factor of where it is expected, less than half as high as the lower of
-# the hills, and each side of it holds at least this part of the atoms.
+# A minimum is within this factor of the expected place, less than half as high as the lower of
+# the modes, and each side of it holds at least this part of the atoms.
 _FACTOR, _DEPTH, _SMALLEST_SIDE = 3.0, 0.5, 1e-3
 
 
-def score_histogram(compared: xr.Dataset, *, near: float) -> xr.Dataset:
-    """Count scores, and find the valley between those of crystals and the others; computes.
+def score_threshold(
+    compared: xr.Dataset,
+    *,
+    near: Annotated[
+        float,
+        Option(
+            "Expected threshold, such as `PhaseClassifier.threshold_`: the minimum is searched "
+            "from a third to three times of it.",
+            above=0,
+        ),
+    ],
+) -> xr.Dataset:
+    """Count scores, and find the minimum between those of crystals and the others; computes.
 
-    Parameters
-    ----------
-    compared : xarray.Dataset
-        What `PhaseClassifier.compare` returned.
-    near : float
-        Where the valley is expected, such as `PhaseClassifier.threshold_`: it is looked for from a
-        third to three times of it.
+    {parameters}
 
     Returns
     -------
     xarray.Dataset
         count (phase, score_bin), of atoms in frames, by nearest phase, with the bounds of the bins
-        as score_low and score_high; and threshold, NaN where there is no valley: nearly all atoms
-        are on one side of it, or it is hardly lower than the hills beside it.
+        as score_low and score_high; and threshold, NaN where there is no minimum: nearly all atoms
+        are on one side of it, or it is hardly lower than the modes beside it.
 
     Raises
     ------
     InputError
         If `compared` has no scores, or `near` is not a positive number.
     """
-    given = isinstance(compared, xr.Dataset)
-    if not given or "score" not in compared or "flag_meanings" not in _attrs(compared, "nearest"):
-        listed = ", ".join(map(str, compared.data_vars)) if given else type(compared).__name__
-        raise InputError(
-            "score_histogram: expected what PhaseClassifier.compare returned, found "
-            f"{listed or 'no variable'}"
-        )
-    number = isinstance(near, int | float | np.number) and not isinstance(near, bool)
-    if not number or not 0 < near < np.inf:
-        raise InputError(f"score_histogram: near: expected a positive number, found {near!r}")
+    _check_compared(compared)
+    options = checked("score_threshold", parameters_of(score_threshold), {"near": near})
     names = [str(name) for name in compared["nearest"].attrs["flag_meanings"].split()]
     rows = lazy_blocks(compared["nearest"])
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        scores = lazy_blocks(compared["score"]).rechunk(rows.chunks)
+    scores = rechunked(lazy_blocks(compared["score"]), rows.chunks)
     counts = reduce_blocks(
-        [scores, rows], partial(_counts, n_phases=len(names)), _sum, "score histogram"
+        [scores, rows], partial(count_scores, n_phases=len(names)), _sum, "score histogram"
     )
-    edges = _edges()
+    edges = bin_edges()
     variables = summary_variables(
-        "score_histogram",
+        "score_threshold",
         count=counts,
         score_low=edges[:-1],
         score_high=edges[1:],
-        threshold=valley(counts.sum(axis=0), edges, near),
+        threshold=minimum_between_modes(counts.sum(axis=0), edges, options["near"]),
     )
     record = variables_record(compared, ["score", "nearest"]).child(
-        "results", "score_histogram", 1, {"near": float(near)}
+        "results", "score_histogram", 1, options
     )
     return stamped(xr.Dataset(variables, {"phase": names}), record)
 
 
-def _attrs(ds: xr.Dataset, name: str) -> Mapping[str, Any]:
-    return ds[name].attrs if name in ds.variables else {}
+score_threshold.__doc__ = documented(
+    score_threshold.__doc__,
+    parameters_of(score_threshold),
+    "compared : xarray.Dataset\n    What `PhaseClassifier.compare` returned.",
+)
 
 
-def _edges() -> FloatArray:
+def _check_compared(compared: xr.Dataset) -> None:
+    is_dataset = isinstance(compared, xr.Dataset)
+    nearest = compared.variables.get("nearest") if is_dataset else None
+    if nearest is not None and "score" in compared and "flag_meanings" in nearest.attrs:
+        return
+    listed = ", ".join(map(str, compared.data_vars)) if is_dataset else type(compared).__name__
+    raise InputError(
+        "score_threshold: expected what PhaseClassifier.compare returned, found "
+        f"{listed or 'no variable'}"
+    )
+
+
+def bin_edges() -> FloatArray:
+    """Return the edges of the bins of scores."""
     low, high = _DECADES
     return np.logspace(low, high, (high - low) * _PER_DECADE + 1)
 
 
-def _counts(
-    scores: npt.NDArray[np.float32], nearest: npt.NDArray[np.int32], n_phases: int
-) -> npt.NDArray[np.int64]:
-    edges = _edges()
+def count_scores(scores: npt.NDArray[np.float32], nearest: LabelArray, n_phases: int) -> IntArray:
+    """Return the number of scores in each bin, by nearest phase (n_phases, n_bins)."""
+    edges = bin_edges()
     bins = np.searchsorted(edges, scores.ravel(), side="right") - 1
     bins = np.clip(bins, 0, len(edges) - 2)
     n_bins = len(edges) - 1
@@ -102,28 +113,22 @@ def _counts(
     return flat.reshape(n_phases, n_bins)
 
 
-def _sum(parts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+def _sum(parts: Sequence[IntArray]) -> IntArray:
     return np.sum(parts, axis=0, dtype=np.int64)
 
 
-def valley(counts: npt.NDArray[np.int64], edges: FloatArray, near: float) -> float:
-    """Return where counts are lowest between two hills, NaN if there are no two.
+def minimum_between_modes(counts: IntArray, edges: FloatArray, near: float) -> float:
+    """Return the place of the minimum between two modes of a histogram; NaN without two modes.
 
-    Parameters
-    ----------
-    counts : (n_bins,)
-    edges : (n_bins + 1,)
-        Evenly spaced on a logarithmic scale.
-    near
-        Where it is expected.
+    The bins are evenly spaced on a logarithmic scale; the minimum is expected at `near`.
     """
     smooth = gaussian_filter1d(counts.astype(float), _SMOOTHING, mode="constant")
     centers = np.sqrt(edges[:-1] * edges[1:])
     here = np.flatnonzero((centers > near / _FACTOR) & (centers < near * _FACTOR))
     below, above = np.maximum.accumulate(smooth), np.maximum.accumulate(smooth[::-1])[::-1]
-    hills = np.minimum(below, above)[here]
-    depth = smooth[here] / np.where(hills > 0, hills, np.inf)
-    depth[hills <= 0] = np.inf
+    modes = np.minimum(below, above)[here]
+    depth = smooth[here] / np.where(modes > 0, modes, np.inf)
+    depth[modes <= 0] = np.inf
     lowest = here[depth <= depth.min(initial=np.inf) * (1 + 1e-9)]
     if not len(lowest) or depth.min() >= _DEPTH:
         return float("nan")

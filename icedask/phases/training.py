@@ -1,8 +1,7 @@
-"""How the score network learns: ideal crystals are displaced, and it is asked by how much.
+"""Training of the score network by denoising score matching, doi:10.1162/NECO_a_00142.
 
-Denoising score matching, doi:10.1162/NECO_a_00142: crystals of all phases at once, Gaussian noise
-of a strength that differs from phase to phase and from step to step, and a random strain, so that
-pressure and temperature change nothing.
+Crystals of all phases at once, with Gaussian noise whose strength differs between phases and
+steps, and a random strain: pressure and temperature then change nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from icedask.phases.calibration import large_cell
 from icedask.phases.network import Edges, ScoreNetwork
 from icedask.tasks.progress import stage
 
-# Angstrom: what is hardly displaced tells little.
+# Weakest noise, angstrom.
 SIGMA_MIN = 0.01
-# Standard deviations of the strain: of all lengths alike, and of each component.
+# Standard deviations of the isotropic strain, and of each component.
 ISOTROPIC_STRAIN, STRAIN = 0.02, 0.007
 _WEIGHT_DECAY = 1e-4
 _WARM_UP = 0.05
@@ -38,26 +37,8 @@ _CHECKPOINT_STEPS = 250
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a training does.
-
-    Attributes
-    ----------
-    width, layers
-        Of the network.
-    cutoff
-        Of the network, angstrom.
-    sigma_max
-        Standard deviation of the strongest noise along each axis, angstrom.
-    steps
-        Updates of the weights.
-    learning_rate
-        The largest.
-    seed
-        Of the first weights and of all noise.
-    device
-        Of torch.
-    """
+class DenoiserPlan:
+    """Parameters of a training, as those of `Denoiser`, and the device of torch."""
 
     width: int
     layers: int
@@ -70,14 +51,9 @@ class Plan:
 
 
 class Trained(NamedTuple):
-    """What a training found.
+    """Weights by the names of `network.ScoreNetwork`, and the loss of each step.
 
-    Attributes
-    ----------
-    weights
-        Arrays by the names of `network.ScoreNetwork`.
-    loss
-        Of each step: squared error over the variance of the noise.
+    The loss is the squared error over the variance of the noise.
     """
 
     weights: dict[str, npt.NDArray[np.float32]]
@@ -85,7 +61,7 @@ class Trained(NamedTuple):
 
 
 class _Crystals(NamedTuple):
-    """Large cells of all phases in one graph, and the pairs that noise may bring near."""
+    """Supercells of all phases in one graph, with all pairs that noise may bring near."""
 
     phase: Tensor
     centers: Tensor
@@ -94,19 +70,14 @@ class _Crystals(NamedTuple):
 
 
 def train(
-    structures: Mapping[str, ase.Atoms], plan: Plan, checkpoint: str | os.PathLike[str] | None
+    structures: Mapping[str, ase.Atoms],
+    plan: DenoiserPlan,
+    checkpoint: str | os.PathLike[str] | None,
 ) -> Trained:
-    """Train a network.
+    """Train a network on one crystal of each phase.
 
-    Parameters
-    ----------
-    structures
-        One crystal of each phase.
-    plan
-        How.
-    checkpoint
-        File that the state is written to from time to time, and continued from if it is there;
-        removed at the end.
+    The checkpoint is a file of the state, from which an interrupted training is resumed; it is
+    removed at the end.
 
     Raises
     ------
@@ -167,7 +138,7 @@ def _names(structures: Mapping[str, ase.Atoms]) -> str:
     )
 
 
-def _crystals(structures: Mapping[str, ase.Atoms], plan: Plan) -> _Crystals:
+def _crystals(structures: Mapping[str, ase.Atoms], plan: DenoiserPlan) -> _Crystals:
     reach = plan.cutoff + 3 * plan.sigma_max
     phase, centers, neighbors, vectors = [], [], [], []
     n_atoms = 0
@@ -193,10 +164,10 @@ def _loss(
     network: ScoreNetwork,
     crystals: _Crystals,
     n_phases: int,
-    plan: Plan,
+    plan: DenoiserPlan,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return the squared error of the predicted displacements, over what it is without any."""
+    """Return the squared error of predicted displacements over the variance of the noise."""
     device, phase = crystals.phase.device, crystals.phase
 
     def normal(*shape: int) -> Tensor:
@@ -242,23 +213,23 @@ def _resume(
     generator: torch.Generator,
     loss: npt.NDArray[np.float32],
 ) -> int:
-    """Put back what a checkpoint holds, if there is one; return the steps that it has done."""
+    """Restore the state from a checkpoint, if there is one; return its number of steps."""
     if not path.parent.is_dir():
         raise InputError(f"{path}: expected a file in a folder that exists, found none")
     if not path.exists():
         return 0
     try:
         state = torch.load(path, weights_only=True)
-        found = state["identity"]
+        other = state["identity"]
     except Exception as error:
         raise InputError(
             f"{path}: expected a checkpoint of a training, found something else "
-            f"({type(error).__name__}); remove the file to begin anew"
+            f"({type(error).__name__}); remove the file to start again"
         ) from error
-    if found != identity:
+    if other != identity:
         raise InputError(
-            f"{path}: expected a checkpoint of {identity}, found one of {found}; give another "
-            "file, or remove this one to begin anew"
+            f"{path}: expected a checkpoint of {identity}, found one of {other}; give another "
+            "file, or remove this one to start again"
         )
     for name, part in parts.items():
         part.load_state_dict(state[name])

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from icedask.core.trajectory import check_trajectory
 from icedask.core.variables import FRAME, INTERFACE
 from icedask.errors import InputError
-from icedask.phases.interfaces import spacing
-from icedask.phases.motion import Motion, slab_motion
+from icedask.phases.interfaces import Motion, slab_motion, spacing
 from icedask.plot.rows import check_same
 from icedask.plot.style import PAGE, PALETTE, Times, frame_times, in_style, new_figure
 

@@ -1,4 +1,4 @@
-"""A report: one HTML file of text, figures and tables that needs nothing else to be read."""
+"""Reports: one self-contained HTML file of text, figures and tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -19,31 +19,33 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import xarray as xr
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 
 from icedask import __version__
 from icedask.core.provenance import record_of
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 from icedask.store.runs import find_run, iter_runs
 from icedask.store.save import now
 
-# A drawing of more is smaller as an image.
-_DRAWING_BYTES = 150_000
-# Points per inch of the images: sharp on screens of two pixels per point.
-_IMAGE_DPI = 192
-# CSS counts 96 pixels per inch.
-_PIXELS = 96
+# Largest SVG by its estimated size, in which a rasterized artist counts as much as its image;
+# larger figures are embedded as images.
+_DRAWING_BYTES, _RASTER_BYTES = 150_000, 100_000
+# Points per inch of images, sharp on screens of two pixels per point, and of CSS.
+_IMAGE_DPI, _PIXELS = 192, 96
 # Significant digits at least, and decimals at most, of the numbers in a table.
-_DIGITS = 3
-_MOST_DECIMALS = 4
-# From here on with an exponent.
+_DIGITS, _MOST_DECIMALS = 3, 4
+# Smallest number that is written with an exponent.
 _LARGE = 1e7
 _NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report; everything but the title may be left out.
+    """Section of a report; everything but the title is optional.
 
     Attributes
     ----------
@@ -51,10 +53,10 @@ class Section:
     text : str
         Plain; an empty line begins a new paragraph.
     figures : mapping of str to matplotlib.figure.Figure
-        By their captions, which also stand for them where they cannot be seen.
+        Figures by their captions, "name: what is seen", which are also their alternative texts.
     tables : mapping of str to pandas.DataFrame
-        By their captions. The index is shown unless it only counts rows; units of columns are
-        taken from `attrs["units"]`, a mapping by column.
+        Tables by their captions. The index is shown unless it only counts rows; units of columns
+        are taken from `attrs["units"]`, a mapping by column.
     parameters : mapping
         Names and values.
     """
@@ -66,7 +68,9 @@ class Section:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Section]) -> Path:
+def html_report(
+    path: str | os.PathLike[str], title: str, sections: Sequence[Section], *, subtitle: str = ""
+) -> Path:
     """Write a report into one HTML file, which appears whole or not at all.
 
     Parameters
@@ -74,9 +78,11 @@ def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Sec
     path : path
         The file; one that exists is replaced.
     title : str
-        Of the report.
+        Title of the report.
     sections : sequence of Section
-        What is in it.
+        Sections in their order.
+    subtitle : str, optional
+        Line below the title, before the date; such as `trajectory_summary` returns.
 
     Returns
     -------
@@ -86,7 +92,7 @@ def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Sec
     Raises
     ------
     InputError
-        If there is no folder for the file, or a section holds something else than it should.
+        If there is no folder for the file, or a section has content of other types.
     """
     file = Path(path).resolve()
     if not file.parent.is_dir():
@@ -106,9 +112,8 @@ def html_report(path: str | os.PathLike[str], title: str, sections: Sequence[Sec
     template = environment.from_string(page)
     figures, tables = count(1), count(1)
     shown = [_shown(section, figures, tables) for section in sections]
-    text = template.render(
-        title=title, sections=shown, version=__version__, written=_readable(now())
-    )
+    head = {"title": title, "subtitle": subtitle, "version": __version__}
+    text = template.render(**head, sections=shown, written=_readable(now()))
     partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
     try:
         partial.write_text(text, encoding="utf-8")
@@ -132,11 +137,11 @@ def _check(section: Section) -> None:
 
 
 def _shown(section: Section, figures: Iterable[int], tables: Iterable[int]) -> dict[str, Any]:
-    """Return what the template needs of a section; numbers are taken from the counts."""
-    parts = (" ".join(part.split()) for part in section.text.split("\n\n"))
+    """Return the context of the template for a section, with numbers from the counts."""
+    paragraphs = (" ".join(part.split()) for part in section.text.split("\n\n"))
     return {
         "title": section.title,
-        "paragraphs": [part for part in parts if part],
+        "paragraphs": [text for text in paragraphs if text],
         "parameters": {name: _plain(value) for name, value in section.parameters.items()},
         "figures": [
             {"number": number, "caption": caption, **_image(figure)}
@@ -150,32 +155,45 @@ def _shown(section: Section, figures: Iterable[int], tables: Iterable[int]) -> d
 
 
 def _image(figure: Figure) -> dict[str, Any]:
-    """Return a figure as a data URL, a drawing if that is small, and its size in pixels."""
+    """Return a figure as a data URL, SVG unless that is large, and its size in pixels."""
+    buffer, kind = io.BytesIO(), "svg+xml"
     # Without times and random names: the same figure is the same text.
-    with matplotlib.rc_context({"svg.hashsalt": "icedask", "svg.fonttype": "path"}):
-        kind, content = "svg+xml", _saved(figure, "svg", metadata={"Date": None})
-    if len(content) > _DRAWING_BYTES:
-        kind, content = "png", _saved(figure, "png", dpi=_IMAGE_DPI, metadata={"Software": None})
+    if _drawing_bytes(figure) > _DRAWING_BYTES:
+        kind = "png"
+        figure.savefig(buffer, format="png", dpi=_IMAGE_DPI, metadata={"Software": None})
+    else:
+        with matplotlib.rc_context({"svg.hashsalt": "icedask", "svg.fonttype": "path"}):
+            figure.savefig(buffer, format="svg", metadata={"Date": None})
     width, height = figure.get_size_inches() * _PIXELS
     return {
-        "source": f"data:image/{kind};base64,{base64.b64encode(content).decode()}",
+        "source": f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}",
         "width": round(width),
         "height": round(height),
     }
 
 
-def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, **options)
-    return buffer.getvalue()
+def _drawing_bytes(figure: Figure) -> int:
+    """Return the size of a figure as SVG, estimated from its visible artists."""
+    return sum(_artist_bytes(one) for one in figure.findobj(lambda artist: artist.get_visible()))
+
+
+def _artist_bytes(artist: Any) -> int:
+    if artist.get_rasterized():
+        return _RASTER_BYTES
+    if isinstance(artist, Line2D):
+        return 250 + 15 * len(artist.get_path())
+    if isinstance(artist, Collection):
+        points, paths = np.atleast_2d(artist.get_offsets()), artist.get_paths()
+        return 250 + 110 * len(points) + 20 * sum(map(len, paths))
+    return int(np.size(np.asarray(artist.get_array()))) if isinstance(artist, AxesImage) else 400
 
 
 def _table(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the columns of a table, the index among them, and its rows of columns and texts."""
+    """Return the columns of a table, with the index, and its rows of columns and texts."""
     units = frame.attrs.get("units", {})
-    heads = 0 if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None else 1
+    counted = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
     indices = [frame.index.get_level_values(level) for level in range(frame.index.nlevels)]
-    series = [pd.Series(index, name=index.name) for index in indices] if heads else []
+    series = [] if counted else [pd.Series(index, name=index.name) for index in indices]
     n_heads = len(series)
     series += [frame.iloc[:, place] for place in range(frame.shape[1])]
     columns, texts = [], []
@@ -195,7 +213,7 @@ def _table(frame: pd.DataFrame) -> dict[str, Any]:
 
 
 def _numbers(values: pd.Series) -> list[str]:
-    """Return numbers, all with as many decimals as show the digits of the smallest."""
+    """Return numbers as texts with equal decimals, enough for the digits of the smallest."""
     known = values.to_numpy(float, na_value=np.nan)
     if pd.api.types.is_integer_dtype(values):
         pairs = zip(known, values, strict=True)
@@ -223,7 +241,7 @@ def _signed(text: str) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Return a value as words."""
+    """Return a value as text."""
     if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NaT:
         return _NOTHING
     if isinstance(value, bool | np.bool_):
@@ -231,16 +249,64 @@ def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items()) or _NOTHING
+        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items()) or _NOTHING
     if isinstance(value, list | tuple | np.ndarray):
-        return ", ".join(_plain(one) for one in value) or _NOTHING
+        return ", ".join(map(_plain, value)) or _NOTHING
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     return str(value)
 
 
+class Drawings(dict[str, Figure]):
+    """Figures by caption, drawn only if they are wanted."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.wanted = wanted
+
+    def add(self, caption: str, draw: Any, *args: Any, when: bool = True, **options: Any) -> None:
+        """Add the figure that a function draws from its arguments, under a condition."""
+        if self.wanted and when:
+            self[caption] = draw(*args, **options)
+
+
+def trajectory_summary(trj: xr.Dataset) -> str:
+    """Return the numbers of atoms by element and of frames, and the time, of a trajectory."""
+    elements, counts = np.unique(trj["element"].values.astype(str), return_counts=True)
+    atoms = ", ".join(f"{count} {name}" for name, count in zip(elements, counts, strict=True))
+    times = trj["time"].values if "time" in trj.variables else np.array([np.nan])
+    time = f", {times[0]:g} to {times[-1]:g} ps" if np.isfinite(times).all() else ""
+    return f"{trj.sizes[ATOM]} atoms ({atoms}), {trj.sizes[FRAME]} frames{time}"
+
+
+def atom_name(trj: xr.Dataset, place: int) -> str:
+    """Return the index of an atom in the source, and its identifier there if it has one."""
+    index = int(trj[ATOM].values[place]) if ATOM in trj.coords else place
+    return f"atom {index}" + (f" (id {int(trj['id'].values[place])})" if "id" in trj else "")
+
+
+def settings_section(settings: Any, store: Path, results: Iterable[xr.Dataset]) -> Section:
+    """Return the section of the options of a workflow, a dataclass, and of its saved results.
+
+    Raises
+    ------
+    StoreError
+        If a result is not in the store.
+    """
+    runs = [ds.attrs["run_id"] for ds in results]
+    return Section(
+        "Settings and provenance",
+        parameters={**asdict(settings), "store": str(store)},
+        tables={
+            "Runs: function and parameters of each result, after its parents": provenance(
+                store, runs
+            ),
+            "Packages: versions that wrote the runs": package_versions(store, runs),
+        },
+    )
+
+
 def provenance(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFrame:
-    """Say how some runs of a store were computed, and what they were computed from.
+    """Return the provenance of runs of a store and of their ancestors.
 
     Parameters
     ----------
@@ -254,23 +320,35 @@ def provenance(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFra
     pandas.DataFrame
         Indexed by run_id, each run after its parents: label, function, parameters, parents, seed,
         created and icedask (the version that wrote it; see `package_versions`). Parents that are
-        not in the store are among them, without label, time and version.
+        not in the store are listed without label, time and version.
 
     Raises
     ------
     StoreError
         If there is no store at the path, or no such run in it.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    for run, lineage, stored in _lines(store, runs):
-        _add_run(rows, run, lineage, stored)
+    lineage, stored = _lineage(store, runs)
+    rows = []
+    for run, identity in lineage.items():
+        known = stored.get(run, {})
+        parameters = dict(identity["parameters"])
+        rows.append(
+            {
+                "label": known.get("label"),
+                "function": identity["function"],
+                "seed": parameters.pop("seed", None),
+                "parameters": parameters,
+                "parents": identity["parents"],
+                "created": _readable(known["created"]) if known else None,
+                "icedask": known.get("versions", {}).get("icedask"),
+            }
+        )
     columns = ["label", "function", "parameters", "parents", "seed", "created", "icedask"]
-    frame = pd.DataFrame(list(rows.values()), list(rows), columns, dtype=object)
-    return frame.rename_axis("run_id")
+    return pd.DataFrame(rows, list(lineage), columns, dtype=object).rename_axis("run_id")
 
 
 def package_versions(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.DataFrame:
-    """Say which packages wrote some runs of a store, and what they were computed from.
+    """Return the versions of the packages that wrote runs of a store and their ancestors.
 
     Parameters
     ----------
@@ -287,52 +365,32 @@ def package_versions(store: str | os.PathLike[str], runs: Sequence[str]) -> pd.D
     StoreError
         If there is no store at the path, or no such run in it.
     """
-    found: dict[str, dict[str, None]] = {}
-    for _, lineage, stored in _lines(store, runs):
-        for run in lineage:
-            for package, version in stored.get(run, {}).get("versions", {}).items():
-                found.setdefault(package, {})[version] = None
-    versions = {package: ", ".join(found[package]) for package in sorted(found)}
+    lineage, stored = _lineage(store, runs)
+    names: dict[str, dict[str, None]] = {}
+    for run in lineage:
+        for package, version in stored.get(run, {}).get("versions", {}).items():
+            names.setdefault(package, {})[version] = None
+    versions = {package: ", ".join(names[package]) for package in sorted(names)}
     return pd.DataFrame({"version": versions}, dtype=object).rename_axis("package")
 
 
-def _lines(
+def _lineage(
     store: str | os.PathLike[str], runs: Sequence[str]
-) -> list[tuple[str, dict[str, Any], dict[str, dict[str, Any]]]]:
-    """Return of each run its id, the identities of it and its ancestors, and all stored runs."""
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the identities of runs and their ancestors, parents first, and all stored runs."""
     root = Path(store).resolve()
-    wanted = [find_run(root, run)[1] for run in runs]
-    stored = {attrs["run_id"]: attrs for _, attrs in iter_runs(root)}
-    lines = []
-    for attrs in wanted:
-        record = record_of(xr.Dataset(attrs=attrs))
-        identities = {**record.lineage, record.run_id: record.identity}
-        lines.append((record.run_id, identities, stored))
-    return lines
+    ordered: dict[str, Any] = {}
 
+    def add(run: str, identities: Mapping[str, Any]) -> None:
+        if run not in ordered:
+            for parent in identities[run]["parents"]:
+                add(parent, identities)
+            ordered[run] = identities[run]
 
-def _add_run(
-    rows: dict[str, dict[str, Any]],
-    run: str,
-    lineage: Mapping[str, Any],
-    stored: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Add the row of a run, after those of its parents."""
-    if run in rows:
-        return
-    for parent in lineage[run]["parents"]:
-        _add_run(rows, parent, lineage, stored)
-    known = stored.get(run, {})
-    parameters = dict(lineage[run]["parameters"])
-    rows[run] = {
-        "label": known.get("label"),
-        "function": lineage[run]["function"],
-        "seed": parameters.pop("seed", None),
-        "parameters": parameters,
-        "parents": lineage[run]["parents"],
-        "created": _readable(known["created"]) if known else None,
-        "icedask": known.get("versions", {}).get("icedask"),
-    }
+    for run in runs:
+        record = record_of(xr.Dataset(attrs=find_run(root, run)[1]))
+        add(record.run_id, {**record.lineage, record.run_id: record.identity})
+    return ordered, {attrs["run_id"]: attrs for _, attrs in iter_runs(root)}
 
 
 def _readable(time: str) -> str:

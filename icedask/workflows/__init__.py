@@ -1,7 +1,13 @@
 """Published analyses, each from a trajectory to its tables and figures."""
 
-from icedask.workflows.motifs import motifs
-from icedask.workflows.phases import phases
-from icedask.workflows.structure_dynamics import structure_dynamics
+from typing import TYPE_CHECKING
 
-__all__ = ["motifs", "phases", "structure_dynamics"]
+from icedask.workflows.workflow import registry
+
+if TYPE_CHECKING:
+    from icedask.workflows.motifs import motifs as motifs
+    from icedask.workflows.phases import phases as phases
+    from icedask.workflows.structure_dynamics import structure_dynamics as structure_dynamics
+
+# Binds the function of each workflow here.
+registry()

@@ -1,4 +1,4 @@
-"""The main job on the shipped trajectory: from a file to states, with a table and figures."""
+"""Demo: states of the shipped trajectory, from its file to a table and figures."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
+from icedask.dynamics.group_means import group_means, indicators
 from icedask.learn.base import fit_or_load
 from icedask.learn.hdbscan import HDBSCAN
 from icedask.learn.pca import PCA
@@ -36,7 +36,7 @@ CLUSTERING: dict[str, Any] = {"min_cluster_size": 100, "min_samples": 30, "sampl
 
 
 class DemoResult(NamedTuple):
-    """What the demo leaves behind."""
+    """Store, table, figures and quality of the demo."""
 
     store: Path
     table: pd.DataFrame
@@ -45,7 +45,7 @@ class DemoResult(NamedTuple):
     variance: float
 
 
-def state_table(states: xr.Dataset, chill: xr.Dataset, energy: xr.DataArray) -> pd.DataFrame:
+def composition_table(states: xr.Dataset, chill: xr.Dataset, energy: xr.DataArray) -> pd.DataFrame:
     """Return population, CHILL+ composition and energy of each state.
 
     Parameters
@@ -60,17 +60,19 @@ def state_table(states: xr.Dataset, chill: xr.Dataset, energy: xr.DataArray) -> 
     pandas.DataFrame
         One row for each state; fractions sum to 1.
     """
-    label, reference = states["label"].values, chill["label"].values
-    rows = {}
-    for one in np.unique(label):
-        mask = label == one
-        share = np.bincount(reference[mask], minlength=len(CLASSES)) / mask.sum()
-        rows["noise" if one < 0 else f"state {one}"] = {
-            "population": mask.mean(),
-            **dict(zip(CLASSES, share, strict=True)),
-            "energy_eV": float(energy.values[mask].mean()),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    # Noise, -1, is the first group.
+    label = states["label"] + 1
+    groups = group_means(
+        label,
+        indicators(chill["label"], len(CLASSES)),
+        energy,
+        n_groups=int(label.max()) + 1,
+        description="states: means",
+    )
+    names = ["noise", *(f"state {number}" for number in range(len(groups.members) - 1))]
+    table = pd.DataFrame(groups.means, names, [*CLASSES, "energy_eV"])
+    table.insert(0, "population", groups.members / label.size)
+    return table[groups.members > 0]
 
 
 def demo(folder: str | os.PathLike[str]) -> DemoResult:
@@ -78,7 +80,7 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
 
     4,096 mW water molecules freeze at 200 K and 218 K. Each molecule is described by SOAP averaged
     over its neighbours, which is never stored: PCA is fitted and applied inside the tasks that
-    compute it. HDBSCAN finds the states, CHILL+ says what they are. Repeated, it continues an
+    compute it. HDBSCAN finds the states, CHILL+ identifies them. Repeated, it resumes an
     interrupted run and computes nothing twice.
 
     Parameters
@@ -119,7 +121,7 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
         figure.savefig(target / name)
     return DemoResult(
         store,
-        state_table(states, chill, trj["potential_energy"]),
+        composition_table(states, chill, trj["potential_energy"]),
         [target / name for name in figures],
         clusters.agreement_,
         float(pca.explained_variance_ratio_.sum()),

@@ -1,39 +1,43 @@
-"""The phase of every atom in every frame: denoised, and compared with ideal crystals."""
+"""Phases of every atom in every frame, by comparison with ideal crystals after denoising."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from icedask.core.options import MAX_SEED, Option
+from icedask.core.options import (
+    Cutoff,
+    GaussianWidth,
+    LargestDegree,
+    Option,
+    RadialFunctions,
+    Seed,
+)
 from icedask.core.provenance import canonical
 from icedask.core.variables import STATE
 from icedask.dynamics.transitions import populations
 from icedask.errors import InputError
-from icedask.phases.classifier import PhaseClassifier
+from icedask.phases.classifier import Metric, PhaseClassifier
 from icedask.phases.denoiser import SHIPPED, Denoiser
 from icedask.phases.interfaces import interfaces
 from icedask.phases.references import RESERVED, Phases
-from icedask.phases.threshold import score_histogram
+from icedask.phases.threshold import score_threshold
 from icedask.store.save import save
 from icedask.workflows.workflow import workflow
 
-if TYPE_CHECKING:
-    from icedask.plot.report import Section
-
 LABEL = "phases"
 
-# Where at least this part of the atoms is liquid and this part not, interfaces are looked for.
+# Smallest part of the atoms that is liquid, and that is not, where there are interfaces.
 _COEXISTING = 0.1
 
 PRESETS: dict[str, dict[str, Any]] = {
     "ices": {"denoiser": "ices"},
-    # Close-packed crystals differ in the third shell alone: a wider Gaussian does not see it.
+    # Close-packed crystals differ in the third shell alone, which a wider Gaussian smears out.
     "metals": {"denoiser": "metals", "normalize": True, "sigma": 0.5},
     # doi:10.48550/arXiv.2405.06599
     "published": {"denoiser": "ices", "metric": "cosine", "n_max": 12, "l_max": 10},
@@ -41,22 +45,16 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Classified(NamedTuple):
-    """What a comparison with the references shows.
+    """Comparison of positions with the references.
 
     Attributes
     ----------
     title
-        Denoised, or as simulated.
-    classifier
-        Fitted.
-    scores
-        score, nearest (frame, atom).
-    histogram
-        Of the scores, and its valley.
-    threshold
-        Of the scores, as it was used.
-    labels
-        label, confidence (frame, atom).
+        "denoised" or "as simulated".
+    classifier, scores, labels
+        Fitted classifier; score and nearest, and label and confidence (frame, atom).
+    histogram, threshold
+        Histogram of the scores with its minimum, and the threshold as it was used.
     """
 
     title: str
@@ -68,24 +66,20 @@ class Classified(NamedTuple):
 
 
 class PhaseAnalysis(NamedTuple):
-    """The phases of a trajectory.
+    """Phases of a trajectory.
 
     Attributes
     ----------
-    denoiser
-        As it was used.
-    denoised
-        Positions after denoising, shift and residual.
+    denoiser, denoised
+        Denoiser as it was used; positions after denoising, shift and residual.
     after, before
-        Classes of denoised positions, and of positions as they are; None if not asked for.
+        Classes of denoised positions, and of simulated ones; None without baseline.
     populations
         population (frame, state), of the classes after denoising.
     interfaces
         interface_position (frame, interface); None where crystal and liquid do not coexist.
-    settings
-        Every option as it was used.
-    store
-        With all results.
+    settings, store
+        Options as they were used, and the store with all results.
     """
 
     denoiser: Denoiser
@@ -100,17 +94,17 @@ class PhaseAnalysis(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The options of the workflow."""
+    """Options of the workflow."""
 
     denoiser: Annotated[
         str,
-        Option(f"{' or '.join(SHIPPED)}, which come with the package, or a file of yours."),
+        Option(f"Shipped denoiser, {' or '.join(SHIPPED)}, or a file of weights."),
     ] = "ices"
     normalize: Annotated[
         bool,
         Option(
-            "Scale the references to the volume of an atom in the trajectory; for bulk matter, and "
-            "references of one density."
+            "Scaling of the references to the volume per atom of the trajectory; for bulk matter, "
+            "and references of one density."
         ),
     ] = False
     element: Annotated[
@@ -118,65 +112,51 @@ class Settings:
     ] = None
     centers: Annotated[
         str | None,
-        Option("Atoms to classify, a selection; those of the references' element by default."),
+        Option("Selection of the atoms to classify; those of the references' element by default."),
     ] = None
-    steps: Annotated[int, Option("Of denoising.", at_least=1)] = 8
-    metric: Annotated[
-        str,
-        Option("Between SOAP vectors.", choices=("mahalanobis", "euclidean", "cosine")),
-    ] = "mahalanobis"
-    r_cut: Annotated[float, Option("Cutoff radius of SOAP.", "angstrom", above=0)] = 6.0
-    n_max: Annotated[int, Option("Radial functions of SOAP.", at_least=1)] = 8
-    l_max: Annotated[int, Option("Largest degree of SOAP.", at_least=0)] = 6
-    sigma: Annotated[float, Option("Width of SOAP's Gaussians.", "angstrom", above=0)] = 1.0
+    steps: Annotated[int, Option("Steps of denoising.", at_least=1)] = 8
+    metric: Metric = "mahalanobis"
+    r_cut: Cutoff = 6.0
+    n_max: RadialFunctions = 8
+    l_max: LargestDegree = 6
+    sigma: GaussianWidth = 1.0
     threshold: Annotated[
         float | None,
         Option(
-            "Score above which an atom is of none of the phases; by default the valley of the "
+            "Score above which an atom has none of the phases; by default the minimum of the "
             "histogram of all scores, or where there is none that of the calibration.",
             above=0,
         ),
     ] = None
-    baseline: Annotated[bool, Option("Classify positions as they are, too, to compare with.")] = (
-        True
-    )
-    truth: Annotated[
-        str | None, Option("Class that all atoms are known to be of, to compare with.")
-    ] = None
+    baseline: Annotated[bool, Option("Comparison with positions as simulated.")] = True
+    truth: Annotated[str | None, Option("True class of all atoms, for the accuracy.")] = None
     axis: Annotated[
         int,
         Option(
             "Cell vector across a slab, where crystal and liquid coexist.", at_least=0, at_most=2
         ),
     ] = 2
-    seed: Annotated[int, Option("Of the calibration.", at_least=0, at_most=MAX_SEED)] = 0
+    seed: Seed = 0
 
 
-def _sections(found: PhaseAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Section]:
-    # Matplotlib is imported when something is shown.
-    from icedask.workflows.phases_report import sections
-
-    return sections(found, trj, draw=draw)
-
-
-@workflow(LABEL, Settings, PRESETS, _sections)
+@workflow(LABEL, Settings, PRESETS)
 def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     """Say of which phase each atom is in each frame; computes and saves.
 
-    Thermal noise is taken from the positions by a network that has seen nothing but ideal crystals
+    Thermal noise is removed from the positions by a network trained on ideal crystals alone
     (`Denoiser`), then the SOAP vector of each atom is compared with those of the ideal crystals
-    (`PhaseClassifier`). Atoms that are like none of them are liquid, or unknown if they settled
-    in an order of their own. Nothing is learnt from the trajectory; the boundary is the valley of
-    the histogram of its scores. Of water, only the oxygens count. Everything goes into the store;
-    a run that was interrupted continues, and one with the same options is not computed again.
+    (`PhaseClassifier`). Atoms unlike all of them are liquid, or unknown if they settled in another
+    order. Nothing is learnt from the trajectory but the threshold, the minimum of the histogram of
+    its scores. Of water, only the oxygens count. Everything goes into the store; an interrupted
+    run resumes, and one with the same options is not computed again.
 
     {parameters}
 
     Returns
     -------
     PhaseAnalysis
-        In the store, the labels have the label "phases", those without denoising "phases-before",
-        the denoised positions "phases-denoised".
+        Labels in the store: "phases", "phases-before" (without denoising) and "phases-denoised"
+        (the positions).
 
     Raises
     ------
@@ -205,14 +185,14 @@ def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     before = _fitted(settings, references, None) if settings.baseline else None
     raw = trj.isel(atom=references.atoms_of(trj, settings.centers, LABEL))
     compared = [after.compare(lazy), *([] if before is None else [before.compare(raw)])]
-    # Together: what is denoised is compared before it leaves the memory.
+    # Together: denoised positions are compared before they leave the memory.
     denoised, *scores = save([lazy, *compared], store)
     results = [
-        _classified(title, one, found, store, settings)
-        for title, one, found in zip(
+        _classified(title, classifier, compared, store, settings)
+        for title, classifier, compared in zip(
             ("denoised", "as simulated"), (after, before), scores, strict=False
         )
-        if one is not None
+        if classifier is not None
     ]
     share = populations(results[0].labels)
     save(share, store)
@@ -220,18 +200,10 @@ def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     if planes is not None:
         planes = save(planes, store)
     save(lazy, store, label=f"{LABEL}-denoised")
-    for one, suffix in zip(results, ("", "-before"), strict=False):
-        save(one.labels, store, label=LABEL + suffix)
-    return PhaseAnalysis(
-        denoiser,
-        denoised,
-        results[0],
-        results[1] if settings.baseline else None,
-        share,
-        planes,
-        settings,
-        store,
-    )
+    for result, suffix in zip(results, ("", "-before"), strict=False):
+        save(result.labels, store, label=LABEL + suffix)
+    baseline = results[1] if settings.baseline else None
+    return PhaseAnalysis(denoiser, denoised, results[0], baseline, share, planes, settings, store)
 
 
 def _check_truth(truth: str | None, names: Sequence[str]) -> None:
@@ -240,27 +212,20 @@ def _check_truth(truth: str | None, names: Sequence[str]) -> None:
         raise InputError(f"{LABEL}: truth: expected one of {', '.join(known)}, found {truth!r}")
 
 
-# What was fitted last in this process: one analysis after another has the same references.
+# Classifiers of this process, the last used last: analyses in a row have the same references.
 _FITTED: dict[str, PhaseClassifier] = {}
 _MOST_FITTED = 4
 
 
 def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -> PhaseClassifier:
-    classifier = PhaseClassifier(
-        metric=settings.metric,
-        r_cut=settings.r_cut,
-        n_max=settings.n_max,
-        l_max=settings.l_max,
-        sigma=settings.sigma,
-        seed=settings.seed,
-    )
+    names = ("metric", "r_cut", "n_max", "l_max", "sigma", "seed")
+    classifier = PhaseClassifier(**{name: getattr(settings, name) for name in names})
     denoised = None if denoiser is None else [denoiser.digest_, settings.steps]
     key = canonical([classifier.get_params(), references.digest, denoised])
-    known = _FITTED.pop(key, None)
-    # Those used last are last.
-    _FITTED[key] = (
-        classifier.fit(references, denoiser, steps=settings.steps) if known is None else known
-    )
+    fitted = _FITTED.pop(key, None)
+    if fitted is None:
+        fitted = classifier.fit(references, denoiser, steps=settings.steps)
+    _FITTED[key] = fitted
     for oldest in list(_FITTED)[:-_MOST_FITTED]:
         del _FITTED[oldest]
     return _FITTED[key]
@@ -269,12 +234,12 @@ def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -
 def _classified(
     title: str, classifier: PhaseClassifier, scores: xr.Dataset, store: Path, settings: Settings
 ) -> Classified:
-    histogram = score_histogram(scores, near=classifier.threshold_)
+    histogram = score_threshold(scores, near=classifier.threshold_)
     save(histogram, store)
     threshold = settings.threshold
     if threshold is None:
-        valley = float(histogram["threshold"])
-        threshold = classifier.threshold_ if np.isnan(valley) else valley
+        minimum = float(histogram["threshold"])
+        threshold = classifier.threshold_ if np.isnan(minimum) else minimum
     labels = save(classifier.label(scores, threshold=threshold), store)
     return Classified(title, classifier, scores, histogram, threshold, labels)
 
@@ -282,7 +247,7 @@ def _classified(
 def _interfaces(
     trj: xr.Dataset, labels: xr.Dataset, share: xr.Dataset, names: Sequence[str], axis: int
 ) -> xr.Dataset | None:
-    """Return the planes between crystal and liquid, where both are there."""
+    """Return the planes between crystal and liquid, where they coexist."""
     liquid = float(share["population"].isel({STATE: len(names)}).mean())
     coexist = _COEXISTING <= liquid <= 1 - _COEXISTING
     if not coexist or not trj["pbc"].values[axis]:

@@ -1,12 +1,9 @@
-"""What a classification of phases found, in tables and figures."""
+"""Tables and figures of a classification of phases."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-import dask
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,203 +11,163 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from icedask import plot
-from icedask.core.features import lazy_blocks
 from icedask.core.variables import FRAME
-from icedask.phases.interfaces import spacing
-from icedask.phases.motion import slab_motion
-from icedask.plot.report import Section
-from icedask.tasks.reduce import reduce_blocks
-from icedask.workflows.sections import drawn, settings_section
+from icedask.dynamics.group_means import Groups, group_means
+from icedask.phases.interfaces import slab_motion, spacing
+from icedask.plot.report import Drawings, Section, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.phases import Classified, PhaseAnalysis
 
-# Frames that go into the map of SOAP vectors, spread over the trajectory.
+# Frames of the map of SOAP vectors, evenly spread.
 _MAP_FRAMES = 4
 
 
-def sections(found: PhaseAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Section]:
-    """Return the tables, and if they are to be drawn the figures, of what was found.
-
-    Parameters
-    ----------
-    found
-        The result.
-    trj
-        Its trajectory.
-    draw
-        Whether figures are wanted.
-    """
-    parts = [_phases(found, trj, draw), _scores(found, trj, draw)]
-    if found.settings.truth is not None:
-        parts.append(_truth(found, draw))
-    if found.interfaces is not None:
-        parts.append(_interfaces(found, found.interfaces, trj, draw))
-    return [
-        *parts,
-        _denoiser(found, draw),
-        settings_section(found.settings, found.store, _saved(found)),
-    ]
+def sections(result: PhaseAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Section]:
+    """Return the tables of a result, and its figures if they are to be drawn."""
+    parts = [_phases(result, trj, draw), _scores(result, trj, draw)]
+    if result.settings.truth is not None:
+        parts.append(_truth(result, draw))
+    saved = [result.denoised, result.populations]
+    for one in _results(result):
+        saved += [one.scores, one.histogram, one.labels]
+    if result.interfaces is not None:
+        parts.append(_interfaces(result, result.interfaces, trj, draw))
+        saved.append(result.interfaces)
+    settings = settings_section(result.settings, result.store, saved)
+    return [*parts, _denoiser(result, draw), settings]
 
 
-def _results(found: PhaseAnalysis) -> list[Classified]:
-    return [found.after, *([] if found.before is None else [found.before])]
+def _results(result: PhaseAnalysis) -> list[Classified]:
+    return [result.after, *([] if result.before is None else [result.before])]
 
 
-def _phases(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
-    names = found.after.classifier.classes_
-    share = found.populations["population"].values
-    means = _means(found.after)
+def _phases(result: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
+    names = result.after.classifier.classes_
+    share = result.populations["population"].values
+    score, confidence = _groups(result.after).means.T
     table = pd.DataFrame(
         {
             "share": share.mean(axis=0),
             "first frame": share[0],
             "last frame": share[-1],
-            "score": means[:, 0],
-            "confidence": means[:, 1],
+            "score": score,
+            "confidence": confidence,
         },
         pd.Index(names, name="class"),
     )
     last = trj.sizes[FRAME] - 1
     # A slab from its side.
-    view = "z" if found.interfaces is None or found.settings.axis != 2 else "x"
-    figures = drawn(
-        draw and len(share) > 1,
-        fractions=lambda: plot.phase_fractions(found.populations, names=dict(enumerate(names))),
+    view = "z" if result.interfaces is None or result.settings.axis != 2 else "x"
+    figures = Drawings(draw)
+    figures.add(
+        "Fractions: share of the atoms in each class against time.",
+        plot.phase_fractions,
+        result.populations,
+        names=dict(enumerate(names)),
+        when=len(share) > 1,
     )
-    before = found.before
-    if before is not None:
-        figures |= drawn(
-            draw,
-            before_and_after=lambda: plot.before_and_after(
-                trj, found.denoised, before.labels, found.after.labels, last, view=view
-            ),
-        )
+    denoised, labels = result.denoised, result.after.labels
+    if result.before is None:
+        caption = f"Snapshot: classes in frame {last}."
+        figures.add(caption, plot.snapshot, denoised, labels, last, view=view)
     else:
-        figures |= drawn(
-            draw,
-            snapshot=lambda: plot.snapshot(found.denoised, found.after.labels, last, view=view),
-        )
+        both = (result.before.labels, labels)
+        caption = f"Before and after: classes in frame {last}, of simulated and denoised positions."
+        figures.add(caption, plot.before_and_after, trj, denoised, *both, last, view=view)
     text = (
-        "Each atom has the phase of the ideal crystal that its surroundings, denoised, are nearest "
-        "to. Farther from all of them than the threshold of the score, it is liquid if it and its "
+        "Each atom has the phase of the ideal crystal whose surroundings are nearest to its own "
+        "after denoising. If its score is above the threshold, it is liquid if it and its "
         "neighbours did not settle in denoising, and unknown if they did."
     )
     shown = table[(share > 0).any(axis=0)]
     return Section("Phases", text, figures, {"Share of the atoms, and means of each class": shown})
 
 
-def _means(one: Classified) -> npt.NDArray[np.float64]:
-    """Return the mean score and confidence of each class."""
-    label = lazy_blocks(one.labels["label"])
-    with dask.config.set({"array.rechunk.method": "tasks"}):
-        values = [
-            lazy_blocks(array).rechunk(label.chunks)
-            for array in (one.scores["score"], one.labels["confidence"])
-        ]
-    n_classes = len(one.classifier.classes_)
-    totals = reduce_blocks(
-        [label, *values], partial(_totals, n_classes=n_classes), _added, "means of classes"
-    )
-    with np.errstate(invalid="ignore"):
-        return totals[:, 1:] / totals[:, :1]
-
-
-def _totals(
-    label: npt.NDArray[np.int32], *values: npt.NDArray[np.float32], n_classes: int
-) -> npt.NDArray[np.float64]:
-    rows = label.ravel()
-    weights = (None, *(one.ravel() for one in values))
-    return np.stack([np.bincount(rows, one, n_classes) for one in weights], axis=1)
-
-
-def _added(parts: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
-    return np.sum(parts, axis=0)
-
-
-def _scores(found: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
-    results = _results(found)
+def _scores(result: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     rows = {
         one.title: {
             "used": one.threshold,
-            "valley": float(one.histogram["threshold"]),
+            "minimum": float(one.histogram["threshold"]),
             "calibration": one.classifier.threshold_,
         }
-        for one in results
+        for one in _results(result)
     }
-    figures = drawn(
-        draw,
-        scores=lambda: plot.score_histogram(
-            {"denoised": found.after.scores},
-            threshold=found.after.threshold,
+    figures = Drawings(draw)
+    names = {"denoised": "Scores", "as simulated": "Scores before denoising"}
+    for one in _results(result):
+        figures.add(
+            f"{names[one.title]}: histogram of the scores of positions {one.title}, by nearest "
+            "phase, and the threshold.",
+            plot.score_histogram,
+            {one.title: one.scores},
+            threshold=one.threshold,
             by="nearest",
-        ),
-    )
-    before = found.before
-    if before is not None:
-        figures |= drawn(
-            draw,
-            scores_before_denoising=lambda: plot.score_histogram(
-                {"as simulated": before.scores}, threshold=before.threshold, by="nearest"
-            ),
-            map_of_soap_vectors=lambda: _map(found, before, trj),
         )
+    if result.before is not None:
+        caption = (
+            "Map of SOAP vectors: the plane in which the references differ most, with the "
+            "references, before and after denoising."
+        )
+        figures.add(caption, _map, result, result.before, trj)
     return Section(
         "Scores",
         "The score of an atom is its distance from the nearest reference. The threshold between "
-        "crystals and the rest is the valley of the histogram of all scores, where there is one; "
-        "else that of the calibration, on crystals displaced at random and on melts of random "
-        "packing.",
+        "crystals and the rest is the minimum of the histogram of all scores, where there is one; "
+        "else that of the calibration, on crystals with random displacements and on melts of "
+        "random packing.",
         figures,
         {"Thresholds": pd.DataFrame(rows).T.rename_axis("positions")},
     )
 
 
-def _map(found: PhaseAnalysis, before: Classified, trj: xr.Dataset) -> Figure:
-    """Draw SOAP vectors of some frames before and after denoising, and the references."""
-    settings, denoiser = found.settings, found.denoiser
+def _map(result: PhaseAnalysis, before: Classified, trj: xr.Dataset) -> Figure:
+    """Return the map of SOAP vectors of some frames before and after denoising."""
+    settings, denoiser = result.settings, result.denoiser
     last = trj.sizes[FRAME] - 1
     frames = np.unique(np.linspace(0, last, _MAP_FRAMES).astype(int))
-    some = trj.isel({FRAME: frames})
-    cold = denoiser.denoise(some, steps=settings.steps, centers=settings.centers)
-    raw = some.isel(atom=denoiser.phases_.atoms_of(some, settings.centers, "phases"))
-    labels = found.after.labels.isel({FRAME: frames})
+    spread = trj.isel({FRAME: frames})
+    cold = denoiser.denoise(spread, steps=settings.steps, centers=settings.centers)
+    raw = spread.isel(atom=denoiser.phases_.atoms_of(spread, settings.centers, "phases"))
+    labels = result.after.labels.isel({FRAME: frames})
     return plot.latent_maps(
         {
             "as simulated": (before.classifier.project(raw), labels),
-            "denoised": (found.after.classifier.project(cold), labels),
+            "denoised": (result.after.classifier.project(cold), labels),
         },
-        references=found.after.classifier.reference_points(),
+        references=result.after.classifier.reference_points(),
     )
 
 
-def _truth(found: PhaseAnalysis, draw: bool) -> Section:
-    names = found.after.classifier.classes_
+def _truth(result: PhaseAnalysis, draw: bool) -> Section:
+    names = result.after.classifier.classes_
     table = pd.DataFrame(
-        {one.title: _counts(one) for one in _results(found)}, pd.Index(names, name="label")
+        {one.title: _groups(one).members for one in _results(result)}, pd.Index(names, name="label")
     ).T.rename_axis("positions")
-    right = table[found.settings.truth] / table.sum(axis=1)
-    text = f"All atoms are known to be {found.settings.truth}: " + ", ".join(
+    right = table[result.settings.truth] / table.sum(axis=1)
+    text = f"All atoms are known to be {result.settings.truth}: " + ", ".join(
         f"{share:.3%} of the labels are right, {title}" for title, share in right.items()
     )
-    return Section(
-        "Truth", f"{text}.", drawn(draw, confusion=lambda: plot.confusion(table)), {"Atoms": table}
+    figures = Drawings(draw)
+    figures.add(
+        "Confusion: labels of the atoms, before and after denoising.", plot.confusion, table
+    )
+    return Section("Truth", f"{text}.", figures, {"Atoms": table})
+
+
+def _groups(result: Classified) -> Groups:
+    """Return the size, and the mean score and confidence, of each class."""
+    return group_means(
+        result.labels["label"],
+        result.scores["score"],
+        result.labels["confidence"],
+        n_groups=len(result.classifier.classes_),
+        description="means of classes",
     )
 
 
-def _counts(one: Classified) -> npt.NDArray[np.int64]:
-    n_classes = len(one.classifier.classes_)
-    totals = reduce_blocks(
-        lazy_blocks(one.labels["label"]),
-        partial(_totals, n_classes=n_classes),
-        _added,
-        "counts of classes",
-    )
-    return totals[:, 0].astype(np.int64)
-
-
-def _interfaces(found: PhaseAnalysis, planes: xr.Dataset, trj: xr.Dataset, draw: bool) -> Section:
-    axis = found.settings.axis
+def _interfaces(result: PhaseAnalysis, planes: xr.Dataset, trj: xr.Dataset, draw: bool) -> Section:
+    axis = result.settings.axis
     position = planes["interface_position"].values
     known = np.isfinite(position).all(axis=1)
     text = f"The slab has two interfaces in {known.sum()} of {len(known)} frames."
@@ -229,9 +186,14 @@ def _interfaces(found: PhaseAnalysis, planes: xr.Dataset, trj: xr.Dataset, draw:
             },
             pd.Index(["slab"], name=""),
         )
-    figures = drawn(
-        draw and bool(known.sum() > 2),
-        interfaces=lambda: plot.interface_motion(planes, trj, axis=axis),
+    figures = Drawings(draw)
+    figures.add(
+        "Interfaces: places of the two interfaces, and thickness of the slab, against time.",
+        plot.interface_motion,
+        planes,
+        trj,
+        axis=axis,
+        when=bool(known.sum() > 2),
     )
     return Section("Interfaces", text, figures, tables)
 
@@ -241,14 +203,14 @@ def _has_times(trj: xr.Dataset) -> bool:
 
 
 def _times(trj: xr.Dataset) -> npt.NDArray[np.float64]:
-    """Return nanoseconds, or frames where times are not known."""
+    """Return nanoseconds, or numbers of frames where times are not known."""
     if _has_times(trj):
         return np.asarray(trj["time"].values / 1000.0)
     return np.arange(trj.sizes[FRAME], dtype=float)
 
 
-def _denoiser(found: PhaseAnalysis, draw: bool) -> Section:
-    denoiser = found.denoiser
+def _denoiser(result: PhaseAnalysis, draw: bool) -> Section:
+    denoiser = result.denoiser
     parameters = denoiser.get_params()
     names, sigma = ", ".join(denoiser.phases_.names), parameters["sigma_max"]
     text = (
@@ -256,14 +218,10 @@ def _denoiser(found: PhaseAnalysis, draw: bool) -> Section:
         f"{parameters['seed']}; noise up to {sigma:.3g} angstrom along each axis. Weights "
         f"{denoiser.digest_}."
     )
-    figures = drawn(draw, training=lambda: plot.learning_curve(denoiser.loss_))
+    figures = Drawings(draw)
+    figures.add(
+        "Training: loss of each step, the squared error over the variance of the noise.",
+        plot.learning_curve,
+        denoiser.loss_,
+    )
     return Section("Denoiser", text, figures)
-
-
-def _saved(found: PhaseAnalysis) -> list[xr.Dataset]:
-    saved = [found.denoised, found.populations]
-    for one in _results(found):
-        saved += [one.scores, one.histogram, one.labels]
-    if found.interfaces is not None:
-        saved.append(found.interfaces)
-    return saved

@@ -1,24 +1,35 @@
-"""Structure and dynamics of each atom in one vector, and the states that it shows."""
+"""States of atoms by structure (SOAP), by dynamics (LENS), and by both in one vector."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
-from icedask.core.options import MAX_SEED, Centers, Cutoff, Option, Species
+from icedask.core.features import feature_variable
+from icedask.core.options import (
+    Centers,
+    Cutoff,
+    GaussianWidth,
+    LargestDegree,
+    Option,
+    RadialFunctions,
+    Seed,
+    Species,
+)
 from icedask.core.trajectory import own_species
-from icedask.core.variables import FRAME
+from icedask.core.types import FloatArray
+from icedask.core.variables import FRAME, STATE
 from icedask.descriptors.join import join, unit_norm
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap
 from icedask.dynamics.entry_exit_counts import entry_exit_counts
+from icedask.dynamics.group_means import group_means
 from icedask.dynamics.markov import markov_test
 from icedask.dynamics.merging import merge_states
 from icedask.dynamics.residence import residence_times
@@ -32,11 +43,7 @@ from icedask.learn.kmeans import KMeans
 from icedask.learn.pca import PCA, fit_together
 from icedask.store.runs import has_run
 from icedask.store.save import save
-from icedask.workflows.state_table import state_table
 from icedask.workflows.workflow import workflow
-
-if TYPE_CHECKING:
-    from icedask.plot.report import Section
 
 LABEL = "structure-dynamics"
 
@@ -79,7 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class Analysis(NamedTuple):
-    """What one description of the atoms, by structure, dynamics or both, shows.
+    """Analysis of one description of the atoms: structure, dynamics, or both.
 
     Attributes
     ----------
@@ -87,18 +94,16 @@ class Analysis(NamedTuple):
         SOAP, LENS, or SOAP & LENS.
     values
         latent (frame, atom, component), or lens (frame, atom).
-    clusters
-        label (frame, atom) as the clustering gave it.
-    states
-        label (frame, atom) after merging; and the linkage.
+    clusters, states
+        label (frame, atom) of the clustering, and after merging, with the linkage.
     cluster_transitions, transitions
-        Between clusters, and between states.
+        Transitions between clusters, and between states.
     residence, populations, markov
-        Of the states.
+        Results of these names, of the states.
     table
-        One row for each state.
+        One row for each state: see `state_table`.
     variance
-        Fraction of the variance that each principal component holds; None without PCA.
+        Fraction of the variance of each principal component; None without PCA.
     """
 
     title: str
@@ -111,24 +116,22 @@ class Analysis(NamedTuple):
     populations: xr.Dataset
     markov: xr.Dataset
     table: pd.DataFrame
-    variance: npt.NDArray[np.float64] | None
+    variance: FloatArray | None
 
 
 class StructureDynamics(NamedTuple):
-    """The three analyses, and what they say of each other.
+    """The three analyses, and a comparison of their states.
 
     Attributes
     ----------
     soap, lens, joint
-        Of structure alone, of dynamics alone, and of both.
+        Analyses of structure alone, of dynamics alone, and of both.
     series
-        lens (frame, atom), smoothed if that was asked for.
+        lens (frame, atom), smoothed with a window above 0.
     origins
         Structural states before, during and after each state of LENS.
-    settings
-        Every option as it was used.
-    store
-        With all results.
+    settings, store
+        Options as they were used, and the store with all results.
     """
 
     soap: Analysis
@@ -142,25 +145,25 @@ class StructureDynamics(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The options of the workflow."""
+    """Options of the workflow."""
 
     r_cut: Cutoff
     centers: Centers = None
     species: Species = None
-    n_max: Annotated[int, Option("Radial functions of SOAP.", at_least=1)] = 8
-    l_max: Annotated[int, Option("Largest degree of SOAP.", at_least=0)] = 8
-    sigma: Annotated[float, Option("Width of SOAP's Gaussians.", "angstrom", above=0)] = 1.0
-    delay: Annotated[int, Option("Frames between the neighbours of LENS.", at_least=1)] = 1
+    n_max: RadialFunctions = 8
+    l_max: LargestDegree = 8
+    sigma: GaussianWidth = 1.0
+    delay: Annotated[int, Option("Interval of LENS, in frames.", at_least=1)] = 1
     window: Annotated[
-        int, Option("Frames that LENS is smoothed over; 0 for no smoothing.", at_least=0)
+        int, Option("Window of the smoothing of LENS, in frames; 0 for none.", at_least=0)
     ] = 0
     order: Annotated[int, Option("Degree of the smoothing polynomials.", at_least=0)] = 2
     variance: Annotated[
         float,
-        Option("Fraction of the variance that principal components exceed.", above=0, below=1),
+        Option("Fraction of the variance to keep in principal components.", above=0, below=1),
     ] = 0.99
     clustering: Annotated[
-        str, Option("Of SOAP, and of SOAP & LENS.", choices=("hdbscan", "gmm"))
+        str, Option("Clustering of SOAP, and of SOAP & LENS.", choices=("hdbscan", "gmm"))
     ] = "hdbscan"
     n_states: Annotated[int | None, Option("Components of gmm.", at_least=1)] = None
     min_cluster_size: Annotated[
@@ -173,52 +176,44 @@ class Settings:
         ),
     ] = None
     sample_size: Annotated[
-        int, Option("Rows that clusterings are fitted to, or begin with.", at_least=2)
+        int, Option("Rows of the sample for the fits of clusterings.", at_least=2)
     ] = 100_000
     lens_states: Annotated[int, Option("Clusters of LENS alone, by k-means.", at_least=1)] = 3
     cutoff: Annotated[
         float,
         Option(
-            "Clusters with correlated rows of the transition matrix, at a distance of at most "
-            "this, become one state; 0 keeps all."
+            "Largest distance, 1 - correlation, of rows of the transition matrix whose clusters "
+            "are merged; 0 keeps all.",
+            at_least=0,
+            at_most=2,
         ),
     ] = 1.0
-    seed: Annotated[int, Option("Of samples and starts.", at_least=0, at_most=MAX_SEED)] = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cutoff <= 2:
-            raise InputError(f"{LABEL}: cutoff: expected 0 to 2, found {self.cutoff}")
         needed = {"gmm": "n_states", "hdbscan": "min_cluster_size"}[self.clustering]
         if getattr(self, needed) is None:
             raise InputError(f"{LABEL}: expected {needed} for {self.clustering}, found none")
 
 
-def _sections(found: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[Section]:
-    # Matplotlib is imported when something is shown.
-    from icedask.workflows.structure_dynamics_report import sections
-
-    return sections(found, trj, draw=draw)
-
-
-@workflow(LABEL, Settings, PRESETS, _sections)
+@workflow(LABEL, Settings, PRESETS)
 def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> StructureDynamics:
     """Find states by structure (SOAP), by dynamics (LENS) and by both; computes and saves.
 
     As published: the SOAP vector of each atom is divided by its norm, LENS of the interval that
-    follows is appended, principal components are kept up to a fraction of the variance and
-    clustered, and clusters that exchange atoms are merged. The same is done with SOAP alone, and
-    LENS alone is clustered by k-means: what each misses can be compared. Everything goes into the
-    store; a run that was interrupted continues, and one with the same options is not computed
-    again. SOAP itself is never stored: it is computed in two passes, one for the fits and one
-    for the projections.
+    follows is appended, principal components up to a fraction of the variance are clustered, and
+    clusters that exchange atoms are merged. The same is done with SOAP alone, and LENS alone is
+    clustered by k-means, for comparison. Everything goes into the store; an interrupted run
+    resumes, and one with the same options is not computed again. SOAP itself is never stored: it
+    is computed in two passes, one for the fits and one for the projections.
 
     {parameters}
 
     Returns
     -------
     StructureDynamics
-        In the store, the states of SOAP & LENS have the label "structure-dynamics", those of
-        the others "structure-dynamics-soap" and "structure-dynamics-lens".
+        Labels in the store: "structure-dynamics" (the states of SOAP & LENS),
+        "structure-dynamics-soap" and "structure-dynamics-lens".
 
     Raises
     ------
@@ -231,15 +226,8 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     ----------
     Crippa et al., Mach. Learn.: Sci. Technol. 4, 045044 (2023), doi:10.1088/2632-2153/ad0fa5
     """
-    environment = soap(
-        trj,
-        r_cut=settings.r_cut,
-        n_max=settings.n_max,
-        l_max=settings.l_max,
-        sigma=settings.sigma,
-        species=settings.species,
-        centers=settings.centers,
-    )
+    names = ("r_cut", "n_max", "l_max", "sigma", "species", "centers")
+    environment = soap(trj, **{name: getattr(settings, name) for name in names})
     series = _series(trj, store, settings)
     inputs = [unit_norm(environment), join(environment, series)]
     latents, variances = _projected(inputs, store, settings.variance)
@@ -251,28 +239,24 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     keep_all = replace(settings, cutoff=0.0)
     by_lens = _analysis("LENS", series, dynamic, None, series, store, keep_all)
     titles = ("SOAP", "SOAP & LENS")
+    models = [
+        _clustered(title, latent, store, settings)
+        for title, latent in zip(titles, latents, strict=True)
+    ]
     by_soap, joint = (
-        _analysis(
-            title,
-            latent,
-            _clustered(title, latent, store, settings),
-            ratio,
-            series,
-            store,
-            settings,
-        )
-        for title, latent, ratio in zip(titles, latents, variances, strict=True)
+        _analysis(*parts, series, store, settings)
+        for parts in zip(titles, latents, models, variances, strict=True)
     )
-    found = entry_exit_counts(by_lens.states, by_soap.states)
-    save(found, store)
-    # Together, and last: labels never speak of two different computations.
-    for one, suffix in ((by_soap, "-soap"), (by_lens, "-lens"), (joint, "")):
-        save(one.states, store, label=LABEL + suffix)
-    return StructureDynamics(by_soap, by_lens, joint, series, found, settings, store)
+    before_and_after = entry_exit_counts(by_lens.states, by_soap.states)
+    save(before_and_after, store)
+    # Together, and last: labels never refer to two different computations.
+    for analysis, suffix in ((by_soap, "-soap"), (by_lens, "-lens"), (joint, "")):
+        save(analysis.states, store, label=LABEL + suffix)
+    return StructureDynamics(by_soap, by_lens, joint, series, before_and_after, settings, store)
 
 
 def _series(trj: xr.Dataset, store: Path, settings: Settings) -> xr.Dataset:
-    """Return LENS among the atoms of the centres' elements, smoothed if that is asked for."""
+    """Return LENS among the atoms of the centres' elements, smoothed with a window above 0."""
     raw = lens(
         trj,
         r_cut=settings.r_cut,
@@ -290,7 +274,7 @@ def _series(trj: xr.Dataset, store: Path, settings: Settings) -> xr.Dataset:
 
 def _projected(
     inputs: Sequence[xr.Dataset], store: Path, variance: float
-) -> tuple[list[xr.Dataset], list[npt.NDArray[np.float64]]]:
+) -> tuple[list[xr.Dataset], list[FloatArray]]:
     """Return the latent coordinates of each input, and the variance along all axes."""
     models = [(PCA(n), x) for n in (variance, None) for x in inputs]
     ids = [model.fitted_record(x).run_id for model, x in models]
@@ -332,7 +316,7 @@ def _analysis(
     title: str,
     values: xr.Dataset,
     model: Any,
-    variance: npt.NDArray[np.float64] | None,
+    variance: FloatArray | None,
     series: xr.Dataset,
     store: Path,
     settings: Settings,
@@ -346,16 +330,55 @@ def _analysis(
     markov = markov_test(states, lags=[lag for lag in _LAGS if lag < states.sizes[FRAME]])
     save([between, flux, residence, fractions, markov], store)
     table = state_table(states, series, flux, residence)
-    return Analysis(
-        title,
-        values,
-        clusters,
-        states,
-        between,
-        flux,
-        residence,
-        fractions,
-        markov,
-        table,
-        variance,
+    dynamics = (between, flux, residence, fractions, markov)
+    return Analysis(title, values, clusters, states, *dynamics, table, variance)
+
+
+def state_table(
+    states: xr.Dataset, series: xr.Dataset, transitions: xr.Dataset, residence: xr.Dataset
+) -> pd.DataFrame:
+    """Return size, dynamics and exchange of each state; computes.
+
+    Parameters
+    ----------
+    states : xarray.Dataset
+        label (frame, atom).
+    series : xarray.Dataset
+        A variable (frame, atom), such as LENS, of the same frames and atoms.
+    transitions, residence : xarray.Dataset
+        Of these states.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By state: population (fraction of all labels), the mean of the series under its name,
+        residence (as in `residence`), stays (probability to be in it one frame later),
+        entered_from and left_to (the state most atoms come from and go to), and the shares of
+        entries and exits that these are.
+    """
+    values = feature_variable(series)
+    groups = group_means(
+        states["label"], values, n_groups=residence.sizes[STATE], description="state means"
     )
+    flux = transitions["flux"].values.astype(float)
+    others = np.where(np.eye(len(flux), dtype=bool), 0.0, flux)
+    units = residence["residence_time"].attrs.get("units", "")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return pd.DataFrame(
+            {
+                "population": groups.members / groups.members.sum(),
+                str(values.name): groups.means[:, 0],
+                f"residence ({units})": residence["residence_time"].values,
+                "stays": np.diag(transitions["probability"].values),
+                "entered_from": _largest(others, axis=0),
+                "entered_share": others.max(axis=0) / others.sum(axis=0),
+                "left_to": _largest(others, axis=1),
+                "left_share": others.max(axis=1) / others.sum(axis=1),
+            },
+            index=pd.Index(residence[STATE].values, name="state"),
+        )
+
+
+def _largest(flux: FloatArray, axis: int) -> pd.arrays.IntegerArray:
+    """Return the state with the largest flux along an axis; missing where there is none."""
+    return pd.arrays.IntegerArray(flux.argmax(axis=axis), flux.sum(axis=axis) == 0)

@@ -1,4 +1,4 @@
-"""What SOAP & LENS found, in tables and figures."""
+"""Tables and figures of an analysis of structure and dynamics."""
 
 from __future__ import annotations
 
@@ -11,88 +11,75 @@ import xarray as xr
 from icedask import plot
 from icedask.core.features import feature_variable
 from icedask.core.variables import ATOM, COMPONENT, FRAME
-from icedask.plot.report import Section
-from icedask.workflows.sections import drawn, settings_section
+from icedask.plot.report import Drawings, Section, atom_name, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.structure_dynamics import Analysis, StructureDynamics
 
-_SANKEY_FRAMES = 4
+# Frames of the flow, and components in the table of variances.
+_SANKEY_FRAMES, _MOST = 4, 8
 
 
-def sections(found: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[Section]:
-    """Return the tables, and if they are to be drawn the figures, of what was found.
-
-    Parameters
-    ----------
-    found
-        The result.
-    trj
-        Its trajectory.
-    draw
-        Whether figures are wanted.
-    """
+def sections(result: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[Section]:
+    """Return the tables of a result, and its figures if they are to be drawn."""
+    analyses = (result.soap, result.lens, result.joint)
+    saved = [result.origins]
+    for one in analyses:
+        saved += [one.states, one.transitions, one.residence, one.populations, one.markov]
     return [
-        _comparison(found, draw),
-        *(_of_one(found, one, trj, draw) for one in (found.soap, found.lens, found.joint)),
-        settings_section(found.settings, found.store, _results(found)),
+        _comparison(result, draw),
+        *(_states(result, analysis, trj, draw) for analysis in analyses),
+        settings_section(result.settings, result.store, saved),
     ]
 
 
-def _comparison(found: StructureDynamics, draw: bool) -> Section:
-    both = (found.soap, found.joint)
-    needed = {one.title: _n_components(one, found.settings.variance) for one in both}
+def _comparison(result: StructureDynamics, draw: bool) -> Section:
+    both, threshold = (result.soap, result.joint), result.settings.variance
+    variances = {one.title: one.variance for one in both if one.variance is not None}
+    totals = {title: np.cumsum(ratio) for title, ratio in variances.items()}
+    needed = {
+        title: int(np.searchsorted(total, threshold, side="right")) + 1
+        for title, total in totals.items()
+    }
     text = (
         "Each atom is described by structure alone (SOAP), by dynamics alone (LENS, the share of "
         "its neighbours that change), and by both in one vector (SOAP & LENS). "
-        f"More than {found.settings.variance:.1%} of the variance takes "
+        f"More than {threshold:.1%} of the variance takes "
         + " and ".join(f"{n} components for {title}" for title, n in needed.items())
         + "."
     )
-    figures = drawn(
-        draw,
-        cumulative_variance=lambda: plot.cumulative_variance(
-            {one.title: one.variance for one in both if one.variance is not None},
-            threshold=found.settings.variance,
-        ),
+    figures = Drawings(draw)
+    figures.add(
+        "Cumulative variance: part of the variance in the first principal components, and the part "
+        "that is kept.",
+        plot.cumulative_variance,
+        variances,
+        threshold=threshold,
     )
-    figures |= drawn(
-        draw and all(_is_plane(one) for one in both),
-        principal_components=lambda: plot.latent_maps(
-            {one.title: (one.values, one.states) for one in both}
-        ),
+    figures.add(
+        "Principal components: density of all atoms in all frames along the first two, coloured by "
+        "state.",
+        plot.latent_maps,
+        {one.title: (one.values, one.states) for one in both},
+        when=all(_is_plane(one) for one in both),
     )
+    first = pd.DataFrame({title: pd.Series(total[:_MOST]) for title, total in totals.items()})
+    first.index = pd.Index(np.arange(1, len(first) + 1), name="components")
     return Section(
         "Comparison",
         text,
         figures,
         {
-            "Cumulative variance of the first components": _variances(found),
-            "SOAP states that atoms are in when they enter a state of LENS, and after they leave "
-            "it: shares of the entries and exits": _origins(found.origins),
+            "Cumulative variance of the first components": first,
+            "SOAP states of atoms before they enter a state of LENS, and after they leave it: "
+            "shares of the entries and exits": _origins(result.origins),
         },
     )
 
 
-def _n_components(one: Analysis, variance: float) -> int:
-    assert one.variance is not None
-    return int(np.searchsorted(np.cumsum(one.variance), variance, side="right")) + 1
-
-
 def _is_plane(one: Analysis) -> bool:
-    """Say whether there are two components to draw."""
+    """Return whether there are two components to draw."""
     return one.values.sizes[COMPONENT] > 1
-
-
-def _variances(found: StructureDynamics, most: int = 8) -> pd.DataFrame:
-    columns = {
-        one.title: pd.Series(np.cumsum(one.variance)[:most])
-        for one in (found.soap, found.joint)
-        if one.variance is not None
-    }
-    table = pd.DataFrame(columns)
-    table.index = pd.Index(np.arange(1, len(table) + 1), name="components")
-    return table
 
 
 def _origins(origins: xr.Dataset) -> pd.DataFrame:
@@ -109,36 +96,72 @@ def _origins(origins: xr.Dataset) -> pd.DataFrame:
     ).assign(entries=origins["before"].sum("structural_state").values)
 
 
-def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
-    n_states = len(one.table)
-    last = _last_labelled(one.states)
-    figures = drawn(
-        draw,
-        populations=lambda: plot.timelines(one.states.isel({FRAME: slice(0, last + 1)})),
-        transition_matrix=lambda: plot.transition_matrix(one.transitions),
-        dendrogram_of_clusters=lambda: plot.dendrogram(one.states),
-        snapshot=lambda: plot.snapshot(trj, one.states, last, others=True),
-        snapshot_from_the_side=lambda: plot.snapshot(trj, one.states, last, view="x", others=True),
-        series=lambda: plot.series_states(found.series, one.states),
+def _states(result: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
+    states, flux = one.states, one.transitions
+    last = _last_labelled(states)
+    exchange = bool((flux["flux"].values * (1 - np.eye(flux.sizes["to"]))).any())
+    merged = one.cluster_transitions.sizes["from"] > len(one.table)
+    figures = Drawings(draw)
+    figures.add(
+        "Populations: atoms in each state against time.",
+        plot.timelines,
+        states.isel({FRAME: slice(0, last + 1)}),
     )
-    flux = one.transitions["flux"].values
-    figures |= drawn(
-        draw and bool(flux.sum() > np.trace(flux)),
-        exchange=lambda: plot.chord(one.transitions, self_transitions=False),
-        population_and_exchange=lambda: plot.chord(one.transitions),
+    figures.add(
+        "Transition matrix: probability of each state one frame after each other.",
+        plot.transition_matrix,
+        flux,
     )
-    if one.title == "SOAP & LENS":
-        figures |= drawn(
-            draw,
-            flow=lambda: plot.sankey(one.states, _spread_frames(one.states)),
-        )
-        figures |= drawn(
-            draw and _is_plane(one),
-            path_of_one_atom=lambda: plot.particle_path(
-                trj, one.values, one.states, _liveliest(found.series)
-            ),
-        )
-    clusters = one.cluster_transitions.sizes["from"]
+    figures.add(
+        "Dendrogram of clusters: distance, 1 - correlation, of the rows of their transition "
+        "matrix.",
+        plot.dendrogram,
+        states,
+        when=merged,
+    )
+    for view, name in (("z", "Snapshot"), ("x", "Snapshot from the side")):
+        caption = f"{name}: states in frame {last}, seen along {view}."
+        figures.add(caption, plot.snapshot, trj, states, last, view=view, others=True)
+    series = "Series: LENS of atoms against time, coloured by state."
+    figures.add(series, plot.series_states, result.series, states)
+    figures.add(
+        "Exchange: transitions between different states.",
+        plot.chord,
+        flux,
+        self_transitions=False,
+        when=exchange,
+    )
+    figures.add(
+        "Population and exchange: transitions, and frames without a change of state.",
+        plot.chord,
+        flux,
+        when=exchange,
+    )
+    if draw and one is result.joint:
+        _add_joint_figures(figures, result, trj)
+    tables = {"States": one.table, "Transition probabilities": _matrix(one.transitions)}
+    return Section(one.title, _states_text(one), figures, tables)
+
+
+def _add_joint_figures(figures: Drawings, result: StructureDynamics, trj: xr.Dataset) -> None:
+    states, liveliest = result.joint.states, _liveliest(result.series)
+    last = _last_labelled(states)
+    frames = np.unique(np.linspace(0, last, _SANKEY_FRAMES).astype(int)).tolist()
+    figures.add("Flow: atoms from state to state between frames.", plot.sankey, states, frames)
+    name = atom_name(trj, trj[ATOM].values.tolist().index(liveliest))
+    figures.add(
+        f"Path of one atom: {name}, whose LENS spans the widest range.",
+        plot.particle_path,
+        trj,
+        result.joint.values,
+        states,
+        liveliest,
+        when=_is_plane(result.joint),
+    )
+
+
+def _states_text(one: Analysis) -> str:
+    clusters, n_states = one.cluster_transitions.sizes["from"], len(one.table)
     text = f"{clusters} clusters, {n_states} states."
     if clusters > n_states:
         groups = one.states["macro_state"].values
@@ -147,16 +170,7 @@ def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool
             for state in range(n_states)
         )
         text += f" {merged}."
-    text += f"\n\n{one.markov.attrs['verdict']}"
-    return Section(
-        one.title,
-        text,
-        figures,
-        {
-            "States": one.table,
-            "Transition probabilities": _matrix(one.transitions),
-        },
-    )
+    return f"{text}\n\n{one.markov.attrs['verdict']}"
 
 
 def _matrix(transitions: xr.Dataset) -> pd.DataFrame:
@@ -168,7 +182,7 @@ def _matrix(transitions: xr.Dataset) -> pd.DataFrame:
 
 
 def _last_labelled(states: xr.Dataset) -> int:
-    """Return the last frame in which atoms have labels: those of the last delay have none."""
+    """Return the last frame with labels: LENS has none in the frames of the last delay."""
     label = states["label"]
     for frame in range(label.sizes[FRAME] - 1, 0, -1):
         if (label.isel({FRAME: frame}).values >= 0).any():
@@ -176,20 +190,8 @@ def _last_labelled(states: xr.Dataset) -> int:
     return 0
 
 
-def _spread_frames(states: xr.Dataset) -> list[int]:
-    last = _last_labelled(states)
-    return np.unique(np.linspace(0, last, _SANKEY_FRAMES).astype(int)).tolist()
-
-
 def _liveliest(series: xr.Dataset) -> int:
     """Return the atom whose LENS spans the widest range."""
     values = feature_variable(series)
     span = (values.max(FRAME) - values.min(FRAME)).fillna(-1.0).values
     return int(series[ATOM].values[np.argmax(span)])
-
-
-def _results(found: StructureDynamics) -> list[xr.Dataset]:
-    results = [found.origins]
-    for one in (found.soap, found.lens, found.joint):
-        results += [one.states, one.transitions, one.residence, one.populations, one.markov]
-    return results

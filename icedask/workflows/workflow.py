@@ -1,23 +1,33 @@
-"""What a workflow is: settings declared once, presets, and an entry in a registry.
+"""Declaration of a workflow: settings as options, presets, and a registry that finds the modules.
 
-The settings of a workflow are a dataclass whose fields are annotated with an `Option` each, as
-the options of a descriptor are: they drive validation, the command line and the docstring.
+A workflow is a module of this package with a dataclass of options and a function decorated by
+`workflow`; the tables and figures of its report come from `sections` in `<module>_report`.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import update_wrapper
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 
 import xarray as xr
 
-from icedask.core.options import Option, Parameter, parameter
+from icedask.core.options import (
+    Option,
+    Parameter,
+    checked,
+    documented,
+    parameter,
+    plain_signature,
+)
 from icedask.errors import InputError
 from icedask.tasks.progress import reporting
 
@@ -27,62 +37,60 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 R = TypeVar("R")
 
+Presets = Mapping[str, Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class Workflow(Generic[S, R]):
-    """An entry of the registry.
+    """Entry of the registry.
 
     Attributes
     ----------
     name
-        On the command line, and the label of the main result.
+        Name on the command line, and label of the main result.
     settings
-        The dataclass.
+        Dataclass of the options.
     presets
-        Values for some of its fields, by name.
+        Values of some of its fields, by name.
     parameters
-        Preset and fields as options. None stands for what the preset or the default says.
+        Preset and fields as options; None stands for the value of the preset or the default.
     function
         The public function.
-    sections
-        Function of its result and of the trajectory: the tables and, if asked for, the figures.
     """
 
     name: str
     settings: type[S]
-    presets: Mapping[str, Mapping[str, Any]]
+    presets: Presets
     parameters: tuple[Parameter, ...]
     function: Callable[..., R]
-    sections: Callable[..., list[Section]]
 
-    def resolve(self, given: Mapping[str, Any]) -> S:
-        """Return the settings: what is given, else what the preset says, else the default.
+    def resolve(self, options: Mapping[str, Any]) -> S:
+        """Return the settings: of each field the option, else the preset, else the default.
 
         Raises
         ------
         InputError
-            If there is no such option, one is out of bounds, or one that is needed is missing.
+            If an option is unknown, out of bounds, or missing.
         """
-        names = [one.name for one in self.parameters]
-        unknown = [name for name in given if name not in names]
-        if unknown:
-            raise InputError(
-                f"{self.name}: has no option {unknown[0]!r}; its options are {', '.join(names)}"
-            )
-        checked = {one.name: one.check(given.get(one.name), self.name) for one in self.parameters}
-        chosen = self.presets.get(checked.pop("preset") or "", {})
-        values = {**chosen, **{k: value for k, value in checked.items() if value is not None}}
-        missing = [
-            field.name
-            for field in fields(self.settings)  # type: ignore[arg-type]
-            if field.name not in values and field.default is MISSING
-        ]
-        if missing:
-            raise InputError(
-                f"{self.name}: expected {missing[0]}, or a preset ({', '.join(self.presets)}), "
-                "found neither"
-            )
+        values = checked(self.name, self.parameters, options)
+        preset = self.presets.get(values.pop("preset", None) or "", {})
+        values = {**preset, **{name: value for name, value in values.items() if value is not None}}
+        for field in fields(self.settings):  # type: ignore[arg-type]
+            if field.name not in values and field.default is MISSING:
+                raise InputError(
+                    f"{self.name}: expected {field.name}, or a preset ({', '.join(self.presets)}), "
+                    "found neither"
+                )
         return self.settings(**values)
+
+    def sections(self, result: R, trj: xr.Dataset, *, draw: bool) -> list[Section]:
+        """Return the tables of a result, and its figures if they are to be drawn."""
+        report = f"{self.function.__module__}_report"
+        if find_spec(report) is None:
+            return []
+        # Matplotlib is imported there.
+        sections: list[Section] = importlib.import_module(report).sections(result, trj, draw=draw)
+        return sections
 
     def present(
         self,
@@ -92,36 +100,28 @@ class Workflow(Generic[S, R]):
         figures: str | os.PathLike[str] | None = None,
         report: str | os.PathLike[str] | None = None,
     ) -> list[Section]:
-        """Return the tables of a result, and write its figures and its report where asked to.
-
-        Parameters
-        ----------
-        result
-            What the function returned.
-        trj
-            The trajectory.
-        figures
-            Folder for a PNG of each figure, made if it does not exist.
-        report
-            HTML file.
-        """
+        """Return the tables of a result; write figures, PNGs in a folder, and an HTML report."""
         check_outputs(figures, report)
-        found = self.sections(result, trj, draw=figures is not None or report is not None)
+        sections = self.sections(result, trj, draw=figures is not None or report is not None)
         if figures is not None:
-            for section in found:
+            for section in sections:
                 for caption, figure in section.figures.items():
-                    figure.savefig(Path(figures) / f"{_slug(section.title, caption)}.png")
+                    name = _slug(section.title, caption.partition(":")[0])
+                    figure.savefig(Path(figures) / f"{name}.png")
         if report is not None:
-            from icedask.plot.report import html_report
+            from icedask.plot.report import html_report, trajectory_summary
 
-            html_report(report, self.name.replace("-", " ").capitalize(), found)
-        return found
+            title = self.name.replace("-", " ").capitalize()
+            if source := Path(trj.encoding.get("source", "")).name:
+                title = f"{title}: {source}"
+            html_report(report, title, sections, subtitle=trajectory_summary(trj))
+        return sections
 
 
 def check_outputs(
     figures: str | os.PathLike[str] | None, report: str | os.PathLike[str] | None
 ) -> None:
-    """Make the folders that figures and a report go to.
+    """Make the folders of figures and of a report.
 
     Raises
     ------
@@ -148,28 +148,26 @@ def _slug(*parts: str) -> str:
     return "-".join(re.findall("[a-z0-9]+", " ".join(parts).lower()))
 
 
-WORKFLOWS: dict[str, Workflow[Any, Any]] = {}
+def registry() -> dict[str, Workflow[Any, Any]]:
+    """Import all modules of this package, and return their workflows by name."""
+    package = importlib.import_module(__package__)
+    entries = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name.endswith("_report"):
+            continue
+        values = vars(importlib.import_module(f"{__package__}.{module.name}")).values()
+        for entry in [getattr(value, "workflow", None) for value in values]:
+            if isinstance(entry, Workflow):
+                entries[entry.name] = entry
+                # In place of the module of the same name.
+                setattr(package, entry.function.__name__, entry.function)
+    return entries
 
 
 def workflow(
-    name: str,
-    settings: type[S],
-    presets: Mapping[str, Mapping[str, Any]],
-    sections: Callable[..., list[Section]],
+    name: str, settings: type[S], presets: Presets
 ) -> Callable[[Callable[[xr.Dataset, Path, S], R]], Callable[..., R]]:
-    """Register a workflow; see the module's docstring.
-
-    Parameters
-    ----------
-    name
-        On the command line.
-    settings
-        A dataclass of options.
-    presets
-        Published or proven values of its fields.
-    sections
-        Of the registered entry.
-    """
+    """Declare a workflow by its name on the command line, its options, and its presets."""
 
     def decorate(body: Callable[[xr.Dataset, Path, S], R]) -> Callable[..., R]:
         def function(trj: xr.Dataset, store: str | os.PathLike[str], **options: Any) -> R:
@@ -180,59 +178,45 @@ def workflow(
 
         update_wrapper(function, body)
         parameters = _parameters(settings, presets)
+        entry = Workflow(name, settings, presets, parameters, function)
+        function.workflow = entry  # type: ignore[attr-defined]
         function.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
-        entries = "\n".join(
-            [
-                "trj : xarray.Dataset\n    A trajectory.",
-                "store : path\n    A store of this trajectory, or a path where none is yet.",
-                *(one.documentation() for one in parameters),
-            ]
+        function.__doc__ = documented(
+            body.__doc__,
+            parameters,
+            "trj : xarray.Dataset\n    A trajectory.",
+            "store : path\n    A store of this trajectory, or a path where none is yet.",
         )
-        text = inspect.cleandoc(body.__doc__ or "")
-        function.__doc__ = text.replace("{parameters}", f"Parameters\n----------\n{entries}")
-        entry = Workflow(name, settings, presets, parameters, function, sections)
-        WORKFLOWS[name] = entry
         return function
 
     return decorate
 
 
-def _parameters(
-    settings: type[Any], presets: Mapping[str, Mapping[str, Any]]
-) -> tuple[Parameter, ...]:
+def _parameters(settings: type[Any], presets: Presets) -> tuple[Parameter, ...]:
+    """Return the preset and the fields as options that are None by default."""
     hints = get_type_hints(settings, include_extras=True)
-    told = "; ".join(
-        f"{name}: {', '.join(f'{key} {value}' for key, value in values.items())}"
-        for name, values in presets.items()
+    values = "; ".join(
+        f"{name}: {', '.join(f'{key} {value}' for key, value in preset.items())}"
+        for name, preset in presets.items()
     )
     preset = Option(
-        f"Settings for what is not given, before the defaults. {told}.", choices=tuple(presets)
+        f"Settings that replace the defaults of other options. {values}.", choices=tuple(presets)
     )
-    return (
-        Parameter("preset", str, None, preset),
-        *(_parameter(field, hints[field.name]) for field in fields(settings)),
-    )
-
-
-def _parameter(field: Field[Any], hint: Any) -> Parameter:
-    """Return an option that is None if not given, and says what it is then."""
-    one = parameter(field.name, hint, None)
-    if field.default is MISSING or field.default is None:
-        return one
-    told = f"{one.option.help} Default {field.default}."
-    return replace(one, option=replace(one.option, help=told))
+    parameters = [Parameter("preset", str, None, preset)] if presets else []
+    for field in fields(settings):
+        declared = parameter(field.name, hints[field.name], None)
+        if field.default is not MISSING and field.default is not None:
+            text = f"{declared.option.help} Default {field.default}."
+            declared = replace(declared, option=replace(declared.option, help=text))
+        parameters.append(declared)
+    return tuple(parameters)
 
 
 def _signature(parameters: tuple[Parameter, ...]) -> inspect.Signature:
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    first = [
-        inspect.Parameter("trj", kind, annotation=xr.Dataset),
-        inspect.Parameter("store", kind, annotation="path"),
+    kind = inspect.Parameter
+    arguments = [
+        kind("trj", kind.POSITIONAL_OR_KEYWORD, annotation=xr.Dataset),
+        kind("store", kind.POSITIONAL_OR_KEYWORD, annotation="path"),
+        *(kind(declared.name, kind.KEYWORD_ONLY, default=None) for declared in parameters),
     ]
-    rest = [
-        inspect.Parameter(
-            one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=one.kind
-        )
-        for one in parameters
-    ]
-    return inspect.Signature([*first, *rest])
+    return plain_signature(inspect.Signature(arguments), parameters, kind.empty)

@@ -18,7 +18,7 @@ import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
 import icedask as ice
-from icedask.workflows.motifs import WEIGHTS, Settings, described
+from icedask.workflows.motifs import WEIGHTS, Settings, descriptors
 
 RESULTS = Path(__file__).parent / "results"
 _APART = ("Ih", "Ic", "water")
@@ -30,7 +30,7 @@ def features_of(folder: Path, names: list[str], pca: ice.PCA | None) -> tuple[xr
         ice.select(ice.open_trajectory(folder / f"{name}.zarr"), "element O") for name in names
     ]
     n_frames = min(one.sizes["frame"] for one in sites)
-    parts = [described(one.isel(frame=slice(n_frames))) for one in sites]
+    parts = [descriptors(one.isel(frame=slice(n_frames))) for one in sites]
     structure = _joined([part["soap"] for part in parts])
     pca = ice.PCA(Settings().variance).fit(structure) if pca is None else pca
     blocks = {name: _joined([part[name] for part in parts]) for name in list(parts[0])[1:]}

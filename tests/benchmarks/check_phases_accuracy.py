@@ -84,10 +84,11 @@ def classified(
 
 def pooled(values: np.ndarray, classifier: ice.PhaseClassifier) -> float:
     """Return the valley of the scores of several trajectories together."""
-    from icedask.phases.threshold import _counts, _edges, valley
+    from icedask.phases.threshold import bin_edges, count_scores, minimum_between_modes
 
     nearest = np.zeros(len(values), np.int32)
-    found = valley(_counts(values, nearest, 1)[0], _edges(), classifier.threshold_)
+    counts = count_scores(values, nearest, 1)[0]
+    found = minimum_between_modes(counts, bin_edges(), classifier.threshold_)
     return classifier.threshold_ if np.isnan(found) else found
 
 

@@ -7,7 +7,6 @@ import xarray as xr
 
 from icedask.core.features import input_record
 from icedask.core.provenance import stamped
-from icedask.motifs.motifs import _ordered
 from icedask.motifs.table import category_table, motif_table
 
 
@@ -41,9 +40,3 @@ def test_a_motif_without_members_has_no_means() -> None:
     ranges = category_table(table)
     np.testing.assert_array_equal(ranges["n_motifs"], [1, 1, 1])
     np.testing.assert_array_equal(ranges["density_max"], [2, np.nan, np.nan])
-
-
-def test_motifs_without_values_are_numbered_last() -> None:
-    labels = np.array([0, 0, 1, 1, 2, -1], np.int32)
-    values = np.array([np.nan, np.nan, 5, 7, 1, 0])
-    assert _ordered(labels, values).tolist() == [2, 2, 1, 1, 0, -1]

@@ -1,4 +1,4 @@
-"""Surroundings of medoids: the atoms within the cutoff, as files that others read."""
+"""Surroundings of medoids: the atoms within the cutoff, and their files."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ def test_atoms_within_the_cutoff(sites: xr.Dataset, table: xr.Dataset) -> None:
 def test_index_of_the_source(sites: xr.Dataset, table: xr.Dataset) -> None:
     part = ice.select(sites, "index 50:200")
     assert environments(part, table, 3.0)[2].info["atom"] == 150
+    known = part.assign_coords(id=("atom", np.arange(151) + 7))
+    assert environments(known, table, 3.0)[2].info["id"] == 107
 
 
 def test_files(sites: xr.Dataset, table: xr.Dataset, tmp_path: Path) -> None:

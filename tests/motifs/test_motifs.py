@@ -1,4 +1,4 @@
-"""Motifs: planted clusters are found, every row is labelled, and doubtful ones are not."""
+"""Motifs of planted clusters: labels of all rows, abstention, storing, and bad input."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 import icedask as ice
 from icedask.errors import InputError
 from icedask.motifs.motifs import clusters as find_clusters
+from icedask.motifs.motifs import ordered
 from icedask.nn import mlp
 
 Clusters = tuple[xr.Dataset, np.ndarray]
@@ -36,7 +37,7 @@ def test_every_row_is_labelled(clusters: Clusters, plain: ice.Motifs) -> None:
     x, which = clusters
     found = plain.predict(x)
     assert plain.n_motifs_ == 3
-    # In the order of the values that they were to be numbered by.
+    # Numbered by the medians of the values.
     np.testing.assert_array_equal(found["label"], np.array([1, 0, 2])[which])
     assert found["label"].dtype == np.int32
     assert (found["probability"].values > 0.6).all()
@@ -101,9 +102,7 @@ def test_rows_with_nan_have_no_motif(clusters: Clusters, plain: ice.Motifs) -> N
     assert (found["label"].values < 0).sum() == 1
 
 
-def test_clusters_without_values_are_the_last(
-    clusters: Clusters, fitted_map: ice.UMAP, few_steps: None
-) -> None:
+def test_clusters_without_values_are_the_last(clusters: Clusters, fitted_map: ice.UMAP) -> None:
     x, which = clusters
     by = values(which, [np.nan, 2.0, 1.0])
     found = ice.Motifs(30, layers=(32,), holdout=0).fit(x, fitted_map, by)
@@ -137,11 +136,11 @@ def test_stored_and_loaded(clusters: Clusters, plain: ice.Motifs, tmp_path: Path
         ({"min_cluster_size": 1}, "2 rows to less than the 400 of the sample"),
         ({"min_cluster_size": 0.001}, "2 rows to less than the 400 of the sample"),
         ({"min_cluster_size": 400}, "2 rows to less than the 400 of the sample"),
-        ({"min_cluster_size": "few"}, "min_cluster_size: expected a finite number"),
+        ({"min_cluster_size": "few"}, "min_cluster_size: expected a number"),
         ({"min_samples": 0}, "min_samples: expected at least 1"),
-        ({"cluster_selection_method": "best"}, "expected eom or leaf, found 'best'"),
-        ({"min_probability": 1.0}, "min_probability: expected 0 or more, and less than 1"),
-        ({"holdout": None}, "holdout: expected 0 or more"),
+        ({"cluster_selection_method": "best"}, "expected one of eom, leaf, found 'best'"),
+        ({"min_probability": 1.0}, "min_probability: expected less than 1"),
+        ({"holdout": None}, "holdout: expected a number"),
         ({"layers": (0,)}, "layers: expected at least 1"),
         ({"seed": 0.5}, "seed: expected a whole number"),
         ({"min_cluster_size": 300}, "expected clusters of 300 rows or more in the map, found none"),
@@ -154,7 +153,7 @@ def test_bad_parameters(
         ice.Motifs(**changes).fit(clusters[0], fitted_map)
 
 
-def test_what_does_not_belong_together(
+def test_inputs_of_other_rows_are_refused(
     clusters: Clusters, fitted_map: ice.UMAP, plain: ice.Motifs
 ) -> None:
     x, which = clusters
@@ -166,3 +165,9 @@ def test_what_does_not_belong_together(
         ice.Motifs(30).fit(x, fitted_map, x)
     with pytest.raises(InputError, match="expected 5 features as in the fit, found 4"):
         plain.predict(x.isel(component=slice(4)))
+
+
+def test_motifs_without_values_are_numbered_last() -> None:
+    labels = np.array([0, 0, 1, 1, 2, -1], np.int32)
+    values = np.array([np.nan, np.nan, 5, 7, 1, 0])
+    assert ordered(labels, values).tolist() == [2, 2, 1, 1, 0, -1]

@@ -30,12 +30,12 @@ def one_thread() -> Iterator[None]:
 
 
 def known(ds: xr.Dataset, name: str) -> xr.Dataset:
-    """Say where a Dataset comes from."""
+    """Return a Dataset with a record."""
     return stamped(ds, Record("external", name, 1, {}))
 
 
 def inputs(chunks: Any = None) -> dict[str, Any]:
-    """Labels of five motifs, one of them without members, and what they are described by."""
+    """Labels of five motifs, one of them without members, and the Datasets that describe them."""
     rng = np.random.default_rng(0)
     label = rng.choice([-1, 0, 1, 2, 4], SHAPE, p=[0.1, 0.3, 0.3, 0.2, 0.1]).astype(np.int32)
     shares = np.array([[0.8, 0.15, 0.05], [0.0, 0.1, 0.9], [0.3, 0.2, 0.5], [1, 0, 0], [0, 1, 0]])
@@ -137,7 +137,7 @@ def test_categories() -> None:
     assert np.isnan(none["energy_min"].values[2]) and none["n_motifs"].values[2] == 0
 
 
-def test_what_does_not_belong_together() -> None:
+def test_inputs_of_other_rows_are_refused() -> None:
     given = inputs()
     with pytest.raises(InputError, match="motif_table: expected the same frames in both"):
         tabulated({**given, "latent": given["latent"].isel(frame=slice(3))})

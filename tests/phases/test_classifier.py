@@ -1,4 +1,4 @@
-"""Labels: right and invariant on noised crystals, none on melts and other ices, stored and used."""
+"""Labels of noised crystals, melts and other ices; their invariance; storing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import icedask as ice
 from icedask.errors import InputError, StoreError
-from icedask.phases import classifier as classifier_module
+from icedask.phases import calibration
 from icedask.phases.calibration import large_cell, melt
 
 ICES = ("Ih", "Ic", "II", "III", "VI", "VII", "sI")
@@ -199,7 +199,7 @@ def test_boundaries(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> No
     assert (confidence[(score > 1.9) & ((residual < 0.6) | (residual > 1.9))] > 0.99).all()
 
 
-def test_a_threshold_of_your_own(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> None:
+def test_other_threshold(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> None:
     none = classifier.label(compared, threshold=1e-9)
     assert (none["label"] >= LIQUID).all()
     every = classifier.label(compared, threshold=1e9)
@@ -207,7 +207,7 @@ def test_a_threshold_of_your_own(classifier: ice.PhaseClassifier, compared: xr.D
     ids = {one.attrs["run_id"] for one in (none, every, classifier.label(compared))}
     assert len(ids) == 3
     for bad in (np.nan, np.inf, -1.0, 0, True, "1", [1.0]):
-        with pytest.raises(InputError, match="threshold: expected a positive number, found"):
+        with pytest.raises(InputError, match=r"threshold: expected a( finite)? number"):
             classifier.label(compared, threshold=bad)  # type: ignore[arg-type]
 
 
@@ -221,7 +221,7 @@ def quickly(
 ) -> ice.PhaseClassifier:
     """Fit with a smaller calibration."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(classifier_module, "_NOISE", ((0.1, 0.0), (0.2, 0.0)))
+        patch.setattr(calibration, "_NOISE", ((0.1, 0.0), (0.2, 0.0)))
         return ice.PhaseClassifier(**options).fit(phases, denoiser)
 
 
@@ -254,7 +254,7 @@ def test_as_published(raw: ice.PhaseClassifier, three: ice.Phases) -> None:
         assert (found["nearest"][0] == phase[distances.argmin(axis=1)]).all()
         assert "residual" not in found
         labels = raw.label(found)["label"].values[0]
-        # Without denoising nobody knows whether it would have settled.
+        # Without denoising there is no residual.
         expected = np.where(distances.min(axis=1) < raw.threshold_, found["nearest"][0], 3)
         assert (labels == expected).mean() > 0.99
 
@@ -283,7 +283,7 @@ def test_phases_of_one_atom(metric: str) -> None:
     assert (classifier.predict(ice.from_ase(liquid))["label"] == 1).mean() > 0.6
 
 
-def test_only_what_the_fit_saw(
+def test_positions_denoised_otherwise_are_refused(
     classifier: ice.PhaseClassifier, raw: ice.PhaseClassifier, shipped: ice.Denoiser
 ) -> None:
     trj = ice.from_ase([noised(crystal("Ic"), 0.1)] * 2)
@@ -322,7 +322,7 @@ def test_only_what_the_fit_saw(
     assert (classifier.predict(same)["label"] == ICES.index("Ic")).all()
 
 
-def test_only_what_it_compared(
+def test_scores_of_others_are_refused(
     classifier: ice.PhaseClassifier,
     compared: xr.Dataset,
     shipped: ice.Denoiser,
@@ -409,11 +409,11 @@ def test_the_same_seed_gives_the_same() -> None:
     ("options", "message"),
     [
         ({"metric": "manhattan"}, "metric: expected one of mahalanobis, euclidean, cosine"),
-        ({"metric": ["cosine"]}, "metric: expected one of mahalanobis"),
+        ({"metric": ["cosine"]}, "metric: expected a string"),
         ({"n_components": 0}, "n_components: expected at least 1, found 0"),
-        ({"n_components": 3.0}, "n_components: expected a whole number"),
+        ({"n_components": 3.5}, "n_components: expected a whole number"),
         ({"seed": -1}, "seed: expected at least 0"),
-        ({"seed": True}, "seed: expected a whole number, found True"),
+        ({"seed": True}, "seed: expected a number, found True"),
         ({"r_cut": np.nan}, "r_cut: expected a finite number"),
         ({"r_cut": -6.0}, "r_cut: expected a number angstrom above 0"),
         ({"n_max": 0}, "n_max: expected at least 1"),

@@ -1,4 +1,4 @@
-"""Interfaces of slabs: planted ones, moving, across the cell's faces, in tilted cells."""
+"""Interfaces of slabs, planted in cells of any shape, and the rate at which slabs grow."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import xarray as xr
 
 import icedask as ice
 from icedask.errors import InputError
+from icedask.phases.interfaces import slab_motion
 
 CLASSES = {"flag_values": [0, 1], "flag_meanings": "liquid ice"}
 
@@ -74,12 +75,12 @@ def test_bad_input() -> None:
     trj, labels = planted(np.array([0.3]), 0.5, np.eye(3) * 20, n=100)
     for options, message in [
         ({"classes": ["snow"]}, "expected some of liquid, ice, found snow"),
-        ({"classes": []}, "found none"),
-        ({"classes": ["ice"], "axis": 3}, "axis: expected 0, 1 or 2"),
-        ({"classes": "ice"}, "expected a list of names"),
-        ({"classes": ["ice"], "axis": True}, "axis: expected 0, 1 or 2"),
-        ({"classes": ["ice"], "width": 0}, "width: expected a number of angstrom above 0"),
-        ({"classes": ["ice"], "width": "2"}, "width: expected a number of angstrom above 0"),
+        ({"classes": []}, "found an empty one"),
+        ({"classes": ["ice"], "axis": 3}, "axis: expected at most 2"),
+        ({"classes": "ice"}, "classes: expected a list such as"),
+        ({"classes": ["ice"], "axis": True}, "axis: expected a number"),
+        ({"classes": ["ice"], "width": 0}, "width: expected a number angstrom"),
+        ({"classes": ["ice"], "width": "2"}, "width: expected a number angstrom"),
     ]:
         with pytest.raises(InputError, match=message):
             ice.interfaces(trj, labels, **options)
@@ -93,3 +94,29 @@ def test_bad_input() -> None:
     trj["pbc"][2] = False
     with pytest.raises(InputError, match="periodic along cell vector 2"):
         ice.interfaces(trj, labels, classes=["ice"])
+
+
+def test_standard_error_of_the_rate_of_correlated_frames() -> None:
+    rng = np.random.default_rng(0)
+    n_frames, r = 400, 0.8
+    time, height = np.arange(n_frames, dtype=float), np.full(n_frames, 100.0)
+    ratios = []
+    for _ in range(100):
+        noise = np.zeros(n_frames)
+        for frame in range(1, n_frames):
+            noise[frame] = r * noise[frame - 1] + rng.normal()
+        thickness = 40 + 0.05 * time + noise
+        place = np.stack([30 - thickness / 2, 30 + thickness / 2], axis=1) % 100
+        motion = slab_motion(place, height, time)
+        ratios.append((motion.rate - 0.05) / motion.error)
+    # One, if errors are right; three, if frames were taken as independent.
+    assert 0.7 < np.std(ratios) < 1.4
+
+
+def test_rate_of_an_exact_line() -> None:
+    time = np.arange(5.0)
+    place = np.stack([98 + time, 20 + 3 * time], axis=1) % 100
+    motion = slab_motion(place, np.full(5, 100.0), time)
+    np.testing.assert_allclose(motion.position, np.stack([98 + time, 120 + 3 * time], axis=1))
+    np.testing.assert_allclose([motion.rate, motion.intercept], [2, 22])
+    assert motion.error < 1e-9

@@ -114,7 +114,7 @@ def test_metals_are_close_packed_or_of_the_same_volume() -> None:
     assert copper.get_volume() == pytest.approx(bulk("Cu").get_volume(), rel=5e-3)
 
 
-def test_what_is_taken_out_is_a_copy() -> None:
+def test_structures_are_copies() -> None:
     phases, mine = ice.Phases.ices(), shipped("Ic")
     given = {"Ic": mine}
     own = ice.Phases.from_structures(given)
@@ -206,7 +206,7 @@ def left_handed() -> ase.Atoms:
         ({"a": bulk("Cu"), "b": bulk("Cu", cubic=True)}, "a and b are the same crystal"),
     ],
 )
-def test_what_is_no_set_of_crystals_is_refused(structures: object, message: str) -> None:
+def test_bad_structures(structures: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         ice.Phases.from_structures(structures)  # type: ignore[arg-type]
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import ase
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,15 @@ from matplotlib.figure import Figure
 
 import icedask as ice
 from icedask.errors import InputError, StoreError
-from icedask.plot.report import Section, html_report, package_versions, provenance
+from icedask.plot.report import (
+    Drawings,
+    Section,
+    atom_name,
+    html_report,
+    package_versions,
+    provenance,
+    trajectory_summary,
+)
 from icedask.plot.style import new_figure
 from icedask.store.save import versions
 
@@ -88,14 +97,16 @@ def test_one_valid_file(tmp_path: Path) -> None:
         Section("Third", tables={"numbers": table, "the same": table}),
         Section("Fourth", figures={"a line": line()}, tables={"again": table}),
     ]
-    path = html_report(tmp_path / "r.html", "Ice", sections)
+    path = html_report(tmp_path / "r.html", "Ice", sections, subtitle="2 atoms")
     assert path == (tmp_path / "r.html").resolve()
     page = Page(path)
     assert page.source.startswith("<!DOCTYPE html>\n")
     assert page.all("html") == [{"lang": "en"}]
     assert page.all("meta")[0] == {"charset": "utf-8"}
     assert page.text("title", "h1") == ["Ice", "Ice"]
-    assert page.text("p")[:2] == ["One paragraph, in two lines.", "Another."]
+    subtitle, *paragraphs = page.text("p")
+    assert subtitle.startswith("2 atoms; written 20") and subtitle.endswith(" UTC")
+    assert paragraphs[:2] == ["One paragraph, in two lines.", "Another."]
     assert (page.text("dt"), page.text("dd")) == (["r_cut"], ["4"])
     # Nothing from elsewhere, and no scripts.
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.found}
@@ -124,6 +135,54 @@ def test_drawings_and_images(tmp_path: Path) -> None:
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content).startswith(b"\x89PNG")
     assert (image["alt"], image["width"], image["height"]) == ("a cloud", "384", "288")
+
+
+def test_each_figure_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[str] = []
+    savefig = Figure.savefig
+
+    def counted(figure: Figure, *args: Any, **options: Any) -> None:
+        kinds.append(options["format"])
+        savefig(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", counted)
+    figures = {"a line": line(), "a cloud": cloud()}
+    html_report(tmp_path / "r.html", "Ice", [Section("One", figures=figures)])
+    assert kinds == ["svg", "png"]
+
+
+def test_rasterized_artists_count_as_images(tmp_path: Path) -> None:
+    figure = new_figure(4, 4)
+    axes = figure.subplots(2)
+    axes[0].scatter([0, 1], [0, 1], rasterized=True)
+    section = Section("One", figures={"one": figure})
+    (image,) = Page(html_report(tmp_path / "r.html", "Ice", [section])).all("img")
+    assert (image["src"] or "").startswith("data:image/svg")
+    axes[1].scatter([0, 1], [0, 1], rasterized=True)
+    (image,) = Page(html_report(tmp_path / "r.html", "Ice", [section])).all("img")
+    assert (image["src"] or "").startswith("data:image/png")
+
+
+def test_summary_of_a_trajectory() -> None:
+    water = ase.Atoms("OH2", np.eye(3))
+    trj = ice.from_ase([water] * 3)
+    assert trajectory_summary(trj) == "3 atoms (2 H, 1 O), 3 frames"
+    timed = trj.assign_coords(time=("frame", [0.5, 1.0, 1.5]))
+    assert trajectory_summary(timed) == "3 atoms (2 H, 1 O), 3 frames, 0.5 to 1.5 ps"
+
+
+def test_name_of_an_atom() -> None:
+    trj = ice.from_ase(ase.Atoms("OH2", np.eye(3))).isel(atom=[2, 0])
+    assert atom_name(trj, 0) == "atom 2"
+    assert atom_name(trj.assign_coords(id=("atom", [3, 1])), 0) == "atom 2 (id 3)"
+
+
+def test_figures_are_drawn_only_if_wanted() -> None:
+    for draw, captions in ((True, ["a line"]), (False, [])):
+        figures = Drawings(draw)
+        figures.add("a line", line)
+        figures.add("a cloud", cloud, when=False)
+        assert list(figures) == captions
 
 
 def test_same_figure_same_text(tmp_path: Path) -> None:

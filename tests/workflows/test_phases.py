@@ -47,11 +47,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_ice_and_disorder_are_told_apart(store: Path) -> None:
+def test_ice_and_disorder_have_different_classes(store: Path) -> None:
     trj = ice.open_trajectory(store)
     found = ice.workflows.phases(trj, store)
     labels = ice.open_run(store, "phases")
-    # Hydrogens are no molecules.
+    # Hydrogens have no labels.
     assert labels.sizes == {"frame": N_FRAMES, "atom": trj.sizes["atom"] // 2}
     names = np.array(labels["label"].attrs["flag_meanings"].split())
     assert tuple(names) == CLASSES
@@ -122,7 +122,7 @@ def test_metals_are_scaled_to_the_trajectory(tmp_path: Path) -> None:
     assert (found.after.labels["label"] == 0).all()
 
 
-def test_the_fits_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_of_fitted_classifiers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ice.PhaseClassifier, "fit", lambda self, *_, **__: self)
     references = ice.Phases.metals()
     try:

@@ -1,0 +1,5 @@
+"""Planted clusters and their map, which takes seconds: those of the tests of estimators."""
+
+from learn.conftest import clusters, few_steps, fitted_map
+
+__all__ = ["clusters", "few_steps", "fitted_map"]

@@ -1,0 +1,149 @@
+"""Workflows as modules: a new file is found, runs, and is a command with its options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import ase
+import pytest
+
+import icedask as ice
+import icedask.workflows
+from icedask.cli import main
+from icedask.errors import InputError
+from icedask.workflows.workflow import registry
+
+TOY = '''
+"""Number of atoms, times a factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from icedask.core.options import Option
+from icedask.workflows.workflow import workflow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    factor: Annotated[int, Option("Factor of the number.", at_least=1)]
+    offset: Annotated[float, Option("Offset of the number.", "angstrom")] = 0.5
+
+
+@workflow("toy", Settings, {"tenfold": {"factor": 10}})
+def toy(trj, store, settings):
+    """Count atoms.
+
+    {parameters}
+    """
+    return settings.factor * trj.sizes["atom"] + settings.offset
+'''
+
+REPORT = """
+import pandas as pd
+
+from icedask.plot.report import Section
+
+
+def sections(result, trj, *, draw):
+    return [Section("Number", tables={"Atoms": pd.DataFrame({"number": [result]})})]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the module of a workflow, in the path of the package."""
+    path = tmp_path / "modules"
+    path.mkdir()
+    (path / "toy.py").write_text(TOY)
+    monkeypatch.setattr(icedask.workflows, "__path__", [*icedask.workflows.__path__, str(path)])
+    yield path
+    for name in ("toy", "toy_report"):
+        sys.modules.pop(f"icedask.workflows.{name}", None)
+        vars(icedask.workflows).pop(name, None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store of two atoms."""
+    ice.save(ice.from_ase(ase.Atoms("O2", [[0, 0, 0], [1, 1, 1]])), tmp_path / "s.zarr")
+    return tmp_path / "s.zarr"
+
+
+def run(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Return the output of a command."""
+    monkeypatch.setattr("sys.argv", ["icedask", "run", *arguments])
+    try:
+        main()
+    except SystemExit as left:
+        assert not left.code, capsys.readouterr().err
+    return capsys.readouterr().out
+
+
+def test_shipped_workflows() -> None:
+    assert set(registry()) == {"structure-dynamics", "phases", "motifs"}
+    assert icedask.workflows.motifs is registry()["motifs"].function
+
+
+def test_new_module_is_a_workflow(folder: Path, store: Path) -> None:
+    entry = registry()["toy"]
+    trj = ice.open_trajectory(store)
+    assert icedask.workflows.toy is entry.function  # type: ignore[attr-defined]
+    assert entry.function(trj, store, preset="tenfold", offset=0) == 20
+    assert entry.function(trj, store, factor=3) == 6.5
+    assert "factor : int, optional\n    Factor of the number." in (entry.function.__doc__ or "")
+    assert entry.present(6.5, trj) == []
+    for options, message in (
+        ({}, r"toy: expected factor, or a preset \(tenfold\), found neither"),
+        ({"factor": 0}, "toy: factor: expected at least 1, found 0"),
+        ({"factory": 1}, "toy: has no option 'factory'; its options are preset, factor, offset"),
+        ({"preset": "none"}, "toy: preset: expected one of tenfold, found 'none'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            entry.function(trj, store, **options)
+
+
+def test_new_module_is_a_command(
+    folder: Path,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "toy_report.py").write_text(REPORT)
+    assert "toy" in run(["--help"], monkeypatch, capsys)
+    text = run(["toy", "--help"], monkeypatch, capsys)
+    for part in ("--factor", "Factor of the number.", "--offset", "[angstrom]", "--preset"):
+        assert part in text
+    report = tmp_path / "new" / "toy.html"
+    arguments = ["toy", str(store), "--factor", "4", "--json", "--report", str(report)]
+    output = json.loads(run(arguments, monkeypatch, capsys))
+    assert output["tables"]["Number"]["Atoms"] == [{"index": 0, "number": 8.5}]
+    assert "s.zarr" in report.read_text()
+
+
+def test_outputs_are_refused_before_the_run(
+    folder: Path,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    for flag, path, message in [
+        ("--figures", tmp_path / "file", "expected a folder that can be made"),
+        ("--report", tmp_path / "file" / "report.html", "expected a folder that can be made"),
+        ("--report", tmp_path, "expected the path of a file"),
+    ]:
+        arguments = ["toy", str(store), "--factor", "4", flag, str(path)]
+        monkeypatch.setattr("sys.argv", ["icedask", "run", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 1
+        assert message in capsys.readouterr().err
