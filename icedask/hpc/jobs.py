@@ -214,8 +214,8 @@ class Jobs:
                 self._lost += 1
             elif self._failed_starts >= _FAILED_STARTS:
                 self._fail(
-                    f"{self._failed_starts} jobs one after another died at their start; correct the "
-                    f"profile (python, prologue, interface, memory); the last one's log:\n{log}"
+                    f"{self._failed_starts} jobs one after another died at their start; correct "
+                    f"the profile (python, prologue, interface, memory); the last one's log:\n{log}"
                 )
             return
         self._lost += 1

@@ -180,7 +180,7 @@ def plan(lazy: xr.Dataset, *, workers: int = 1, precision: int | None = None) ->
     chunks = next(iter(lazy_variables(ds).values())).chunks or ()
     # As `save`: the blocks of a run are along frame and atom, the first two dimensions.
     grid = chunks[:2]
-    measured = measure(ds, record, precision, _choose(grid))
+    measured = measure(ds, record, precision, choose_blocks(grid))
     return _extrapolate(ds, record.run_id, grid, measured, workers)
 
 
@@ -205,7 +205,7 @@ def _check_lazy(lazy: object) -> None:
         raise InputError("plan: expected a result with frames and atoms, found one without any")
 
 
-def _choose(grid: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+def choose_blocks(grid: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """Return the indices of a middle, an early and a late block; fewer where there are fewer."""
     spread = [_spread(chunks) for chunks in grid]
     return list(dict.fromkeys(zip(*spread, strict=True)))
@@ -228,7 +228,7 @@ def _extrapolate(
     ratio = sum(block.bytes for block in measured.blocks) / written
     values = sum(array.nbytes for array in lazy_variables(ds).values())
     start = measured.startup_seconds
-    total = start + _waves(grid, workers) * mean / EFFICIENCY
+    total = start + busiest_worker(grid, workers) * mean / EFFICIENCY
     walltime = _stepped(start + WALLTIME_MARGIN * (total - start), WALLTIME_STEP)
     least = _stepped(start + WALLTIME_MARGIN * BLOCKS_PER_JOB * max(seconds), WALLTIME_STEP)
     waiting = WAITING_BLOCKS * max(block.bytes for block in measured.blocks)
@@ -257,7 +257,7 @@ def _extrapolate(
         compression_ratio=ratio,
         total_seconds=total,
         efficiency=EFFICIENCY,
-        core_hours=_waves(grid, 1) * mean / 3600,
+        core_hours=busiest_worker(grid, 1) * mean / 3600,
         store_bytes=measured.fixed_bytes + round(values / ratio),
         scheduler_tasks=blocks * measured.tasks_per_block,
         scheduler_memory_bytes=round(SCHEDULER_BYTES + known * SCHEDULER_BYTES_PER_TASK),
@@ -266,7 +266,7 @@ def _extrapolate(
         walltime_seconds=walltime,
         least_walltime_seconds=min(least, walltime),
         cpu=_cpu(),
-        notes=_notes(blocks, workers, measured, len(_choose(grid))),
+        notes=_notes(blocks, workers, measured, len(choose_blocks(grid))),
     )
 
 
@@ -284,7 +284,7 @@ def _described(block: MeasuredBlock, grid: Sequence[Sequence[int]]) -> dict[str,
     }
 
 
-def _waves(grid: Sequence[Sequence[int]], workers: int) -> float:
+def busiest_worker(grid: Sequence[Sequence[int]], workers: int) -> float:
     """Return the work of the busiest worker, in units of the time of a whole block.
 
     The last blocks along the frames may be shorter: they cost as much less, and fill the gaps that

@@ -107,10 +107,8 @@ class System:
         """
         job = self.job()
         command = job.submit_command.split()
-        if self.script_on_stdin:
-            done = _call(command, script)
-        else:
-            done = _call([*command, str(script)])
+        stdin, arguments = (script, []) if self.script_on_stdin else (None, [str(script)])
+        done = _call([*command, *arguments], stdin)
         match = re.search(job.job_id_regexp, done.stdout)
         if done.returncode or match is None:
             message = " ".join((done.stderr or done.stdout).split())

@@ -1,4 +1,4 @@
-"""Real worker processes: same results as here, and nothing lost when one is killed."""
+"""Local worker processes: results of this process, also where a worker is killed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def small(mw: xr.Dataset, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "here.zarr", tmp_path / "there.zarr"
 
 
-def test_workers_give_the_same(
+def test_workers_give_equal_results(
     small: tuple[Path, Path], client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 3000)
@@ -60,8 +60,8 @@ def test_windows_in_time_on_workers(
     there = ice.save([joined, changes], tmp_path / "there.zarr")
     monkeypatch.setattr(compute, "active_client", lambda: None)
     here = ice.save([joined, changes], tmp_path / "here.zarr")
-    for one, other in zip(here, there, strict=True):
-        xr.testing.assert_equal(one, other)
+    for left, right in zip(here, there, strict=True):
+        xr.testing.assert_equal(left, right)
 
 
 def _kill_a_worker(client: Any, pids: dict[str, int], done: list[int]) -> None:
@@ -107,7 +107,7 @@ def test_error_in_a_worker_is_the_same_error(tmp_path: Path, client: Any) -> Non
     assert not (tmp_path / "s.zarr").exists()
 
 
-def test_connect_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+def test_connect_refuses_unknown_profiles(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected local, slurm"):
         ice.connect("nowhere")
     with pytest.raises(InputError, match="no such scheduler file"):
@@ -116,7 +116,7 @@ def test_connect_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 def test_connect_to_an_address(client: Any) -> None:
     with ice.connect(client.scheduler.address, set_as_default=False) as other:
-        # One of them may be on its way back from a test that killed it.
+        # A worker may restart after a test that killed it.
         other.wait_for_workers(2, timeout=60)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from icedask.simulate.job import Check, Job, Start
 from icedask.simulate.potentials import MW, TIP4P_ICE, Potential
-from icedask.simulate.recipe import Options, Recipe, frame_steps, steps_of
-from icedask.simulate.stages import Dynamics, Held, Minimise
+from icedask.simulate.recipe import Options, Recipe, make_job, steps_of
+from icedask.simulate.stages import Dynamics, Held, Minimise, Stage
 
 _REFERENCE = "doi:10.1088/2632-2153/ad0fa5"
 _PRESSURE = 1.0
@@ -104,82 +106,44 @@ SLABS = {
 
 def slab(system: str, options: Options) -> Job:
     """Return the job of a crystal and its melt."""
-    given = SLABS[system]
-    potential = given.potential
-    repeats = given.published if options.published else given.repeats
+    box = SLABS[system]
+    potential = box.potential
+    repeats = options.sized(box.repeats, box.published)
     sites = "OHH" if potential is TIP4P_ICE else "O"
-    temperature = given.temperature if options.temperature is None else options.temperature
-    pressure = _PRESSURE if options.pressure is None else options.pressure
-    steps, every = frame_steps(
-        options.length or (given.published_length if options.published else given.length),
-        options.interval or (given.published_interval if options.published else given.interval),
+    start = {"phase": box.phase, "repeats": repeats, "seed": options.seed, "sites": sites}
+    phase = f"{box.phase}-water"
+    return make_job(
+        ("ice-water", system),
+        Start("ice", start),
+        len(sites) * box.unit * math.prod(repeats),
         potential,
+        _stages(box, options),
+        options,
+        _REFERENCE,
+        phase=phase,
+        check=Check("coexistence", {"phase": phase, "crystal": box.phase}),
     )
-    stages = (
+
+
+def _stages(box: Slab, options: Options) -> Sequence[Stage]:
+    temperature, pressure = options.state(box.temperature, _PRESSURE)
+    length = options.sized(box.length, box.published_length)
+    interval = options.sized(box.interval, box.published_interval)
+    steps, every = options.frames(length, interval, box.potential)
+    melting, cooling, settling = (
+        steps_of(time, box.potential) for time in (box.melt, box.melt / 2, box.settle)
+    )
+    melt = partial(Dynamics, temperature=box.hot, held=_CRYSTAL)
+    dynamics = partial(Dynamics, temperature=temperature, pressure=pressure)
+    return (
         Minimise(),
-        Dynamics(
-            "relax",
-            steps_of(given.settle, potential),
-            temperature=temperature,
-            pressure=pressure,
-            coupling="aniso",
-            velocities=temperature,
-        ),
-        Dynamics(
-            "melt",
-            steps_of(given.melt, potential),
-            temperature=given.hot,
-            velocities=given.hot,
-            held=_CRYSTAL,
-        ),
-        Dynamics(
-            "cool",
-            steps_of(given.melt / 2, potential),
-            temperature=given.hot,
-            temperature_end=temperature,
-            held=_CRYSTAL,
-        ),
+        dynamics("relax", settling, coupling="aniso", velocities=temperature),
+        melt("melt", melting, velocities=box.hot),
+        melt("cool", cooling, temperature_end=temperature),
         # The melt takes its density along the normal of the interface alone: the crystal is free
         # of stress as it is.
-        Dynamics(
-            "settle",
-            steps_of(given.settle, potential),
-            temperature=temperature,
-            pressure=pressure,
-            coupling="z",
-            velocities=temperature,
-        ),
-        Dynamics(
-            "produce",
-            steps,
-            temperature=temperature,
-            pressure=pressure,
-            coupling="z",
-            every=every,
-        ),
-    )
-    molecules = given.unit * repeats[0] * repeats[1] * repeats[2]
-    phase = f"{given.phase}-water"
-    return Job(
-        recipe="ice-water",
-        system=system,
-        start=Start(
-            "ice",
-            {"phase": given.phase, "repeats": repeats, "seed": options.seed, "sites": sites},
-        ),
-        n_atoms=molecules * len(sites),
-        potential=potential,
-        stages=stages,
-        seed=options.seed,
-        labels={
-            "phase": phase,
-            "temperature": temperature,
-            "pressure": pressure,
-            "model": potential.name,
-            "seed": options.seed,
-        },
-        check=Check("coexistence", {"phase": phase, "crystal": given.phase}),
-        reference=_REFERENCE,
+        dynamics("settle", settling, coupling="z", velocities=temperature),
+        dynamics("produce", steps, coupling="z", every=every),
     )
 
 
