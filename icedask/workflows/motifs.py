@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import xarray as xr
 
+from icedask.core.constants import WATER_MASS
 from icedask.core.options import Option
 from icedask.core.trajectory import select
 from icedask.descriptors.chill import chill_plus
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 LABEL = "motifs"
 
-# Dalton: a site of water with its hydrogens.
-_MASS = 18.015
 # Variances of the blocks of features for the autoencoder. The order within the cutoff, averaged,
 # has the least noise and tells phases apart; that of four neighbours has the most.
 WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
@@ -304,7 +303,12 @@ def _described(
         )
     lazy = combine(soap=pca.transform(structure), **blocks)
     features, density, order, chill = save(
-        [lazy, mass_density(sites, mass=_MASS), tetrahedral(sites, measure="A"), chill_plus(sites)],
+        [
+            lazy,
+            mass_density(sites, mass=WATER_MASS),
+            tetrahedral(sites, measure="A"),
+            chill_plus(sites),
+        ],
         store,
     )
     values = {"mass_density": density, "tetrahedral": order}

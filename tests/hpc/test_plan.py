@@ -13,7 +13,7 @@ import xarray as xr
 
 import icedask as ice
 from icedask.cli import main
-from icedask.hpc.plan import choose_blocks, busiest_worker
+from icedask.hpc.plan import busiest_worker, choose_blocks
 from icedask.store.save import as_written
 
 

@@ -135,7 +135,7 @@ def test_new_batch_system(config: Path, tmp_path: Path, monkeypatch: pytest.Monk
     for line in ("-q short", f"-l procs=4,mem={2**33 + 500 * 2**20}", "-l walltime=03:00:00"):
         assert f"#PBS {line}\n" in script
     assert "--nworkers 2" in script
-    with pytest.raises(InputError, match="expected local, slurm, .*, moab, a YAML file"):
+    with pytest.raises(InputError, match=r"expected local, slurm, .*, moab, a YAML file"):
         load_profile("nowhere")
 
 
@@ -144,9 +144,7 @@ def test_directives_that_a_site_refuses(config: Path, tmp_path: Path) -> None:
     assert "--mem=" not in worker_script(profile, tmp_path)
 
 
-def test_user_settings_precede_shipped_ones(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_settings_precede_shipped_ones(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (config / "mine.yaml").write_text(
         "jobqueue:\n  slurm:\n    queue: short\n    cores: 4\n    interface: ib0\n"
         "  fast:\n    system: slurm\n    queue: fast\n    memory: 8GiB\n    jobs: [1, 2]\n"
