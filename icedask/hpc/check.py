@@ -18,8 +18,9 @@ from icedask.hpc.profiles import Profile, load_profile
 from icedask.store.save import versions
 
 _BAD_WORDS = re.compile(r"no such|not found|error|cannot|denied|unable", re.IGNORECASE)
-# seconds that a file may take to appear on another node.
+# seconds that a file may take to appear on another node, and a cancelled job to leave the queue.
 _DISK_SETTLES = 30
+_JOB_ENDS = 15
 
 
 class Finding(NamedTuple):
@@ -70,8 +71,9 @@ def check_cluster(
             yield from _on_the_worker(client, Path(folder).resolve())
         except (IcedaskError, TimeoutError) as error:
             yield Finding("worker", False, str(error))
-    time.sleep(1)
-    left = (loaded.system.queue() or {}).get(job)
+    deadline = time.monotonic() + _JOB_ENDS
+    while (left := (loaded.system.queue() or {}).get(job)) and time.monotonic() < deadline:
+        time.sleep(0.5)
     yield Finding("end", left is None, f"job {job} is {'gone' if left is None else left.state}")
 
 

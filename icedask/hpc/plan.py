@@ -9,7 +9,7 @@ from math import ceil, prod
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import xarray as xr
 from dask.utils import format_bytes, format_time
@@ -46,85 +46,57 @@ BLOCKS_PER_JOB = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """Predicted cost of a computation; `print` shows it as a table.
+    """Predicted cost of a computation; `print` shows it as a table."""
 
-    Attributes
-    ----------
-    run_id : str
-        Id of the run.
-    frames, atoms : int
-        Sizes of the result.
-    blocks, block_frames, block_atoms : int
-        Number of blocks, each one task that writes one file, and size of a whole block.
-    workers : int
-        Single-threaded worker processes.
-    blocks_per_worker : float
-        Mean number of blocks of a worker.
-    measured : list of dict
-        The measured blocks: frames and atoms (first, one past the last), seconds, cpu_seconds and
-        written_bytes.
-    block_seconds, block_seconds_min, block_seconds_max, block_cpu_seconds : float
-        Measured: mean time of a block (read, compute, write), shortest and longest, and mean CPU
-        time.
-    startup_seconds : float
-        Measured: start of a process, with imports and the compilation or loading of kernels.
-    peak_memory_bytes : int
-        Measured: largest memory of a process that computes one block after another.
-    compression_ratio : float
-        Measured: bytes of values over bytes on disk.
-    total_seconds : float
-        Extrapolated: wall time with all workers, without waiting in a queue.
-    efficiency : float
-        Assumed, from runs: share of the workers' time that is computation.
-    core_hours : float
-        Extrapolated: time of all blocks on one core.
-    store_bytes : int
-        Extrapolated: bytes of the run on disk.
-    scheduler_tasks, scheduler_memory_bytes : int
-        Extrapolated: upper bound of the number of tasks, and memory of the scheduler, which knows
-        a part of them at a time.
-    worker_memory_bytes : int
-        To ask for: memory of one worker.
-    job_memory_bytes : int
-        To ask for: memory of a job with one worker; each further worker adds worker_memory_bytes.
-    walltime_seconds : int
-        To ask for: walltime of jobs that compute everything without being replaced.
-    least_walltime_seconds : int
-        To ask for: walltime below which a job computes too few blocks to be worth its start.
-    cpu : str
-        Model of the processor on which the blocks were measured.
-    notes : list of str
-        Warnings.
-    """
-
-    run_id: str
-    frames: int
-    atoms: int
-    blocks: int
-    block_frames: int
-    block_atoms: int
-    workers: int
-    blocks_per_worker: float
-    measured: list[dict[str, Any]]
-    block_seconds: float
-    block_seconds_min: float
-    block_seconds_max: float
-    block_cpu_seconds: float
-    startup_seconds: float
-    peak_memory_bytes: int
-    compression_ratio: float
-    total_seconds: float
-    efficiency: float
-    core_hours: float
-    store_bytes: int
-    scheduler_tasks: int
-    scheduler_memory_bytes: int
-    worker_memory_bytes: int
-    job_memory_bytes: int
-    walltime_seconds: int
-    least_walltime_seconds: int
-    cpu: str
-    notes: list[str]
+    run_id: Annotated[str, "Id of the run."]
+    frames: Annotated[int, "Number of frames of the result."]
+    atoms: Annotated[int, "Number of atoms of the result."]
+    blocks: Annotated[int, "Number of blocks, each one task that writes one file."]
+    block_frames: Annotated[int, "Frames of a whole block."]
+    block_atoms: Annotated[int, "Atoms of a whole block."]
+    workers: Annotated[int, "Single-threaded worker processes."]
+    blocks_per_worker: Annotated[float, "Mean number of blocks of a worker."]
+    measured: Annotated[
+        list[dict[str, Any]],
+        "The measured blocks: frames and atoms (first, one past the last), seconds, cpu_seconds "
+        "and written_bytes.",
+    ]
+    block_seconds: Annotated[float, "Measured: mean time of a block (read, compute, write)."]
+    block_seconds_min: Annotated[float, "Measured: shortest time of a block."]
+    block_seconds_max: Annotated[float, "Measured: longest time of a block."]
+    block_cpu_seconds: Annotated[float, "Measured: mean CPU time of a block."]
+    startup_seconds: Annotated[
+        float, "Measured: start of a process, with imports and compilation or loading of kernels."
+    ]
+    peak_memory_bytes: Annotated[
+        int, "Measured: largest memory of a process that computes one block after another."
+    ]
+    compression_ratio: Annotated[float, "Measured: bytes of values over bytes on disk."]
+    total_seconds: Annotated[
+        float, "Extrapolated: wall time with all workers, without waiting in a queue."
+    ]
+    efficiency: Annotated[float, "Assumed, from runs: share of computation in the workers' time."]
+    core_hours: Annotated[float, "Extrapolated: time of all blocks on one core."]
+    store_bytes: Annotated[int, "Extrapolated: bytes of the run on disk."]
+    scheduler_tasks: Annotated[int, "Extrapolated: largest number of tasks."]
+    scheduler_memory_bytes: Annotated[
+        int, "Extrapolated: memory of the scheduler, which knows a part of the tasks at a time."
+    ]
+    worker_memory_bytes: Annotated[int, "To ask for: memory of one worker."]
+    job_memory_bytes: Annotated[
+        int,
+        "To ask for: memory of a job with one worker; each further worker adds "
+        "worker_memory_bytes.",
+    ]
+    walltime_seconds: Annotated[
+        int, "To ask for: walltime of jobs that compute everything without being replaced."
+    ]
+    least_walltime_seconds: Annotated[
+        int,
+        "To ask for: walltime below which a job computes too few blocks to be worth its start.",
+    ]
+    cpu: Annotated[str, "Model of the processor on which the blocks were measured."]
+    notes: Annotated[list[str], "Warnings."]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attributes by name; units are part of the names."""
@@ -132,6 +104,17 @@ class Plan:
 
     def __str__(self) -> str:
         return _table(self)
+
+
+Plan.__doc__ = "\n".join(
+    [
+        f"{Plan.__doc__}\n\nAttributes\n----------",
+        *(
+            f"{name} : {get_args(hint)[0].__name__}\n    {get_args(hint)[1]}"
+            for name, hint in get_type_hints(Plan, include_extras=True).items()
+        ),
+    ]
+)
 
 
 def plan(lazy: xr.Dataset, *, workers: int = 1, precision: int | None = None) -> Plan:
