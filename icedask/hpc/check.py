@@ -39,7 +39,7 @@ def check_cluster(
     Parameters
     ----------
     profile : str
-        As for `connect`.
+        Profile, as for `connect`.
     folder : path
         Folder of stores, which workers must see.
     wait : float

@@ -31,7 +31,7 @@ def connect(
     Parameters
     ----------
     profile : str
-        Where the workers run:
+        Place of the workers:
 
         - "local": one single-threaded worker process for each core that this process may use;
         - a batch system ({systems}), the name of another section of `jobqueue` in Dask's

@@ -326,13 +326,7 @@ def _wait_for_end(folder: Path) -> None:
 
 
 def attach_by_name(name: str) -> JobsClient:
-    """Connect to a cluster by name, with a client that is not the active one.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-    """
+    """Connect to a cluster by name, with a client that is not the active one."""
     folder = cluster_folder(name)
     if connection(folder) is None:
         names = ", ".join(clusters().index) or "none"
@@ -341,13 +335,7 @@ def attach_by_name(name: str) -> JobsClient:
 
 
 def stop(name: str) -> None:
-    """End a cluster and its jobs.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-    """
+    """End a cluster and its jobs; raise InputError if there is none of this name."""
     folder = cluster_folder(name)
     if connection(folder) is not None and not is_alive(folder):
         for left in (*SECRETS.values(), CONNECTION):

@@ -280,9 +280,9 @@ def _section(profile: str) -> tuple[str, dict[str, Any]]:
             f"profile {profile}: expected YAML of a Dask configuration, {error}"
         ) from error
     if not isinstance(sections, Mapping) or len(sections) != 1:
-        found = ", ".join(sections) if isinstance(sections, Mapping) else repr(sections)
+        names = ", ".join(sections) if isinstance(sections, Mapping) else repr(sections)
         raise InputError(
-            f"profile {profile}: expected one section under jobqueue:, found {found or 'none'}"
+            f"profile {profile}: expected one section under jobqueue:, found {names or 'none'}"
         )
     name, section = next(iter(sections.items()))
     return name, {**_configured(name), **_kebab(section)}

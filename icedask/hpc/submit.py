@@ -50,7 +50,7 @@ def submit(
     command : sequence of str
         Words that follow `icedask` on a command line. They are not checked here.
     profile : str
-        As for `connect`: settings of the job.
+        Settings of the job, as for `connect`.
     local : bool
         Whether the workers of the command are processes of this job ("--profile local"), which
         then has the cores and the memory of the profile; else they are jobs beside this one.

@@ -202,14 +202,8 @@ def _announce(plan: Sequence[_Replica]) -> None:
     for system, job in jobs.items():
         count = sum(replica.job.system == system for replica in plan)
         logger.info(
-            "%s %s: %d x %d atoms of %s, %d frames, about %.2g minutes of one core each",
-            job.recipe,
-            system,
-            count,
-            job.n_atoms,
-            job.potential.name,
-            job.n_frames,
-            job.core_seconds() / 60,
+            f"{job.recipe} {system}: {count} x {job.n_atoms} atoms of {job.potential.name}, "
+            f"{job.n_frames} frames, about {job.core_seconds() / 60:.2g} minutes of one core each"
         )
 
 
@@ -261,25 +255,16 @@ def _check_dumps(plan: Sequence[_Replica]) -> None:
 
 
 def _warn_out_of_range(job: Job) -> None:
-    potential = job.potential
     for stage in job.stages:
         if isinstance(stage, Minimise):
             continue
         for name, unit in (("temperature", "K"), ("pressure", "bar")):
-            low, high = getattr(potential, name)
+            low, high = getattr(job.potential, name)
             for value in (getattr(stage, name), getattr(stage, f"{name}_end", None)):
                 if value is not None and not low <= value <= high:
                     logger.warning(
-                        "%s: %s %g %s in stage %s is outside the range of %s, %g to %g %s",
-                        job.system,
-                        name,
-                        value,
-                        unit,
-                        stage.name,
-                        potential.name,
-                        low,
-                        high,
-                        unit,
+                        f"{job.system}: {name} {value:g} {unit} in stage {stage.name} is outside "
+                        f"the range of {job.potential.name}, {low:g} to {high:g} {unit}"
                     )
 
 

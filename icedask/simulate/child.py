@@ -17,7 +17,6 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import ase
 import numpy as np
 
 from icedask.errors import InputError
-from icedask.simulate.job import Engine, Job, SimulationFailed
+from icedask.simulate.job import Engine, Job, SimulationFailed, engine_module
 from icedask.store.frame_block import FrameBlock
 
 JOB, START, PROGRESS, ENGINE = "job.pickle", "start.npz", "progress.json", "engine.json"
@@ -103,17 +102,6 @@ def load_frames(path: Path) -> FrameBlock:
     return FrameBlock(**arrays, columns=columns)
 
 
-def make_engine(job: Job, cores: int, progress: Callable[[int], None]) -> Engine:
-    """Return the engine of a job's potential."""
-    if job.potential.engine == "lammps":
-        from icedask.simulate.lammps import LammpsEngine
-
-        return LammpsEngine(job, cores, progress)
-    from icedask.simulate.openmm import OpenMMEngine
-
-    return OpenMMEngine(job, cores, progress)
-
-
 def build(job: Job) -> None:
     """Make the start structure."""
     atoms = job.start.build()
@@ -130,7 +118,7 @@ def run(job: Job, cores: int) -> None:
     segments = job.segments()
     done = segments_done(Path())
     reporter = _Progress(len(segments))
-    engine = make_engine(job, cores, reporter)
+    engine: Engine = engine_module(job).ENGINE(job, cores, reporter)
     record = {"name": job.potential.engine, "version": engine.version, "platform": engine.platform}
     Path(ENGINE).write_text(json.dumps({**record, "cores": cores}))
     if done is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -26,15 +27,7 @@ from icedask.store.frame_block import FrameBlock
 
 @dataclass(frozen=True)
 class Start:
-    """Start structure, as the function that makes it.
-
-    Attributes
-    ----------
-    function
-        Name of a function of `icedask.simulate.structures` that returns ASE Atoms.
-    options
-        Its arguments, plain values; `seed` where it draws random numbers.
-    """
+    """Start structure: a function of `icedask.simulate.structures`, and its arguments."""
 
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -49,16 +42,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Check:
-    """Condition on the end of a simulation for its label of a phase.
-
-    Attributes
-    ----------
-    function
-        Name of a function of `icedask.simulate.checks` that takes the trajectory and the options
-        and returns a `Verdict`.
-    options
-        Its arguments, plain values.
-    """
+    """Check of the phase at the end: a function of `icedask.simulate.checks`, and its arguments."""
 
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -179,6 +163,11 @@ class Engine(Protocol):
             If the system exploded.
         """
         ...
+
+
+def engine_module(job: Job) -> Any:
+    """Return the module of a job's engine: its class `ENGINE`, `columns` and `input_text`."""
+    return importlib.import_module(f"icedask.simulate.{job.potential.engine}")
 
 
 class SimulationFailed(Exception):

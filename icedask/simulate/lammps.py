@@ -362,3 +362,6 @@ def columns(job: Job) -> dict[str, tuple[int, np.dtype]]:
     """Return dimensions and dtype of the per-atom variables of a frame."""
     image = {"image": (3, np.dtype(np.int32))} if job.periodic else {}
     return {"potential_energy": (2, np.dtype(np.float32)), **image}
+
+
+ENGINE = LammpsEngine

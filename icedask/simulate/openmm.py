@@ -112,13 +112,7 @@ class OpenMMEngine:
         self.version: str = self._openmm.Platform.getOpenMMVersion()
 
     def begin(self, atoms: ase.Atoms, restart: str) -> None:
-        """Write the restart file of the start structure.
-
-        Raises
-        ------
-        InputError
-            If it does not consist of water molecules O, H, H, or its cell is too small.
-        """
+        """Write the restart file of the start structure: molecules O, H, H in a wide cell."""
         molecules, cell = molecules_of(atoms)
         positions = np.zeros((len(molecules), SITES, 3))
         positions[:, :3] = molecules * _NM
@@ -128,13 +122,7 @@ class OpenMMEngine:
         self._state(self._context(state), state.cutoff).save(restart)
 
     def run(self, segment: Segment, restart: str, following: str) -> FrameBlock | None:
-        """Run a segment from its restart file, write the following one, return the frames kept.
-
-        Raises
-        ------
-        SimulationFailed
-            If the system exploded.
-        """
+        """Run a segment from its restart file, write the following one, return the frames kept."""
         stage = self._job.stages[segment.stage]
         state = State.load(restart)
         random = self._job.random(segment.index)
@@ -286,8 +274,13 @@ class _Stepper:
                 context.setParameter(name, pressure)
 
 
-def input_text(job: Job) -> str:
-    """Return all settings of a job, readable."""
+def columns(job: Job) -> dict[str, tuple[int, np.dtype[Any]]]:
+    """Return the per-atom variables of a frame: none."""
+    return {}
+
+
+def input_text(job: Job, start: ase.Atoms | None = None) -> str:
+    """Return all settings of a job as text, for the record."""
     stages = [f"  {type(stage).__name__} {asdict(stage)}" for stage in job.stages]
     return "\n".join(
         [
@@ -401,3 +394,6 @@ def _check_stages(job: Job) -> None:
                 f"stage {stage.name}: expected no pressure where molecules are held, found "
                 f"{stage.pressure} bar: the barostat would move them; leave the pressure out"
             )
+
+
+ENGINE = OpenMMEngine

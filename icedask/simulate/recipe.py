@@ -74,9 +74,9 @@ class Recipe:
     summary
         Purpose of its trajectories, in one line.
     systems
-        Function that makes the job of each system from the options.
+        Function from the options to the job of each system.
     default
-        Systems that are made unless others are named.
+        Default systems.
     reference
         The publication that it follows.
     """
@@ -102,19 +102,7 @@ def make_job(
     check: Check | None = None,
     periodic: bool = True,
 ) -> Job:
-    """Return a job that is labelled with its phase and with the state of its last stage.
-
-    Parameters
-    ----------
-    name
-        Recipe and system.
-    start, n_atoms, potential, stages, check, periodic, reference
-        As in `Job`.
-    options
-        For the seed.
-    phase, element
-        Labels.
-    """
+    """Return the job of a system (recipe and name) with the labels of its phase and last stage."""
     last = stages[-1]
     assert isinstance(last, Dynamics)
     labels = {
@@ -148,13 +136,7 @@ def steps_of(picoseconds: float, potential: Potential) -> int:
 def frame_steps(length: float, interval: float, potential: Potential) -> tuple[int, int]:
     """Return the steps of a stage that keeps frames, and the steps between these.
 
-    Parameters
-    ----------
-    length, interval
-        Picoseconds; the stage ends with a frame, the length is that of the nearest whole number
-        of intervals.
-    potential
-        For the time step.
+    The stage ends with a frame: its length is that of the nearest whole number of intervals, ps.
 
     Raises
     ------
@@ -172,5 +154,5 @@ def frame_steps(length: float, interval: float, potential: Potential) -> tuple[i
             f"{potential.timestep * 1e-3:g} ps, found {interval:g} ps"
         )
     every = steps_of(interval, potential)
-    # Of the interval in whole steps: a rounded one, many times, would be another length.
+    # A multiple of the interval in whole steps: the rounded interval would change the length.
     return max(1, round(steps_of(length, potential) / every)) * every, every

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-import ase
 import numpy as np
 import xarray as xr
 import zarr
@@ -37,7 +36,7 @@ from icedask.simulate.child import (
     load_start,
     segments_done,
 )
-from icedask.simulate.job import Job
+from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
 from icedask.store.arrays import group_attrs, remove_partial_files, update_attrs
 from icedask.store.blocks import disk_errors
@@ -186,7 +185,7 @@ class _Replica:
         return TrajectoryPlan(
             n_frames=self.job.n_frames,
             atoms=atoms,
-            columns=_columns(self.job),
+            columns=engine_module(self.job).columns(self.job),
             identity=self.job.describe(),
             attrs={
                 "source": f"icedask simulate {self.job.recipe} ({self.job.system})",
@@ -232,7 +231,7 @@ class _Replica:
         record: dict[str, Any] = {
             **self.job.describe(),
             "engine": json.loads((self.folder / ENGINE).read_text()),
-            "input": _input_text(self.job, start),
+            "input": engine_module(self.job).input_text(self.job, start),
             "origin": start.info["origin"],
             "published": self.job.reference,
             "versions": versions(),
@@ -324,24 +323,6 @@ class _Replica:
             child.stdin.close()
             child.stderr.close()
         return child.returncode, [line.rstrip() for line in lines]
-
-
-def _columns(job: Job) -> dict[str, tuple[int, np.dtype]]:
-    if job.potential.engine == "lammps":
-        from icedask.simulate.lammps import columns
-
-        return columns(job)
-    return {}
-
-
-def _input_text(job: Job, start: ase.Atoms) -> str:
-    if job.potential.engine == "lammps":
-        from icedask.simulate.lammps import input_text
-
-        return input_text(job, start)
-    from icedask.simulate.openmm import input_text as openmm_text
-
-    return openmm_text(job)
 
 
 def _part(block: FrameBlock, frames: slice) -> FrameBlock:

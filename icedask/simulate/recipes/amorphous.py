@@ -76,8 +76,8 @@ def water(options: Options) -> Job:
 def _ih(repeats: tuple[int, int, int], options: Options) -> tuple[Start, int]:
     """Return hexagonal ice, and the number of its atoms."""
     repeats = ice_phases.repeated(repeats, options.sized(1, 2))
-    given = {"phase": "Ih", "repeats": repeats, "seed": options.seed, "sites": "OHH"}
-    return Start("ice", given), 3 * 16 * math.prod(repeats)
+    arguments = {"phase": "Ih", "repeats": repeats, "seed": options.seed, "sites": "OHH"}
+    return Start("ice", arguments), 3 * 16 * math.prod(repeats)
 
 
 def _glass(

@@ -67,15 +67,17 @@ def crystal(phase: str, options: Options) -> Job:
     """Return the job of an ice, or of an empty clathrate."""
     state = STATES[phase]
     repeats = repeated(state.repeats, options.sized(1, _TIMES))
-    given = {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}
-    return _solid(phase, state, Start("ice", given), options, Check("crystal", {"phase": phase}))
+    arguments = {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}
+    return _solid(
+        phase, state, Start("ice", arguments), options, Check("crystal", {"phase": phase})
+    )
 
 
 def plastic(options: Options) -> Job:
     """Return the job of a plastic crystal: oxygens on a lattice, on which molecules turn."""
     repeats = repeated(_PLASTIC.repeats, options.sized(1, _TIMES))
-    given = {"lattice": _PLASTIC_LATTICE, "density": _PLASTIC_DENSITY, "repeats": repeats}
-    start = Start("plastic", {**given, "seed": options.seed})
+    arguments = {"lattice": _PLASTIC_LATTICE, "density": _PLASTIC_DENSITY, "repeats": repeats}
+    start = Start("plastic", {**arguments, "seed": options.seed})
     check = Check("plastic", {"phase": "plastic", "lattice": _PLASTIC_LATTICE})
     return _solid("plastic", _PLASTIC, start, options, check)
 
@@ -94,18 +96,9 @@ def water(options: Options) -> Job:
 def liquid(
     n: int, seed: int, settle: float, temperature: float, pressure: float
 ) -> tuple[Start, tuple[Stage, ...]]:
-    """Return the start of a liquid of n molecules, and the stages that bring it to a state.
+    """Return a random start of n molecules, and the stages that bring it to a state (K, bar).
 
-    Parameters
-    ----------
-    n
-        Number of molecules.
-    seed
-        Seed of the random start.
-    settle
-        Time at the state, ps.
-    temperature, pressure
-        K and bar.
+    `settle` is the time at the state, ps.
     """
     start = Start("liquid", {"n": n, "density": 1.0, "seed": seed, "sites": "OHH"})
     return start, (

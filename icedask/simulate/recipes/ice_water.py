@@ -20,86 +20,56 @@ _CRYSTAL = Held(axis=2, low=0.0, high=0.5)
 
 @dataclass(frozen=True)
 class Slab:
-    """A box of ice, of which one half is melted.
+    """A box of ice, of which one half is melted; TIP4P/Ice by default.
 
     Attributes
     ----------
     phase
         The crystal.
-    repeats, published
+    repeats, published_repeats
         Unit cells of GenIce2 along each cell vector, for minutes and as published.
     unit
-        Molecules in one.
+        Molecules in a unit cell.
     potential
         TIP4P/Ice or mW.
-    temperature
-        K, of the production.
-    hot
-        K, of the melt, at the volume of the crystal.
-    melt
-        Picoseconds at that temperature, and half of it down to that of the production.
-    settle
-        Picoseconds at constant pressure before the production.
-    length, interval
-        Picoseconds of the production and between frames.
-    published_length, published_interval
-        As published.
+    temperature, hot
+        Temperatures of the production, and of the melt at the volume of the crystal, K.
+    melt, settle
+        Times at the temperature of the melt (half of it for the cooling), and at constant pressure
+        before the production, ps.
+    frames, published_frames
+        Length of the production and interval of frames, ps, for minutes and as published.
     """
 
     phase: str
     repeats: tuple[int, int, int]
-    published: tuple[int, int, int]
+    published_repeats: tuple[int, int, int]
     unit: int
-    potential: Potential
-    temperature: float
-    hot: float
-    melt: float
-    settle: float
-    length: float
-    interval: float
-    published_length: float
-    published_interval: float
-
-
-def _tip4p_ice(
-    phase: str, repeats: tuple[int, int, int], published: tuple[int, int, int], unit: int
-) -> Slab:
-    return Slab(
-        phase,
-        repeats,
-        published,
-        unit,
-        TIP4P_ICE,
-        temperature=268.0,
-        hot=440.0,
-        melt=20.0,
-        settle=10.0,
-        length=20.0,
-        interval=1.0,
-        published_length=50_000.0,
-        published_interval=100.0,
-    )
+    potential: Potential = TIP4P_ICE
+    temperature: float = 268.0
+    hot: float = 440.0
+    melt: float = 20.0
+    settle: float = 10.0
+    frames: tuple[float, float] = (20.0, 1.0)
+    published_frames: tuple[float, float] = (50_000.0, 100.0)
 
 
 # Published: 2,048 molecules, slabs of 24,000 and of 37,260 atoms, and the like for mW.
 SLABS = {
-    "Ih": _tip4p_ice("Ih", (3, 3, 6), (4, 4, 8), 16),
-    "Ic": _tip4p_ice("Ic", (3, 3, 9), (10, 10, 10), 8),
-    "sI": _tip4p_ice("sI", (2, 2, 4), (5, 6, 9), 46),
+    "Ih": Slab("Ih", (3, 3, 6), (4, 4, 8), 16),
+    "Ic": Slab("Ic", (3, 3, 9), (10, 10, 10), 8),
+    "sI": Slab("sI", (2, 2, 4), (5, 6, 9), 46),
     "Ih-mW": Slab(
         "Ih",
         (4, 4, 8),
         (10, 10, 15),
         16,
         MW,
-        temperature=268.0,
         hot=390.0,
         melt=40.0,
         settle=40.0,
-        length=100.0,
-        interval=1.0,
-        published_length=10_000.0,
-        published_interval=10.0,
+        frames=(100.0, 1.0),
+        published_frames=(10_000.0, 10.0),
     ),
 }
 
@@ -108,7 +78,7 @@ def slab(system: str, options: Options) -> Job:
     """Return the job of a crystal and its melt."""
     box = SLABS[system]
     potential = box.potential
-    repeats = options.sized(box.repeats, box.published)
+    repeats = options.sized(box.repeats, box.published_repeats)
     sites = "OHH" if potential is TIP4P_ICE else "O"
     start = {"phase": box.phase, "repeats": repeats, "seed": options.seed, "sites": sites}
     phase = f"{box.phase}-water"
@@ -127,9 +97,7 @@ def slab(system: str, options: Options) -> Job:
 
 def _stages(box: Slab, options: Options) -> Sequence[Stage]:
     temperature, pressure = options.state(box.temperature, _PRESSURE)
-    length = options.sized(box.length, box.published_length)
-    interval = options.sized(box.interval, box.published_interval)
-    steps, every = options.frames(length, interval, box.potential)
+    steps, every = options.frames(*options.sized(box.frames, box.published_frames), box.potential)
     melting, cooling, settling = (
         steps_of(time, box.potential) for time in (box.melt, box.melt / 2, box.settle)
     )

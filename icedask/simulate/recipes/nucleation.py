@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from icedask.errors import InputError
 from icedask.simulate.job import Job, Start
@@ -74,14 +75,12 @@ def _production(
 ) -> Dynamics:
     steps, every = frame_steps(length, interval, potential)
     # New velocities: the stage before ended at another temperature.
-    return Dynamics(
-        name,
-        steps,
-        temperature=temperature,
-        pressure=pressure,
-        every=every,
-        velocities=temperature,
-    )
+    state: dict[str, Any] = {
+        "temperature": temperature,
+        "pressure": pressure,
+        "velocities": temperature,
+    }
+    return Dynamics(name, steps, every=every, **state)
 
 
 def _job(

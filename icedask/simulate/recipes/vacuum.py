@@ -25,26 +25,10 @@ def in_vacuum(
     relax: bool = False,
     periodic: bool = True,
 ) -> Job:
-    """Return the job of a crystalline start that vibrates and rearranges at one temperature.
+    """Return the job of a crystalline start that vibrates and rearranges at a temperature, K.
 
-    Parameters
-    ----------
-    name
-        Recipe and system.
-    phase
-        Its label.
-    start, n_atoms, potential
-        The start structure and its interactions.
-    temperature
-        K.
-    length
-        Default length and interval of frames, ps.
-    options
-        Options of the recipe.
-    relax
-        Whether the energy is minimised first: a start under strain heats itself.
-    periodic
-        Whether it has a cell.
+    With default length and interval of frames (ps), and `relax` for a start under strain, which
+    would heat itself.
 
     Raises
     ------
