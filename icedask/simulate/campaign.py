@@ -113,8 +113,9 @@ def run(
         If the recipe, a system or an option is not known or possible, or an engine is not
         installed.
     """
-    values = {name: value for name, value in locals().items() if name not in ("recipe", "out")}
-    values = checked("", PARAMETERS, values)
+    arguments = locals()
+    values = checked("", PARAMETERS, {p.name: arguments[p.name] for p in PARAMETERS})
+    cores, dump = values["cores"], values["dump"]
     options = Options(**{field.name: values[field.name] for field in fields(Options)})
     plan = _replicas(
         recipe_named(recipe), Path(out), values["systems"], values["replicas"], options

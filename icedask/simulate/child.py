@@ -73,7 +73,7 @@ def save_start(atoms: ase.Atoms, path: Path) -> None:
 
 def load_start(path: Path) -> ase.Atoms:
     """Read a start structure."""
-    with np.load(path) as saved:
+    with path.open("rb") as file, np.load(file) as saved:
         atoms = ase.Atoms(
             **{name: saved[name] for name in ("numbers", "positions", "cell", "pbc")},
             info={"origin": str(saved["origin"])},
@@ -92,7 +92,8 @@ def save_frames(block: FrameBlock, path: Path) -> None:
 
 def load_frames(path: Path) -> FrameBlock:
     """Read the frames of a segment."""
-    with np.load(path) as saved:
+    # Opened here: NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file) as saved:
         arrays = dict(saved)
     columns = {
         name.removeprefix("column_"): arrays.pop(name)

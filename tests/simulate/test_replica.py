@@ -187,8 +187,6 @@ def test_message_of_an_explosion_has_the_end_of_the_log(tmp_path: Path) -> None:
         ice.open_trajectory(tmp_path / "run.zarr")
 
 
-# NumPy leaves a file open that it cannot read.
-@pytest.mark.filterwarnings("ignore:.*frames-1.npz:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("keep", [0, 100])
 def test_message_of_damaged_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int
