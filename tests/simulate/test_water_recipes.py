@@ -65,7 +65,7 @@ def test_published_slabs_have_the_published_atoms() -> None:
     assert (atoms["Ih"], atoms["Ic"], atoms["sI"]) == (6144, 24_000, 37_260)
 
 
-def test_glasses_are_made_at_the_published_rates() -> None:
+def test_rates_of_glasses() -> None:
     lda, hda, mda = (amorphous.RECIPE.systems[name](Options()) for name in ("LDA", "HDA", "MDA"))
     quench = _stage(lda, "quench")
     per_ns = (quench.temperature - quench.temperature_at(quench.steps)) / (quench.steps * 4e-6)

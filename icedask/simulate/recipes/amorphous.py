@@ -1,4 +1,4 @@
-"""Amorphous ices at 80 K and 1 bar, made at the published rates, and liquid water.
+"""Amorphous ices at 80 K and 1 bar, made at rates that reach them, and liquid water.
 
 `Options.length` is the length of the quench (cooling, compression and release, or shearing),
 ps. A shorter one is a demonstration: most often it ends in another structure, and the check
