@@ -7,6 +7,9 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
 
 # One worker process in a small job.
 SMALL = {"cores": 1, "memory": "700MiB", "walltime": "00:10:00"}
@@ -19,6 +22,11 @@ def traced(number: int, seconds: float, folder: str) -> int:
     time.sleep(seconds)
     trace.with_suffix(".ended").touch()
     return number * number
+
+
+def worker_threads() -> Any:
+    """Return a context with the number of threads of a worker, on which last bits depend."""
+    return threadpool_limits(int(os.environ.get("OMP_NUM_THREADS", 1)))
 
 
 def attempts(folder: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from helpers.jobs import worker_threads
 
 import icedask as ice
 from icedask.errors import InputError
@@ -43,7 +44,8 @@ def test_workers_give_equal_results(
     there = chain(small[1])
     assert (ice.list_runs(small[1])["status"] == "complete").all()
     monkeypatch.setattr(compute, "active_client", lambda: None)
-    here = chain(small[0])
+    with worker_threads():
+        here = chain(small[0])
     np.testing.assert_array_equal(here["label"], there["label"])
     np.testing.assert_array_equal(here["probability"], there["probability"])
 
@@ -59,7 +61,8 @@ def test_windows_in_time_on_workers(
     assert joined["features"].data.numblocks[0] > 1 and changes["time_soap"].data.numblocks[0] > 1
     there = ice.save([joined, changes], tmp_path / "there.zarr")
     monkeypatch.setattr(compute, "active_client", lambda: None)
-    here = ice.save([joined, changes], tmp_path / "here.zarr")
+    with worker_threads():
+        here = ice.save([joined, changes], tmp_path / "here.zarr")
     for left, right in zip(here, there, strict=True):
         xr.testing.assert_equal(left, right)
 
@@ -91,7 +94,8 @@ def test_killed_worker_loses_nothing(
     killer.join()
     assert killed
     assert saved.attrs["status"] == "complete"
-    expected = soap["soap"].compute(scheduler="threads")
+    with worker_threads():
+        expected = soap["soap"].compute(scheduler="threads")
     np.testing.assert_array_equal(saved["soap"].compute(scheduler="threads"), expected)
 
 
