@@ -70,7 +70,7 @@ def test_submitted_command(mw: xr.Dataset, tmp_path: Path) -> None:
     local = {**SMALL, "local": True}
     job = submit([*command, "--profile", "local"], "slurm", **local)
     submit(["info", str(tmp_path / "no.zarr")], "slurm", **local)
-    wait_until(lambda: jobs()["state"].isin(("complete", "failed", "lost")).all())
+    wait_until(lambda: jobs()["state"].isin(("complete", "failed", "lost")).all(), 180)
     failed, complete = jobs()["state"].index
     assert jobs()["state"].to_dict() == {complete: "complete", failed: "failed"}
     assert complete == job
