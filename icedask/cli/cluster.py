@@ -1,4 +1,4 @@
-"""Commands that start, try and steer clusters of jobs."""
+"""Commands for clusters of jobs: check, start, list, status, scale, stop, submit, jobs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 
 import click
 import pandas as pd
+from click.core import ParameterSource
 
-import icedask
 from icedask.cli.common import as_settings, echo_table, settings_option
+from icedask.errors import ComputeError, InputError
+from icedask.hpc.client import connect
+from icedask.hpc.systems import SYSTEMS
 
 # Characters of a reason in a table.
 _REASON = 60
@@ -19,7 +22,7 @@ _REASON = 60
 
 @click.group()
 def cluster() -> None:
-    """Workers as jobs of a batch system: try a profile, start and steer a cluster."""
+    """Clusters whose workers are jobs of a batch system."""
 
 
 @cluster.command()
@@ -28,7 +31,7 @@ def cluster() -> None:
     "--folder",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=".",
-    help="Where stores are to lie; the present folder by default.",
+    help="Folder of stores, which workers must see; the current folder by default.",
 )
 @click.option(
     "--wait", type=float, default=600, show_default=True, help="Longest time in the queue. [s]"
@@ -36,35 +39,35 @@ def cluster() -> None:
 @settings_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def check(profile: str, folder: Path, wait: float, settings: Any, as_json: bool) -> None:
-    """Try PROFILE: submit one job, look at what it sees, and end it."""
+    """Test PROFILE: submit one job, inspect its worker, and cancel it."""
     from icedask.hpc.check import check_cluster
 
-    # What happens to the job is in the findings.
+    # The findings report on the job.
     logging.getLogger("icedask").setLevel(logging.CRITICAL)
     findings = []
     for finding in check_cluster(profile, folder, wait=wait, **as_settings(settings)):
         findings.append(finding)
         if not as_json:
             mark = "good" if finding.good else "BAD "
-            click.echo(f"{mark}  {finding.what:12s} {finding.words}")
+            click.echo(f"{mark}  {finding.name:12s} {finding.details}")
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
-    bad = [finding.what for finding in findings if not finding.good]
+    bad = [finding.name for finding in findings if not finding.good]
     if bad:
-        raise icedask.ComputeError(f"profile {profile}: not good: {', '.join(bad)}")
+        raise ComputeError(f"profile {profile}: not good: {', '.join(bad)}")
 
 
 @cluster.command()
 @click.argument("profile")
-@click.option("--name", required=True, help="The cluster is then found by --profile NAME.")
+@click.option("--name", required=True, help="Name of the cluster, for --profile NAME.")
 @click.option(
     "--jobs",
-    help="A number from 1, or the fewest and the most, 0:8; the profile's by default (0:4).",
+    help="Number of jobs, or the fewest and the most, 0:8; the profile's by default (0:4).",
 )
 @settings_option
 def start(profile: str, name: str, jobs: str | None, settings: Any) -> None:
-    """Start a cluster that goes on when this command has ended."""
-    with icedask.connect(profile, name=name, jobs=jobs, **as_settings(settings)) as client:
+    """Start a cluster that outlives this command."""
+    with connect(profile, name=name, jobs=jobs, **as_settings(settings)) as client:
         file = client.jobs.folder / "scheduler.json"
         click.echo(f'{name}: use --profile {name}, ice.connect("{name}"), or {file}')
 
@@ -72,7 +75,7 @@ def start(profile: str, name: str, jobs: str | None, settings: Any) -> None:
 @cluster.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def list_clusters(as_json: bool) -> None:
-    """List the clusters that run."""
+    """List running clusters."""
     from icedask.hpc.cluster import clusters
 
     echo_table(clusters(), as_json, "no cluster runs")
@@ -95,7 +98,7 @@ def status(name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("jobs")
 def scale(name: str, jobs: str) -> None:
-    """Ask the cluster NAME for JOBS: a number from 1, or the fewest and the most, 0:8."""
+    """Set the JOBS of cluster NAME: a number from 1, or the fewest and the most, 0:8."""
     with _attached(name) as client:
         client.jobs.scale(jobs)
 
@@ -117,38 +120,77 @@ def _attached(name: str) -> Any:
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--profile", required=True, help="slurm, pbs, sge, lsf, or a profile of your own.")
+@click.option(
+    "--profile",
+    required=True,
+    help=f"Profile of the job: {', '.join(SYSTEMS)}, or a profile of your own.",
+)
 @click.option(
     "--resubmissions",
     type=int,
     default=20,
     show_default=True,
-    help="How often COMMAND is submitted again, to go on, where its walltime ends.",
+    help="Number of further jobs in which COMMAND may continue where its walltime ends.",
 )
 @settings_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def submit(profile: str, resubmissions: int, settings: Any, command: tuple[str, ...]) -> None:
+@click.pass_context
+def submit(
+    context: click.Context,
+    profile: str,
+    resubmissions: int,
+    settings: Any,
+    command: tuple[str, ...],
+) -> None:
     """Run COMMAND inside the batch system: icedask submit --profile slurm -- describe ...
 
     The scheduler and the client are a job of their own, and the workers are further jobs, unless
     COMMAND has --profile local: then they are processes of that job. Prints the job's id;
-    icedask jobs says what became of it.
+    icedask jobs shows its state.
     """
     from icedask.hpc.submit import submit as submit_command
 
-    settings = as_settings(settings)
-    click.echo(submit_command(command, profile, resubmissions=resubmissions, **settings))
-    click.echo("icedask jobs says what becomes of it", err=True)
+    inner = _parsed(context.find_root().command, command)
+    workers = inner.params.get("profile")
+    if workers and inner.get_parameter_source("profile") is ParameterSource.DEFAULT:
+        workers, command = profile, (*command, "--profile", profile)
+    settings = {"resubmissions": resubmissions, **as_settings(settings)}
+    click.echo(submit_command(command, profile, local=workers == "local", **settings))
+    click.echo("icedask jobs shows its state", err=True)
+
+
+def _parsed(program: click.Command, words: tuple[str, ...]) -> click.Context:
+    """Parse the words of a submitted command, and return the context of the innermost command."""
+    name = words[0]
+    if name not in getattr(program, "commands", ()) or name in ("submit", "cluster"):
+        raise InputError(
+            f"submit: expected a command of icedask such as describe or simulate, found {name!r}"
+        )
+    command: click.Command | None = program
+    rest = list(words)
+    parent: click.Context | None = None
+    try:
+        while True:
+            assert command is not None
+            parent = command.make_context(command.name or "", rest, parent=parent)
+            if not isinstance(command, click.Group):
+                return parent
+            rest = [*vars(parent).get("_protected_args", ()), *parent.args]
+            _, command, rest = command.resolve_command(parent, rest)
+    except click.exceptions.ClickException as error:
+        raise InputError(f"submit: {error.format_message()}") from error
+    except click.exceptions.Exit as error:
+        raise InputError("submit: expected a command that computes, found --help") from error
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def jobs(as_json: bool) -> None:
-    """List the submitted commands and what became of them."""
+    """List the submitted commands and their states."""
     from icedask.hpc.submit import jobs as submitted
 
     table: pd.DataFrame = submitted()
     if not as_json:
-        # Whole in the log, and with --json.
+        # The log and --json have the whole reason.
         table["reason"] = table["reason"].str.replace("\n", " ").str.slice(0, _REASON)
     echo_table(table, as_json, "no command was submitted")

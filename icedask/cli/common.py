@@ -8,6 +8,8 @@ from typing import Any
 import click
 import pandas as pd
 
+from icedask.hpc.systems import SYSTEMS
+
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that every computing command has."""
@@ -21,8 +23,8 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         "--profile",
         default="local",
         show_default=True,
-        help="local, slurm, pbs, sge, lsf, a profile of your own, the name of a cluster that "
-        "runs, the address of a Dask scheduler, or a scheduler file.",
+        help=f"Place of the workers: local, {', '.join(SYSTEMS)}, a profile of your own, the name "
+        "of a running cluster, the address of a Dask scheduler, or a scheduler file.",
     )(function)
 
 

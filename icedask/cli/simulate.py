@@ -1,20 +1,26 @@
-"""The command that makes trajectories."""
+"""Command that makes trajectories."""
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-import icedask
 from icedask.cli.common import common
+from icedask.cli.options import descriptor_option
+from icedask.errors import ComputeError
+from icedask.hpc.client import connect
+from icedask.hpc.profiles import load_profile, profile_names
+from icedask.simulate.campaign import PARAMETERS, run
+from icedask.simulate.campaign import table as recipe_table
 
 
 def _list_simulations(as_json: bool) -> None:
-    table = icedask.simulate.table()
+    table = recipe_table()
     if as_json:
         click.echo(json.dumps(json.loads(table.reset_index().to_json(orient="records"))))
         return
@@ -30,7 +36,7 @@ def _list_simulations(as_json: bool) -> None:
             mark = "*" if row["default"] else " "
             click.echo(f"  {mark} {system:6s} {row['model']:10s} {sizes[0]}; published {sizes[1]}")
         click.echo()
-    click.echo("* made unless --system says otherwise; times are of one core")
+    click.echo("* default systems; times are of one core")
 
 
 def _duration(minutes: float) -> str:
@@ -39,28 +45,27 @@ def _duration(minutes: float) -> str:
     return f"{minutes / 60:.2g} h" if minutes < 48 * 60 else f"{minutes / 1440:.2g} days"
 
 
-@click.command()
+class Simulate(click.Command):
+    """Command with the options of `simulate.run`."""
+
+    def __init__(self, *args: Any, **attrs: Any) -> None:
+        super().__init__(*args, **attrs)
+        # One name at a time: --system A --system B.
+        named = [replace(p, name="system") if p.name == "systems" else p for p in PARAMETERS]
+        # After the arguments and --list.
+        self.params[3:3] = [descriptor_option(parameter) for parameter in named]
+
+
+@click.command(cls=Simulate)
 @click.argument("recipe", required=False)
 @click.argument("out", type=click.Path(path_type=Path), required=False)
-@click.option("--list", "show", is_flag=True, help="Say what can be simulated, and its cost.")
-@click.option("--system", "systems", multiple=True, help="System of the recipe; may be repeated.")
-@click.option("--published", is_flag=True, help="Published size and length, not minutes.")
-@click.option("--replicas", type=int, default=1, show_default=True, help="Of each system.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the first replica.")
-@click.option("--temperature", type=float, help="In place of the recipe's. [K]")
-@click.option("--pressure", type=float, help="In place of the recipe's. [bar]")
-@click.option(
-    "--length", type=float, help="Of the stage that keeps frames, or the way to a glass. [ps]"
-)
-@click.option("--interval", type=float, help="Between frames. [ps]")
-@click.option("--cores", type=int, default=1, show_default=True, help="For each replica.")
-@click.option("--dump", is_flag=True, help="Leave a LAMMPS text dump beside each store.")
+@click.option("--list", "show", is_flag=True, help="Table of recipes, systems and costs.")
 @common
 def simulate(
     recipe: str | None,
     out: Path | None,
     show: bool,
-    systems: tuple[str, ...],
+    system: list[str] | None,
     profile: str,
     jobs: str | None,
     as_json: bool,
@@ -71,10 +76,9 @@ def simulate(
         _list_simulations(as_json)
         return
     if recipe is None or out is None:
-        raise click.UsageError("expected RECIPE and OUT, or --list to see what there is")
-    workers = _workers(profile, max(options["cores"], 1))
-    with icedask.connect(profile, jobs=jobs, **workers):
-        table = icedask.simulate.run(recipe, out, systems=list(systems) or None, **options)
+        raise click.UsageError("expected RECIPE and OUT, or --list to see recipes")
+    with connect(profile, jobs=jobs, **worker_settings(profile, max(options["cores"], 1))):
+        table = run(recipe, out, systems=system, **options)
     failed = table[table["status"] != "complete"]
     if as_json:
         click.echo(table.rename_axis("replica").reset_index().to_json(orient="records"))
@@ -84,21 +88,19 @@ def simulate(
             if message:
                 click.echo(f"\n{name}: {message}", err=True)
     if len(failed):
-        raise icedask.ComputeError(
+        raise ComputeError(
             f"{len(failed)} of {len(table)} replicas failed: {', '.join(failed.index)}; the same "
-            "command runs these again from their last restart files; delete "
-            "the store of one to start it anew"
+            "command continues these from their last restart files; delete the store of one to "
+            "start it from the beginning"
         )
 
 
-def _workers(profile: str, cores: int) -> dict[str, Any]:
-    """Return the settings by which each worker has as many cores as a replica takes."""
+def worker_settings(profile: str, cores: int) -> dict[str, Any]:
+    """Return settings of `connect` that give each worker the cores of a replica."""
     if profile == "local":
         return {"n_workers": max(1, len(os.sched_getaffinity(0)) // cores)}
     if cores == 1 or "://" in profile or profile.endswith(".json"):
         return {}
-    from icedask.hpc.profiles import load_profile, profile_names
-
     if profile not in profile_names() and not profile.endswith((".yaml", ".yml")):
         return {}
     section = load_profile(profile).section

@@ -9,7 +9,7 @@ another version of torch may round differently, and give other weights that serv
 import sys
 from pathlib import Path
 
-import icedask as ice
+from icedask.phases.denoiser import Denoiser
 from icedask.phases.references import Phases
 
 PHASES = {"ices": Phases.ices, "metals": Phases.metals}
@@ -19,7 +19,7 @@ def main(folder: str) -> None:
     """Write one file for each set of phases."""
     for name, phases in PHASES.items():
         path = Path(folder) / f"denoiser_{name}.npz"
-        fitted = ice.Denoiser().fit(phases(), checkpoint=path.with_suffix(".checkpoint"))
+        fitted = Denoiser().fit(phases(), checkpoint=path.with_suffix(".checkpoint"))
         fitted.save(path)
         last = float(fitted.loss_[-200:].mean())
         print(f"{path}: digest {fitted.digest_}, loss {last:.3f}")

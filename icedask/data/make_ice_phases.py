@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from icedask.simulate.potentials import WATER_MASS
+from icedask.core.constants import AVOGADRO, WATER_MASS
 from icedask.simulate.structures import ice
 
 PHASES = ("Ih", "Ic", "II", "III", "IV", "V", "VI", "VII", "XII", "XVII", "sI", "sII", "sH")
@@ -34,7 +34,6 @@ DENSITIES = {
     "VII": (1.60, "263 K, 2.4 GPa"),
     "XII": (1.292, "260 K, 0.5 GPa"),
 }
-_AVOGADRO = 0.602214076  # molecules per mole, times cubic centimetre per cubic angstrom
 _DECIMALS = 8
 
 
@@ -45,7 +44,7 @@ def record(phase: str) -> dict[str, Any]:
     cell, origin = atoms.cell.array, atoms.info["origin"]
     if phase in DENSITIES:
         density, state = DENSITIES[phase]
-        volume = len(atoms) * WATER_MASS / (_AVOGADRO * density)
+        volume = len(atoms) * WATER_MASS / (AVOGADRO * density)
         cell = cell * np.cbrt(volume / atoms.get_volume())
         origin += f", scaled to {density:g} g/cm3, as near {state}"
     return {

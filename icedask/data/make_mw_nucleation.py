@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-import icedask as ice
+from icedask.store.runs import open_trajectory
 
 _EV_IN_KCAL_MOL = 23.060548
 
@@ -30,8 +30,8 @@ def frame_text(step: int, edge: float, positions: np.ndarray, energy: np.ndarray
         "ITEM: ATOMS id x y z c_e",
     ]
     rows = [
-        f"{number + 1} {x:.3f} {y:.3f} {z:.3f} {one:.4f}"
-        for number, ((x, y, z), one) in enumerate(
+        f"{number + 1} {x:.3f} {y:.3f} {z:.3f} {value:.4f}"
+        for number, ((x, y, z), value) in enumerate(
             zip(positions.tolist(), energy.tolist(), strict=True)
         )
     ]
@@ -40,7 +40,7 @@ def frame_text(step: int, edge: float, positions: np.ndarray, energy: np.ndarray
 
 def main(store: str, out: str) -> None:
     """Write the dump."""
-    trj = ice.open_trajectory(store)
+    trj = open_trajectory(store)
     # No time stamp and no name: the same store gives the same bytes.
     with Path(out).open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         for number in range(trj.sizes["frame"]):

@@ -1,1 +1,1 @@
-"""Where the work runs: this machine, a cluster that is up, or jobs of a batch system."""
+"""Dask clusters: local workers, running clusters, jobs of a batch system; cost prediction."""

@@ -1,4 +1,4 @@
-"""Try a profile with one job, and say in words what works and what does not."""
+"""Test of a profile with one job: a table of findings."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from icedask.hpc.profiles import Profile, load_profile
 from icedask.store.save import versions
 
 _BAD_WORDS = re.compile(r"no such|not found|error|cannot|denied|unable", re.IGNORECASE)
-# seconds that a file may take to appear on another node.
+# seconds that a file may take to appear on another node, and a cancelled job to leave the queue.
 _DISK_SETTLES = 30
+_JOB_ENDS = 15
 
 
 class Finding(NamedTuple):
-    """One thing that was tried."""
+    """Result of one step: its name, whether it is good, and details."""
 
-    what: str
+    name: str
     good: bool
-    words: str
+    details: str
 
 
 def check_cluster(
     profile: str, folder: str | os.PathLike[str] = ".", *, wait: float = 600, **overrides: Any
 ) -> Iterator[Finding]:
-    """Submit one job of a profile, look at its worker, and end it; each step as it is done.
+    """Submit one job of a profile, inspect its worker and cancel it, step by step.
 
     Parameters
     ----------
     profile : str
-        As for `connect`.
+        Profile, as for `connect`.
     folder : path
-        Where stores are to lie: it is tried whether workers see it.
+        Folder of stores, which workers must see.
     wait : float
         Seconds that the job may wait in the queue.
     **overrides
@@ -49,7 +50,7 @@ def check_cluster(
     Yields
     ------
     Finding
-        What was tried, whether it is good, and the words for it.
+        Name of the step, whether it is good, and details.
     """
     from icedask.hpc.cluster import start
 
@@ -70,8 +71,9 @@ def check_cluster(
             yield from _on_the_worker(client, Path(folder).resolve())
         except (IcedaskError, TimeoutError) as error:
             yield Finding("worker", False, str(error))
-    time.sleep(1)
-    left = (loaded.system.queue() or {}).get(job)
+    deadline = time.monotonic() + _JOB_ENDS
+    while (left := (loaded.system.queue() or {}).get(job)) and time.monotonic() < deadline:
+        time.sleep(0.5)
     yield Finding("end", left is None, f"job {job} is {'gone' if left is None else left.state}")
 
 
@@ -88,19 +90,19 @@ def _on_this_machine(profile: Profile) -> Iterator[Finding]:
     job = profile.system.job()
     commands = (job.submit_command, job.cancel_command, profile.system.queue_command[0])
     missing = [command for command in commands if shutil.which(command.split()[0]) is None]
-    words = f"not found: {', '.join(missing)}" if missing else ", ".join(commands)
-    yield Finding("commands", not missing, words)
+    details = f"not found: {', '.join(missing)}" if missing else ", ".join(commands)
+    yield Finding("commands", not missing, details)
     interface = profile.section["interface"]
     if interface:
         import psutil
 
         names = sorted(psutil.net_if_addrs())
-        words = f"{interface}; this machine has {', '.join(names)}"
-        yield Finding("interface", interface in names, words)
+        details = f"{interface}; this machine has {', '.join(names)}"
+        yield Finding("interface", interface in names, details)
 
 
 def _wait(client: Any, seconds: float) -> Finding:
-    begun = time.monotonic()
+    start = time.monotonic()
     try:
         client.wait_for_workers(1, timeout=seconds)
     except TimeoutError:
@@ -108,42 +110,42 @@ def _wait(client: Any, seconds: float) -> Finding:
         raise ComputeError(
             f"the job still waits after {seconds:.0f} s ({row['reason'] or row['state']})"
         ) from None
-    return Finding("queue", True, f"a worker came after {time.monotonic() - begun:.0f} s")
+    return Finding("queue", True, f"a worker started after {time.monotonic() - start:.0f} s")
 
 
 def _prologue(folder: Path, profile: Profile) -> Finding:
-    """Look at what the job's script said before the workers did."""
+    """Search the output of the job's script before that of the workers for errors."""
     logs = Path(profile.section["log-directory"] or folder / "logs")
-    said = []
+    output = []
     for path in logs.glob(f"{profile.section['name']}*"):
         for line in path.read_text(errors="replace").splitlines():
             if " - distributed" in line:
                 break
-            said.append(line)
-    words = " | ".join(line for line in said if line.strip())
-    return Finding("prologue", not _BAD_WORDS.search(words), words or "said nothing")
+            output.append(line)
+    details = " | ".join(line for line in output if line.strip())
+    return Finding("prologue", not _BAD_WORDS.search(details), details or "no output")
 
 
 def _on_the_worker(client: Any, folder: Path) -> Iterator[Finding]:
     address = min(client.scheduler_info(n_workers=-1)["workers"])
-    found = client.run(look, str(folder), workers=[address])[address]
+    machine = client.run(inspect_worker, workers=[address])[address]
     yield Finding(
         "worker",
         True,
-        f"{found['host']} at {address}, {found['cores']} cores, "
-        f"{found['memory'] / 2**30:.1f} GiB for each process, {found['python']}",
+        f"{machine['host']} at {address}, {machine['cores']} cores, "
+        f"{machine['memory'] / 2**30:.1f} GiB for each process, {machine['python']}",
     )
     yield Finding("encryption", address.startswith("tls://"), address.partition(":")[0])
     here = versions()
     different = [
-        f"{name} {here.get(name)} here, {found['versions'].get(name)} there"
-        for name in sorted({*here, *found["versions"]})
-        if here.get(name) != found["versions"].get(name)
+        f"{name} {here.get(name)} here, {machine['versions'].get(name)} there"
+        for name in sorted({*here, *machine["versions"]})
+        if here.get(name) != machine["versions"].get(name)
     ]
     yield Finding(
         "versions", not different, "; ".join(different) or f"equal ({len(here)} packages)"
     )
-    scratch = found["scratch"]
+    scratch = machine["scratch"]
     yield Finding(
         "scratch",
         not scratch["mode"] & 0o077,
@@ -152,8 +154,8 @@ def _on_the_worker(client: Any, folder: Path) -> Iterator[Finding]:
     yield _shared(client, address, folder)
 
 
-def look(folder: str, dask_worker: Any) -> dict[str, Any]:
-    """Return what a worker sees of its machine; runs there."""
+def inspect_worker(dask_worker: Any) -> dict[str, Any]:
+    """Return host, cores, memory, versions and scratch folder of a worker; runs there."""
     local = dask_worker.local_directory
     return {
         "host": os.uname().nodename,
@@ -170,16 +172,16 @@ def look(folder: str, dask_worker: Any) -> dict[str, Any]:
 
 
 def _shared(client: Any, address: str, folder: Path) -> Finding:
-    """Write on either side, and read on the other."""
+    """Write a file on either side, and read it on the other."""
     token = secrets.token_hex(8)
     here, there = folder / f".icedask-{token}-here", folder / f".icedask-{token}-there"
     try:
         here.write_text(token)
-        seen = client.run(answer, str(here), str(there), _DISK_SETTLES, workers=[address])[address]
-        if seen != token:
+        replies = client.run(exchange, str(here), str(there), _DISK_SETTLES, workers=[address])
+        if replies[address] != token:
             return Finding("shared disk", False, f"the worker does not see {folder}")
         if not _wait_for(there, _DISK_SETTLES):
-            return Finding("shared disk", False, f"what the worker wrote to {folder} is not here")
+            return Finding("shared disk", False, f"a file of the worker in {folder} is not here")
         return Finding("shared disk", True, f"{folder} is seen by both")
     except OSError as error:
         return Finding("shared disk", False, f"{folder}: {error.strerror}")
@@ -188,8 +190,8 @@ def _shared(client: Any, address: str, folder: Path) -> Finding:
         there.unlink(missing_ok=True)
 
 
-def answer(here: str, there: str, seconds: float) -> str | None:
-    """Read a file that the client wrote and write another; runs on a worker."""
+def exchange(here: str, there: str, seconds: float) -> str | None:
+    """Read the client's file and write another; runs on a worker."""
     if not _wait_for(Path(here), seconds):
         return None
     token = Path(here).read_text()

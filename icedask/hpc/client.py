@@ -1,18 +1,20 @@
-"""A Dask client for this machine, for a cluster that is up, or for jobs of a batch system."""
+"""Dask clients of local workers, of a running cluster, or of jobs of a batch system."""
 
 from __future__ import annotations
 
 import json
 import logging
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import dask
 
 from icedask.errors import ComputeError, InputError
-from icedask.hpc.environment import MEMORY
 from icedask.hpc.folders import cluster_folder, connection
+from icedask.hpc.profiles import MEMORY, parse_jobs
+from icedask.hpc.systems import SYSTEMS
 
 logger = logging.getLogger("icedask")
 
@@ -24,25 +26,25 @@ def connect(
     name: str | None = None,
     **overrides: Any,
 ) -> Any:
-    """Start workers, or find them, and make their client the active one.
+    """Start workers or connect to a running cluster, and make the client the active one.
 
     Parameters
     ----------
     profile : str
-        Where the workers run:
+        Place of the workers:
 
         - "local": one single-threaded worker process for each core that this process may use;
-        - "slurm", "pbs", "sge", "lsf", the name of another section of `jobqueue` in Dask's
+        - a batch system ({systems}), the name of another section of `jobqueue` in Dask's
           configuration, or a YAML file with one: jobs of a batch system;
         - the name of a cluster that was started with a name;
         - an address ("tcp://host:8786", "tls://...") or the path of a scheduler file (.json).
     jobs : int or pair of int, optional
-        For a batch system: how many jobs, or the fewest and the most, between which the work that
-        there is decides. The profile's by default (0 to 4).
+        For a batch system: number of jobs, or the fewest and the most, between which the number
+        follows the work. The profile's by default (0 to 4).
     name : str, optional
-        For a batch system: a name by which the cluster is found again. It then goes on when this
-        process has ended, and the same call connects to it; `client.jobs.close()` ends it, as
-        does an hour without work. Without a name it ends with the client.
+        For a batch system: name of a cluster that outlives this process. The same call connects to
+        it again; `client.jobs.close()` ends it, as does an hour without work. A cluster without a
+        name ends with the client.
     **overrides
         Settings of the profile in the names of dask-jobqueue (cores, processes, memory, walltime,
         queue, account, interface, local_directory, job_script_prologue, python, ...); for
@@ -60,7 +62,7 @@ def connect(
     InputError
         If the profile is not known, or a setting is not valid.
     ComputeError
-        If workers cannot start; with the batch system's own words, if it refuses the jobs.
+        If workers cannot start; with the message of the batch system, if it refuses the jobs.
     """
     if profile == "local":
         _refuse(profile, jobs=jobs, name=name)
@@ -83,27 +85,39 @@ def connect(
     return start(profile, jobs=jobs, name=name, **overrides)
 
 
-def _join(folder: Path, profile: str, jobs: Any) -> Any:
-    """Connect to the cluster that this call started before."""
-    from icedask.hpc.cluster import attach
-    from icedask.hpc.profiles import parse_jobs
+connect.__doc__ = (connect.__doc__ or "").replace(
+    "{systems}", ", ".join(f'"{system}"' for system in SYSTEMS)
+)
 
-    runs_as = (connection(folder) or {}).get("given", profile)
+
+def dask_setup(worker: Any) -> None:
+    """Set up a local worker process; `distributed` calls it where this module is a preload."""
+    # The client handles the keyboard's interrupt, and ends its workers in good order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # It warns of every task that is cancelled.
+    logging.getLogger("distributed.worker").setLevel(logging.ERROR)
+
+
+def _join(folder: Path, profile: str, jobs: Any) -> Any:
+    """Connect to the cluster that an earlier call started."""
+    from icedask.hpc.cluster import attach
+
+    runs_as = (connection(folder) or {}).get("profile_name", profile)
     if runs_as != profile:
         raise InputError(
             f"name: expected one that no other cluster has, found {folder.name!r}, which runs with "
             f"the profile {runs_as!r}; end it with icedask cluster stop {folder.name}"
         )
-    wanted = None if jobs is None else parse_jobs(jobs)
+    limits = None if jobs is None else parse_jobs(jobs)
     client = attach(folder)
-    logger.info("cluster %s was found again; its settings stay as they were", folder.name)
-    if wanted is not None:
-        client.jobs.scale(*wanted)
+    logger.info("connected to the running cluster %s; its settings stay", folder.name)
+    if limits is not None:
+        client.jobs.scale(*limits)
     return client
 
 
-def _refuse(profile: str, **given: Any) -> None:
-    for name, value in given.items():
+def _refuse(profile: str, **arguments: Any) -> None:
+    for name, value in arguments.items():
         if value is not None:
             raise InputError(
                 f"{name}: expected it for the profile of a batch system only, found it for "
@@ -129,7 +143,7 @@ def _local(overrides: dict[str, Any]) -> Any:
         "processes": True,
         # Loopback only: a dashboard is a way into the process.
         "dashboard_address": "127.0.0.1:0",
-        "preload": "icedask.hpc.worker",
+        "preload": "icedask.hpc.client",
         **{
             key: configured[key]
             for key in ("n_workers", "memory_limit", "local_directory")

@@ -1,4 +1,4 @@
-"""Start, find and steer the head of a cluster."""
+"""Clients of clusters whose workers are jobs: start, connect, scale, stop."""
 
 from __future__ import annotations
 
@@ -40,41 +40,41 @@ _HEAD_STARTS = 120
 _HEAD_ENDS = 30
 _KEPT_IDLE = 3600
 
-# Heads that this process started and that may outlive it, by their folders.
+# Heads that this process started and that may outlive it, by folder.
 _kept: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 class JobsClient(Client):
-    """A client of a cluster whose workers are jobs.
+    """Client of a cluster whose workers are jobs.
 
     Attributes
     ----------
-    jobs : JobsOf
-        Steers the jobs.
+    jobs : JobControl
+        Control of the jobs.
     failure : str or None
-        Why the cluster has given up its jobs.
+        Reason for which the cluster submits no more jobs.
     """
 
     def __init__(self, folder: Path, head: subprocess.Popen[bytes] | None, **options: Any) -> None:
-        found = connection(folder)
-        if found is None:
+        address = (connection(folder) or {}).get("address")
+        if address is None:
             raise ComputeError(f"{folder}: no cluster runs here any more; start it again")
-        self.jobs = JobsOf(self, folder)
+        self.jobs = JobControl(self, folder)
         self._head = head
         self.failure: str | None = None
-        super().__init__(found["address"], security=security_of(folder), **options)
-        self.subscribe_topic(TOPIC, self._hear)
-        # What was said before anybody listened.
-        self.failure = self.jobs._ask("status")["failure"]
+        super().__init__(address, security=security_of(folder), **options)
+        self.subscribe_topic(TOPIC, self._log_event)
+        # Of events before the subscription.
+        self.failure = self.jobs.ask("status")["failure"]
 
-    def _hear(self, event: tuple[float, dict[str, str]]) -> None:
-        _, said = event
-        if said["level"] == "failure":
-            self.failure = said["message"]
-        (logger.info if said["level"] == "info" else logger.warning)(said["message"])
+    def _log_event(self, event: tuple[float, dict[str, str]]) -> None:
+        level, message = event[1]["level"], event[1]["message"]
+        if level == "failure":
+            self.failure = message
+        (logger.info if level == "info" else logger.warning)(message)
 
     def check(self) -> None:
-        """Raise ComputeError if the cluster has given up its jobs."""
+        """Raise ComputeError if the cluster submits no more jobs."""
         if self.failure is not None:
             raise ComputeError(self.failure)
 
@@ -96,7 +96,7 @@ class JobsClient(Client):
         # closed would leave Dask's configuration behind, which names it as the scheduler.
         contextvars.Context().run(super().close)
         if self._head is not None:
-            # The head reads its standard input to learn of our end.
+            # The head ends at the end of its standard input.
             assert self._head.stdin is not None
             self._head.stdin.close()
             try:
@@ -106,61 +106,61 @@ class JobsClient(Client):
                 self._head.wait()
 
 
-class JobsOf:
-    """The jobs of a cluster, from its client."""
+class JobControl:
+    """Control of the jobs of a cluster from its client."""
 
     def __init__(self, client: JobsClient, folder: Path) -> None:
         self._client = client
         self.folder = folder
 
-    def _ask(self, operation: str, **values: Any) -> Any:
+    def ask(self, operation: str, **values: Any) -> Any:
+        """Return the answer of the head to an operation."""
         return self._client.sync(getattr(self._client.scheduler, f"icedask_{operation}"), **values)
 
     def scale(self, jobs: int | str, most: int | None = None) -> None:
-        """Ask for a number of jobs, or for as many between two numbers as the work needs.
+        """Set the number of jobs, or bounds between which it follows the work.
 
         Parameters
         ----------
         jobs : int or str
-            How many, from 1; the fewest, where `most` is given; or both as "0:8".
+            Number of jobs, from 1; the fewest, where `most` is given; or both as "0:8".
         most : int, optional
-            The most.
+            Largest number of jobs.
 
         Raises
         ------
         InputError
-            If these are no such numbers.
+            If the numbers are not valid.
         """
         low, high = parse_jobs(jobs if most is None else (jobs, most))
         self._client.failure = None
-        self._ask("scale", low=low, high=high)
+        self.ask("scale", low=low, high=high)
 
     def status(self) -> pd.DataFrame:
-        """Return the jobs: state, why they wait, workers, tasks, age in seconds, hosts."""
+        """Return the table of jobs: state, reason of waiting, workers, tasks, age (s), hosts."""
         columns = ["job", "state", "reason", "workers", "tasks", "age_s", "hosts"]
-        return pd.DataFrame(self._ask("status")["jobs"], columns=columns).set_index("job")
+        return pd.DataFrame(self.ask("status")["jobs"], columns=columns).set_index("job")
 
     def events(self) -> list[str]:
-        """Return what happened to the jobs so far."""
-        return [said["message"] for _, said in self._client.get_events(TOPIC)]
+        """Return the messages about the jobs so far."""
+        return [event["message"] for _, event in self._client.get_events(TOPIC)]
 
     def tunnel(self) -> str | None:
-        """Return the command that brings the dashboard to http://localhost:8787."""
-        found = connection(self.folder) or {}
-        return tunnel(found)
+        """Return the ssh command that forwards the dashboard to http://localhost:8787."""
+        return _tunnel(self.folder)
 
     def close(self) -> None:
         """End the jobs, the cluster and this client."""
-        self._ask("end")
+        self.ask("end")
         self._client.close()
         _wait_for_end(self.folder)
 
 
-def tunnel(found: dict[str, Any]) -> str | None:
-    """Return the ssh command for the dashboard of a connection."""
-    if not found.get("dashboard_port"):
+def _tunnel(folder: Path) -> str | None:
+    head = connection(folder) or {}
+    if not head.get("dashboard_port"):
         return None
-    return f"ssh -N -L 8787:127.0.0.1:{found['dashboard_port']} {found['host']}"
+    return f"ssh -N -L 8787:127.0.0.1:{head['dashboard_port']} {head['host']}"
 
 
 def start(
@@ -180,7 +180,7 @@ def start(
     values = {
         "folder": str(folder),
         "profile": loaded.plain(),
-        "given": profile,
+        "profile_name": profile,
         "keep": name is not None,
         "idle": _KEPT_IDLE if name is not None else None,
     }
@@ -193,7 +193,7 @@ def start(
             stdout=log,
             stderr=subprocess.STDOUT,
             env=_environment(),
-            # Neither the keyboard's interrupt nor the end of the terminal is for it.
+            # Neither the keyboard's interrupt nor the end of the terminal reaches it.
             start_new_session=True,
         )
     try:
@@ -207,22 +207,22 @@ def start(
         head.terminate()
         head.wait()
         raise
-    where = tunnel(connection(folder) or {})
+    tunnel = _tunnel(folder)
     logger.info("cluster %s: jobs of %s; logs in %s", folder.name, loaded.name, folder / "logs")
-    if where:
-        logger.info("dashboard: %s, then http://localhost:8787", where)
+    if tunnel:
+        logger.info("dashboard: %s, then http://localhost:8787", tunnel)
     return client
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of the head: it finds the modules that this process finds.
+    """Return the environment of the head, with the module search path of this process.
 
     Tasks refer to functions by their modules, which the scheduler imports too.
     """
     prefixes = (sys.prefix, sys.base_prefix)
     own = [path for path in sys.path if path and not path.startswith(prefixes)]
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    paths = dict.fromkeys(path for path in (*given, *own) if path)
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    paths = dict.fromkeys(path for path in (*inherited, *own) if path)
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
@@ -272,16 +272,16 @@ def attach(folder: Path, **options: Any) -> JobsClient:
 
 
 def is_alive(folder: Path) -> bool:
-    """Say whether a cluster runs, as far as its connection file and its process show."""
+    """Return whether a cluster runs, as far as its connection file and its process show."""
     if folder in _kept and _kept[folder].poll() is not None:
         del _kept[folder]
-    found = connection(folder)
-    if found is None:
+    head = connection(folder)
+    if head is None:
         return False
-    if found["host"] != os.uname().nodename:
+    if head["host"] != os.uname().nodename:
         return True
     try:
-        os.kill(found["pid"], 0)
+        os.kill(head["pid"], 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -290,7 +290,7 @@ def is_alive(folder: Path) -> bool:
 
 
 def clusters() -> pd.DataFrame:
-    """List the clusters of this user that run, or say that they do.
+    """List the clusters of this user that have a connection file.
 
     Returns
     -------
@@ -299,15 +299,15 @@ def clusters() -> pd.DataFrame:
     """
     rows = []
     for path in sorted((home() / "clusters").glob(f"*/{CONNECTION}")):
-        found = connection(path.parent)
-        if found is not None:
+        head = connection(path.parent)
+        if head is not None:
             rows.append(
                 {
                     "name": path.parent.name,
-                    "profile": found["profile"]["name"],
-                    "host": found["host"],
-                    "address": found["address"],
-                    "started": pd.Timestamp(found["started"], unit="s").floor("s"),
+                    "profile": head["profile"]["name"],
+                    "host": head["host"],
+                    "address": head["address"],
+                    "started": pd.Timestamp(head["started"], unit="s").floor("s"),
                     "alive": is_alive(path.parent),
                 }
             )
@@ -326,13 +326,7 @@ def _wait_for_end(folder: Path) -> None:
 
 
 def attach_by_name(name: str) -> JobsClient:
-    """Connect to the cluster of a name, without becoming the active client.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-    """
+    """Connect to a cluster by name, with a client that is not the active one."""
     folder = cluster_folder(name)
     if connection(folder) is None:
         names = ", ".join(clusters().index) or "none"
@@ -341,13 +335,7 @@ def attach_by_name(name: str) -> JobsClient:
 
 
 def stop(name: str) -> None:
-    """End a cluster and its jobs.
-
-    Raises
-    ------
-    InputError
-        If there is none of this name.
-    """
+    """End a cluster and its jobs; raise InputError if there is none of this name."""
     folder = cluster_folder(name)
     if connection(folder) is not None and not is_alive(folder):
         for left in (*SECRETS.values(), CONNECTION):

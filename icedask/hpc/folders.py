@@ -1,4 +1,4 @@
-"""The private folder of each cluster and of each submitted command."""
+"""Private folders of clusters and of submitted commands."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ SECRETS = {"ca": "ca.pem", "key": "key.pem"}
 
 
 def home() -> Path:
-    """Return where clusters and submitted commands are kept; all nodes must see it."""
+    """Return the folder of clusters and submitted commands, which all nodes must see."""
     return Path(os.environ.get("ICEDASK_HOME") or Path.home() / ".icedask").resolve()
 
 
 def make_folder(kind: str, name: str) -> Path:
-    """Make a folder that only its owner may enter, and drop those of long ago.
+    """Make a folder of mode 700, and delete folders older than a month.
 
     Raises
     ------
     InputError
-        If its path cannot stand in a job's script.
+        If the path is not valid in a job's script.
     """
     folder = home() / kind / name
     if not re.fullmatch(r"[\w/.+@=-]+", str(folder)):
         raise InputError(
-            f"{home()}: expected a path without spaces and signs that shells take for their own; "
+            f"{home()}: expected a path without spaces and special characters of shells; "
             "set ICEDASK_HOME to another folder that all nodes see"
         )
     try:
         home().mkdir(mode=0o700, parents=True, exist_ok=True)
         _drop_old(home() / kind)
-        # The home may be somebody's folder for other things too: its mode is theirs.
+        # The home may be a folder for other things too: its mode is the user's choice.
         for path in (home() / kind, folder, folder / "logs"):
             path.mkdir(mode=0o700, exist_ok=True)
             path.chmod(0o700)
@@ -76,12 +76,12 @@ def cluster_folder(name: str) -> Path:
 
 
 def unused_name(profile: str) -> str:
-    """Return a name for a cluster that nobody asked to keep."""
+    """Return a name for a cluster that ends with its client."""
     return f"{profile}-{secrets.token_hex(4)}"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 600, whole or not at all."""
+    """Write a file of mode 600 atomically."""
     part = path.with_suffix(f".{os.getpid()}.part")
     part.unlink(missing_ok=True)
     with open(part, "x", opener=open_private) as file:
@@ -90,12 +90,12 @@ def write_private(path: Path, text: str) -> None:
 
 
 def connection(folder: Path) -> dict[str, Any] | None:
-    """Return how to reach the cluster of a folder, if it says so."""
+    """Return the connection file of a cluster's folder, or None where there is none."""
     try:
-        found: dict[str, Any] = json.loads((folder / CONNECTION).read_text())
+        values: dict[str, Any] = json.loads((folder / CONNECTION).read_text())
     except (OSError, ValueError):
         return None
-    return found
+    return values
 
 
 def open_private(path: str, flags: int) -> int:

@@ -1,7 +1,9 @@
-"""The head of a cluster: a process with the scheduler, which keeps the jobs.
+"""The head of a cluster: a process with the scheduler and the control of the jobs.
 
-It is a process of its own, so that what a notebook or a script does neither stops the scheduler
-nor ends with it: a cluster with a name goes on when its client has gone, one without ends then.
+    python -m icedask.hpc.head SETTINGS
+
+In a process of its own the scheduler is not blocked by a notebook or a script, and may outlive it:
+a cluster with a name continues after its client has ended, one without ends with the client.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from icedask.hpc.folders import CONNECTION, FAILURE, LOCK, SECRETS, write_privat
 from icedask.hpc.jobs import Jobs
 from icedask.hpc.profiles import Profile, parse_jobs
 
-# How often a task may lose its worker. Jobs end for many reasons that are not the task's.
+# Number of workers that a task may lose: jobs end for many reasons that are not the task's.
 _ALLOWED_FAILURES = 10
 
 # Exit status where another head has the folder.
@@ -36,7 +38,7 @@ logger = logging.getLogger("icedask.hpc")
 
 
 def make_security(folder: Path) -> Security:
-    """Write temporary credentials into a private folder and return what refers to them."""
+    """Write temporary credentials into a private folder, and return their `Security`."""
     temporary = Security.temporary()
     secrets = {"ca": temporary.tls_ca_file, "key": temporary.tls_client_key}
     for name, text in secrets.items():
@@ -45,9 +47,9 @@ def make_security(folder: Path) -> Security:
 
 
 def security_of(folder: Path) -> Security:
-    """Return the security whose files are in the folder of a cluster.
+    """Return the `Security` with the credentials in the folder of a cluster.
 
-    One key serves the three roles: who has the folder has the cluster.
+    One key serves the three roles: access to the folder is access to the cluster.
     """
     ca, key = str(folder / SECRETS["ca"]), str(folder / SECRETS["key"])
     roles = {
@@ -59,29 +61,31 @@ def security_of(folder: Path) -> Security:
 
 
 class Head:
-    """Scheduler and jobs of one cluster.
+    """Scheduler and jobs of a cluster.
 
     Parameters
     ----------
     profile
-        How to submit.
-    given
-        What the user called it: a name or a file.
+        Settings of the jobs.
+    profile_name
+        The user's name or file of the profile.
     folder
-        Private, seen by all nodes.
+        Private folder that all nodes see.
     idle
-        Seconds without work after which the cluster ends itself; None for never.
+        Seconds without work after which the cluster ends; None for never.
     """
 
-    def __init__(self, profile: Profile, given: str, folder: Path, idle: float | None) -> None:
+    def __init__(
+        self, profile: Profile, profile_name: str, folder: Path, idle: float | None
+    ) -> None:
         self.profile = profile
-        self.given = given
+        self.profile_name = profile_name
         self.folder = folder
         self.idle = idle
         self.ended = asyncio.Event()
 
     async def run(self) -> None:
-        """Start, say where, and serve until told to end."""
+        """Start, write the connection file, and serve until the end."""
         security = make_security(self.folder)
         options = {
             "port": 0,
@@ -135,7 +139,7 @@ class Head:
             "dashboard_port": port,
             "host": os.uname().nodename,
             "pid": os.getpid(),
-            "given": self.given,
+            "profile_name": self.profile_name,
             "profile": self.profile.plain(),
             "started": time.time(),
         }
@@ -143,20 +147,21 @@ class Head:
 
     async def _until_end(self, scheduler: Scheduler) -> None:
         finished = asyncio.ensure_future(scheduler.finished())
-        told = asyncio.ensure_future(self.ended.wait())
-        await asyncio.wait({finished, told}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        ended = asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait({finished, ended}, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
 
 
 async def _main(values: Mapping[str, Any]) -> None:
     folder = Path(values["folder"])
     for name in (CONNECTION, FAILURE):
         (folder / name).unlink(missing_ok=True)
-    head = Head(Profile.from_plain(values["profile"]), values["given"], folder, values["idle"])
+    profile = Profile.from_plain(values["profile"])
+    head = Head(profile, values["profile_name"], folder, values["idle"])
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, head.ended.set)
-    # An interrupt from the keyboard is for the client, which then ends this.
+    # The client handles an interrupt from the keyboard, and then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not values["keep"]:
         loop.add_reader(sys.stdin.fileno(), _read, head.ended)
@@ -171,7 +176,7 @@ async def _main(values: Mapping[str, Any]) -> None:
 
 
 def main(path: Path) -> None:
-    """Run the head that a file describes, unless another one has its folder."""
+    """Run the head with the settings of a file, unless its folder is taken."""
     values = json.loads(path.read_text())
     path.unlink()
     with (Path(values["folder"]) / LOCK).open("w") as lock:
@@ -183,7 +188,7 @@ def main(path: Path) -> None:
 
 
 def _read(ended: asyncio.Event) -> None:
-    # The client says nothing; that its end of the pipe is closed says that it has gone.
+    # The client writes nothing: the end of the file is the end of the client.
     if not os.read(sys.stdin.fileno(), 1024):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         ended.set()

@@ -1,9 +1,16 @@
-"""Measure some blocks of a lazy Dataset in a process of their own."""
+"""Time and memory of some blocks of a lazy Dataset, measured in a process like a worker.
+
+    python -m icedask.hpc.measure FOLDER LAUNCHED
+
+is that process: the folder holds the pickled blocks to compute, the first of them to warm up with;
+LAUNCHED is the monotonic clock at its start. The result is a file in the folder.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -14,32 +21,39 @@ from pathlib import Path
 
 import cloudpickle
 import dask
+
+# A worker holds the modules of distributed, and its configuration the environment of workers.
+import distributed  # noqa: F401
 import numpy as np
 import xarray as xr
+from dask.local import get_sync
 
 from icedask.core.provenance import Record
-from icedask.errors import ComputeError
-from icedask.hpc.environment import MEMORY
-from icedask.hpc.measure_child import RESULT, WAVES
+from icedask.errors import ComputeError, IcedaskError
+from icedask.hpc.profiles import MEMORY
 from icedask.store.arrays import create_root, shard_path
 from icedask.store.blocks import Target, block_waves, lazy_variables
 from icedask.store.runs import bytes_on_disk
 from icedask.store.save import begin_run, run_path
 from icedask.tasks.graphs import Wave
 
+_WAVES, _RESULT = "waves.pickle", "measured.json"
+# Seconds of a block beyond which no further one is measured.
+_LONG = 30.0
+
 
 @dataclass(frozen=True)
 class MeasuredBlock:
-    """One block that was computed and written.
+    """A block that was computed and written.
 
     Attributes
     ----------
     index
-        Of the block along frame and atom.
+        Number of the block along frame and atom.
     seconds, cpu_seconds
-        To read, compute and write it.
+        Time to read, compute and write it.
     bytes, written_bytes
-        Of its values, in memory and on disk.
+        Size of its values, in memory and on disk.
     """
 
     index: tuple[int, ...]
@@ -51,20 +65,20 @@ class MeasuredBlock:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the measuring process found.
+    """Result of the measuring process.
 
     Attributes
     ----------
     blocks
-        Those that were measured.
+        The measured blocks.
     startup_seconds
-        To start a process, import, and compile the kernels or load them.
+        Time to start a process, import, and compile the kernels or load them.
     peak_memory_bytes
-        Of the process.
+        Largest memory of the process.
     fixed_bytes
-        Of the run on disk, without its blocks.
+        Size of the run on disk, without its blocks.
     tasks_per_block
-        Tasks of the graph of one block.
+        Number of tasks in the graph of one block.
     """
 
     blocks: tuple[MeasuredBlock, ...]
@@ -82,13 +96,13 @@ def measure(
     Parameters
     ----------
     ds
-        In the blocks in which it is written.
+        The Dataset in the blocks of `save`.
     record
         Its record.
     precision
         Bits of mantissa to keep.
     chosen
-        Indices of blocks, the most telling one first: where a block takes long, the others are
+        Indices of blocks, the most representative first: where a block takes long, the others are
         left out.
     """
     with tempfile.TemporaryDirectory(prefix="icedask-plan-") as name:
@@ -100,12 +114,12 @@ def measure(
         target = Target(ds, group, precision)
         waves = block_waves(target, chosen)
         # The first one twice: to warm up, and to be measured.
-        found = _run_child(Path(name), [waves[0], *waves])
+        result = _run_child(Path(name), [waves[0], *waves])
         blocks = tuple(
             MeasuredBlock(index, **times, **_sizes(target, index))
-            for index, times in zip(chosen, found.pop("blocks"), strict=False)
+            for index, times in zip(chosen, result.pop("blocks"), strict=False)
         )
-    return Measured(blocks, **found, fixed_bytes=fixed, tasks_per_block=len(waves[0].graph))
+    return Measured(blocks, **result, fixed_bytes=fixed, tasks_per_block=len(waves[0].graph))
 
 
 def _sizes(target: Target, index: tuple[int, ...]) -> dict[str, int]:
@@ -119,18 +133,16 @@ def _sizes(target: Target, index: tuple[int, ...]) -> dict[str, int]:
 
 
 def _run_child(folder: Path, waves: Sequence[Wave]) -> dict:
-    import distributed  # noqa: F401  its configuration holds the environment of workers
-
-    (folder / WAVES).write_bytes(cloudpickle.dumps(waves))
+    (folder / _WAVES).write_bytes(cloudpickle.dumps(waves))
     environment = {
         **os.environ,
         **{k: str(v) for k, v in dask.config.get("distributed.nanny.pre-spawn-environ").items()},
         **{k: str(v) for k, v in MEMORY.items()},
-        # The modules of this process.
+        # The module search path of this process.
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     # -P: a random.py in the current folder is not the module of that name.
-    command = [sys.executable, "-P", "-m", "icedask.hpc.measure_child", str(folder)]
+    command = [sys.executable, "-P", "-m", "icedask.hpc.measure", str(folder)]
     ended = subprocess.run(
         [*command, str(time.monotonic())],
         env=environment,
@@ -144,6 +156,51 @@ def _run_child(folder: Path, waves: Sequence[Wave]) -> dict:
             "most often for want of memory: run plan where one worker has more of it"
         )
     if ended.returncode:
-        said = ended.stderr.strip().splitlines() or ["no message"]
-        raise ComputeError(f"plan: a block could not be computed: {said[-1]}")
-    return json.loads((folder / RESULT).read_text())
+        messages = ended.stderr.strip().splitlines() or ["no message"]
+        raise ComputeError(f"plan: a block could not be computed: {messages[-1]}")
+    return json.loads((folder / _RESULT).read_text())
+
+
+def peak_bytes() -> int:
+    """Return the largest resident memory of this process so far.
+
+    Not from getrusage: there a process inherits the value of the one that started it.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in status if line.startswith("VmHWM")).split()[1])
+
+
+def _timed(wave: Wave) -> dict[str, float]:
+    """Compute a block in this thread, and return its times."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    get_sync(dict(wave.graph), list(wave.tasks))
+    return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+
+def _measure_waves(waves: Sequence[Wave], launched: float) -> dict[str, object]:
+    """Compute the first block to compile kernels or load them, then time the others."""
+    warm = _timed(waves[0])["seconds"]
+    ready = time.monotonic() - launched
+    blocks: list[dict[str, float]] = []
+    for wave in waves[1:]:
+        blocks.append(_timed(wave))
+        if max(warm, blocks[-1]["seconds"]) > _LONG:
+            break
+    # The start does not include the work itself on the first block.
+    startup = ready - min(warm, blocks[0]["seconds"])
+    return {"startup_seconds": startup, "peak_memory_bytes": peak_bytes(), "blocks": blocks}
+
+
+def main() -> None:
+    """Measure the blocks of a folder, or exit with a message of one line."""
+    folder, launched = Path(sys.argv[1]), float(sys.argv[2])
+    waves = pickle.loads((folder / _WAVES).read_bytes())
+    try:
+        result = _measure_waves(waves, launched)
+    except (IcedaskError, OSError) as error:
+        sys.exit(str(error))
+    (folder / _RESULT).write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

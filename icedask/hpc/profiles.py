@@ -15,13 +15,24 @@ import yaml
 from dask.utils import parse_bytes, parse_timedelta
 
 from icedask.errors import InputError
-from icedask.hpc.environment import nanny_settings
 from icedask.hpc.systems import HEADROOM, SYSTEMS, System, jobqueue
+
+# bytes. Dask has a worker give every free piece of memory back at once; the blocks of results, and
+# what kernels need for them, are then taken from the system again and again, page by page. Keeping
+# as much as a few blocks halved the time of SOAP and its moments on a virtual machine, and costs a
+# worker about 100 MB.
+_KEPT = 2**27
+# Environment of every worker process before it starts.
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": _KEPT, "MALLOC_MMAP_THRESHOLD_": _KEPT}
+
+# Folders with the YAML file of each batch system: in the installed package, or in a checkout.
+_PACKAGE = Path(str(files("icedask")))
+FOLDERS = [_PACKAGE / "deploy", _PACKAGE.parent / "deploy"]
 
 _WHOLE = ("cores", "processes", "resubmissions", "job-cpu", "ncpus")
 _ANY = ("jobs", "idle", "death-timeout", "use-stdin", "mem", "job-mem", "memory", "walltime")
 
-# A worker needs so much to begin with, bytes.
+# bytes that a worker needs to begin with.
 _LEAST_MEMORY = 100 * 2**20
 # seconds. Shorter jobs end before their workers are there.
 _LEAST_WALLTIME = 60
@@ -32,22 +43,22 @@ _OWN = {"system": None, "jobs": [0, 4], "resubmissions": 20, "idle": "2 minutes"
 
 @dataclass(frozen=True)
 class Profile:
-    """How to run workers as jobs of a batch system.
+    """Settings of workers as jobs of a batch system.
 
-    Parameters
+    Attributes
     ----------
     name
-        Of the section.
+        Name of the section.
     system
         The batch system.
     section
-        Settings of dask-jobqueue, all of them, by the names of its configuration.
+        All settings of dask-jobqueue, by the names of its configuration.
     jobs
         Fewest and most jobs at a time.
     resubmissions
-        How many lost jobs are replaced.
+        Number of lost jobs that are replaced.
     idle
-        Seconds after which a job without work is given back, down to the fewest.
+        Seconds after which a job without work is released, down to the fewest.
     """
 
     name: str
@@ -60,8 +71,8 @@ class Profile:
     @property
     def walltime(self) -> float:
         """Seconds that a job may run; infinite where the profile leaves it to the system."""
-        given = self.section["walltime"]
-        return self.system.seconds(given) if given else float("inf")
+        walltime = self.section["walltime"]
+        return self.system.seconds(walltime) if walltime else float("inf")
 
     @property
     def processes(self) -> int:
@@ -81,7 +92,7 @@ class Profile:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Profile:
-        """Return the profile of which `plain` gave the values."""
+        """Return the profile from the values of `plain`."""
         return cls(
             **{
                 **values,
@@ -91,26 +102,27 @@ class Profile:
         )
 
     def job(self, address: str, name: str, log_directory: Path, **security: Any) -> Any:
-        """Return dask-jobqueue's job of this profile, whose script starts the workers.
+        """Return the job of dask-jobqueue whose script starts the workers.
 
         Parameters
         ----------
         address
-            Of the scheduler.
+            Address of the scheduler.
         name
-            Of the workers; where there are several, each has "-0", "-1", ... added.
+            Name of the workers; where there are several, each has "-0", "-1", ... added.
         log_directory
-            Where the job's output goes, unless the profile says.
+            Folder of the job's output, unless the profile has one.
         **security
             protocol and security of `distributed`.
         """
+        environment = {"distributed": {"nanny": {"pre-spawn-environ": dict(MEMORY)}}}
         section = {
             **self.section,
             "log-directory": self.section["log-directory"] or str(log_directory),
             "job-script-prologue": [
-                # Nothing that a worker writes is for others to read.
+                # Files of a worker are private.
                 "umask 077",
-                f"export DASK_INTERNAL_INHERIT_CONFIG={dask.config.serialize(nanny_settings())}",
+                f"export DASK_INTERNAL_INHERIT_CONFIG={dask.config.serialize(environment)}",
                 *(self.section["job-script-prologue"] or ()),
             ],
             "worker-extra-args": [
@@ -131,9 +143,9 @@ def parse_jobs(jobs: Any) -> tuple[int, int]:
     InputError
         If it is none of these.
     """
-    given = str(jobs).split(":") if isinstance(jobs, str | int) else jobs
+    limits = str(jobs).split(":") if isinstance(jobs, str | int) else jobs
     try:
-        low, high = (int(n) for n in (given if len(given) == 2 else [*given] * 2))
+        low, high = (int(n) for n in (limits if len(limits) == 2 else [*limits] * 2))
     except (TypeError, ValueError):
         low, high = 1, 0
     if not 0 <= low <= high or high < 1:
@@ -150,8 +162,8 @@ def load_profile(profile: str, **overrides: Any) -> Profile:
     Parameters
     ----------
     profile : str
-        slurm, pbs, sge, lsf; another section of `jobqueue` in Dask's configuration that has a
-        setting `system`; or a YAML file with one such section.
+        A batch system of `systems.SYSTEMS`; another section of `jobqueue` in Dask's configuration
+        that has a setting `system`; or a YAML file with one such section.
     **overrides
         Settings of the section, with underscores. None leaves the profile's.
 
@@ -160,16 +172,16 @@ def load_profile(profile: str, **overrides: Any) -> Profile:
     InputError
         If the profile is not known, or a setting is not valid.
     """
-    name, stated = _stated(profile)
-    given = {key.replace("_", "-"): v for key, v in overrides.items() if v is not None}
-    wanted = str(given.get("system") or stated.get("system") or name)
-    system = SYSTEMS.get(wanted)
+    name, configured = _section(profile)
+    own = configured | {k.replace("_", "-"): v for k, v in overrides.items() if v is not None}
+    system_name = str(own.get("system") or name)
+    system = SYSTEMS.get(system_name)
     if system is None:
         raise InputError(
-            f"profile {profile}: system: expected one of {', '.join(SYSTEMS)}, found {wanted!r}"
+            f"profile {profile}: system: expected one of {', '.join(SYSTEMS)}, found "
+            f"{system_name!r}"
         )
     known = _defaults(system)
-    own = {**stated, **given}
     shipped = _shipped(system.name)
     if "cores" in own:
         # The shipped number of processes goes with the shipped number of cores.
@@ -230,26 +242,26 @@ def _seconds(profile: str, idle: Any) -> float:
 
 
 def profile_names() -> list[str]:
-    """Return the names of the profiles that there are."""
+    """Return the names of all profiles: batch systems, and the user's sections."""
     others = [name for name, section in _in_files().items() if "system" in _kebab(section)]
     return [*SYSTEMS, *(name for name in others if name not in SYSTEMS)]
 
 
 def _in_files() -> dict[str, Any]:
-    """Return the sections of the user's files and environment that have settings."""
+    """Return the sections with settings in the user's files and environment."""
     sections = dask.config.collect(dask.config.paths).get("jobqueue")
     if not isinstance(sections or {}, Mapping):
         raise InputError(f"Dask configuration: jobqueue: expected sections, found {sections!r}")
     return {name: section for name, section in (sections or {}).items() if section}
 
 
-def _stated(profile: str) -> tuple[str, dict[str, Any]]:
-    """Return the section's name, and what files and the running configuration say."""
+def _section(profile: str) -> tuple[str, dict[str, Any]]:
+    """Return the name of a section, and its settings in files and the running configuration."""
     if not profile.endswith((".yaml", ".yml")):
         if profile not in profile_names():
             if profile in _in_files():
                 raise InputError(
-                    f"profile {profile}: the section says no system; add one of "
+                    f"profile {profile}: expected a setting system, found none; add one of "
                     f"{', '.join(f'system: {system}' for system in SYSTEMS)}"
                 )
             raise InputError(
@@ -268,16 +280,16 @@ def _stated(profile: str) -> tuple[str, dict[str, Any]]:
             f"profile {profile}: expected YAML of a Dask configuration, {error}"
         ) from error
     if not isinstance(sections, Mapping) or len(sections) != 1:
-        found = ", ".join(sections) if isinstance(sections, Mapping) else repr(sections)
+        names = ", ".join(sections) if isinstance(sections, Mapping) else repr(sections)
         raise InputError(
-            f"profile {profile}: expected one section under jobqueue:, found {found or 'none'}"
+            f"profile {profile}: expected one section under jobqueue:, found {names or 'none'}"
         )
     name, section = next(iter(sections.items()))
     return name, {**_configured(name), **_kebab(section)}
 
 
 def _configured(name: str) -> dict[str, Any]:
-    """Return the settings of a section that somebody made: in files, or in this process."""
+    """Return the settings of a section that differ from defaults: in files, or this process."""
     from_files = _kebab(
         (dask.config.collect(dask.config.paths).get("jobqueue") or {}).get(name) or {}
     )
@@ -301,9 +313,7 @@ def _defaults(system: System) -> dict[str, Any]:
 
 
 def _shipped(name: str) -> dict[str, Any]:
-    package = Path(str(files("icedask")))
-    # In the installed package, or in a checkout.
-    for folder in (package / "deploy", package.parent / "deploy"):
+    for folder in FOLDERS:
         path = folder / f"{name}.yaml"
         if path.exists():
             return _kebab(yaml.safe_load(path.read_text())["jobqueue"][name])

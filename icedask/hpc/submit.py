@@ -1,50 +1,61 @@
-"""Commands that run wholly inside the batch system: scheduler and client in a job of their own."""
+"""Commands that run wholly inside the batch system: scheduler and client in a job of their own.
+
+    python -m icedask.hpc.submit FOLDER
+
+runs the command of a folder in its job: the command is interrupted before the walltime, and the
+job is submitted again to continue.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import pandas as pd
 from dask.utils import parse_bytes
 
-from icedask.errors import InputError
 from icedask.hpc.folders import home, make_folder, write_private
 from icedask.hpc.profiles import Profile, load_profile
 from icedask.hpc.systems import SYSTEMS
 
 COMMAND, STATE, IDS = "command.json", "state.json", "ids"
 
-# A head needs a scheduler, a client, and what the client brings together.
+# A job without workers holds a scheduler, a client, and the results in the client.
 _CORES, _MEMORY = 2, "4GiB"
+_LAST_LINES = 5
 
 
 def submit(
-    command: Sequence[str], profile: str, *, resubmissions: int = 20, **overrides: Any
+    command: Sequence[str],
+    profile: str,
+    *,
+    local: bool = False,
+    resubmissions: int = 20,
+    **overrides: Any,
 ) -> str:
     """Submit an icedask command as a job of its own.
 
-    Before its walltime the command is interrupted and submitted again, to go on where it was.
+    Before its walltime the command is interrupted and submitted again, to continue.
 
     Parameters
     ----------
     command : sequence of str
-        What would follow `icedask` on a command line. Its own --profile says where the workers
-        run; without one, it is given `profile`: workers are jobs beside this one. With
-        "--profile local" they are processes of this job, which then has the cores and the memory
-        of the profile.
+        Words that follow `icedask` on a command line. They are not checked here.
     profile : str
-        As for `connect`: how the job is submitted.
+        Settings of the job, as for `connect`.
+    local : bool
+        Whether the workers of the command are processes of this job ("--profile local"), which
+        then has the cores and the memory of the profile; else they are jobs beside this one.
     resubmissions : int
-        How many times the command may be submitted again.
+        Number of times the command may be submitted again.
     **overrides
         Settings of this job in the names of dask-jobqueue: walltime, queue, cores, memory, ...
 
@@ -56,19 +67,15 @@ def submit(
     Raises
     ------
     InputError
-        If there is no such command, or a setting is not valid.
+        If a setting is not valid.
     ComputeError
-        With the batch system's own words, if it refuses the job.
+        With the message of the batch system, if it refuses the job.
     """
-    command = list(command)
-    if "--profile" in _options(command) and _given(command, "--profile") is None:
-        command += ["--profile", profile]
-    inside = _given(command, "--profile") == "local"
-    small = {} if inside else {"cores": _CORES, "memory": _MEMORY}
+    small = {} if local else {"cores": _CORES, "memory": _MEMORY}
     loaded = load_profile(profile, **{**small, "processes": 1, **overrides})
     folder = make_folder("submitted", f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     record = {
-        "command": command,
+        "command": list(command),
         "folder": os.getcwd(),  # noqa: PTH109
         "profile": loaded.plain(),
         "resubmissions": resubmissions,
@@ -79,51 +86,21 @@ def submit(
     return submit_again(folder)
 
 
-def _options(command: Sequence[str]) -> set[str]:
-    """Parse a command, and return the options that it could have."""
-    from icedask.cli.program import cli
-
-    if not command or command[0] not in cli.commands or command[0] in ("submit", "cluster"):
-        raise InputError(
-            f"submit: expected a command of icedask such as describe or simulate, found "
-            f"{command[0] if command else 'nothing'!r}"
-        )
-    found: click.Command = cli
-    name, rest, context = "icedask", list(command), None
-    try:
-        while True:
-            context = found.make_context(name, rest, parent=context)
-            if not isinstance(found, click.Group):
-                return {option for parameter in found.params for option in parameter.opts}
-            left = [*vars(context).get("_protected_args", ()), *context.args]
-            _, found, rest = found.resolve_command(context, left)  # type: ignore[assignment]
-            name = found.name or ""
-    except click.exceptions.ClickException as error:
-        raise InputError(f"submit: {error.format_message()}") from error
-    except click.exceptions.Exit as error:
-        raise InputError("submit: expected a command that computes, found --help") from error
-
-
-def _given(command: Sequence[str], name: str) -> str | None:
-    match = re.search(rf"(?:^|\x00){name}[=\x00]([^\x00]+)", "\x00".join(command))
-    return match[1] if match else None
-
-
 def submit_again(folder: Path) -> str:
-    """Submit the command of a folder, for the first time or to go on; return the job's id."""
+    """Submit the command of a folder, for the first time or to continue; return the job's id."""
     record = read_command(folder)
     profile = Profile.from_plain(record["profile"])
     script = folder / "job.sh"
     script.write_text(job_script(profile, folder, record["python"]))
     job_id = profile.system.submit(script)
-    # Appended, because the job may run already, and writes of its own.
+    # Appended: the job may run already, and submit itself again.
     with (folder / IDS).open("a") as file:
         file.write(f"{job_id}\n")
     return job_id
 
 
 def job_ids(folder: Path) -> list[str]:
-    """Return the ids of the jobs that a command has had, oldest first."""
+    """Return the ids of the jobs of a command, oldest first."""
     path = folder / IDS
     return path.read_text().split() if path.exists() else []
 
@@ -140,24 +117,24 @@ def job_script(profile: Profile, folder: Path, python: str) -> str:
             "umask 077",
             *(profile.section["job-script-prologue"] or ()),
             f"export ICEDASK_HOME='{home()}'",
-            # For --profile local: what the job may use, also where nothing keeps it to that.
+            # For --profile local: limits of the job, also where the system enforces none.
             f"export DASK_JOBQUEUE__LOCAL__N_WORKERS={profile.section['cores']}",
             f"export DASK_JOBQUEUE__LOCAL__MEMORY_LIMIT={memory // profile.section['cores']}",
             # The process takes the place of the shell, so that signals reach it.
-            f"exec {python} -m icedask.hpc.inside '{folder}'",
+            f"exec {python} -m icedask.hpc.submit '{folder}'",
             "",
         ]
     )
 
 
 def read_command(folder: Path) -> dict[str, Any]:
-    """Return what was submitted."""
-    found: dict[str, Any] = json.loads((folder / COMMAND).read_text())
-    return found
+    """Return the record of a submitted command."""
+    record: dict[str, Any] = json.loads((folder / COMMAND).read_text())
+    return record
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """Return what the job said of itself: its state, and the error."""
+    """Return the state that the job wrote, and its error."""
     path = folder / STATE
     return json.loads(path.read_text()) if path.exists() else {"state": "submitted"}
 
@@ -168,12 +145,12 @@ def jobs() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by job (the last id of each): state, command, submitted, jobs (how many the
-        command has had), reason (why it waits, or the error), log.
+        Indexed by job (the last id of each): state, reason (of waiting, or the error), command,
+        submitted, jobs (number of jobs of the command), log.
     """
     rows = []
     queues: dict[str, Any] = {}
-    # A command that the batch system refused has no id, and its error was told at once.
+    # A command that the batch system refused has no id; its error was raised by submit.
     for path in sorted((home() / "submitted").glob(f"*/{IDS}"), reverse=True):
         folder = path.parent
         record, ids = read_command(folder), job_ids(folder)
@@ -194,10 +171,83 @@ def jobs() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("job")
 
 
-def _state(said: dict[str, Any], queue: Any, job_id: str) -> dict[str, str]:
-    reason = said.get("error", "")
-    if said["state"] in ("complete", "failed", "interrupted") or queue is None:
-        return {"state": said["state"], "reason": reason}
+def _state(written: dict[str, Any], queue: Any, job_id: str) -> dict[str, str]:
+    reason = written.get("error", "")
+    if written["state"] in ("complete", "failed", "interrupted") or queue is None:
+        return {"state": written["state"], "reason": reason}
     if job_id in queue:
         return {"state": queue[job_id].state, "reason": queue[job_id].reason}
-    return {"state": "lost", "reason": reason or "the job ended without a word; see its log"}
+    return {"state": "lost", "reason": reason or "the job ended without a message; see its log"}
+
+
+def run_in_job(folder: Path) -> int:
+    """Run the command of a folder, and return its exit status."""
+    start = time.monotonic()
+    record = read_command(folder)
+    walltime = Profile.from_plain(record["profile"]).walltime
+    _write_state(folder, "running")
+    errors = folder / "logs" / "command.err"
+    with errors.open("ab") as file:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "icedask", *record["command"]],
+            cwd=record["folder"],
+            stderr=file,
+            stdin=subprocess.DEVNULL,
+        )
+        signals = _forward_interrupts(child)
+        try:
+            status = child.wait(start + walltime - margin(walltime) - time.monotonic())
+        except subprocess.TimeoutExpired:
+            return _continue_in_next_job(folder, child, start + walltime)
+    if status == 0:
+        _write_state(folder, "complete")
+    elif signals:
+        _write_state(
+            folder, "interrupted", "ended by the batch system; submit it again to continue"
+        )
+    else:
+        lines = errors.read_text(errors="replace").splitlines()[-_LAST_LINES:]
+        _write_state(folder, "failed", "\n".join(lines))
+    return status
+
+
+def margin(walltime: float) -> float:
+    """Return the seconds before its walltime at which a command is interrupted."""
+    return min(max(walltime / 10, 20.0), 300.0, walltime / 2)
+
+
+def _forward_interrupts(child: subprocess.Popen[bytes]) -> list[int]:
+    """Interrupt the child where the batch system is about to kill; return signals received."""
+    signals: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        signals.append(number)
+        child.send_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    return signals
+
+
+def _continue_in_next_job(folder: Path, child: subprocess.Popen[bytes], end: float) -> int:
+    """Interrupt the command at the end of the walltime, and submit it again."""
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(max(end - time.monotonic() - 10, 1))
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    n_jobs = len(job_ids(folder))
+    if n_jobs > read_command(folder)["resubmissions"]:
+        _write_state(folder, "failed", f"not complete after {n_jobs} jobs; submit it again")
+        return 1
+    submit_again(folder)
+    return 0
+
+
+def _write_state(folder: Path, state: str, error: str = "") -> None:
+    values = {"state": state, "host": os.uname().nodename, "error": error}
+    write_private(folder / STATE, json.dumps(values))
+
+
+if __name__ == "__main__":
+    sys.exit(run_in_job(Path(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""What differs between batch systems: how memory is asked for, walltime, the queue's words."""
+"""Registry of batch systems; a new one is an entry of SYSTEMS and a YAML file in deploy/."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PATIENCE = 30
 
 @dataclass(frozen=True)
 class Queued:
-    """One job as the queue shows it: "pending" or "running", and why it waits."""
+    """State of a job in the queue, "pending" or "running", and the reason why it waits."""
 
     state: str
     reason: str = ""
@@ -34,22 +34,25 @@ class Queued:
 
 @dataclass(frozen=True)
 class System:
-    """One batch system.
+    """A batch system.
 
-    Parameters
+    Attributes
     ----------
     name
-        As in dask-jobqueue's configuration.
+        Name of its module in dask-jobqueue, of its section of `jobqueue` in Dask's configuration,
+        and of the file `deploy/<name>.yaml` with the project's defaults.
     job_class
         Class of dask-jobqueue that writes and submits its scripts.
     queue_command
-        Lists the jobs of a user, "{user}".
+        Command that lists the jobs of a user, "{user}".
     parse_queue
-        From the output of that to the jobs by id.
+        Parser of its output: the jobs by id.
     memory_directive
-        From cores and bytes of a job to the setting of dask-jobqueue that asks for them.
+        Setting of dask-jobqueue that requests the cores and the bytes of a job.
     walltime_units
-        Seconds of the fields of a walltime from the last one on, when it has one, two or three.
+        Seconds of each field of a walltime, by the number of fields: one, two or three.
+    script_on_stdin
+        Whether the submit command reads the script from standard input only.
     """
 
     name: str
@@ -58,9 +61,10 @@ class System:
     parse_queue: Callable[[str], dict[str, Queued]]
     memory_directive: Callable[[int, int], dict[str, Any]]
     walltime_units: Mapping[int, tuple[int, ...]]
+    script_on_stdin: bool = False
 
     def job(self) -> Any:
-        """Return dask-jobqueue's class, which writes the script of a job."""
+        """Return the class of dask-jobqueue that writes the script of a job."""
         return getattr(jobqueue(self.name), self.job_class)
 
     def seconds(self, walltime: str) -> float:
@@ -88,10 +92,10 @@ class System:
     def queue(self) -> dict[str, Queued] | None:
         """Return the jobs of this user by id, or None if the queue does not answer."""
         try:
-            found = _call([part.format(user=getpass.getuser()) for part in self.queue_command])
+            listing = _call([part.format(user=getpass.getuser()) for part in self.queue_command])
         except ComputeError:
             return None
-        return self.parse_queue(found.stdout) if found.returncode == 0 else None
+        return self.parse_queue(listing.stdout) if listing.returncode == 0 else None
 
     def submit(self, script: Path) -> str:
         """Submit a script and return the job's id.
@@ -99,24 +103,23 @@ class System:
         Raises
         ------
         ComputeError
-            With the system's own words, if it refuses.
+            With the message of the system, if it refuses.
         """
         job = self.job()
         command = job.submit_command.split()
-        # LSF reads directives from its standard input only.
-        piped = self.name == "lsf"
-        found = _call(command if piped else [*command, str(script)], script if piped else None)
-        match = re.search(job.job_id_regexp, found.stdout)
-        if found.returncode or match is None:
-            words = " ".join((found.stderr or found.stdout).split())
+        stdin, arguments = (script, []) if self.script_on_stdin else (None, [str(script)])
+        done = _call([*command, *arguments], stdin)
+        match = re.search(job.job_id_regexp, done.stdout)
+        if done.returncode or match is None:
+            message = " ".join((done.stderr or done.stdout).split())
             raise ComputeError(
-                f"{command[0]} refused the job: {words or 'it said nothing'}; mend the profile "
+                f"{command[0]} refused the job: {message or 'no message'}; correct the profile "
                 f"(queue, account, memory, walltime, directives); the script is {script}"
             )
         return match["job_id"]
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """End jobs; those that are gone already are no error."""
+        """Cancel jobs, also where some have ended already."""
         if job_ids:
             with suppress(ComputeError):
                 _call([*self.job().cancel_command.split(), *job_ids])
@@ -146,11 +149,11 @@ def jobqueue(system: str) -> ModuleType:
         signal.signal = kept
 
 
-def _call(command: Sequence[str], source: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _call(command: Sequence[str], stdin: Path | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command,
-            input=source.read_text() if source else "",
+            input=stdin.read_text() if stdin else "",
             capture_output=True,
             text=True,
             timeout=_PATIENCE,
@@ -170,14 +173,14 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _by_state(
-    rows: Sequence[tuple[str, str, str]], waiting: Sequence[str], going: Sequence[str]
+    rows: Sequence[tuple[str, str, str]], pending: Sequence[str], running: Sequence[str]
 ) -> dict[str, Queued]:
-    found = {}
+    jobs = {}
     for job, state, reason in rows:
-        name = "pending" if state in waiting else "running" if state in going else None
+        name = "pending" if state in pending else "running" if state in running else None
         if name:
-            found[re.match(r"\d+", job)[0]] = Queued(name, reason)  # type: ignore[index]
-    return found
+            jobs[re.match(r"\d+", job)[0]] = Queued(name, reason)  # type: ignore[index]
+    return jobs
 
 
 def _slurm_queue(text: str) -> dict[str, Queued]:
@@ -243,6 +246,8 @@ SYSTEMS = {
             _lsf_queue,
             lambda cores, size: {"mem": size},
             {1: (60,), 2: (3600, 60)},
+            # LSF reads directives from standard input only.
+            script_on_stdin=True,
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Real trajectories from recipes, with LAMMPS and OpenMM: `run` makes them, `table` lists them."""
+"""Simulation of trajectories by recipes, with LAMMPS and OpenMM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Child processes import this package too, and need none of what follows replicas.
+    # Lazy: child processes import this package, too, and need no campaign.
     if name not in __all__:
         raise AttributeError(f"module 'icedask.simulate' has no attribute {name!r}")
     return getattr(importlib.import_module("icedask.simulate.campaign"), name)

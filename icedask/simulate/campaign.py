@@ -1,26 +1,43 @@
-"""Many replicas at once: one Dask task each, followed to their ends."""
+"""Replicas of the systems of a recipe: one Dask task each, with progress and a table of results."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
 
+from icedask.core.options import (
+    MAX_SEED,
+    Option,
+    checked,
+    documented,
+    parameters_of,
+    plain_signature,
+)
 from icedask.errors import InputError
 from icedask.simulate.dump import write_dump
 from icedask.simulate.job import Job
-from icedask.simulate.recipe import Options, Recipe
-from icedask.simulate.recipes import recipe_named
+from icedask.simulate.recipe import (
+    Interval,
+    Length,
+    Options,
+    Pressure,
+    Published,
+    Recipe,
+    Temperature,
+)
+from icedask.simulate.recipes import recipe_named, recipes
 from icedask.simulate.replica import Outcome, progress_of, run_replica
 from icedask.simulate.stages import Minimise
 from icedask.store.runs import open_trajectory
@@ -28,8 +45,8 @@ from icedask.tasks.run import active_client
 
 logger = logging.getLogger("icedask")
 
-_LOOK_SECONDS = 2.0
-# Where nobody watches a bar: a line when a replica has passed each tenth.
+_POLL_SECONDS = 2.0
+# Without a progress bar: a message at each tenth of a replica.
 _TENTHS = 10
 
 
@@ -39,57 +56,56 @@ class _Replica(NamedTuple):
     store: Path
 
 
+def _as_list(value: Any, where: str) -> list[str]:
+    """Return names of systems; a string is one name."""
+    names = [value] if isinstance(value, str) else list(value)
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"{where}: expected names of systems, found {value!r}")
+    return names
+
+
 def run(
     recipe: str,
     out: str | os.PathLike[str],
     *,
-    systems: Sequence[str] | None = None,
-    replicas: int = 1,
-    seed: int = 0,
-    published: bool = False,
-    temperature: float | None = None,
-    pressure: float | None = None,
-    length: float | None = None,
-    interval: float | None = None,
-    cores: int = 1,
-    dump: bool = False,
+    systems: Annotated[
+        Sequence[str] | None,
+        Option(
+            "System of the recipe, or several; by default as marked in the table.", check=_as_list
+        ),
+    ] = None,
+    replicas: Annotated[
+        int, Option("Number of independent simulations of each system.", at_least=1)
+    ] = 1,
+    seed: Annotated[
+        int,
+        Option("Seed of the first replica; the others follow.", at_least=0, at_most=MAX_SEED),
+    ] = 0,
+    published: Published = False,
+    temperature: Temperature = None,
+    pressure: Pressure = None,
+    length: Length = None,
+    interval: Interval = None,
+    cores: Annotated[int, Option("Number of cores of each replica.", at_least=1)] = 1,
+    dump: Annotated[
+        bool,
+        Option("Write a gzipped LAMMPS text dump beside each store, unless it is there."),
+    ] = False,
 ) -> pd.DataFrame:
     """Make trajectories by molecular dynamics; computes, writes a store for each replica.
 
     Each replica is one task of the active Dask client (or of this process, one after another)
-    and one child process. One that is interrupted is continued from its last restart file by the
-    same call, one that is complete is not run again, and one that fails does not stop the others.
+    and one child process. A replica that was interrupted continues from its last restart file by
+    the same call, a complete one is not run again, and one that fails does not stop the others.
 
-    Parameters
-    ----------
-    recipe : str
-        What to simulate: a name that `table` lists.
-    out : path
-        A store ending in .zarr for a single replica; a folder else, which gets a store for each.
-    systems : str or sequence of str, optional
-        Systems of the recipe; its default ones if not given.
-    replicas : int
-        Independent simulations of each system, with the seeds seed, seed + 1, ...
-    seed : int
-        Of everything random in the first replica.
-    published : bool
-        The published size and length, in place of minutes on two cores.
-    temperature, pressure : float, optional
-        K and bar, in place of the recipe's.
-    length, interval : float, optional
-        Picoseconds of the stage that keeps frames (in `amorphous` of the way to the glass), and
-        between frames.
-    cores : int
-        Cores for each replica.
-    dump : bool
-        Leave a gzipped LAMMPS text dump beside each store, too; one that is there stays.
+    {parameters}
 
     Returns
     -------
     pandas.DataFrame
         A row for each replica: store, status ("complete" or "failed"), its labels (phase,
         temperature in K, pressure in bar, model, seed), seconds of this call, and a message:
-        why it failed, or what its phase was judged by.
+        the error, or the measures by which its phase was checked.
 
     Raises
     ------
@@ -97,63 +113,66 @@ def run(
         If the recipe, a system or an option is not known or possible, or an engine is not
         installed.
     """
-    options = Options(
-        published=published,
-        temperature=temperature,
-        pressure=pressure,
-        length=length,
-        interval=interval,
+    arguments = locals()
+    values = checked("", PARAMETERS, {p.name: arguments[p.name] for p in PARAMETERS})
+    cores, dump = values["cores"], values["dump"]
+    options = Options(**{field.name: values[field.name] for field in fields(Options)})
+    plan = _replicas(
+        recipe_named(recipe), Path(out), values["systems"], values["replicas"], options
     )
-    if isinstance(systems, str):
-        systems = [systems]
-    for name, value in (("replicas", replicas), ("cores", cores)):
-        if value < 1:
-            raise InputError(f"{name}: expected 1 or more, found {value}")
-    plan = _plan(recipe_named(recipe), Path(out), systems, replicas, seed, options)
     for engine in sorted({replica.job.potential.engine for replica in plan}):
         _check_installed(engine)
     # Replicas differ in nothing but their seeds: one warning is enough.
-    for one in {one.job.system: one for one in plan}.values():
-        _warn_out_of_range(one.job)
+    for job in {replica.job.system: replica.job for replica in plan}.values():
+        _warn_out_of_range(job)
     if dump:
         _check_dumps(plan)
     _announce(plan)
     outcomes = _run_all(plan, cores)
-    for one, outcome in zip(plan, outcomes, strict=True):
+    rows: dict[str, dict[str, Any]] = {}
+    for replica, outcome in zip(plan, outcomes, strict=True):
         if outcome.status == "complete":
             if outcome.labels.get("phase", "") is None:
-                logger.warning("%s: no phase label: %s", one.name, outcome.message)
-            if dump and not dump_path(one.store).exists():
-                write_dump(open_trajectory(one.store), dump_path(one.store))
-    rows = {
-        one.name: {
+                logger.warning("%s: no phase label: %s", replica.name, outcome.message)
+            if dump and not dump_path(replica.store).exists():
+                write_dump(open_trajectory(replica.store), dump_path(replica.store))
+        rows[replica.name] = {
             "store": outcome.store,
             "status": outcome.status,
             **outcome.labels,
             "seconds": round(outcome.seconds, 1),
             "message": outcome.message,
         }
-        for one, outcome in zip(plan, outcomes, strict=True)
-    }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+PARAMETERS = parameters_of(run)
+run.__signature__ = plain_signature(  # type: ignore[attr-defined]
+    inspect.signature(run), PARAMETERS, "pandas.DataFrame"
+)
+run.__doc__ = documented(
+    run.__doc__,
+    PARAMETERS,
+    "recipe : str\n    Name of a recipe that `table` lists.",
+    "out : path\n    Store ending in .zarr for a single replica; else a folder, which gets a store "
+    "for each.",
+)
+
+
 def dump_path(store: Path) -> Path:
-    """Return where the text dump of a store goes."""
+    """Return the path of the text dump of a store."""
     return store.with_suffix(".lammpstrj.gz")
 
 
 def table() -> pd.DataFrame:
-    """Return what can be simulated: a row for each system of each recipe.
+    """Return the table of recipes: a row for each system of each recipe.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by recipe and system: atoms, length (ns) and cost (minutes of one core), of the
-        default and of the published size, what it is for, and its source.
+        default and of the published size, purpose, and source.
     """
-    from icedask.simulate.recipes import recipes
-
     rows = {}
     for recipe in recipes().values():
         for system, make in recipe.systems.items():
@@ -173,37 +192,26 @@ def table() -> pd.DataFrame:
                 "source": recipe.reference,
             }
             rows[recipe.name, system] = row
-    found = pd.DataFrame.from_dict(rows, orient="index")
-    found.index.names = ["recipe", "system"]
-    return found
+    listing = pd.DataFrame.from_dict(rows, orient="index")
+    listing.index.names = ["recipe", "system"]
+    return listing
 
 
 def _announce(plan: Sequence[_Replica]) -> None:
-    """Say what is to come; the first sign of progress may be a minute away."""
-    jobs = {one.job.system: one.job for one in plan}
+    """Log sizes and costs: the first progress may take a minute."""
+    jobs = {replica.job.system: replica.job for replica in plan}
     for system, job in jobs.items():
-        count = sum(one.job.system == system for one in plan)
+        count = sum(replica.job.system == system for replica in plan)
         logger.info(
-            "%s %s: %d x %d atoms of %s, %d frames, about %.2g minutes of one core each",
-            job.recipe,
-            system,
-            count,
-            job.n_atoms,
-            job.potential.name,
-            job.n_frames,
-            job.core_seconds() / 60,
+            f"{job.recipe} {system}: {count} x {job.n_atoms} atoms of {job.potential.name}, "
+            f"{job.n_frames} frames, about {job.core_seconds() / 60:.2g} minutes of one core each"
         )
 
 
-def _plan(
-    recipe: Recipe,
-    out: Path,
-    systems: Sequence[str] | None,
-    replicas: int,
-    seed: int,
-    options: Options,
+def _replicas(
+    recipe: Recipe, out: Path, systems: Sequence[str] | None, replicas: int, options: Options
 ) -> list[_Replica]:
-    # A system named twice is one: its replicas would meet in one store.
+    # Without duplicates: replicas of a system named twice would meet in one store.
     chosen = list(dict.fromkeys(recipe.default if systems is None else systems))
     unknown = [system for system in chosen if system not in recipe.systems]
     if unknown or not chosen:
@@ -219,16 +227,16 @@ def _plan(
         )
     plan = []
     for system in chosen:
-        for number in range(replicas):
-            job = recipe.systems[system](replace(options, seed=seed + number))
-            name = f"{system}-{seed + number}" if replicas > 1 else system
+        for seed in range(options.seed, options.seed + replicas):
+            job = recipe.systems[system](replace(options, seed=seed))
+            name = f"{system}-{seed}" if replicas > 1 else system
             store = out if single else out / f"{name.replace('/', '-')}.zarr"
             plan.append(_Replica(name, job, store.resolve()))
     return plan
 
 
 def _check_installed(engine: str) -> None:
-    # Engines are called as their modules are.
+    # The name of an engine is that of its module.
     if find_spec(engine) is None:
         raise InputError(
             f"{engine}: this recipe needs it, and it is not installed; "
@@ -237,10 +245,10 @@ def _check_installed(engine: str) -> None:
 
 
 def _check_dumps(plan: Sequence[_Replica]) -> None:
-    """Raise InputError if a dump would take the place of a file that is not of its store."""
-    for one in plan:
-        path = dump_path(one.store)
-        if path.exists() and not one.store.exists():
+    """Raise InputError if a dump would overwrite a file that does not belong to its store."""
+    for replica in plan:
+        path = dump_path(replica.store)
+        if path.exists() and not replica.store.exists():
             raise InputError(
                 f"{path}: expected no file where the text dump goes, found one; move it, or give "
                 "another path"
@@ -248,36 +256,16 @@ def _check_dumps(plan: Sequence[_Replica]) -> None:
 
 
 def _warn_out_of_range(job: Job) -> None:
-    potential = job.potential
     for stage in job.stages:
         if isinstance(stage, Minimise):
             continue
-        states = {
-            "temperature": (
-                [stage.temperature, getattr(stage, "temperature_end", None)],
-                potential.temperature,
-                "K",
-            ),
-            "pressure": (
-                [stage.pressure, getattr(stage, "pressure_end", None)],
-                potential.pressure,
-                "bar",
-            ),
-        }
-        for name, (values, (low, high), unit) in states.items():
-            for value in values:
+        for name, unit in (("temperature", "K"), ("pressure", "bar")):
+            low, high = getattr(job.potential, name)
+            for value in (getattr(stage, name), getattr(stage, f"{name}_end", None)):
                 if value is not None and not low <= value <= high:
                     logger.warning(
-                        "%s: %s %g %s in stage %s is outside the range of %s, %g to %g %s",
-                        job.system,
-                        name,
-                        value,
-                        unit,
-                        stage.name,
-                        potential.name,
-                        low,
-                        high,
-                        unit,
+                        f"{job.system}: {name} {value:g} {unit} in stage {stage.name} is outside "
+                        f"the range of {job.potential.name}, {low:g} to {high:g} {unit}"
                     )
 
 
@@ -287,7 +275,7 @@ def _run_all(plan: Sequence[_Replica], cores: int) -> list[Outcome]:
     watch.start()
     try:
         if client is None:
-            return [run_replica(one.job, str(one.store), cores) for one in plan]
+            return [run_replica(replica.job, str(replica.store), cores) for replica in plan]
         return _run_on(client, plan, cores)
     finally:
         watch.stop()
@@ -295,25 +283,26 @@ def _run_all(plan: Sequence[_Replica], cores: int) -> list[Outcome]:
 
 def _run_on(client: Any, plan: Sequence[_Replica], cores: int) -> list[Outcome]:
     futures = [
-        client.submit(run_replica, one.job, str(one.store), cores, pure=False) for one in plan
+        client.submit(run_replica, replica.job, str(replica.store), cores, pure=False)
+        for replica in plan
     ]
     outcomes = []
     try:
-        for one, future in zip(plan, futures, strict=True):
+        for replica, future in zip(plan, futures, strict=True):
             try:
                 outcomes.append(future.result())
             except Exception as error:  # the worker died again and again: the others go on
                 message = f"the worker of this replica failed: {error or type(error).__name__}"
-                labels = dict(one.job.labels)
-                outcomes.append(Outcome(str(one.store), "failed", labels, message, math.nan))
+                labels = dict(replica.job.labels)
+                outcomes.append(Outcome(str(replica.store), "failed", labels, message, math.nan))
         return outcomes
     finally:
-        if left := [future for future in futures if not future.done()]:
-            client.cancel(left)
+        if unfinished := [future for future in futures if not future.done()]:
+            client.cancel(unfinished)
 
 
 class _Watch(threading.Thread):
-    """Shows how far each replica is, from what their processes leave in their stores."""
+    """Progress of each replica, from the files that its process writes into its store."""
 
     def __init__(self, plan: Sequence[_Replica]) -> None:
         super().__init__(daemon=True)
@@ -322,16 +311,16 @@ class _Watch(threading.Thread):
         self._tenths: dict[str, int] = {}
 
     def run(self) -> None:
-        """Look until stopped."""
+        """Show progress until stopped."""
         with tqdm(
             total=100 * len(self._plan), desc="simulate", unit="%", disable=None, file=sys.stderr
         ) as bar:
-            while not self._ended.wait(_LOOK_SECONDS):
-                shares = {one.name: progress_of(one.store) for one in self._plan}
-                self._show(shares, bar)
-            self._show({one.name: progress_of(one.store) for one in self._plan}, bar)
+            while not self._ended.wait(_POLL_SECONDS):
+                self._show(bar)
+            self._show(bar)
 
-    def _show(self, shares: Mapping[str, float], bar: Any) -> None:
+    def _show(self, bar: Any) -> None:
+        shares = {replica.name: progress_of(replica.store) for replica in self._plan}
         known = {name: share for name, share in shares.items() if not math.isnan(share)}
         if not bar.disable:
             bar.n = round(sum(known.values()) * 100, 1)

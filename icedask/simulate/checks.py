@@ -1,4 +1,8 @@
-"""What must hold at the end of a simulation for its phase to be written on it."""
+"""Checks of the phase at the end of a simulation.
+
+Each takes a trajectory, of which the last frames count, and the phase that it would be labelled
+with.
+"""
 
 from __future__ import annotations
 
@@ -42,17 +46,7 @@ _TURNED = 0.2
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the end of a simulation looks like.
-
-    Attributes
-    ----------
-    phase
-        The phase that it may be called by; None if it does not look like it.
-    values
-        What was measured.
-    reason
-        What was expected and found.
-    """
+    """Result of a check: phase, or None where a condition fails; measured values; conditions."""
 
     phase: str | None
     values: Mapping[str, float]
@@ -61,16 +55,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Glass:
-    """What an amorphous ice looks like at 1 bar.
+    """Bounds for an amorphous ice at 1 bar.
 
     Attributes
     ----------
     density
-        Bounds, g/cm3.
+        Bounds of the density, g/cm3.
     coordination
         Bounds of the number of oxygens within 3.4 angstrom.
     ice
-        Most of its molecules that CHILL+ may call ice or hydrate.
+        Largest share of molecules in the classes of ice or hydrate of CHILL+.
     """
 
     density: tuple[float, float]
@@ -98,15 +92,10 @@ _FIRST_PEAK = (2.65, 2.90)
 
 
 def crystal(trj: xr.Dataset, *, phase: str) -> Verdict:
-    """Judge whether the end of a trajectory is a crystal of a phase.
+    """Check for a crystal of a phase.
 
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Its last frames.
-    phase : str
-        "Ih", "Ic" and "sI" are judged by CHILL+; others, which it does not know or tell apart, by
-        the distances of their SOAP vectors to those of the ideal structures.
+    By CHILL+ for "Ih", "Ic" and "sI"; for others, which CHILL+ does not know or distinguish, by the
+    distances of SOAP vectors to those of the ideal structures.
     """
     trj = trj.isel(frame=slice(-_FRAMES, None))
     if phase in _CHILL_PHASES:
@@ -132,15 +121,7 @@ def crystal(trj: xr.Dataset, *, phase: str) -> Verdict:
 
 
 def liquid(trj: xr.Dataset, *, phase: str = "liquid") -> Verdict:
-    """Judge whether the end of a trajectory is liquid: no crystal, and its molecules diffuse.
-
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Its last frames, some picoseconds.
-    phase : str
-        What to call it.
-    """
+    """Check for a liquid in some picoseconds: no crystal, and its molecules diffuse."""
     trj = trj.isel(frame=slice(-_FRAMES, None))
     shares, moved = chill_shares(trj), displacement(trj)
     nearest, ratio = _nearest(soap_distances(trj))
@@ -156,15 +137,7 @@ def liquid(trj: xr.Dataset, *, phase: str = "liquid") -> Verdict:
 
 
 def amorphous(trj: xr.Dataset, *, phase: str) -> Verdict:
-    """Judge whether the end of a trajectory is an amorphous ice at 1 bar.
-
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Its last frames.
-    phase : str
-        "LDA", "MDA" or "HDA".
-    """
+    """Check for an amorphous ice at 1 bar: "LDA", "MDA" or "HDA"."""
     if phase not in GLASSES:
         raise InputError(f"phase: expected one of {', '.join(GLASSES)}, found {phase!r}")
     expected = GLASSES[phase]
@@ -201,17 +174,7 @@ def amorphous(trj: xr.Dataset, *, phase: str) -> Verdict:
 
 
 def coexistence(trj: xr.Dataset, *, phase: str, crystal: str) -> Verdict:
-    """Judge whether a crystal and its melt are both there at the end of a trajectory.
-
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Its last frames.
-    phase : str
-        What to call the two together.
-    crystal : str
-        "Ih", "Ic" or "sI".
-    """
+    """Check for both a crystal ("Ih", "Ic" or "sI") and its melt."""
     shares = chill_shares(trj.isel(frame=slice(-_FRAMES, None)))
     name = _CHILL_PHASES[crystal]
     other = max(share for other, share in shares.items() if other not in (name, "liquid"))
@@ -227,16 +190,9 @@ def coexistence(trj: xr.Dataset, *, phase: str, crystal: str) -> Verdict:
 
 
 def plastic(trj: xr.Dataset, *, phase: str, lattice: str) -> Verdict:
-    """Judge whether the end of a trajectory is a plastic crystal of water.
+    """Check for a plastic crystal in some picoseconds of molecules O, H, H.
 
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Its last frames, some picoseconds, of molecules O, H, H.
-    phase : str
-        What to call it.
-    lattice : str
-        "fcc", "hcp" or "bcc": where the oxygens stay, while the molecules turn.
+    Oxygens stay on the sites of the lattice ("fcc", "hcp" or "bcc") while the molecules turn.
     """
     trj = trj.isel(frame=slice(-_FRAMES, None))
     shares = lattice_shares(oxygens(trj))
@@ -253,15 +209,7 @@ def plastic(trj: xr.Dataset, *, phase: str, lattice: str) -> Verdict:
 
 
 def metal(trj: xr.Dataset, *, phase: str) -> Verdict:
-    """Judge whether the end of a trajectory is a crystal of a metal.
-
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Its last frames.
-    phase : str
-        "fcc", "hcp" or "bcc".
-    """
+    """Check for a crystal of a metal: "fcc", "hcp" or "bcc"."""
     if phase not in LATTICES:
         raise InputError(f"phase: expected one of {', '.join(LATTICES)}, found {phase!r}")
     shares = lattice_shares(trj.isel(frame=slice(-_FRAMES, None)))
@@ -278,17 +226,17 @@ def _ice(shares: Mapping[str, float]) -> float:
     return sum(shares[name] for name in _CHILL_PHASES.values())
 
 
-def _at_least(what: str, value: float, bound: float) -> tuple[bool, str]:
-    return value >= bound, f"{what} {value:.3f}, expected at least {bound:.3g}"
+def _at_least(name: str, value: float, bound: float) -> tuple[bool, str]:
+    return value >= bound, f"{name} {value:.3f}, expected at least {bound:.3g}"
 
 
-def _at_most(what: str, value: float, bound: float) -> tuple[bool, str]:
-    return value <= bound, f"{what} {value:.3f}, expected at most {bound:.3g}"
+def _at_most(name: str, value: float, bound: float) -> tuple[bool, str]:
+    return value <= bound, f"{name} {value:.3f}, expected at most {bound:.3g}"
 
 
-def _within(what: str, value: float, bounds: tuple[float, float]) -> tuple[bool, str]:
+def _within(name: str, value: float, bounds: tuple[float, float]) -> tuple[bool, str]:
     low, high = bounds
-    return low <= value <= high, f"{what} {value:.3f}, expected {low:g} to {high:g}"
+    return low <= value <= high, f"{name} {value:.3f}, expected {low:g} to {high:g}"
 
 
 def _verdict(

@@ -1,10 +1,10 @@
-"""The child process of one simulation: builds the start structure, then runs segment by segment.
+"""Child process of one simulation: builds the start structure, then runs segment by segment.
 
-    python -m icedask.simulate.child FOLDER build|run
+    python -m icedask.simulate.child FOLDER build|run CORES
 
-The folder holds the pickled job. `build` leaves the start structure, `run` a file of frames for
-each segment that keeps some, and the restart file of the segment to come. Whatever appears under
-its final name is whole: an interrupted child is continued by running it again.
+The folder holds the pickled job. `build` writes the start structure, `run` a file of frames for
+each segment that keeps some, and the restart file of the next segment. Files appear whole under
+their final names: a repeated child continues an interrupted one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pickle
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import ase
 import numpy as np
 
 from icedask.errors import InputError
-from icedask.simulate.job import Engine, Job, SimulationFailed
+from icedask.simulate.job import Engine, Job, SimulationFailed, engine_module
 from icedask.store.frame_block import FrameBlock
 
 JOB, START, PROGRESS, ENGINE = "job.pickle", "start.npz", "progress.json", "engine.json"
@@ -45,12 +44,8 @@ def frames_name(segment: int) -> str:
 
 def segments_done(folder: Path) -> int | None:
     """Return the number of finished segments; None before the first restart file."""
-    found = [
-        int(path.name.removeprefix("restart-"))
-        for path in folder.glob("restart-*")
-        if path.suffix != ".partial"
-    ]
-    return max(found, default=None)
+    restarts = [path for path in folder.glob("restart-*") if path.suffix != ".partial"]
+    return max((int(path.name.removeprefix("restart-")) for path in restarts), default=None)
 
 
 def _save(path: Path, **arrays: Any) -> None:
@@ -61,7 +56,7 @@ def _save(path: Path, **arrays: Any) -> None:
 
 
 def save_start(atoms: ase.Atoms, path: Path) -> None:
-    """Write a start structure, turned so that its cell is lower triangular."""
+    """Write a start structure, rotated so that its cell is lower triangular."""
     turned = atoms.copy()
     if atoms.cell.rank == 3:
         turned.set_cell(atoms.cell.standard_form()[0], scale_atoms=True)
@@ -78,16 +73,13 @@ def save_start(atoms: ase.Atoms, path: Path) -> None:
 
 def load_start(path: Path) -> ase.Atoms:
     """Read a start structure."""
-    with np.load(path) as found:
+    with path.open("rb") as file, np.load(file) as saved:
         atoms = ase.Atoms(
-            numbers=found["numbers"],
-            positions=found["positions"],
-            cell=found["cell"],
-            pbc=found["pbc"],
-            info={"origin": str(found["origin"])},
+            **{name: saved[name] for name in ("numbers", "positions", "cell", "pbc")},
+            info={"origin": str(saved["origin"])},
         )
-        if len(found["molecule"]):
-            atoms.set_array("molecule", found["molecule"])
+        if len(saved["molecule"]):
+            atoms.set_array("molecule", saved["molecule"])
     return atoms
 
 
@@ -100,25 +92,15 @@ def save_frames(block: FrameBlock, path: Path) -> None:
 
 def load_frames(path: Path) -> FrameBlock:
     """Read the frames of a segment."""
-    with np.load(path) as found:
-        arrays = {name: found[name] for name in found.files}
+    # Opened here: NumPy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file) as saved:
+        arrays = dict(saved)
     columns = {
         name.removeprefix("column_"): arrays.pop(name)
         for name in list(arrays)
         if name.startswith("column_")
     }
     return FrameBlock(**arrays, columns=columns)
-
-
-def make_engine(job: Job, cores: int, progress: Callable[[int], None]) -> Engine:
-    """Return the engine of a job's potential."""
-    if job.potential.engine == "lammps":
-        from icedask.simulate.lammps import LammpsEngine
-
-        return LammpsEngine(job, cores, progress)
-    from icedask.simulate.openmm import OpenMMEngine
-
-    return OpenMMEngine(job, cores, progress)
 
 
 def build(job: Job) -> None:
@@ -137,9 +119,9 @@ def run(job: Job, cores: int) -> None:
     segments = job.segments()
     done = segments_done(Path())
     reporter = _Progress(len(segments))
-    engine = make_engine(job, cores, reporter)
-    told = {"name": job.potential.engine, "version": engine.version, "platform": engine.platform}
-    Path(ENGINE).write_text(json.dumps({**told, "cores": cores}))
+    engine: Engine = engine_module(job).ENGINE(job, cores, reporter)
+    record = {"name": job.potential.engine, "version": engine.version, "platform": engine.platform}
+    Path(ENGINE).write_text(json.dumps({**record, "cores": cores}))
     if done is None:
         engine.begin(load_start(Path(START)), f"{restart_name(0)}.partial")
         Path(f"{restart_name(0)}.partial").replace(restart_name(0))
@@ -150,13 +132,13 @@ def run(job: Job, cores: int) -> None:
         block = engine.run(segment, here, f"{following}.partial")
         if block is not None:
             save_frames(block, Path(frames_name(segment.index)))
-        # Last: a segment is done when the restart file of the next one is there.
+        # Last: the restart file of the next segment marks this one as done.
         Path(f"{following}.partial").replace(following)
         Path(here).unlink(missing_ok=True)
 
 
 class _Progress:
-    """Tells how far the simulation is, in a file that anyone can read."""
+    """Writer of the share of the simulation that is done, to a file."""
 
     def __init__(self, n_segments: int) -> None:
         self.n_segments = n_segments
@@ -177,7 +159,7 @@ class _Progress:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it ends: nobody would know of it."""
+    """End this process at the end of its parent, which holds the pipe to its standard input."""
 
     def watch() -> None:
         while os.read(0, 1):
@@ -192,7 +174,7 @@ def main(folder: str, mode: str, cores: str) -> int:
     os.chdir(folder)
     _end_with_parent()
     with Path("child.lock").open("w") as lock:
-        # A child whose parent has just died may still be here: wait until it is gone.
+        # Wait for the end of a child whose parent has just died.
         fcntl.flock(lock, fcntl.LOCK_EX)
         job: Job = pickle.loads(Path(JOB).read_bytes())
         try:

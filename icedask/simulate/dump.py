@@ -1,4 +1,4 @@
-"""A stored trajectory as a LAMMPS text dump, for programs that do not read Zarr."""
+"""Export of a stored trajectory as a LAMMPS text dump, for programs that do not read Zarr."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def write_dump(trj: xr.Dataset, path: Path) -> None:
     Parameters
     ----------
     trj : xarray.Dataset
-        A trajectory, as `open_trajectory` gives it; one frame at a time is read.
+        Trajectory of `open_trajectory`, read frame by frame.
     path : path
-        Of the new file. The same trajectory gives the same bytes.
+        New file. The same trajectory gives the same bytes.
 
     Notes
     -----
     Columns are id, type, element, mol (where there are molecules), x, y, z (angstrom) and
-    potential_energy (eV, where there is one); units are metal, and every frame says its time, so
-    that `icedask.ingest` needs to be told nothing.
+    potential_energy (eV, where there is one). Units are metal and every frame has its time, so
+    that `icedask.ingest` needs no options.
     """
     partial = path.with_name(f"{path.name}.partial")
-    # No name and no time of writing in the header.
+    # Without a name and a time of writing in the header.
     with partial.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
         for text in _frames(trj):
             file.write(text.encode())
@@ -52,7 +52,7 @@ def _frames(trj: xr.Dataset) -> Iterator[str]:
     names += ["x", "y", "z"]
     energy = "potential_energy" in trj.data_vars
     names += ["potential_energy"] if energy else []
-    # As LAMMPS does: the units once, the time with every frame.
+    # As in LAMMPS: the units once, the time with every frame.
     units = ["ITEM: UNITS", "metal"]
     for number in range(trj.sizes[FRAME]):
         frame = trj.isel({FRAME: number})

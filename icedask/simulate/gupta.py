@@ -28,17 +28,15 @@ class Gupta:
     Attributes
     ----------
     element, number, mass
-        Its symbol, atomic number and mass, dalton.
+        Symbol, atomic number and mass, dalton.
     lattice_constant
-        Of the face-centred cubic crystal, angstrom.
-    A, xi
-        eV.
-    p, q
-        Without unit.
+        Lattice constant of the face-centred cubic crystal, angstrom.
+    A, xi, p, q
+        Parameters of the energy; A and xi in eV.
     r0
         Distance of nearest neighbours in the crystal, angstrom.
     switch
-        Between these distances, angstrom, both sums go smoothly to zero.
+        Distances, angstrom, between which both sums go smoothly to zero.
     """
 
     element: str
@@ -53,11 +51,11 @@ class Gupta:
     switch: tuple[float, float]
 
     def repulsion(self, r: FloatArray) -> FloatArray:
-        """Return what one neighbour at a distance adds to the first sum, eV."""
+        """Return the term of a neighbour at a distance in the first sum, eV."""
         return self.A * np.exp(-self.p * (r / self.r0 - 1)) * self._fade(r)
 
     def density(self, r: FloatArray) -> FloatArray:
-        """Return what one neighbour at a distance adds to the second sum, eV^2."""
+        """Return the term of a neighbour at a distance in the second sum, eV^2."""
         return self.xi**2 * np.exp(-2 * self.q * (r / self.r0 - 1)) * self._fade(r)
 
     def _fade(self, r: FloatArray) -> FloatArray:
@@ -75,15 +73,7 @@ GOLD = Gupta("Au", 79, 196.96657, 4.0790, 0.2061, 1.790, 10.229, 4.036, 2.88429,
 
 
 def setfl(metal: Gupta, reference: str) -> str:
-    """Return the potential as the text of an eam/alloy file (setfl).
-
-    Parameters
-    ----------
-    metal
-        Its parameters.
-    reference
-        Their publication, for the first line.
-    """
+    """Return the potential of a metal as the text of an eam/alloy file (setfl)."""
     r_cut = metal.switch[1]
     # Twice the crystal's density: more than any atom of a stable metal has.
     highest = 24 * metal.xi**2

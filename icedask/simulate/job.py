@@ -1,7 +1,8 @@
-"""One simulation: where it starts, under which potential, through which stages, and its labels."""
+"""Jobs of simulations: start structure, potential, stages, labels; the protocol of engines."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -26,15 +27,7 @@ from icedask.store.frame_block import FrameBlock
 
 @dataclass(frozen=True)
 class Start:
-    """A start structure, as the function that makes it.
-
-    Attributes
-    ----------
-    function
-        Name of a function of `icedask.simulate.structures`, which returns ASE Atoms.
-    options
-        Its arguments, plain values. A function that draws random numbers has the argument `seed`.
-    """
+    """Start structure: a function of `icedask.simulate.structures`, and its arguments."""
 
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -49,16 +42,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Check:
-    """What the end of a simulation must look like for its phase to be written on it.
-
-    Attributes
-    ----------
-    function
-        Name of a function of `icedask.simulate.checks`: takes the trajectory and the options,
-        returns a `Verdict`.
-    options
-        Its arguments, plain values.
-    """
+    """Check of the phase at the end: a function of `icedask.simulate.checks`, and its arguments."""
 
     function: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -71,25 +55,23 @@ class Job:
     Attributes
     ----------
     recipe, system
-        Their names.
-    start
-        The start structure.
-    n_atoms
-        Atoms in it.
+        Names.
+    start, n_atoms
+        The start structure, and its number of atoms.
     potential
-        The interactions, which also say the engine and the time step.
+        The interactions, with engine and time step.
     stages
-        What is done, in order.
+        Stages in order.
     seed
-        Of everything random.
+        Seed of all random numbers.
     labels
-        What the trajectory is: phase, temperature (K), pressure (bar), model, ...
+        Labels of the trajectory: phase, temperature (K), pressure (bar), model, ...
     periodic
         Whether there is a cell: False for a cluster in empty space.
     segment_steps
-        Time steps between restart files: what a crash can cost.
+        Time steps between restart files, the most that a crash can cost.
     check
-        What must hold for the phase to stay among the labels.
+        Condition on which the label of the phase stays.
     reference
         The publication that the recipe follows.
     """
@@ -112,16 +94,16 @@ class Job:
 
     @property
     def n_frames(self) -> int:
-        """Frames that are kept."""
+        """Number of frames that are kept."""
         return count_frames(self.stages)
 
     def kept_picoseconds(self) -> float:
-        """Return the length of the stages that keep frames."""
+        """Return the length of the stages that keep frames, ps."""
         kept = [s for s in self.stages if not isinstance(s, Minimise) and s.every]
         return sum(steps(stage) for stage in kept) * self.potential.timestep * 1e-3
 
     def core_seconds(self) -> float:
-        """Return about how long one core takes, from the measured speed of the potential."""
+        """Return the predicted time of one core, from the measured speed of the potential."""
         total = sum(steps(stage) for stage in self.stages)
         return total * self.n_atoms / (self.potential.speed * 1e6)
 
@@ -131,11 +113,11 @@ class Job:
         return cut(self.stages, longest, self.potential.timestep)
 
     def random(self, segment: int) -> np.random.Generator:
-        """Return the random numbers of a segment, the same however often it is run."""
+        """Return the random number generator of a segment, the same in each run."""
         return np.random.default_rng([self.seed, segment])
 
     def describe(self) -> dict[str, Any]:
-        """Return everything that decides the trajectory, as plain values."""
+        """Return the identity of the trajectory as plain values."""
         return {
             "recipe": self.recipe,
             "system": self.system,
@@ -148,18 +130,18 @@ class Job:
 
 
 class Engine(Protocol):
-    """A simulation engine inside its child process.
+    """Simulation engine inside its child process.
 
     An engine keeps its whole state in restart files. Every segment starts from one, also where
-    the one before has just ended, so that an interrupted simulation and an unbroken one do the
-    same.
+    the one before has just ended, so that an interrupted simulation and an unbroken one give the
+    same trajectory.
 
     Attributes
     ----------
     version
-        Its release.
+        Release of the engine.
     platform
-        What it runs on.
+        CPU or type of GPU.
     """
 
     @property
@@ -183,11 +165,16 @@ class Engine(Protocol):
         ...
 
 
+def engine_module(job: Job) -> Any:
+    """Return the module of a job's engine: its class `ENGINE`, `columns` and `input_text`."""
+    return importlib.import_module(f"icedask.simulate.{job.potential.engine}")
+
+
 class SimulationFailed(Exception):
-    """An engine cannot go on: lost atoms, NaN, an error of its own."""
+    """Error of an engine: lost atoms, NaN, or a message of its own."""
 
 
-def finite(values: npt.NDArray[Any], what: str, step: int) -> None:
+def check_finite(values: npt.NDArray[Any], name: str, step: int) -> None:
     """Raise SimulationFailed unless all values are finite."""
     if not np.isfinite(values).all():
-        raise SimulationFailed(f"{what} are not finite at step {step}: the system exploded")
+        raise SimulationFailed(f"{name} are not finite at step {step}: the system exploded")

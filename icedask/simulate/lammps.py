@@ -1,8 +1,8 @@
-"""LAMMPS as an engine: stages become commands, segments run between restart files.
+"""The LAMMPS engine: commands of stages, and segments between restart files.
 
-LAMMPS is driven in a process of its own, because MPI and a failing LAMMPS can end the process that
-they run in. More cores are threads: processes that wait for each other by spinning would stand
-still as soon as they share a core with anything.
+It runs in the child process, because MPI and a failing LAMMPS can end their process. More cores
+are threads: processes that wait for each other by spinning would stand still as soon as they share
+a core with anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from icedask.errors import InputError
 from icedask.readers.units import lammps_units
-from icedask.simulate.job import Job, SimulationFailed, finite
+from icedask.simulate.job import Job, SimulationFailed, check_finite
 from icedask.simulate.potentials import Potential
 from icedask.simulate.stages import Dynamics, Held, Minimise, Segment, Stage
 from icedask.store.frame_block import FrameBlock, join_blocks
@@ -33,7 +33,7 @@ LOG = "lammps.log"
 _RESTART_MARK = b"LammpS RestartT\0"
 
 _BAR_IN_ATM = 1 / 1.01325
-# In time steps: usual for Nose-Hoover chains, and gentle enough for velocity rescaling.
+# Damping times in time steps: usual for Nose-Hoover chains, and gentle for velocity rescaling.
 _THERMOSTAT, _BAROSTAT = 100, 500
 _SKIN = 1.5
 _PIECES = 20
@@ -42,15 +42,7 @@ _ROOM = 30.0
 
 
 def start_commands(job: Job, atoms: ase.Atoms) -> list[str]:
-    """Return the commands that make the empty box of a start structure.
-
-    Parameters
-    ----------
-    job
-        For the potential.
-    atoms
-        Its cell is lower triangular.
-    """
+    """Return the commands for the empty box of a start structure with a lower triangular cell."""
     (xx, _, _), (xy, yy, _), (xz, yz, zz) = _box(atoms).tolist()
     low = _low(atoms)
     edges = " ".join(
@@ -88,7 +80,7 @@ def _low(atoms: ase.Atoms) -> npt.NDArray[np.float64]:
 
 
 def force_commands(potential: Potential) -> list[str]:
-    """Return the commands of the interactions and of what every stage has in common."""
+    """Return the commands of the interactions and of all stages."""
     timestep = potential.timestep if potential.units == "real" else potential.timestep * 1e-3
     return [
         f"pair_style {potential.style}",
@@ -102,18 +94,9 @@ def force_commands(potential: Potential) -> list[str]:
 def stage_commands(
     job: Job, stage: Stage, random: np.random.Generator, *, first: bool
 ) -> list[str]:
-    """Return the commands of a stage, but for those that run it.
+    """Return the commands that set up a stage.
 
-    Parameters
-    ----------
-    job
-        The simulation.
-    stage
-        One of its stages.
-    random
-        For seeds.
-    first
-        Whether the stage begins here, not in the middle: velocities are drawn, layers are chosen.
+    At its first segment velocities are drawn and layers chosen.
     """
     if isinstance(stage, Minimise):
         relax = "" if stage.box == "fixed" else f"{stage.box} {_pressure(job, stage.pressure)!r}"
@@ -141,7 +124,7 @@ def stage_commands(
 
 
 def _mobile(job: Job, stage: Dynamics) -> str:
-    """Return the group of what moves in a stage; restart files keep groups, by name."""
+    """Return the group of the atoms that move in a stage; restart files keep groups by name."""
     return "all" if stage.held is None else f"mobile{job.stages.index(stage)}"
 
 
@@ -179,15 +162,7 @@ def _integrator(job: Job, stage: Dynamics, seed: int) -> list[str]:
 
 
 def input_text(job: Job, atoms: ase.Atoms) -> str:
-    """Return the simulation as a LAMMPS input script, for the record.
-
-    Parameters
-    ----------
-    job
-        The simulation.
-    atoms
-        Its start structure, for the box.
-    """
+    """Return a job with its start structure as a LAMMPS input script, for the record."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in job.start.options.items())
     lines = [
         f"# {job.recipe}, {job.system}; seed {job.seed}",
@@ -211,7 +186,7 @@ def input_text(job: Job, atoms: ase.Atoms) -> str:
 
 
 def _undo(commands: list[str]) -> list[str]:
-    """Return the commands that take back what the stage to come defines again."""
+    """Return the commands that delete fixes and regions, which the next stage defines again."""
     words = [command.split() for command in commands]
     fixes = [f"unfix {name}" for kind, name, *_ in words if kind == "fix"]
     return fixes + [f"region {name} delete" for kind, name, *_ in words if kind == "region"]
@@ -241,21 +216,22 @@ def load_lammps() -> Any:
 
 
 class LammpsEngine:
-    """LAMMPS in this process.
+    """LAMMPS in this process; the current folder holds restart files, potential and log.
 
     Parameters
     ----------
     job
-        What to simulate. The current folder holds restart files, potential and log.
+        The simulation.
     cores
-        Threads.
+        Number of threads.
     progress
-        Called with the steps of the segment that are done.
+        Function called with the steps of the segment that are done.
     """
 
     def __init__(self, job: Job, cores: int, progress: Callable[[int], None]) -> None:
         module = load_lammps()
         self.job, self.progress = job, progress
+        self.version, self.platform = metadata.version("lammps"), "CPU"
         self.units = lammps_units(job.potential.units)
         try:
             threads = ["-sf", "omp", "-pk", "omp", str(cores)] if cores > 1 else []
@@ -266,16 +242,6 @@ class LammpsEngine:
                 f"LAMMPS does not find the MPI library ({error}); pip install icedask[simulate]"
             ) from error
         Path(job.potential.file).write_text(job.potential.text())
-
-    @property
-    def version(self) -> str:
-        """The release of LAMMPS."""
-        return metadata.version("lammps")
-
-    @property
-    def platform(self) -> str:
-        """What it runs on."""
-        return "CPU"
 
     def begin(self, atoms: ase.Atoms, restart: str) -> None:
         """Write the restart file of the start structure."""
@@ -297,7 +263,7 @@ class LammpsEngine:
     def run(self, segment: Segment, restart: str, following: str) -> FrameBlock | None:
         """Run a segment from its restart file and write the following one."""
         stage = self.job.stages[segment.stage]
-        # The log is of this segment: that of a long run would fill the disk.
+        # A log for each segment: that of a long run would fill the disk.
         self._commands(
             [f"log {LOG}", "clear", f"read_restart {restart}", *force_commands(self.job.potential)]
         )
@@ -310,7 +276,7 @@ class LammpsEngine:
         else:
             self._commands(_MINIMISE)
         energy = self.lmp.get_thermo("pe")
-        finite(np.array([energy]), "energies", segment.start + segment.steps)
+        check_finite(np.array([energy]), "energies", segment.start + segment.steps)
         self._write_restart(following)
         return join_blocks(frames) if frames else None
 
@@ -324,7 +290,7 @@ class LammpsEngine:
         here = segment.start
         self._commands([f"thermo {max(segment.steps // 10, 1)}"])
         for stop in sorted(stops | set(segment.frames)):
-            # The first piece sets up, the others go on as if there were no pieces.
+            # The first piece sets up, the others continue as if there were no pieces.
             setup = "" if here == segment.start else "pre no "
             self._commands([f"run {stop - here} {setup}post no start 0 stop {stage.steps}"])
             here = stop
@@ -341,8 +307,8 @@ class LammpsEngine:
         n_atoms = self.lmp.get_natoms()
         positions = np.array(self.lmp.gather_atoms("x", 1, 3)).reshape(n_atoms, 3)
         energy = np.array(self.lmp.gather("f_atoms", 1, 1))
-        finite(positions, "positions", step)
-        finite(energy, "energies", step)
+        check_finite(positions, "positions", step)
+        check_finite(energy, "energies", step)
         columns: dict[str, npt.NDArray[Any]] = {
             "potential_energy": (energy * self.units.energy).astype(np.float32)[None]
         }
@@ -368,7 +334,7 @@ class LammpsEngine:
             if "I/O error" not in str(error):
                 raise
             raise OSError(errno.ENOSPC, str(error)) from error
-        # What a full disk swallows when the file is closed, LAMMPS does not notice.
+        # LAMMPS does not notice a full disk when it closes the file.
         with Path(name).open("rb") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - len(_RESTART_MARK), 0))
@@ -385,7 +351,8 @@ class LammpsEngine:
 
 def columns(job: Job) -> dict[str, tuple[int, np.dtype]]:
     """Return dimensions and dtype of the per-atom variables of a frame."""
-    found: dict[str, tuple[int, np.dtype]] = {"potential_energy": (2, np.dtype(np.float32))}
-    if job.periodic:
-        found["image"] = (3, np.dtype(np.int32))
-    return found
+    image = {"image": (3, np.dtype(np.int32))} if job.periodic else {}
+    return {"potential_energy": (2, np.dtype(np.float32)), **image}
+
+
+ENGINE = LammpsEngine

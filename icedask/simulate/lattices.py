@@ -24,7 +24,7 @@ def lattice_sites(
         "fcc" and "bcc", in cubic cells of four and two sites, or "hcp" with the ratio of close
         packed spheres, in orthorhombic cells of four.
     volume
-        Of a site, cubic angstrom.
+        Volume of a site, cubic angstrom.
     repeats
         Cells along each cell vector.
 
@@ -36,7 +36,7 @@ def lattice_sites(
     Raises
     ------
     InputError
-        If the lattice, the volume or the repeats are none of these.
+        If the lattice, the volume or the repeats are not valid.
     """
     from ase.build import bulk
 
@@ -62,5 +62,5 @@ def check_repeats(repeats: Sequence[int]) -> None:
 
 
 def times(repeats: Sequence[int]) -> str:
-    """Return numbers of cells as 3x3x4."""
+    """Return numbers of cells in the form 3x3x4."""
     return "x".join(str(number) for number in repeats)

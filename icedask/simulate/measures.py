@@ -1,4 +1,4 @@
-"""What is measured of trajectories: density, order, motion, radial distribution."""
+"""Measures of trajectories: density, order, motion, radial distribution."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dask
 import numpy as np
 import xarray as xr
 
+from icedask.core.constants import AVOGADRO, WATER_MASS
 from icedask.core.trajectory import select, trajectory
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM
@@ -15,10 +16,9 @@ from icedask.descriptors.steinhardt import steinhardt
 from icedask.kernels.neighbors import neighbor_list
 from icedask.readers.convert import from_ase
 from icedask.simulate.lattices import Lattice
-from icedask.simulate.potentials import WATER_MASS
 
 # g/cm3 of one dalton in a cubic angstrom.
-_DENSITY = 1 / 0.602214076
+_DENSITY = 1 / AVOGADRO
 # The ices that have an ideal structure.
 ICES = (
     *("Ih", "Ic", "sI", "sII", "sH"),
@@ -39,16 +39,16 @@ def density(trj: xr.Dataset) -> float:
 
 
 def chill_shares(trj: xr.Dataset) -> dict[str, float]:
-    """Return the shares of the molecules in the classes of CHILL+, mean over all frames."""
+    """Return the shares of molecules in the classes of CHILL+, averaged over frames."""
     with dask.config.set(scheduler="synchronous"):
         labels = chill_plus(oxygens(trj))["label"].values
     return {name: float((labels == number).mean()) for number, name in enumerate(CLASSES)}
 
 
 def displacement(trj: xr.Dataset) -> float:
-    """Return how far oxygens move from the first frame to the last, root mean square, angstrom.
+    """Return the RMS displacement of oxygens from the first frame to the last, angstrom.
 
-    Without the motion of the whole. Right where no oxygen moves by half of the cell in a frame.
+    Without the drift of the whole. Right where no oxygen moves by half of the cell in a frame.
     """
     places, cells = _places(oxygens(trj))
     cells = _continued(cells)
@@ -61,7 +61,7 @@ def displacement(trj: xr.Dataset) -> float:
 def turning(trj: xr.Dataset) -> float:
     """Return the mean cosine between an O-H bond in the first frame and in the last.
 
-    Of molecules O, H, H in turn; zero where they turn freely.
+    For molecules O, H, H; zero where they turn freely.
     """
     places, cells = _places(trj)
     bonds = []
@@ -74,9 +74,9 @@ def turning(trj: xr.Dataset) -> float:
 
 
 def at_mean_places(trj: xr.Dataset) -> xr.Dataset:
-    """Return one frame, of the atoms at their mean places in the mean cell.
+    """Return a frame of the mean positions in the mean cell.
 
-    It has the order of a crystal without its vibrations, and none where atoms do not stay.
+    It has the order of a crystal without its vibrations, and none where atoms move away.
     """
     places, cells = _places(trj)
     cells = _continued(cells)
@@ -95,7 +95,7 @@ def at_mean_places(trj: xr.Dataset) -> xr.Dataset:
 
 
 def lattice_shares(trj: xr.Dataset) -> dict[str, float]:
-    """Return the shares of the atoms whose mean places are arranged as in fcc, hcp and bcc.
+    """Return the shares of atoms whose mean positions are ordered as in fcc, hcp and bcc.
 
     By the averaged order parameters q4 and q6 of Lechner and Dellago.
     """
@@ -116,22 +116,9 @@ def lattice_shares(trj: xr.Dataset) -> dict[str, float]:
 def radial_distribution(
     trj: xr.Dataset, r_max: float, dr: float, frames: int = 10
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the radial distribution function of oxygens.
+    """Return the radial distribution function of oxygens in a periodic cell.
 
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        A trajectory of water, periodic in all directions.
-    r_max, dr : float, angstrom
-        Largest distance, and width of the bins.
-    frames : int
-        Of the end, over which it is averaged.
-
-    Returns
-    -------
-    r : (n_bins,) array, angstrom
-        Middles of the bins.
-    g : (n_bins,) array
+    Bin centres (angstrom) up to `r_max` in steps of `dr`, and values averaged over the last frames.
     """
     places, cells = _places(oxygens(trj.isel(frame=slice(-frames, None))))
     edges = np.arange(0, r_max + dr / 2, dr)
@@ -145,11 +132,11 @@ def radial_distribution(
 
 
 def soap_distances(trj: xr.Dataset) -> dict[str, float]:
-    """Return the distances to the ideal ices.
+    """Return the distances of the mean normalised SOAP vector to those of the ideal ices.
 
-    Between the means of the normalised SOAP vectors of oxygens, at their mean places over the
-    frames: vibrations take VI near IV, and the clathrates near each other. Each ideal structure is
-    scaled to the density of the trajectory, so that the pressure does not matter.
+    Of oxygens at their mean positions: vibrations bring VI near IV, and the clathrates near each
+    other. Each ideal structure is scaled to the density of the trajectory, so that the pressure
+    does not matter.
     """
     from icedask.simulate.structures import ice
 
@@ -187,18 +174,18 @@ def _places(trj: xr.Dataset) -> tuple[FloatArray, FloatArray]:
 
 
 def _continued(cells: FloatArray) -> FloatArray:
-    """Return cells of the same lattices, each with vectors like those of the one before.
+    """Return cells of the same lattices whose vectors change continuously.
 
-    A barostat that changes all six numbers of a cell takes b for b + a, say, where it is shorter.
+    A barostat that changes all six numbers of a cell may replace b by b + a where that is shorter.
     """
-    found = [cells[0]]
+    continued = [cells[0]]
     for cell in cells[1:]:
-        found.append(np.round(found[-1] @ np.linalg.inv(cell)) @ cell)
-    return np.array(found)
+        continued.append(np.round(continued[-1] @ np.linalg.inv(cell)) @ cell)
+    return np.array(continued)
 
 
 def _steps(places: FloatArray, cells: FloatArray) -> FloatArray:
-    """Return the shortest ways from each frame to the next, in fractions of continued cells."""
+    """Return the shortest displacements between frames, in fractions of continued cells."""
     steps = np.diff(places @ np.linalg.inv(cells), axis=0)
     return steps - np.round(steps)
 
@@ -207,16 +194,14 @@ def _lattice_order(trj: xr.Dataset, volume: float) -> FloatArray:
     """Return averaged q4 and q6 of the atoms of one frame, with the volume of an atom."""
     r_cut = _FIRST_SHELL * np.cbrt(volume)
     with dask.config.set(scheduler="synchronous"):
-        found = steinhardt(trj, r_cut=r_cut, averaged=True)["steinhardt"].values
-    order: FloatArray = found[0].astype(float)
-    return order
+        order: FloatArray = steinhardt(trj, r_cut=r_cut, averaged=True)["steinhardt"].values
+    return order[0].astype(float)
 
 
 def _mean_soap(oxygens: xr.Dataset) -> FloatArray:
-    """Return the mean of the normalised vectors, of length one.
+    """Return the normalised mean of the normalised SOAP vectors.
 
-    Smooth and far-reaching: what vibrations leave in mean places matters little, how cages are
-    stacked does.
+    Smooth and long-ranged: sensitive to the stacking of cages more than to vibrations.
     """
     with dask.config.set(scheduler="synchronous"):
         vectors = soap(oxygens, r_cut=8.0, n_max=8, l_max=6, sigma=0.8)["soap"].values.astype(float)

@@ -1,4 +1,7 @@
-"""Rigid molecules in a periodic cell: whole, wrapped and sheared, in the cell that OpenMM wants."""
+"""Rigid molecules in periodic cells: reduced cells, wrapping, layers, shears.
+
+Molecules are arrays (n_molecules, n_sites, 3), cells (3, 3) with vectors in rows.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,9 @@ _MAX_SWEEPS = 1000
 
 
 def reduced(cell: FloatArray) -> FloatArray:
-    """Return the reduced cell of the same lattice.
+    """Return the reduced cell of a lattice, from a lower triangular one.
 
-    Parameters
-    ----------
-    cell : (3, 3) array
-        Vectors as rows, lower triangular.
-
-    Returns
-    -------
-    (3, 3) array
-        Lower triangular, no vector tilted by more than half of another.
+    It is lower triangular, and no vector is tilted by more than half of another.
     """
     a, b, c = np.array(cell, float)
     c -= b * np.round(c[1] / b[1])
@@ -42,18 +37,7 @@ def reduced(cell: FloatArray) -> FloatArray:
 
 
 def to_standard(positions: FloatArray, cell: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rotate a structure so that its cell is lower triangular, and reduce the cell.
-
-    Parameters
-    ----------
-    positions : (n_atoms, 3) array
-    cell : (3, 3) array
-        Vectors as rows, right-handed.
-
-    Returns
-    -------
-    positions : (n_atoms, 3) array
-    cell : (3, 3) array
+    """Rotate positions (n_atoms, 3) so that their cell is lower triangular, and reduce the cell.
 
     Raises
     ------
@@ -74,22 +58,12 @@ def to_standard(positions: FloatArray, cell: FloatArray) -> tuple[FloatArray, Fl
 
 
 def wrap(molecules: FloatArray, cell: FloatArray) -> FloatArray:
-    """Move molecules, as a whole, so that the first site of each lies in the cell.
-
-    Parameters
-    ----------
-    molecules : (n_molecules, n_sites, 3) array
-    cell : (3, 3) array
-
-    Returns
-    -------
-    (n_molecules, n_sites, 3) array
-    """
+    """Wrap whole molecules so that the first site of each lies in the cell."""
     return molecules - (np.floor(molecules[:, 0] @ np.linalg.inv(cell)) @ cell)[:, None]
 
 
 def whole(molecules: FloatArray, cell: FloatArray) -> FloatArray:
-    """Move sites to the image that is nearest to the first site of their molecule.
+    """Move sites to the image nearest to the first site of their molecule.
 
     Right where a molecule is smaller than half of the cell's widths.
     """
@@ -100,20 +74,9 @@ def whole(molecules: FloatArray, cell: FloatArray) -> FloatArray:
 def in_layer(
     molecules: FloatArray, cell: FloatArray, axis: int, low: float, high: float
 ) -> npt.NDArray[np.bool_]:
-    """Tell which molecules have their first site in a layer.
+    """Return a mask of the molecules whose first site is in a layer.
 
-    Parameters
-    ----------
-    molecules : (n_molecules, n_sites, 3) array
-    cell : (3, 3) array
-    axis : int
-        Cell vector along which the layer is cut.
-    low, high : float
-        Bounds in fractions of that vector; a layer beyond 1 goes on at the other face.
-
-    Returns
-    -------
-    (n_molecules,) bool
+    Bounds are fractions of a cell vector; a layer beyond 1 continues at the other face.
     """
     fraction = molecules[:, 0] @ np.linalg.inv(cell)[:, axis]
     inside: npt.NDArray[np.bool_] = (fraction - low) % 1.0 < high - low
@@ -121,22 +84,11 @@ def in_layer(
 
 
 def shear(molecules: FloatArray, cell: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Shift a random layer of molecules rigidly, at random within its plane.
+    """Shift a random layer of molecules rigidly, at random within its plane; angstrom.
 
     The layer is cut between two faces of the cell, anywhere along any of the cell vectors, and
-    shifted by any fractions of the two others. Of some random shifts the one is taken that brings
-    the fewest molecules into contact; these are then pushed apart.
-
-    Parameters
-    ----------
-    molecules : (n_molecules, n_sites, 3) array, angstrom
-    cell : (3, 3) array, angstrom
-    random : numpy.random.Generator
-
-    Returns
-    -------
-    (n_molecules, n_sites, 3) array, angstrom
-        Molecules whole, and oriented as they were.
+    shifted by any fractions of the two others. The shift is that of some random ones which brings
+    the fewest molecules into contact; these are then pushed apart, whole and in their orientation.
 
     Raises
     ------
@@ -166,7 +118,7 @@ def _contacts(molecules: FloatArray, cell: FloatArray) -> Neighbors:
 
 
 def _push_apart(molecules: FloatArray, cell: FloatArray) -> FloatArray:
-    """Move molecules, as a whole, until none are in contact."""
+    """Move whole molecules until none are in contact."""
     for _ in range(_MAX_SWEEPS):
         pairs = _contacts(molecules, cell)
         if not len(pairs.indices):

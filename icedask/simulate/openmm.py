@@ -13,7 +13,7 @@ import numpy as np
 
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.simulate.job import Job, SimulationFailed, finite
+from icedask.simulate.job import Job, SimulationFailed, check_finite
 from icedask.simulate.molecules import in_layer, shear, wrap
 from icedask.simulate.stages import Coupling, Dynamics, Minimise, Segment, Shear, Stage
 from icedask.simulate.tip4p_ice import (
@@ -31,19 +31,19 @@ _FRICTION = 1.0
 # Steps at one temperature and pressure of a ramp; 0.2 ps at 4 fs.
 _PIECE = 50
 _CONSTRAINT_TOLERANCE = 1e-6
-# Root mean square force at which a minimisation ends, kJ/mol/nm; after a shear it only has to end
+# Root mean square force at which a minimisation ends, kJ/mol/nm; after a shear it only has to be
 # below the thermal forces of the dynamics that follow.
 _FORCE_TOLERANCE = 10.0
 _SHEAR_TOLERANCE = 100.0
 _TICK_SECONDS = 1.0
-# Steps between the changes of the cell that a barostat tries. The size of its changes adapts anew
-# in each segment, which takes some 100 trials where all six numbers of the cell change at once.
+# Steps between the trial changes of the cell by a barostat. Their size adapts in each segment,
+# which takes some 100 trials where all six numbers of the cell change at once.
 _BAROSTAT_STEPS: Mapping[Coupling, int] = {"iso": 10, "aniso": 10, "z": 10, "tri": 5}
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that a segment starts from, in OpenMM's units.
+    """State at the start of a segment.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class State:
 
 
 class OpenMMEngine:
-    """Runs the segments of a job with OpenMM: Langevin dynamics and Monte Carlo barostats.
+    """OpenMM engine of TIP4P/Ice: Langevin dynamics and Monte Carlo barostats.
 
     On the CPU platform, with the same number of cores, the same restart file leads to the same
     following one, bit by bit; on a GPU as far as its platform is deterministic. A restart file of
@@ -87,31 +87,20 @@ class OpenMMEngine:
     job
         The simulation; its potential must be TIP4P/Ice.
     cores
-        Threads of the CPU platform, without effect on a GPU.
+        Number of threads of the CPU platform, without effect on a GPU.
     progress
-        Called about every second with the step of the segment.
-
-    Attributes
-    ----------
-    version
-        Of OpenMM.
-    platform
-        CUDA, OpenCL or CPU.
-    columns
-        Per-atom quantities of the frames: none.
+        Function called about every second with the step of the segment.
 
     Raises
     ------
     InputError
-        If OpenMM is not installed, or a stage asks for what it cannot do.
+        If OpenMM is not installed, or cannot run a stage.
 
     References
     ----------
     Eastman et al., J. Phys. Chem. B 128, 109 (2024), doi:10.1021/acs.jpcb.3c06662; middle scheme:
     Zhang et al., J. Phys. Chem. A 123, 6056 (2019), doi:10.1021/acs.jpca.9b02771
     """
-
-    columns: Mapping[str, tuple[int, np.dtype[Any]]] = {}
 
     def __init__(self, job: Job, cores: int, progress: Callable[[int], None]) -> None:
         self._openmm = import_openmm()
@@ -122,20 +111,8 @@ class OpenMMEngine:
         self.platform: str = self._platform.getName()
         self.version: str = self._openmm.Platform.getOpenMMVersion()
 
-    def input_text(self) -> str:
-        """Return all settings, and what runs them."""
-        properties = ", ".join(f"{name} {value}" for name, value in self._properties.items())
-        where = f"OpenMM {self.version}, platform {self.platform} ({properties})"
-        return f"{where}\n{input_text(self._job)}"
-
     def begin(self, atoms: ase.Atoms, restart: str) -> None:
-        """Write the restart file of the start structure.
-
-        Raises
-        ------
-        InputError
-            If it does not consist of water molecules O, H, H, or its cell is too small.
-        """
+        """Write the restart file of the start structure: molecules O, H, H in a wide cell."""
         molecules, cell = molecules_of(atoms)
         positions = np.zeros((len(molecules), SITES, 3))
         positions[:, :3] = molecules * _NM
@@ -145,13 +122,7 @@ class OpenMMEngine:
         self._state(self._context(state), state.cutoff).save(restart)
 
     def run(self, segment: Segment, restart: str, following: str) -> FrameBlock | None:
-        """Run a segment from its restart file, write the following one, return the frames kept.
-
-        Raises
-        ------
-        SimulationFailed
-            If the system exploded.
-        """
+        """Run a segment from its restart file, write the following one, return the frames kept."""
         stage = self._job.stages[segment.stage]
         state = State.load(restart)
         random = self._job.random(segment.index)
@@ -234,17 +205,13 @@ class OpenMMEngine:
 
     def _state(self, context: Any, cutoff: float, step: int = 0) -> State:
         """Return the state of a Context, molecules wrapped as a whole."""
-        found = context.getState(positions=True, velocities=True, energy=True)
-        energy = self._plain(found.getPotentialEnergy())
-        positions = self._plain(found.getPositions(asNumpy=True)).reshape(-1, SITES, 3)
-        velocities = self._plain(found.getVelocities(asNumpy=True)).reshape(-1, SITES, 3)
-        cell = self._plain(found.getPeriodicBoxVectors(asNumpy=True))
-        for what, values in {
-            "potential energies": energy,
-            "positions": positions,
-            "velocities": velocities,
-        }.items():
-            finite(values, what, step)
+        state = context.getState(positions=True, velocities=True, energy=True)
+        positions = self._plain(state.getPositions(asNumpy=True)).reshape(-1, SITES, 3)
+        velocities = self._plain(state.getVelocities(asNumpy=True)).reshape(-1, SITES, 3)
+        cell = self._plain(state.getPeriodicBoxVectors(asNumpy=True))
+        check_finite(self._plain(state.getPotentialEnergy()), "potential energies", step)
+        check_finite(positions, "positions", step)
+        check_finite(velocities, "velocities", step)
         return State(wrap(positions, cell), velocities, cell, cutoff)
 
     def _plain(self, quantity: Any) -> FloatArray:
@@ -257,8 +224,8 @@ class OpenMMEngine:
         timestep = self._job.potential.timestep * 1e-3
         moments = segment.time + (np.array(segment.frames) - segment.start) * timestep
         return FrameBlock(
-            np.array([one.positions[:, :3].reshape(-1, 3) / _NM for one in kept], np.float32),
-            np.array([one.cell / _NM for one in kept]),
+            np.array([state.positions[:, :3].reshape(-1, 3) / _NM for state in kept], np.float32),
+            np.array([state.cell / _NM for state in kept]),
             np.ones(3, bool),
             moments,
             np.round(moments / timestep).astype(np.int64),
@@ -266,9 +233,9 @@ class OpenMMEngine:
 
 
 class _Stepper:
-    """Steps through a segment, with the temperature and pressure of its ramp.
+    """Integration of a segment, with the temperature and pressure of its ramp.
 
-    `step` is the step of the stage that it has reached.
+    `step` is the current step of the stage.
     """
 
     def __init__(
@@ -281,7 +248,7 @@ class _Stepper:
         self._context, self._stage, self._segment = context, stage, segment
         self._progress = progress
         self.step = segment.start
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
 
     def to(self, end: int) -> None:
         """Run until a step of the stage."""
@@ -290,8 +257,8 @@ class _Stepper:
             self._set_ramp((self.step + piece) // 2)
             self._context.getIntegrator().step(piece - self.step)
             self.step = piece
-            if time.monotonic() - self._told > _TICK_SECONDS:
-                self._told = time.monotonic()
+            if time.monotonic() - self._reported > _TICK_SECONDS:
+                self._reported = time.monotonic()
                 self._progress(self.step - self._segment.start)
 
     def _set_ramp(self, step: int) -> None:
@@ -307,8 +274,13 @@ class _Stepper:
                 context.setParameter(name, pressure)
 
 
-def input_text(job: Job) -> str:
-    """Return all settings of a job, readable."""
+def columns(job: Job) -> dict[str, tuple[int, np.dtype[Any]]]:
+    """Return the per-atom variables of a frame: none."""
+    return {}
+
+
+def input_text(job: Job, start: ase.Atoms | None = None) -> str:
+    """Return all settings of a job as text, for the record."""
     stages = [f"  {type(stage).__name__} {asdict(stage)}" for stage in job.stages]
     return "\n".join(
         [
@@ -350,10 +322,7 @@ def import_openmm() -> Any:
 
 
 def choose_platform(openmm: Any, cores: int) -> tuple[Any, dict[str, str]]:
-    """Return the fastest platform that works here, and its properties.
-
-    Where it can, it sums forces in the same order in each run.
-    """
+    """Return the fastest platform that works here, and its properties: deterministic if it can."""
     platforms = [openmm.Platform.getPlatform(i) for i in range(openmm.Platform.getNumPlatforms())]
     known = {platform.getName(): platform for platform in platforms}
     wanted = {"Precision": "mixed", "DeterministicForces": "true", "Threads": str(cores)}
@@ -371,7 +340,7 @@ def _supported(platform: Any, properties: dict[str, str]) -> dict[str, str]:
 
 
 def _works(openmm: Any, platform: Any, properties: dict[str, str]) -> bool:
-    """Tell whether a platform finds a device."""
+    """Return whether a platform finds a device."""
     system = openmm.System()
     system.addParticle(1.0)
     try:
@@ -413,7 +382,7 @@ def _seed(random: np.random.Generator) -> int:
 
 
 def _check_stages(job: Job) -> None:
-    """Raise InputError if a stage asks for what this engine cannot do."""
+    """Raise InputError if this engine cannot run a stage."""
     for stage in job.stages:
         if isinstance(stage, Minimise) and stage.box != "fixed":
             raise InputError(
@@ -425,3 +394,6 @@ def _check_stages(job: Job) -> None:
                 f"stage {stage.name}: expected no pressure where molecules are held, found "
                 f"{stage.pressure} bar: the barostat would move them; leave the pressure out"
             )
+
+
+ENGINE = OpenMMEngine

@@ -1,7 +1,6 @@
-"""The interaction models: published parameters, written as the files that LAMMPS reads.
+"""Interaction models: published parameters, written as the files that LAMMPS reads.
 
-Each has its source, the time step it is used with, the range of states it is meant for and a
-measured speed.
+Each has its source, its time step, the range of states that it is meant for and a measured speed.
 """
 
 from __future__ import annotations
@@ -9,15 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from icedask.core.constants import WATER_MASS
 from icedask.errors import InputError
 from icedask.simulate import gupta
-
-WATER_MASS = 18.015
 
 
 @dataclass(frozen=True)
@@ -27,15 +25,15 @@ class Potential:
     Attributes
     ----------
     name
-        As the literature calls it.
+        Name in the literature.
     engine
-        What runs it.
+        Simulation program.
     units
         LAMMPS unit style of its parameters.
     timestep
         fs.
     masses
-        Mass of each element that it knows, dalton; one-site water is the element O.
+        Mass of each of its elements, dalton; one-site water is the element O.
     style, coefficients
         LAMMPS pair style, and what follows `pair_coeff * *`, with {file} for the file.
     file
@@ -70,7 +68,7 @@ class Potential:
         return hashlib.sha256(self.text().encode()).hexdigest()
 
     def describe(self) -> dict[str, Any]:
-        """Return what identifies the potential, as plain values."""
+        """Return the identity of the potential as plain values."""
         return {
             "name": self.name,
             "file": self.file,
@@ -153,48 +151,42 @@ def _shipped_file(file: str) -> Path:
     return path
 
 
-MW = Potential(
-    name="mW",
+_one_site_water = partial(
+    Potential,
     engine="lammps",
-    units="real",
     timestep=10.0,
     masses={"O": WATER_MASS},
-    style="sw",
     coefficients="{file} W",
+    pressure=(-2000.0, 5000.0),
+)
+
+MW = _one_site_water(
+    name="mW",
+    units="real",
+    style="sw",
     file="mW.sw",
     reference="doi:10.1021/jp805227c",
     temperature=(100.0, 400.0),
-    pressure=(-2000.0, 5000.0),
     speed=0.5,
 )
 
-ML_MW = Potential(
+ML_MW = _one_site_water(
     name="ML-mW",
-    engine="lammps",
     units="metal",
-    timestep=10.0,
-    masses={"O": WATER_MASS},
     style="sw",
-    coefficients="{file} W",
     file="ML-mW.sw",
     reference="doi:10.1038/s41467-018-08222-6",
     temperature=(150.0, 400.0),
-    pressure=(-2000.0, 5000.0),
     speed=0.72,
 )
 
-ML_BOP = Potential(
+ML_BOP = _one_site_water(
     name="ML-BOP",
-    engine="lammps",
     units="metal",
-    timestep=10.0,
-    masses={"O": WATER_MASS},
     style="tersoff",
-    coefficients="{file} W",
     file="ML-BOP.tersoff",
     reference="doi:10.1038/s41467-018-08222-6",
     temperature=(150.0, 400.0),
-    pressure=(-2000.0, 5000.0),
     speed=0.35,
 )
 
@@ -213,55 +205,63 @@ TIP4P_ICE = Potential(
     speed=0.14,
 )
 
-AU_GUPTA = Potential(
-    name="Au Gupta",
-    engine="lammps",
-    units="metal",
-    timestep=5.0,
-    masses={"Au": gupta.GOLD.mass},
-    style="eam/alloy",
-    coefficients="{file} Au",
-    file="Au_gupta.eam.alloy",
-    reference="doi:10.1103/PhysRevB.48.22",
+
+def _metal(
+    name: str, element: str, mass: float, file: str, reference: str, hottest: float, **fields: Any
+) -> Potential:
+    """Return an embedded-atom model that lasts up to a temperature, K."""
+    return Potential(
+        name=name,
+        masses={element: mass},
+        coefficients=f"{{file}} {element}",
+        file=file,
+        reference=reference,
+        temperature=(10.0, hottest),
+        **{
+            "engine": "lammps",
+            "units": "metal",
+            "timestep": 4.0,
+            "style": "eam/alloy",
+            "pressure": (-10000.0, 100000.0),
+            "speed": 0.72,
+            **fields,
+        },
+    )
+
+
+AU_GUPTA = _metal(
+    "Au Gupta",
+    "Au",
+    gupta.GOLD.mass,
+    "Au_gupta.eam.alloy",
+    "doi:10.1103/PhysRevB.48.22",
     # This gold melts far below the real one, near 930 K: crystal and melt of 1,600 atoms stayed
     # side by side at constant enthalpy for 0.1 ns.
-    temperature=(10.0, 900.0),
-    pressure=(-10000.0, 100000.0),
+    900.0,
+    timestep=5.0,
     speed=1.0,
 )
-
-CU_MISHIN = Potential(
-    name="Cu Mishin EAM",
-    engine="lammps",
-    units="metal",
-    timestep=4.0,
-    masses={"Cu": 63.546},
-    style="eam/alloy",
-    coefficients="{file} Cu",
-    file="Cu_mishin1.eam.alloy",
-    reference="doi:10.1103/PhysRevB.63.224106",
+CU_MISHIN = _metal(
+    "Cu Mishin EAM",
+    "Cu",
+    63.546,
+    "Cu_mishin1.eam.alloy",
+    "doi:10.1103/PhysRevB.63.224106",
     # This copper melts at 1327 K.
-    temperature=(10.0, 1300.0),
-    pressure=(-10000.0, 100000.0),
-    speed=0.72,
+    1300.0,
 )
-
-FE_MENDELEV = Potential(
-    name="Fe Mendelev EAM",
-    engine="lammps",
-    units="metal",
-    timestep=4.0,
-    masses={"Fe": 55.845},
-    style="eam/fs",
-    coefficients="{file} Fe",
-    file="Fe_mm.eam.fs",
-    reference="doi:10.1080/14786430310001613264",
+FE_MENDELEV = _metal(
+    "Fe Mendelev EAM",
+    "Fe",
+    55.845,
+    "Fe_mm.eam.fs",
+    "doi:10.1080/14786430310001613264",
     # This iron melts at 1772 K.
-    temperature=(10.0, 1700.0),
-    pressure=(-10000.0, 100000.0),
-    speed=0.72,
+    1700.0,
+    style="eam/fs",
 )
 
 POTENTIALS: dict[str, Potential] = {
-    one.name: one for one in (MW, ML_MW, ML_BOP, TIP4P_ICE, AU_GUPTA, CU_MISHIN, FE_MENDELEV)
+    potential.name: potential
+    for potential in (MW, ML_MW, ML_BOP, TIP4P_ICE, AU_GUPTA, CU_MISHIN, FE_MENDELEV)
 }

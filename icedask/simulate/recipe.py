@@ -1,54 +1,66 @@
-"""What a recipe is: systems that are simulated for one purpose."""
+"""Recipes: systems that are simulated for one purpose, and the options that all of them have."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
+from icedask.core.options import Option, Seed, checked, parameters_of
 from icedask.errors import InputError
-from icedask.simulate.job import Job
+from icedask.simulate.job import Check, Job, Start
 from icedask.simulate.potentials import Potential
+from icedask.simulate.stages import Dynamics, Stage
+
+T = TypeVar("T")
+
+# The options of all recipes, declared once: for `Options`, `simulate.run` and the command line.
+Published = Annotated[bool, Option("Published size and length, in place of minutes.")]
+Temperature = Annotated[
+    float | None, Option("Temperature; that of the recipe by default.", "K", above=0)
+]
+Pressure = Annotated[float | None, Option("Pressure; that of the recipe by default.", "bar")]
+Length = Annotated[
+    float | None,
+    Option("Length of the production stage (amorphous: of the quench).", "ps", above=0),
+]
+Interval = Annotated[float | None, Option("Time between frames.", "ps", above=0)]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may change in every recipe.
-
-    Attributes
-    ----------
-    published
-        The published size and length, in place of minutes on two cores.
-    seed
-        Of everything random; replicas differ in it.
-    temperature, pressure
-        K and bar; the recipe's own by default.
-    length, interval
-        Picoseconds of the stage that keeps frames (in `amorphous` of the way to the glass), and
-        between frames; the recipe's by default.
+    """Options of all recipes, as documented in `icedask.simulate.run`.
 
     Raises
     ------
     InputError
-        If one of them cannot be.
+        If one is out of bounds.
     """
 
-    published: bool = False
-    seed: int = 0
-    temperature: float | None = None
-    pressure: float | None = None
-    length: float | None = None
-    interval: float | None = None
+    published: Published = False
+    seed: Seed = 0
+    temperature: Temperature = None
+    pressure: Pressure = None
+    length: Length = None
+    interval: Interval = None
 
     def __post_init__(self) -> None:
-        for name, unit in (("temperature", "K"), ("length", "ps"), ("interval", "ps")):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"{name}: expected more than 0 {unit}, found {value:g}")
-        if self.pressure is not None and not math.isfinite(self.pressure):
-            raise InputError(f"pressure: expected a number of bar, found {self.pressure:g}")
-        if self.seed < 0:
-            raise InputError(f"seed: expected 0 or more, found {self.seed}")
+        checked("", parameters_of(type(self)), vars(self))
+
+    def sized(self, minutes: T, published: T) -> T:
+        """Return the value for the size that is asked for."""
+        return published if self.published else minutes
+
+    def state(self, temperature: float, pressure: float) -> tuple[float, float]:
+        """Return temperature (K) and pressure (bar), with these defaults."""
+        return (
+            temperature if self.temperature is None else self.temperature,
+            pressure if self.pressure is None else self.pressure,
+        )
+
+    def frames(self, length: float, interval: float, potential: Potential) -> tuple[int, int]:
+        """Return `frame_steps` of length and interval, with these defaults."""
+        return frame_steps(self.length or length, self.interval or interval, potential)
 
 
 @dataclass(frozen=True)
@@ -58,13 +70,13 @@ class Recipe:
     Attributes
     ----------
     name
-        As on the command line.
+        Name on the command line.
     summary
-        What its trajectories are for, in one line.
+        Purpose of its trajectories, in one line.
     systems
-        Name of each system, and what makes its job from the options.
+        Function from the options to the job of each system.
     default
-        The systems that are made unless others are named.
+        Default systems.
     reference
         The publication that it follows.
     """
@@ -76,6 +88,46 @@ class Recipe:
     reference: str
 
 
+def make_job(
+    name: tuple[str, str],
+    start: Start,
+    n_atoms: int,
+    potential: Potential,
+    stages: Sequence[Stage],
+    options: Options,
+    reference: str,
+    *,
+    phase: str,
+    element: str | None = None,
+    check: Check | None = None,
+    periodic: bool = True,
+) -> Job:
+    """Return the job of a system (recipe and name) with the labels of its phase and last stage."""
+    last = stages[-1]
+    assert isinstance(last, Dynamics)
+    labels = {
+        "phase": phase,
+        "element": element,
+        "temperature": last.temperature,
+        "pressure": last.pressure,
+        "model": potential.name,
+        "seed": options.seed,
+    }
+    return Job(
+        recipe=name[0],
+        system=name[1],
+        start=start,
+        n_atoms=n_atoms,
+        potential=potential,
+        stages=tuple(stages),
+        seed=options.seed,
+        labels={label: value for label, value in labels.items() if value is not None},
+        periodic=periodic,
+        check=check,
+        reference=reference,
+    )
+
+
 def steps_of(picoseconds: float, potential: Potential) -> int:
     """Return a length of time in steps of a potential, one at least."""
     return max(1, round(picoseconds * 1e3 / potential.timestep))
@@ -84,13 +136,7 @@ def steps_of(picoseconds: float, potential: Potential) -> int:
 def frame_steps(length: float, interval: float, potential: Potential) -> tuple[int, int]:
     """Return the steps of a stage that keeps frames, and the steps between these.
 
-    Parameters
-    ----------
-    length, interval
-        Picoseconds; the stage ends with a frame, the length is that of the nearest whole number
-        of intervals.
-    potential
-        For the time step.
+    The stage ends with a frame: its length is that of the nearest whole number of intervals, ps.
 
     Raises
     ------
@@ -108,5 +154,5 @@ def frame_steps(length: float, interval: float, potential: Potential) -> tuple[i
             f"{potential.timestep * 1e-3:g} ps, found {interval:g} ps"
         )
     every = steps_of(interval, potential)
-    # Of the interval in whole steps: a rounded one, many times, would be another length.
+    # A multiple of the interval in whole steps: the rounded interval would change the length.
     return max(1, round(steps_of(length, potential) / every)) * every, every

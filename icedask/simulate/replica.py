@@ -1,4 +1,4 @@
-"""One replica: its child process, and its frames into the store; the work of one Dask task."""
+"""A replica, the work of one Dask task: its child process, and its frames in the store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-import ase
 import numpy as np
 import xarray as xr
 import zarr
@@ -37,7 +36,7 @@ from icedask.simulate.child import (
     load_start,
     segments_done,
 )
-from icedask.simulate.job import Job
+from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
 from icedask.store.arrays import group_attrs, remove_partial_files, update_attrs
 from icedask.store.blocks import disk_errors
@@ -64,29 +63,29 @@ logger = logging.getLogger("icedask")
 
 FOLDER = "simulation"
 _LOG_LINES = 12
-# Tables of embedded-atom potentials are told by their checksum alone.
+# Longest parameter file in the record; tables of embedded-atom potentials have a checksum only.
 _SHOWN_TEXT = 10_000
-# A child that dies without a word (killed, out of memory, a machine in trouble) is started again
-# from its restart file; not for ever where it dies at the same point.
+# A child that dies without a message (killed, out of memory, a machine in trouble) is started again
+# from its restart file, up to this number of times in the same segment.
 _DEATHS = 3
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a replica ended.
+    """Result of a replica.
 
     Attributes
     ----------
     store
-        Its store.
+        Path of the store.
     status
         "complete" or "failed".
     labels
-        What the trajectory is.
+        Labels of the trajectory.
     message
-        Why it failed, or what its phase was judged by.
+        The error, or the measures by which the phase was checked.
     seconds
-        Of this call.
+        Time of this call.
     """
 
     store: str
@@ -97,34 +96,25 @@ class Outcome:
 
 
 def run_replica(job: Job, store: str, cores: int) -> Outcome:
-    """Run a simulation, or what is left of it, into its store; never raises for a bad end.
-
-    Parameters
-    ----------
-    job
-        The simulation.
-    store
-        Path of its store.
-    cores
-        Cores of the child process.
-    """
-    started = time.monotonic()
+    """Run the remaining part of a simulation into its store; errors become failed outcomes."""
+    start = time.monotonic()
+    status, labels = "failed", dict(job.labels)
     try:
         attrs = _run(job, Path(store), cores)
+        status, labels = "complete", attrs["labels"]
+        message = attrs["simulation"].get("verdict", {}).get("reason", "")
     except (ComputeError, StoreError, OSError, ValueError) as error:
-        return Outcome(store, "failed", dict(job.labels), str(error), time.monotonic() - started)
-    except (BadZipFile, EOFError) as error:  # what NumPy says of files that are not whole
+        message = str(error)
+    except (BadZipFile, EOFError) as error:  # NumPy's errors for files that are not whole
         message = (
             f"{store}: a file of the unfinished simulation is damaged ({error}); delete this store "
             "and run the same command again"
         )
-        return Outcome(store, "failed", dict(job.labels), message, time.monotonic() - started)
-    labels, message = attrs["labels"], attrs["simulation"].get("verdict", {}).get("reason", "")
-    return Outcome(store, "complete", labels, message, time.monotonic() - started)
+    return Outcome(store, status, labels, message, time.monotonic() - start)
 
 
 def progress_of(store: Path) -> float:
-    """Return the share of a simulation that is done, 0 to 1; NaN if nothing is there to tell."""
+    """Return the share of a simulation that is done, 0 to 1; NaN where it is not known."""
     folder = store / STAGING / FOLDER
     try:
         return float(json.loads((folder / PROGRESS).read_text())["share"])
@@ -139,14 +129,14 @@ def _run(job: Job, store: Path, cores: int) -> dict[str, Any]:
     with locked(store), disk_errors(store):
         status = existing_status(store, identity, overwrite=True)
         if status == "other":
-            held = group_attrs(store / TRAJECTORY)["identity"]
-            changed = [key for key in identity if held.get(key) != _plain(identity[key])]
+            stored = group_attrs(store / TRAJECTORY)["identity"]
+            changed = [key for key in identity if stored.get(key) != _plain(identity[key])]
             raise StoreError(
                 f"{store}: holds another trajectory (other {', '.join(changed) or 'source'}); give "
                 "another path, or the same options to continue it"
             )
         if status == "absent":
-            # What an attempt left that ended before its trajectory began: maybe of other options.
+            # Files of an attempt that ended before its trajectory began, maybe of other options.
             shutil.rmtree(store / STAGING, ignore_errors=True)
         if status != "complete":
             folder = store / STAGING / FOLDER
@@ -163,7 +153,7 @@ def _plain(value: Any) -> Any:
 
 
 class _Replica:
-    """A simulation under way: a child process that leaves frames, and the blocks made of them."""
+    """A running simulation: a child process that writes frames, and their encoding in blocks."""
 
     def __init__(self, job: Job, store: Path, folder: Path, cores: int) -> None:
         self.job, self.store, self.folder, self.cores = job, store, folder, cores
@@ -184,18 +174,18 @@ class _Replica:
 
     def _plan(self) -> TrajectoryPlan:
         start = load_start(self.folder / START)
+        elements, masses = start.get_chemical_symbols(), self.job.potential.masses
         atoms: dict[str, Any] = {
-            "element": np.array(start.get_chemical_symbols()),
+            "element": np.array(elements),
             "atom": np.arange(len(start)),
+            "mass": np.array([masses[element] for element in elements]),
         }
-        masses = self.job.potential.masses
-        atoms["mass"] = np.array([masses[symbol] for symbol in start.get_chemical_symbols()])
         if "molecule" in start.arrays:
             atoms["molecule"] = start.arrays["molecule"].astype(np.int64)
         return TrajectoryPlan(
             n_frames=self.job.n_frames,
             atoms=atoms,
-            columns=_columns(self.job),
+            columns=engine_module(self.job).columns(self.job),
             identity=self.job.describe(),
             attrs={
                 "source": f"icedask simulate {self.job.recipe} ({self.job.system})",
@@ -204,7 +194,7 @@ class _Replica:
         )
 
     def _encode(self, plan: TrajectoryPlan) -> None:
-        """Write the blocks whose frames are there, and drop the frames that are written."""
+        """Write the blocks whose frames are complete, and delete the files of written frames."""
         for index in range(plan.n_blocks):
             if sidecar(self.store, index).exists():
                 continue
@@ -241,7 +231,7 @@ class _Replica:
         record: dict[str, Any] = {
             **self.job.describe(),
             "engine": json.loads((self.folder / ENGINE).read_text()),
-            "input": _input_text(self.job, start),
+            "input": engine_module(self.job).input_text(self.job, start),
             "origin": start.info["origin"],
             "published": self.job.reference,
             "versions": versions(),
@@ -255,7 +245,7 @@ class _Replica:
         update_attrs(self.store / TRAJECTORY, {"labels": labels, "simulation": _plain(record)})
 
     def _child(self, mode: str, meanwhile: Callable[[], None]) -> None:
-        """Run the child to its end, starting it again where it died for no reason of its own."""
+        """Run the child to its end, restarting it where it died without a message."""
         deaths, reached = 0, segments_done(self.folder)
         while True:
             status, lines = self._attempt(mode, meanwhile)
@@ -264,32 +254,32 @@ class _Replica:
             done = segments_done(self.folder)
             deaths = 1 if done != reached else deaths + 1
             reached = done
-            said = next((line for line in reversed(lines) if line.startswith(ERROR_MARK)), None)
+            error = next((line for line in reversed(lines) if line.startswith(ERROR_MARK)), None)
             if status == DISK_FULL:
                 raise StoreError(
-                    f"{self.store}: the disk is full or over quota; what is there stays valid: "
-                    "free space and run the same command again, it continues where it stopped"
+                    f"{self.store}: the disk is full or over quota; written files stay valid: "
+                    "free space and run the same command again to resume"
                 )
-            if said is not None or deaths >= _DEATHS:
-                raise ComputeError(self._obituary(status, said, lines))
+            if error is not None or deaths >= _DEATHS:
+                raise ComputeError(self._failure(status, error, lines))
             logger.warning(
-                "%s: the simulation died (status %d) and goes on from its restart file",
+                "%s: the simulation died (status %d) and continues from its restart file",
                 self.store,
                 status,
             )
 
-    def _obituary(self, status: int, said: str | None, lines: list[str]) -> str:
-        why = (
+    def _failure(self, status: int, error: str | None, lines: list[str]) -> str:
+        reason = (
             f"died {_DEATHS} times in the same segment (status {status})"
-            if said is None
-            else json.loads(said.removeprefix(ERROR_MARK))
+            if error is None
+            else json.loads(error.removeprefix(ERROR_MARK))
         )
         log = self.folder / LOG
-        # What died of itself, says so on its standard error; LAMMPS' own words are in its log.
-        from_log = log.exists() and not (said is None and lines)
+        # Messages of a crash are on standard error, those of LAMMPS in its log.
+        from_log = log.exists() and not (error is None and lines)
         tail = log.read_text(errors="replace").splitlines() if from_log else lines
         shown = "\n".join(f"    {line}" for line in tail[-_LOG_LINES:] if ERROR_MARK not in line)
-        return f"{self.job.recipe} {self.job.system}: {why}" + (
+        return f"{self.job.recipe} {self.job.system}: {reason}" + (
             f"\n  last lines of its {'log' if from_log else 'messages'}:\n{shown}" if shown else ""
         )
 
@@ -299,14 +289,14 @@ class _Replica:
         command.append(str(self.cores))
         environment = {
             **os.environ,
-            # The modules of this process.
+            # The module search path of this process.
             "PYTHONPATH": os.pathsep.join(sys.path),
             "OMP_NUM_THREADS": str(self.cores),
             # Threads that spin while they wait take the core from those that work.
             "OMP_WAIT_POLICY": "PASSIVE",
             "OPENBLAS_NUM_THREADS": "1",
         }
-        # The child reads its standard input to learn of this process' end.
+        # The child ends at the end of its standard input: with this process.
         child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -314,7 +304,7 @@ class _Replica:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
-            # An interrupt from the keyboard is for the one that started it all.
+            # An interrupt from the keyboard reaches the client only.
             start_new_session=True,
         )
         lines: deque[str] = deque(maxlen=50)
@@ -335,24 +325,6 @@ class _Replica:
         return child.returncode, [line.rstrip() for line in lines]
 
 
-def _columns(job: Job) -> dict[str, tuple[int, np.dtype]]:
-    if job.potential.engine == "lammps":
-        from icedask.simulate.lammps import columns
-
-        return columns(job)
-    return {}
-
-
-def _input_text(job: Job, start: ase.Atoms) -> str:
-    if job.potential.engine == "lammps":
-        from icedask.simulate.lammps import input_text
-
-        return input_text(job, start)
-    from icedask.simulate.openmm import input_text as openmm_text
-
-    return openmm_text(job)
-
-
 def _part(block: FrameBlock, frames: slice) -> FrameBlock:
     return replace(
         block,
@@ -370,8 +342,8 @@ def ending(store: Path, plan: TrajectoryPlan, n_frames: int) -> xr.Dataset:
     parts = []
     for index in range(plan.n_blocks):
         if plan.block(index).stop > first:
-            with np.load(sidecar(store, index)) as found:
-                parts.append({name: found[name] for name in ("cell", "time", "step", "pbc")})
+            with np.load(sidecar(store, index)) as saved:
+                parts.append({name: saved[name] for name in ("cell", "time", "step", "pbc")})
     kept = plan.n_frames - first
     joined = {
         name: np.concatenate([part[name] for part in parts])[-kept:]

@@ -1,6 +1,6 @@
-"""What a simulation does, stage by stage, and how its stages are cut into restartable segments.
+"""Stages of a simulation, and the segments between restart files.
 
-Nothing here knows an engine: lengths are in angstrom, times in femtosecond, temperatures in kelvin,
+Independent of engines: lengths are in angstrom, times in femtosecond, temperatures in kelvin,
 pressures in bar.
 """
 
@@ -15,13 +15,14 @@ from icedask.errors import InputError
 
 Coupling = Literal["iso", "aniso", "tri", "z"]
 
-# A segment is what a crash can cost: well under a minute of one core for most potentials.
+# Cost of a segment, the most that a crash can cost: well under a minute of one core for most
+# potentials.
 SEGMENT_ATOM_STEPS = 12_000_000
 
 
 @dataclass(frozen=True)
 class Held:
-    """A layer of the cell whose atoms do not move.
+    """Layer of the cell whose atoms do not move.
 
     Attributes
     ----------
@@ -38,12 +39,12 @@ class Held:
 
 @dataclass(frozen=True)
 class Minimise:
-    """Go down to the next minimum of the potential energy.
+    """Minimisation of the potential energy.
 
     Attributes
     ----------
     box
-        How the cell may change on the way: "iso" (shape kept), "aniso", or not at all.
+        Changes of the cell: "iso" (shape kept), "aniso", or none.
     pressure
         Pressure on the cell, bar.
     """
@@ -66,13 +67,12 @@ class Dynamics:
     pressure
         bar; None keeps the cell as it is.
     coupling
-        How the cell follows the pressure: "iso" scales it, "aniso" each edge by itself, "z" the
-        third edge alone, "tri" edges and angles.
+        Changes of the cell: "iso" scales it, "aniso" each edge by itself, "z" the third edge
+        alone, "tri" edges and angles.
     every
-        Steps between the frames that are kept, the last step of the stage being a multiple of it;
-        0 keeps none.
+        Steps between kept frames, of which the last step of the stage is a multiple; 0 keeps none.
     velocities
-        Draw velocities anew at this temperature, K, before the first step.
+        Temperature, K, at which velocities are drawn before the first step.
     held
         Atoms that do not move.
     """
@@ -90,25 +90,26 @@ class Dynamics:
 
     def temperature_at(self, step: int) -> float:
         """Return the temperature at a step of the stage, K."""
-        end = self.temperature if self.temperature_end is None else self.temperature_end
-        return self.temperature + (end - self.temperature) * step / self.steps
+        return self._ramp(self.temperature, self.temperature_end, step)
 
     def pressure_at(self, step: int) -> float | None:
         """Return the pressure at a step of the stage, bar."""
         if self.pressure is None:
             return None
-        end = self.pressure if self.pressure_end is None else self.pressure_end
-        return self.pressure + (end - self.pressure) * step / self.steps
+        return self._ramp(self.pressure, self.pressure_end, step)
+
+    def _ramp(self, start: float, end: float | None, step: int) -> float:
+        return start + ((start if end is None else end) - start) * step / self.steps
 
 
 @dataclass(frozen=True)
 class Shear:
-    """Shift layers of the crystal rigidly past each other, again and again, and let it relax.
+    """Repeated rigid shifts of layers of the crystal, each with relaxation.
 
     Attributes
     ----------
     cycles
-        Number of shears; each moves one layer of random place, thickness and direction, and is
+        Number of shears; each moves a layer of random position, thickness and direction, and is
         followed by a minimisation and `steps` of dynamics.
     steps
         Time steps after each shear.
@@ -130,12 +131,12 @@ Stage = Minimise | Dynamics | Shear
 
 @dataclass(frozen=True)
 class Segment:
-    """What runs between two restart files.
+    """Part of a simulation between two restart files.
 
     Attributes
     ----------
     index
-        Number of the segment in the simulation.
+        Index of the segment in the simulation.
     stage
         Index of its stage.
     start, steps
@@ -193,20 +194,17 @@ def default_segment_steps(n_atoms: int) -> int:
 def cut(stages: Sequence[Stage], longest: int, timestep: float) -> list[Segment]:
     """Cut stages into segments.
 
+    They are the same on any machine: an interrupted simulation goes through the same restarts as
+    an unbroken one, and ends with the same trajectory.
+
     Parameters
     ----------
     stages
-        In their order.
+        Stages in order.
     longest
-        Time steps of a segment, at most.
+        Largest number of time steps of a segment.
     timestep
         fs.
-
-    Returns
-    -------
-    list of Segment
-        The same for the same simulation on any machine: a simulation that was interrupted goes
-        through the same restarts as one that was not, and ends with the same trajectory.
     """
     segments: list[Segment] = []
     n_frames, time, started = 0, 0.0, False
@@ -217,7 +215,7 @@ def cut(stages: Sequence[Stage], longest: int, timestep: float) -> list[Segment]
         if not started and stage.every:
             started, time = True, 0.0
         total = steps(stage)
-        # Of one length, the last but for it: a longer stage begins with the same segments.
+        # Of one length, except the last: a longer stage begins with the same segments.
         length = stage.steps if isinstance(stage, Shear) else longest
         bounds = [*range(0, total, length), total]
         for start, stop in pairwise(bounds):

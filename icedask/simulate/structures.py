@@ -1,7 +1,7 @@
-"""The structures that simulations start from: of water and of metals.
+"""Start structures of simulations: water and metals.
 
 The same arguments give the same atoms. A periodic cell is right-handed, lower triangular and
-reduced, as LAMMPS and OpenMM take it. Where a structure comes from is its `info["origin"]`.
+reduced, as LAMMPS and OpenMM require. The origin of a structure is its `info["origin"]`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from icedask.core.constants import AVOGADRO, WATER_MASS
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
+from icedask.kernels.neighbors import wrap
 from icedask.readers.sources import SourceOptions, open_source
 from icedask.simulate.lattices import Lattice, check_repeats, lattice_sites, times
 from icedask.simulate.molecules import reduced
-from icedask.simulate.potentials import WATER_MASS
 
-# How it was made is told beside it.
+# Its README is beside it.
 SHIPPED = "mw_nucleation.lammpstrj.gz"
 
 Sites = Literal["O", "OHH"]
@@ -47,7 +48,6 @@ _GENICE_NAMES = {
     "sII": "CS2",
     "sH": "DOH",
 }
-_AVOGADRO = 0.602214076  # molecules per mole, times cubic centimetre per cubic angstrom
 
 # TIP4P: angstrom and degree. The dipole is along z, both hydrogens in the plane of y and z.
 _R_OH, _HOH = 0.9572, 104.52
@@ -62,7 +62,7 @@ _HYDROGENS = _R_OH * np.array(
 _CLOSEST = 2.5
 _MAX_SWEEPS = 1000
 
-# GenIce2 does not always find a disorder whose bonds cancel: it is asked again, so many times.
+# Largest number of trials: GenIce2 does not always find a disorder whose bonds cancel.
 _MAX_DRAWS = 20
 
 # GenIce2 draws from NumPy's global random numbers: two threads would share them.
@@ -81,10 +81,10 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
         Unit cells of GenIce2 along each cell vector; its cell of Ih is orthorhombic, with the
         hexagonal axis along y.
     seed
-        Of the proton disorder; of no effect on sites "O".
+        Seed of the proton disorder; without effect on sites "O".
     sites
-        "O", one atom a molecule, or "OHH": O, H, H of each molecule in turn, with the geometry
-        of TIP4P, numbered from 1 by arrays["molecule"].
+        "O", one atom a molecule, or "OHH": O, H, H of each molecule, with the geometry of TIP4P,
+        numbered from 1 by arrays["molecule"].
 
     Returns
     -------
@@ -95,7 +95,7 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
     Raises
     ------
     InputError
-        If GenIce2 is not installed, or the phase, the repeats or the sites are none of these.
+        If GenIce2 is not installed, or the phase, the repeats or the sites are not valid.
 
     References
     ----------
@@ -108,8 +108,7 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
     raw = _genice(_GENICE_NAMES[phase], repeats, seed, disorder=sites == "OHH")
     cell = reduced(10 * raw["repcell"])
     # GenIce2 gives fractions of its cell, which span the same lattice as the reduced one.
-    oxygens = 10 * raw["reppositions"] @ raw["repcell"]
-    oxygens = _wrapped(oxygens, cell)
+    oxygens = wrap(10 * raw["reppositions"] @ raw["repcell"], cell, np.ones(3, bool))[0]
     # Rows of a rotation matrix of GenIce2 are the molecule's axes.
     atoms = _water(oxygens, raw["rotmatrices"] if sites == "OHH" else None, cell)
     disorder = f", proton seed {seed}" if sites == "OHH" else ", oxygens alone"
@@ -121,24 +120,10 @@ def ice(phase: str, repeats: Sequence[int], seed: int, sites: Sites = "OHH") -> 
 
 
 def liquid(n: int, density: float, seed: int, sites: Sites = "OHH") -> ase.Atoms:
-    """Return molecules at random in a cube: a start for a liquid, not an equilibrated one.
+    """Return n molecules at random in a cube: a start for a liquid, not an equilibrated one.
 
-    Parameters
-    ----------
-    n
-        Number of molecules.
-    density
-        g/cm3.
-    seed
-        Of places and orientations.
-    sites
-        As of `ice`.
-
-    Returns
-    -------
-    ase.Atoms
-        Oxygens at least 2.5 angstrom apart, orientations uniformly random; of "OHH", hydrogens
-        of neighbours may be close: minimise the energy first.
+    Oxygens are at least 2.5 angstrom apart, orientations uniformly random; hydrogens of neighbours
+    may be close: minimise the energy first. The density is in g/cm3, sites as for `ice`.
 
     Raises
     ------
@@ -150,7 +135,7 @@ def liquid(n: int, density: float, seed: int, sites: Sites = "OHH") -> ase.Atoms
         raise InputError(
             f"liquid: expected molecules and a density, found {n} at {density:g} g/cm3"
         )
-    edge = float(np.cbrt(n * WATER_MASS / (_AVOGADRO * density)))
+    edge = float(np.cbrt(n * WATER_MASS / (AVOGADRO * density)))
     rng = np.random.default_rng(seed)
     oxygens = _spread(rng.random((n, 3)) * edge, edge, density)
     axes = Rotation.random(n, rng=rng).as_matrix() if sites == "OHH" else None
@@ -160,17 +145,9 @@ def liquid(n: int, density: float, seed: int, sites: Sites = "OHH") -> ase.Atoms
 
 
 def shipped_frame(frame: int) -> ase.Atoms:
-    """Return a frame of the trajectory that comes with the package: freezing mW water.
+    """Return a frame of the shipped trajectory: freezing mW water, 4,096 sites in a cube.
 
-    Parameters
-    ----------
-    frame
-        Its index; the nucleus has grown to some hundred molecules in frame 49, at 200 K.
-
-    Returns
-    -------
-    ase.Atoms
-        4,096 molecules of one site, in a cube.
+    The nucleus has grown to some hundred molecules in frame 49, at 200 K.
     """
     with as_file(files("icedask") / "data" / SHIPPED) as path:
         options = SourceOptions(units="real", timestep=10.0, elements="O")
@@ -190,9 +167,9 @@ def icosahedron(element: str, shells: int, a: float) -> ase.Atoms:
     Parameters
     ----------
     element
-        Its metal.
+        The metal.
     shells
-        Shells around the central atom: 1, 2, 3, 4 have 13, 55, 147, 309 atoms.
+        Number of shells around the central atom: 1, 2, 3, 4 have 13, 55, 147, 309 atoms.
     a
         Lattice constant of the face-centred cubic crystal, angstrom.
     """
@@ -213,14 +190,14 @@ def fcc211(element: str, a: float, size: Sequence[int], vacuum: float) -> ase.At
     Parameters
     ----------
     element
-        Its metal.
+        The metal.
     a
         Lattice constant, angstrom.
     size
         Atoms along x, three to a terrace, along y, the close-packed direction of the steps, and
         layers along z.
     vacuum
-        On either side, angstrom.
+        Width on either side, angstrom.
 
     Raises
     ------
@@ -243,15 +220,7 @@ def fcc211(element: str, a: float, size: Sequence[int], vacuum: float) -> ase.At
 
 
 def metal(element: str, lattice: Lattice, volume: float, repeats: Sequence[int]) -> ase.Atoms:
-    """Return a crystal of a metal, periodic in all directions.
-
-    Parameters
-    ----------
-    element
-        The metal.
-    lattice, volume, repeats
-        As of `lattices.lattice_sites`.
-    """
+    """Return a crystal of a metal with the sites of `lattices.lattice_sites`, periodic."""
     positions, cell = lattice_sites(lattice, volume, repeats)
     atoms = ase.Atoms(f"{element}{len(positions)}", positions, cell=cell, pbc=True)
     atoms.info["origin"] = (
@@ -263,22 +232,10 @@ def metal(element: str, lattice: Lattice, volume: float, repeats: Sequence[int])
 def plastic(lattice: Lattice, density: float, repeats: Sequence[int], seed: int) -> ase.Atoms:
     """Return water molecules of random orientation on a lattice: a start for a plastic crystal.
 
-    Parameters
-    ----------
-    lattice, repeats
-        Of the oxygens, as of `lattices.lattice_sites`.
-    density
-        g/cm3.
-    seed
-        Of the orientations.
-
-    Returns
-    -------
-    ase.Atoms
-        O, H, H of each molecule in turn, as of `ice`; hydrogens of neighbours may be close:
-        minimise the energy first.
+    Oxygens are the sites of `lattices.lattice_sites`, the density is in g/cm3, sites are "OHH" as
+    for `ice`. Hydrogens of neighbours may be close: minimise the energy first.
     """
-    oxygens, cell = lattice_sites(lattice, WATER_MASS / (_AVOGADRO * density), repeats)
+    oxygens, cell = lattice_sites(lattice, WATER_MASS / (AVOGADRO * density), repeats)
     rng = np.random.default_rng(seed)
     atoms = _water(oxygens, Rotation.random(len(oxygens), rng=rng).as_matrix(), cell)
     atoms.info["origin"] = (
@@ -293,14 +250,8 @@ def _check_sites(sites: str) -> None:
         raise InputError(f"sites: expected O or OHH, found {sites}")
 
 
-def _wrapped(positions: FloatArray, cell: FloatArray) -> FloatArray:
-    from icedask.kernels.neighbors import wrap
-
-    return wrap(positions, cell, np.ones(3, bool))[0]
-
-
 def _water(oxygens: FloatArray, axes: FloatArray | None, cell: FloatArray) -> ase.Atoms:
-    """Return water of one site, or of three with the axes of the molecules, (n, 3, 3), in rows."""
+    """Return water of one site, or of three with the molecules' axes in rows, (n, 3, 3)."""
     if axes is None:
         return ase.Atoms(f"O{len(oxygens)}", oxygens, cell=cell, pbc=True)
     positions = np.empty((len(oxygens), 3, 3))
@@ -312,7 +263,7 @@ def _water(oxygens: FloatArray, axes: FloatArray | None, cell: FloatArray) -> as
 
 
 def _spread(points: FloatArray, edge: float, density: float) -> FloatArray:
-    """Push points of a periodic cube apart until none are closer than `_CLOSEST`."""
+    """Push points in a periodic cube apart to distances of at least `_CLOSEST`."""
     for _ in range(_MAX_SWEEPS):
         pairs = KDTree(points, boxsize=edge).query_pairs(_CLOSEST, output_type="ndarray")
         if not len(pairs):
@@ -334,7 +285,7 @@ def _spread(points: FloatArray, edge: float, density: float) -> FloatArray:
 
 
 def _genice(lattice: str, repeats: Sequence[int], seed: int, *, disorder: bool) -> dict[str, Any]:
-    """Return the lattice of GenIce2, on demand with bonds (`digraph`) and molecules' axes."""
+    """Return the lattice of GenIce2; with disorder also bonds (`digraph`) and molecules' axes."""
     try:
         from genice2.formats.raw import Format
         from genice2.genice import GenIce
@@ -355,7 +306,7 @@ def _genice(lattice: str, repeats: Sequence[int], seed: int, *, disorder: bool) 
 
 
 def _bonds_cancel(raw: dict[str, Any]) -> bool:
-    """Tell whether the vectors from donors to acceptors add up to nothing."""
+    """Return whether the vectors from donors to acceptors add up to zero."""
     donors, acceptors = np.array(raw["digraph"].edges).T
     bonds = raw["reppositions"][acceptors] - raw["reppositions"][donors]
     return bool(np.abs((bonds - bonds.round()).sum(axis=0)).max() < 1e-6)
@@ -363,7 +314,7 @@ def _bonds_cancel(raw: dict[str, Any]) -> bool:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed NumPy's global random numbers, and put them back afterwards."""
+    """Seed NumPy's global random numbers, and restore them afterwards."""
     state = np.random.get_state()  # noqa: NPY002
     np.random.seed(np.random.SeedSequence(seed).generate_state(4))  # noqa: NPY002
     try:
@@ -374,7 +325,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Hide what GenIce2 warns its own developers of."""
+    """Suppress warnings and log messages of GenIce2."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

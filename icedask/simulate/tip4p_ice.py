@@ -17,10 +17,10 @@ SITES = 4
 # Abascal et al. (2005) cut at 8.5 angstrom.
 CUTOFF = 8.5
 _SHORTEST_CUTOFF = 6.0
-# Of forces, relative. The energy of ices is then right within 0.006 kcal/mol of a molecule.
+# Relative error of forces. The energy of ices is then right within 0.006 kcal/mol of a molecule.
 EWALD_TOLERANCE = 1e-4
-# Of the smallest diagonal element of the reduced cell. With half of it every pair still has one
-# image within the cutoff; less lets the cell shrink and fluctuate.
+# Largest cutoff over the smallest diagonal element of the reduced cell. With half of it every pair
+# still has one image within the cutoff; less lets the cell shrink and fluctuate.
 _OF_WIDTH = 0.46
 _NM = 0.1
 _KJ = 4.184
@@ -35,10 +35,7 @@ def parameters(potential: Potential) -> dict[str, float]:
 def choose_cutoff(cell: FloatArray) -> float:
     """Return the cutoff of the Lennard-Jones and the real-space Coulomb sum, angstrom.
 
-    Parameters
-    ----------
-    cell : (3, 3) array, angstrom
-        Lower triangular and reduced.
+    The cell is lower triangular and reduced.
 
     Raises
     ------
@@ -55,23 +52,13 @@ def choose_cutoff(cell: FloatArray) -> float:
 
 
 def molecules_of(atoms: ase.Atoms) -> tuple[FloatArray, FloatArray]:
-    """Return whole molecules and the cell, as OpenMM wants them.
-
-    Parameters
-    ----------
-    atoms
-        Water molecules in the order O, H, H, periodic in all directions.
-
-    Returns
-    -------
-    molecules : (n_molecules, 3, 3) array, angstrom
-    cell : (3, 3) array, angstrom
-        Lower triangular and reduced.
+    """Return whole molecules (n_molecules, 3, 3), and the lower triangular reduced cell; angstrom.
 
     Raises
     ------
     InputError
-        If the atoms are no such molecules, or the cell is left-handed.
+        If the atoms are not water molecules in the order O, H, H, periodic in all directions, or
+        the cell is left-handed.
     """
     symbols = atoms.get_chemical_symbols()
     if not symbols or symbols != ["O", "H", "H"] * (len(symbols) // 3):
@@ -110,15 +97,11 @@ def make_system(
         integrated over a uniform density.
     mobile : (n_molecules,) bool
         Molecules that move; the others have no mass.
-
-    Returns
-    -------
-    openmm.System
     """
-    given = parameters(potential)
-    bond, half = given["distance_OH"] * _NM, np.radians(given["angle_HOH"]) / 2
-    of_hydrogen = given["distance_OM"] * _NM / (2 * bond * np.cos(half))
-    charge = given["charge_H"]
+    model = parameters(potential)
+    bond, half = model["distance_OH"] * _NM, np.radians(model["angle_HOH"]) / 2
+    weight = model["distance_OM"] * _NM / (2 * bond * np.cos(half))
+    charge = model["charge_H"]
     system, force = openmm.System(), openmm.NonbondedForce()
     system.setDefaultPeriodicBoxVectors(*(cell * _NM))
     for number, moves in enumerate(mobile):
@@ -126,19 +109,11 @@ def make_system(
         for symbol in ("O", "H", "H"):
             system.addParticle(potential.masses[symbol] if moves else 0.0)
         system.addParticle(0.0)
-        for i, j, length in (
-            (0, 1, bond),
-            (0, 2, bond),
-            (1, 2, 2 * bond * np.sin(half)),
-        ):
+        for i, j, length in ((0, 1, bond), (0, 2, bond), (1, 2, 2 * bond * np.sin(half))):
             system.addConstraint(o + i, o + j, length)
-        system.setVirtualSite(
-            o + 3,
-            openmm.ThreeParticleAverageSite(
-                o, o + 1, o + 2, 1 - 2 * of_hydrogen, of_hydrogen, of_hydrogen
-            ),
-        )
-        force.addParticle(0.0, given["sigma"] * _NM, given["epsilon"] * _KJ)
+        site = openmm.ThreeParticleAverageSite(o, o + 1, o + 2, 1 - 2 * weight, weight, weight)
+        system.setVirtualSite(o + 3, site)
+        force.addParticle(0.0, model["sigma"] * _NM, model["epsilon"] * _KJ)
         for q in (charge, charge, -2 * charge):
             force.addParticle(q, 0.1, 0.0)
         for i in range(SITES):

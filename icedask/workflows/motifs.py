@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple
 
 import xarray as xr
 
+from icedask.core.constants import WATER_MASS
 from icedask.core.options import LargestDegree, Option, RadialFunctions, Seed
 from icedask.core.trajectory import select
 from icedask.descriptors.chill import chill_plus
@@ -33,8 +34,6 @@ from icedask.workflows.workflow import workflow
 
 LABEL = "motifs"
 
-# Mass of a site of water with its hydrogens, dalton.
-_MASS = 18.015
 # Variances of the blocks of features for the autoencoder. The order within the cutoff, averaged,
 # has the least noise and separates phases; that of four neighbours has the most.
 WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
@@ -258,7 +257,12 @@ def _described(
         )
     lazy = combine(soap=pca.transform(structure), **blocks)
     features, density, order, chill = save(
-        [lazy, mass_density(sites, mass=_MASS), tetrahedral(sites, measure="A"), chill_plus(sites)],
+        [
+            lazy,
+            mass_density(sites, mass=WATER_MASS),
+            tetrahedral(sites, measure="A"),
+            chill_plus(sites),
+        ],
         store,
     )
     values = {"mass_density": density, "tetrahedral": order}

@@ -25,7 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import icedask as ice
-from icedask.hpc.measure_child import peak_bytes
+from icedask.hpc.measure import peak_bytes
 from icedask.kernels.neighbors import neighbor_list
 from icedask.phases.network import Edges, ScoreNetwork
 from icedask.phases.score import denoise_frame

@@ -27,7 +27,7 @@ import xarray as xr
 import icedask as ice
 from icedask.core.trajectory import trajectory
 from icedask.descriptors import registry
-from icedask.hpc.measure_child import peak_bytes
+from icedask.hpc.measure import peak_bytes
 
 DUMP = Path(str(files("icedask") / "data" / "mw_nucleation.lammpstrj.gz"))
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ import pandas as pd
 from bench_plan import make_store
 
 import icedask as ice
-from icedask.hpc.measure_child import peak_bytes
+from icedask.hpc.measure import peak_bytes
 
 RESULTS = Path(__file__).parent / "results"
 SETTINGS = {"preset": "ice-water", "window": 20}

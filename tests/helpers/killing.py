@@ -60,15 +60,15 @@ def run(action: Callable[..., None], *args: Any, kill_at: int = 0) -> tuple[int,
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a store, without the times at which it was made and reports of progress."""
-    found = {}
+    """Return every file of a store, without times of creation and reports of progress."""
+    files = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.name != ".lock" and path.parent.name != ".progress":
             data = path.read_bytes()
             if path.name == "zarr.json":
                 data = json.dumps(_timeless(json.loads(data))).encode()
-            found[str(path.relative_to(folder))] = data
-    return found
+            files[str(path.relative_to(folder))] = data
+    return files
 
 
 def _timeless(value: Any) -> Any:
@@ -100,7 +100,7 @@ def check_any_kill(
         assert code == -signal.SIGKILL
         code, _ = run(action, source, store)
         assert code == 0, f"cannot resume after a kill at change {moment} of {changes}"
-        found = contents(store)
-        if found != expected:
-            different = [k for k in {*found, *expected} if found.get(k) != expected.get(k)]
+        files = contents(store)
+        if files != expected:
+            different = [k for k in {*files, *expected} if files.get(k) != expected.get(k)]
             pytest.fail(f"killed at change {moment} of {changes}: {sorted(different)[:5]} differ")

@@ -1,4 +1,4 @@
-"""LAMMPS by itself: what a potential gives for a structure, in a process of its own.
+"""LAMMPS in a process of its own: energy, density and temperature of a structure.
 
 MPI and a failing LAMMPS can end the process that they run in, so the tests do not import them.
 """
@@ -47,8 +47,8 @@ lmp.close()
 
 
 @dataclass(frozen=True)
-class Found:
-    """What LAMMPS ends with, or has on average.
+class Result:
+    """Last or average values of a run of LAMMPS.
 
     Attributes
     ----------
@@ -71,19 +71,21 @@ class Found:
     positions: np.ndarray
 
 
-def run(potential: Potential, atoms: ase.Atoms, commands: Sequence[str], average: int = 0) -> Found:
+def run(
+    potential: Potential, atoms: ase.Atoms, commands: Sequence[str], average: int = 0
+) -> Result:
     """Run commands on a structure.
 
     Parameters
     ----------
     potential
-        Its interactions.
+        The interactions.
     atoms
-        Of elements that the potential knows; the cell lower triangular, or none.
+        Structure with a lower triangular cell, or none.
     commands
-        What is done, after the potential is set.
+        Commands after the potential is set.
     average
-        Steps that follow, over which the numbers are averaged; 0 takes the last values.
+        Further steps, over which the values are averaged; 0 takes the last values.
     """
     symbols = list(potential.masses)
     cell = atoms.cell.array.copy()
@@ -131,4 +133,4 @@ def run(potential: Potential, atoms: ase.Atoms, commands: Sequence[str], average
         with np.load(found) as result:
             energy, density, temperature = result["values"].tolist()
             lengths, positions = result["lengths"], result["positions"]
-            return Found(energy / len(atoms), density, temperature, lengths, positions)
+            return Result(energy / len(atoms), density, temperature, lengths, positions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from icedask.simulate.job import Job, Start
@@ -19,7 +20,7 @@ def small_stages(steps: int = 1200, every: int = 100, **options: Any) -> tuple[S
 
 
 def small_job(stages: Sequence[Stage] | None = None, n: int = 216, **options: Any) -> Job:
-    """Return liquid mW water, a little of it."""
+    """Return the job of a little liquid mW water."""
     fields: dict[str, Any] = {
         "recipe": "test",
         "system": "mW",
@@ -35,9 +36,7 @@ def small_job(stages: Sequence[Stage] | None = None, n: int = 216, **options: An
 
 
 def exploding_job() -> Job:
-    """Return a simulation that blows up: a step a hundred times too long."""
-    from dataclasses import replace
-
+    """Return a simulation that explodes: its time step is a hundred times too long."""
     return small_job(potential=replace(MW, timestep=1500.0))
 
 

@@ -1,4 +1,4 @@
-"""Profiles, batch scripts and the test SLURM: what can be known of them without a batch system."""
+"""Shipped profiles, batch scripts and the test SLURM, checked without a batch system."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import dask
 import pytest
 import yaml
 
+from icedask.hpc import systems as registry
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEST_SLURM = DEPLOY / "test-slurm"
 # The class of dask-jobqueue that writes a job's script, and lines that the script must have.
@@ -26,7 +28,7 @@ SYSTEMS = {
 
 
 def section(name: str, *, every_setting: bool = False) -> dict[str, Any]:
-    """Return a profile as it is, or with all its settings in use."""
+    """Return a profile as shipped, or with all its settings in use."""
     text = (DEPLOY / f"{name}.yaml").read_text()
     if every_setting:
         # Settings follow their # at once, sentences do not. Extra lines may stand there already.
@@ -46,6 +48,11 @@ def job_script(name: str, settings: dict[str, Any]) -> str:
     job = getattr(importlib.import_module(f"dask_jobqueue.{name}"), SYSTEMS[name][0])
     with dask.config.set({f"jobqueue.{name}": {**known_settings(name), **settings}}):
         return job("tls://10.0.0.1:8786", name="worker").job_script()
+
+
+def test_every_batch_system_has_one_file() -> None:
+    assert {path.stem for path in DEPLOY.glob("*.yaml")} == {*registry.SYSTEMS, "local"}
+    assert set(SYSTEMS) == set(registry.SYSTEMS)
 
 
 @pytest.mark.parametrize("every_setting", [False, True])
@@ -120,15 +127,15 @@ def test_foreign_slurm_is_left_alone(tmp_path: Path, command: str) -> None:
     conf = tmp_path / "etc" / "slurm" / "slurm.conf"
     conf.parent.mkdir(parents=True)
     conf.write_text("ClusterName=production\n")
-    found = run_test_slurm(command, tmp_path)
-    assert found.returncode == 1
-    assert f"{conf} was not written by this script" in found.stderr
+    done = run_test_slurm(command, tmp_path)
+    assert done.returncode == 1
+    assert f"{conf} was not written by this script" in done.stderr
     assert conf.read_text() == "ClusterName=production\n"
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["slurm.conf"]
     assert not (tmp_path / "var").exists()
 
 
 def test_slurm_usage(tmp_path: Path) -> None:
-    found = run_test_slurm("", tmp_path)
-    assert found.returncode == 2
-    assert "usage" in found.stderr
+    done = run_test_slurm("", tmp_path)
+    assert done.returncode == 2
+    assert "usage" in done.stderr

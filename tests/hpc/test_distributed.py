@@ -1,4 +1,4 @@
-"""Real worker processes: same results as here, and nothing lost when one is killed."""
+"""Local worker processes: results of this process, also where a worker is killed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from helpers.jobs import worker_threads
 
 import icedask as ice
 from icedask.errors import InputError
@@ -36,14 +37,15 @@ def small(mw: xr.Dataset, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "here.zarr", tmp_path / "there.zarr"
 
 
-def test_workers_give_the_same(
+def test_workers_give_equal_results(
     small: tuple[Path, Path], client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 3000)
     there = chain(small[1])
     assert (ice.list_runs(small[1])["status"] == "complete").all()
     monkeypatch.setattr(compute, "active_client", lambda: None)
-    here = chain(small[0])
+    with worker_threads():
+        here = chain(small[0])
     np.testing.assert_array_equal(here["label"], there["label"])
     np.testing.assert_array_equal(here["probability"], there["probability"])
 
@@ -59,9 +61,10 @@ def test_windows_in_time_on_workers(
     assert joined["features"].data.numblocks[0] > 1 and changes["time_soap"].data.numblocks[0] > 1
     there = ice.save([joined, changes], tmp_path / "there.zarr")
     monkeypatch.setattr(compute, "active_client", lambda: None)
-    here = ice.save([joined, changes], tmp_path / "here.zarr")
-    for one, other in zip(here, there, strict=True):
-        xr.testing.assert_equal(one, other)
+    with worker_threads():
+        here = ice.save([joined, changes], tmp_path / "here.zarr")
+    for left, right in zip(here, there, strict=True):
+        xr.testing.assert_equal(left, right)
 
 
 def _kill_a_worker(client: Any, pids: dict[str, int], done: list[int]) -> None:
@@ -91,7 +94,8 @@ def test_killed_worker_loses_nothing(
     killer.join()
     assert killed
     assert saved.attrs["status"] == "complete"
-    expected = soap["soap"].compute(scheduler="threads")
+    with worker_threads():
+        expected = soap["soap"].compute(scheduler="threads")
     np.testing.assert_array_equal(saved["soap"].compute(scheduler="threads"), expected)
 
 
@@ -107,7 +111,7 @@ def test_error_in_a_worker_is_the_same_error(tmp_path: Path, client: Any) -> Non
     assert not (tmp_path / "s.zarr").exists()
 
 
-def test_connect_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+def test_connect_refuses_unknown_profiles(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected local, slurm"):
         ice.connect("nowhere")
     with pytest.raises(InputError, match="no such scheduler file"):
@@ -116,7 +120,7 @@ def test_connect_refuses_what_it_does_not_know(tmp_path: Path) -> None:
 
 def test_connect_to_an_address(client: Any) -> None:
     with ice.connect(client.scheduler.address, set_as_default=False) as other:
-        # One of them may be on its way back from a test that killed it.
+        # A worker may restart after a test that killed it.
         other.wait_for_workers(2, timeout=60)
 
 

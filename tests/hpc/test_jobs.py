@@ -1,4 +1,4 @@
-"""What the keeper of jobs decides, with a queue and a scheduler that do as they are told."""
+"""Control of jobs with a simulated queue, scheduler and clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from icedask.hpc.systems import SYSTEMS, Queued
 
 
 class Queue:
-    """A batch system in which jobs wait until they are let in."""
+    """Simulated batch system in which jobs wait until `World.let_in`."""
 
     name = "slurm"
 
@@ -78,7 +78,7 @@ class Scheduler:
 
 
 class World:
-    """The keeper, and the clock."""
+    """Simulated cluster: the jobs, the queue, the scheduler and the clock."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.now = 1000.0
@@ -86,11 +86,11 @@ class World:
         self.scheduler = Scheduler()
         options = {"cores": 1, "memory": "1GiB", "walltime": "01:00:00", "jobs": 2, **settings}
         profile = replace(load_profile("slurm", **options), system=self.queue)  # type: ignore[arg-type]
-        self.keeper = Jobs(self.scheduler, profile, folder, None)
+        self.control = Jobs(self.scheduler, profile, folder, None)
 
     def let_in(self, *job_ids: str) -> None:
         """Start the workers of jobs."""
-        for job in self.keeper.jobs.values():
+        for job in self.control.jobs.values():
             if job.job_id in (job_ids or tuple(self.queue.jobs)) and job.started is None:
                 self.queue.jobs[job.job_id] = Queued("running")
                 self.scheduler.workers[job.name] = SimpleNamespace(
@@ -99,21 +99,21 @@ class World:
 
     def lose(self, job_id: str) -> None:
         self.queue.jobs.pop(job_id, None)
-        for job in self.keeper.jobs.values():
+        for job in self.control.jobs.values():
             if job.job_id == job_id:
                 self.scheduler.workers.pop(job.name, None)
 
     async def pass_by(self, seconds: float, steps: int = 1) -> None:
         for _ in range(steps):
             self.now += seconds / steps
-            await self.keeper.step()
-            # What was begun meanwhile.
-            while self.keeper._tasks:
+            await self.control.step()
+            # Tasks that the step started.
+            while self.control._tasks:
                 await asyncio.sleep(0.01)
 
     @property
     def ids(self) -> list[str]:
-        return [job.job_id for job in self.keeper.jobs.values()]
+        return [job.job_id for job in self.control.jobs.values()]
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def run(story: Any) -> None:
 def test_replaced_one_after_another_before_the_walltime(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world()
-        await w.keeper.start()
+        await w.control.start()
         w.let_in()
         await w.pass_by(10)
         await w.pass_by(2000, steps=100)
@@ -152,10 +152,10 @@ def test_replaced_one_after_another_before_the_walltime(world: Callable[..., Wor
     run(story())
 
 
-def test_closed_in_time_even_if_no_other_follows(world: Callable[..., World]) -> None:
+def test_closed_in_time_without_a_replacement(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world()
-        await w.keeper.start()
+        await w.control.start()
         w.let_in()
         await w.pass_by(10)
         await w.pass_by(3550, steps=500)
@@ -168,7 +168,7 @@ def test_closed_in_time_even_if_no_other_follows(world: Callable[..., World]) ->
 def test_jobs_that_wait_long_are_replaced_earlier(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=1)
-        await w.keeper.start()
+        await w.control.start()
         await w.pass_by(900, steps=90)
         w.let_in()
         await w.pass_by(1)
@@ -179,10 +179,10 @@ def test_jobs_that_wait_long_are_replaced_earlier(world: Callable[..., World]) -
     run(story())
 
 
-def test_without_a_walltime_nothing_is_replaced(world: Callable[..., World]) -> None:
+def test_no_replacement_without_a_walltime(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(walltime="")
-        await w.keeper.start()
+        await w.control.start()
         w.let_in()
         await w.pass_by(1e6, steps=50)
         assert w.queue.count == 2 and w.queue.cancelled == []
@@ -190,23 +190,23 @@ def test_without_a_walltime_nothing_is_replaced(world: Callable[..., World]) -> 
     run(story())
 
 
-def test_lost_jobs_are_replaced_so_often(world: Callable[..., World]) -> None:
+def test_lost_jobs_are_replaced_up_to_the_limit(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=1, resubmissions=2)
-        await w.keeper.start()
+        await w.control.start()
         for number in range(1, 4):
-            assert w.ids == [str(number)] and w.keeper.failure is None
+            assert w.ids == [str(number)] and w.control.failure is None
             w.let_in()
             await w.pass_by(10, steps=10)
             w.lose(str(number))
             await w.pass_by(20, steps=20)
-        assert w.ids == [] and w.keeper.failure is not None
-        assert "3 jobs were lost, more than the 2" in w.keeper.failure
+        assert w.ids == [] and w.control.failure is not None
+        assert "3 jobs were lost, more than the 2" in w.control.failure
 
     run(story())
 
 
-def test_given_up_where_the_last_jobs_left_after_too_many_were_lost(
+def test_failure_where_no_job_is_left_after_too_many_were_lost(
     world: Callable[..., World],
 ) -> None:
     async def story() -> None:
@@ -219,13 +219,13 @@ def test_given_up_where_the_last_jobs_left_after_too_many_were_lost(
         await w.pass_by(20, steps=20)
         w.scheduler.target = 0
         await w.pass_by(20, steps=20)
-        assert w.ids == [] and w.keeper.failure is None
+        assert w.ids == [] and w.control.failure is None
         w.scheduler.target = 1
         await w.pass_by(1)
-        assert w.keeper.failure is not None and "1 jobs were lost" in w.keeper.failure
-        w.keeper.scale(1, 1)
+        assert w.control.failure is not None and "1 jobs were lost" in w.control.failure
+        w.control.scale(1, 1)
         await w.pass_by(1)
-        assert w.ids == ["3"] and w.keeper.failure is None
+        assert w.ids == ["3"] and w.control.failure is None
 
     run(story())
 
@@ -234,51 +234,51 @@ def test_jobs_that_die_at_their_start(world: Callable[..., World], tmp_path: Pat
     async def story() -> None:
         w = world(jobs=1)
         (tmp_path / "logs").mkdir()
-        await w.keeper.start()
+        await w.control.start()
         (tmp_path / "logs" / "icedask-2.err").write_text("no such python\n")
         for number in ("1", "2"):
             w.lose(number)
             await w.pass_by(20, steps=20)
-        assert w.keeper.failure is not None and "no such python" in w.keeper.failure
+        assert w.control.failure is not None and "no such python" in w.control.failure
         assert w.queue.count == 2
-        # Asked again, it tries again.
-        w.keeper.scale(1, 1)
+        # A new request submits again.
+        w.control.scale(1, 1)
         await w.pass_by(1)
-        assert w.queue.count == 3 and w.keeper.failure is None
+        assert w.queue.count == 3 and w.control.failure is None
 
     run(story())
 
 
-def test_a_node_on_which_jobs_die_ends_nothing_else(world: Callable[..., World]) -> None:
+def test_a_bad_node_does_not_end_the_cluster(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=2, resubmissions=3)
-        await w.keeper.start()
+        await w.control.start()
         w.let_in("1")
         await w.pass_by(1)
         for number in range(2, 6):
             assert w.ids == ["1", str(number)]
             w.lose(str(number))
             await w.pass_by(20, steps=20)
-        assert w.ids == ["1"] and w.keeper.failure is None and w.queue.count == 5
+        assert w.ids == ["1"] and w.control.failure is None and w.queue.count == 5
 
     run(story())
 
 
-def test_a_queue_that_does_not_answer_is_no_loss(world: Callable[..., World]) -> None:
+def test_a_queue_without_answer_is_no_loss(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=1)
-        await w.keeper.start()
+        await w.control.start()
         w.queue.answers = False
         await w.pass_by(100, steps=50)
-        assert w.ids == ["1"] and w.keeper.failure is None
+        assert w.ids == ["1"] and w.control.failure is None
 
     run(story())
 
 
-def test_a_job_whose_workers_ended_is_ended(world: Callable[..., World]) -> None:
+def test_a_job_whose_workers_ended_is_cancelled(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=1)
-        await w.keeper.start()
+        await w.control.start()
         w.let_in()
         await w.pass_by(1)
         w.scheduler.workers.clear()
@@ -288,10 +288,10 @@ def test_a_job_whose_workers_ended_is_ended(world: Callable[..., World]) -> None
     run(story())
 
 
-def test_as_many_as_there_is_work_for(world: Callable[..., World]) -> None:
+def test_the_number_of_jobs_follows_the_work(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=[0, 3], idle="60 s", cores=2)
-        await w.keeper.start()
+        await w.control.start()
         assert w.ids == []
         w.scheduler.target = 3
         await w.pass_by(1)
@@ -310,11 +310,11 @@ def test_as_many_as_there_is_work_for(world: Callable[..., World]) -> None:
     run(story())
 
 
-def test_data_that_nobody_can_take_stays(world: Callable[..., World]) -> None:
+def test_a_job_with_data_that_cannot_move_stays(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=[0, 1], idle="10 s")
         w.scheduler.target = 1
-        await w.keeper.start()
+        await w.control.start()
         await w.pass_by(1)
         w.let_in()
         await w.pass_by(1)
@@ -326,16 +326,16 @@ def test_data_that_nobody_can_take_stays(world: Callable[..., World]) -> None:
     run(story())
 
 
-def test_a_refusal_later_on_is_tried_again(world: Callable[..., World]) -> None:
+def test_a_later_refusal_is_retried(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=2)
-        await w.keeper.start()
+        await w.control.start()
         w.let_in()
         await w.pass_by(1)
         w.queue.refuses = "sbatch refused the job: try later"
         w.lose("1")
         await w.pass_by(20, steps=20)
-        assert w.ids == ["2"] and w.keeper.failure is None
+        assert w.ids == ["2"] and w.control.failure is None
         w.queue.refuses = None
         await w.pass_by(31, steps=10)
         assert w.ids == ["2", "3"]
@@ -348,6 +348,6 @@ def test_a_refusal_at_first(world: Callable[..., World]) -> None:
         w = world()
         w.queue.refuses = "sbatch refused the job: no"
         with pytest.raises(ComputeError, match="sbatch refused the job: no"):
-            await w.keeper.start()
+            await w.control.start()
 
     run(story())

@@ -1,4 +1,4 @@
-"""The sizing calculator: what it measures is what `save` would do, and its sums."""
+"""Predicted cost: measured blocks are those of `save`, and the extrapolation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import xarray as xr
 
 import icedask as ice
 from icedask.cli import main
-from icedask.hpc.plan import _choose, _waves
+from icedask.hpc.plan import busiest_worker, choose_blocks
 from icedask.store.save import as_written
 
 
@@ -73,30 +73,30 @@ def test_every_frame_counts_once(name: str, n_frames: int, mw: xr.Dataset) -> No
     chunks = next(iter(lazy.data_vars.values())).chunks
     assert chunks is not None
     grid = chunks[:2]
-    alone = _waves(grid, 1)
+    alone = busiest_worker(grid, 1)
     assert alone * grid[0][0] == pytest.approx(n_frames * len(grid[1]))
-    assert _waves(grid, 2) >= alone / 2
-    assert _waves(grid, 10_000) == 1
+    assert busiest_worker(grid, 2) >= alone / 2
+    assert busiest_worker(grid, 10_000) == 1
 
 
-def test_waves_are_whole() -> None:
-    assert _waves([(6,) * 10], 4) == 3
-    assert _waves([(6, 6, 3)], 1) == 2.5
-    assert _waves([(6, 6, 3)], 2) == 1.5
-    assert _waves([(6, 6, 3)], 3) == 1
-    assert _waves([(1, 1), (5, 5, 2)], 4) == 2
+def test_work_of_the_busiest_worker() -> None:
+    assert busiest_worker([(6,) * 10], 4) == 3
+    assert busiest_worker([(6, 6, 3)], 1) == 2.5
+    assert busiest_worker([(6, 6, 3)], 2) == 1.5
+    assert busiest_worker([(6, 6, 3)], 3) == 1
+    assert busiest_worker([(1, 1), (5, 5, 2)], 4) == 2
 
 
 def test_chosen_blocks_are_spread_and_whole() -> None:
-    assert _choose([(5,)]) == [(0,)]
-    assert _choose([(5, 1)]) == [(0,)]
-    assert _choose([(5, 5, 5, 2)]) == [(1,), (0,), (2,)]
-    # The last one may lack the frames that windows reach into.
-    assert _choose([(5, 5, 5, 5)]) == [(1,), (0,), (2,)]
-    assert _choose([(1,) * 100, (9, 9, 9, 4)]) == [(49, 1), (0, 0), (98, 2)]
+    assert choose_blocks([(5,)]) == [(0,)]
+    assert choose_blocks([(5, 1)]) == [(0,)]
+    assert choose_blocks([(5, 5, 5, 2)]) == [(1,), (0,), (2,)]
+    # The last block may lack the frames that windows reach into.
+    assert choose_blocks([(5, 5, 5, 5)]) == [(1,), (0,), (2,)]
+    assert choose_blocks([(1,) * 100, (9, 9, 9, 4)]) == [(49, 1), (0, 0), (98, 2)]
 
 
-def test_what_is_asked_for_is_enough(mw: xr.Dataset) -> None:
+def test_recommended_values_exceed_measured_ones(mw: xr.Dataset) -> None:
     plan = ice.plan(ice.coordination(mw, r_cut=3.5), workers=3)
     assert plan.peak_memory_bytes < plan.worker_memory_bytes < plan.job_memory_bytes
     assert plan.worker_memory_bytes % 2**29 == 0
@@ -128,7 +128,7 @@ def test_bad_input(mw: xr.Dataset) -> None:
         ice.plan(ice.coordination(mw, r_cut=3.5).isel(frame=[]))
 
 
-def test_a_block_that_fails_says_why(mw: xr.Dataset) -> None:
+def test_message_of_a_block_that_fails(mw: xr.Dataset) -> None:
     broken = mw.isel(frame=[0]).assign(positions=mw["positions"].isel(frame=[0]) * np.nan)
     with pytest.raises(ice.ComputeError, match="could not be computed: positions: expected"):
         ice.plan(ice.coordination(broken, r_cut=3.5))
@@ -144,8 +144,8 @@ def test_command(
         return capsys.readouterr().out
 
     before = ice.list_runs(demo_store)
-    found: dict[str, Any] = json.loads(run("--workers", "2", "--json"))
-    assert (found["frames"], found["atoms"], found["workers"]) == (16, 4096, 2)
+    cost: dict[str, Any] = json.loads(run("--workers", "2", "--json"))
+    assert (cost["frames"], cost["atoms"], cost["workers"]) == (16, 4096, 2)
     assert {
         "blocks",
         "block_seconds",
@@ -158,8 +158,8 @@ def test_command(
         "store_bytes",
         "scheduler_memory_bytes",
         "cpu",
-    } <= found.keys()
-    assert found["measured"][0]["frames"] == [0, 16]
+    } <= cost.keys()
+    assert cost["measured"][0]["frames"] == [0, 16]
     shown = run("--workers", "1", "--precision", "4")
     assert all(title in shown for title in ("Measured on", "Extrapolated", "To ask for"))
     assert len(ice.list_runs(demo_store)) == len(before)

@@ -1,4 +1,4 @@
-"""Profiles: where settings come from, and the scripts that they make."""
+"""Profiles: sources of settings, their checks, and job scripts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 
 import dask
 import pytest
+import yaml
 
-from icedask.cli.simulate import _workers
+from icedask.cli.simulate import worker_settings
 from icedask.errors import InputError
+from icedask.hpc import profiles
 from icedask.hpc.profiles import Profile, load_profile, parse_jobs, profile_names
 from icedask.hpc.submit import job_script
+from icedask.hpc.systems import SYSTEMS, Queued, System
 
 
 @pytest.fixture
@@ -108,7 +111,32 @@ def test_scripts(
     head = job_script(load_profile(system, **settings, processes=1), tmp_path, "python")
     for line in lines:
         assert line.format(logs=tmp_path / "logs").replace("/w-", "/icedask-") in head
-    assert f"exec python -m icedask.hpc.inside '{tmp_path}'" in head
+    assert f"exec python -m icedask.hpc.submit '{tmp_path}'" in head
+
+
+def test_new_batch_system(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of the registry and a YAML file are all that a batch system needs."""
+    toy = System(
+        name="moab",
+        job_class="MoabJob",
+        queue_command=("showq", "-u", "{user}"),
+        parse_queue=lambda text: dict.fromkeys(text.split(), Queued("pending")),
+        memory_directive=lambda cores, size: {"resource-spec": f"procs={cores},mem={size}"},
+        walltime_units={3: (3600, 60, 1)},
+    )
+    monkeypatch.setitem(SYSTEMS, "moab", toy)
+    monkeypatch.setattr(profiles, "FOLDERS", [tmp_path])
+    settings = {"cores": 4, "processes": 2, "memory": "8GiB", "walltime": "03:00:00"}
+    (tmp_path / "moab.yaml").write_text(yaml.safe_dump({"jobqueue": {"moab": settings}}))
+    assert "moab" in profile_names()
+    profile = load_profile("moab", queue="short")
+    assert (profile.system, profile.walltime, profile.processes) == (toy, 10_800, 2)
+    script = worker_script(profile, tmp_path)
+    for line in ("-q short", f"-l procs=4,mem={2**33 + 500 * 2**20}", "-l walltime=03:00:00"):
+        assert f"#PBS {line}\n" in script
+    assert "--nworkers 2" in script
+    with pytest.raises(InputError, match=r"expected local, slurm, .*, moab, a YAML file"):
+        load_profile("nowhere")
 
 
 def test_directives_that_a_site_refuses(config: Path, tmp_path: Path) -> None:
@@ -116,9 +144,7 @@ def test_directives_that_a_site_refuses(config: Path, tmp_path: Path) -> None:
     assert "--mem=" not in worker_script(profile, tmp_path)
 
 
-def test_the_users_settings_come_before_the_shipped_ones(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_settings_precede_shipped_ones(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (config / "mine.yaml").write_text(
         "jobqueue:\n  slurm:\n    queue: short\n    cores: 4\n    interface: ib0\n"
         "  fast:\n    system: slurm\n    queue: fast\n    memory: 8GiB\n    jobs: [1, 2]\n"
@@ -138,7 +164,7 @@ def test_the_users_settings_come_before_the_shipped_ones(
     assert Profile.from_plain(fast.plain()) == fast
 
 
-def test_a_file_is_a_profile(config: Path, tmp_path: Path) -> None:
+def test_profile_from_file(config: Path, tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
     path.write_text("jobqueue:\n  pbs:\n    queue: big\n")
     assert load_profile(str(path)).section["queue"] == "big"
@@ -199,28 +225,28 @@ def test_unknown_profile(config: Path) -> None:
     with pytest.raises(InputError, match="expected local, slurm, pbs, sge, lsf, a YAML file"):
         load_profile("nowhere")
     (config / "mine.yaml").write_text("jobqueue:\n  mine:\n    queue: short\n")
-    with pytest.raises(InputError, match="profile mine: the section says no system"):
+    with pytest.raises(InputError, match="profile mine: expected a setting system, found none"):
         load_profile("mine")
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"), [(3, (3, 3)), ("3", (3, 3)), ("0:8", (0, 8)), ([0, 2], (0, 2))]
+    ("jobs", "expected"), [(3, (3, 3)), ("3", (3, 3)), ("0:8", (0, 8)), ([0, 2], (0, 2))]
 )
-def test_jobs(given: Any, expected: tuple[int, int]) -> None:
-    assert parse_jobs(given) == expected
+def test_jobs(jobs: Any, expected: tuple[int, int]) -> None:
+    assert parse_jobs(jobs) == expected
 
 
-@pytest.mark.parametrize("given", [0, -1, "2:1", "a:b", "1:2:3", None, (0, 0)])
-def test_bad_jobs(given: Any) -> None:
+@pytest.mark.parametrize("jobs", [0, -1, "2:1", "a:b", "1:2:3", None, (0, 0)])
+def test_bad_jobs(jobs: Any) -> None:
     with pytest.raises(InputError, match="jobs: expected"):
-        parse_jobs(given)
+        parse_jobs(jobs)
 
 
-def test_workers_as_large_as_a_replica(config: Path) -> None:
-    assert _workers("slurm", 4) == {"processes": 2, "worker_extra_args": ["--nthreads", "1"]}
-    assert _workers("slurm", 1) == {}
-    assert _workers("tcp://host:8786", 4) == {}
-    assert _workers("a-cluster", 4) == {}
-    assert _workers("local", 1000) == {"n_workers": 1}
-    script = worker_script(load_profile("slurm", **_workers("slurm", 4)), config)
+def test_worker_settings_for_replicas(config: Path) -> None:
+    assert worker_settings("slurm", 4) == {"processes": 2, "worker_extra_args": ["--nthreads", "1"]}
+    assert worker_settings("slurm", 1) == {}
+    assert worker_settings("tcp://host:8786", 4) == {}
+    assert worker_settings("a-cluster", 4) == {}
+    assert worker_settings("local", 1000) == {"n_workers": 1}
+    script = worker_script(load_profile("slurm", **worker_settings("slurm", 4)), config)
     assert "--nthreads 4" in script and script.index("--nthreads 1") > script.index("--nthreads 4")

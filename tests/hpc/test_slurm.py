@@ -1,4 +1,4 @@
-"""Jobs of a real SLURM: what they compute, and what happens when they go."""
+"""Jobs of a real SLURM: results, lost jobs, refusals, credentials, names."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ def small(mw: xr.Dataset, tmp_path: Path) -> Path:
     return tmp_path / "run.zarr"
 
 
-def test_computes_what_this_process_computes(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 800)
+def test_jobs_give_the_results_of_this_process(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 3200)
     trj = ice.open_trajectory(small)
     soap = ice.soap(trj, r_cut=4.0, n_max=3, l_max=3, sigma=0.5)
     with ice.connect("slurm", jobs=2, **SMALL) as client:
@@ -44,17 +46,18 @@ def test_computes_what_this_process_computes(small: Path, monkeypatch: pytest.Mo
     assert not len(clusters())
     monkeypatch.setattr(compute, "active_client", lambda: None)
     here = ice.PCA(3).fit_transform(soap)
-    np.testing.assert_array_equal(here["latent"].values, there["latent"].values)
+    # The last bits depend on the number of threads, which may differ between the processes.
+    np.testing.assert_allclose(here["latent"].values, there["latent"].values, atol=1e-4)
 
 
-def test_a_cancelled_job_is_replaced_and_nothing_is_wrong(tmp_path: Path) -> None:
+def test_a_cancelled_job_is_replaced(tmp_path: Path) -> None:
     with ice.connect("slurm", jobs=2, **SMALL) as client:
         client.wait_for_workers(2, timeout=60)
-        futures = client.map(traced, range(60), seconds=0.5, folder=str(tmp_path))
-        wait_until(lambda: attempts(tmp_path)[1] >= 6)
+        futures = client.map(traced, range(20), seconds=0.3, folder=str(tmp_path))
+        wait_until(lambda: attempts(tmp_path)[1] >= 4)
         first = client.jobs.status().index[0]
         cancel(first)
-        assert client.gather(futures) == [n * n for n in range(60)]
+        assert client.gather(futures) == [n * n for n in range(20)]
         wait_until(lambda: (client.jobs.status()["workers"] == 1).sum() == 2)
         assert first not in client.jobs.status().index
         assert any(f"job {first} was lost" in event for event in client.jobs.events())
@@ -79,7 +82,7 @@ def test_work_longer_than_the_walltime(tmp_path: Path) -> None:
         assert client.gather([*held, *futures]) == [n * n for n in [*range(90, 100), *range(90)]]
         events = client.jobs.events()
     begun, ended = attempts(tmp_path)
-    # What ended was never computed again; only what ran when a job had to end.
+    # Finished tasks were not computed again; only tasks that ran when a job had to end.
     assert ended == 100
     assert begun - ended <= sum("still worked" in event for event in events)
     replaced = [event for event in events if "before its walltime" in event]
@@ -99,26 +102,26 @@ def test_adapts_from_zero_and_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "message"),
     [
         ({"queue": "nowhere"}, "invalid partition"),
         ({"memory": "900GiB"}, "[Mm]emory specification|node configuration is not available"),
     ],
 )
-def test_refusal_in_the_systems_own_words(setting: dict[str, str], words: str) -> None:
-    with pytest.raises(ComputeError, match=rf"sbatch refused the job: .*({words})"):
+def test_refusal_has_the_message_of_slurm(setting: dict[str, str], message: str) -> None:
+    with pytest.raises(ComputeError, match=rf"sbatch refused the job: .*({message})"):
         ice.connect("slurm", jobs=1, **{**SMALL, **setting})
     assert not len(clusters())
 
 
-def test_refusal_when_the_work_comes() -> None:
+def test_refusal_after_the_start() -> None:
     with ice.connect("slurm", jobs=(0, 1), queue="nowhere", **SMALL) as client:
         future = client.submit(sum, [1, 2])
         wait_until(lambda: client.failure is not None, 30)
         with pytest.raises(ComputeError, match="invalid partition"):
             client.check()
         future.cancel()
-        # Who comes later is told as well.
+        # A later client gets the message, too.
         with (
             ice.connect(client.jobs.folder.name, set_as_default=False) as late,
             pytest.raises(ComputeError, match="invalid partition"),
@@ -163,7 +166,7 @@ def _dashboard(dask_worker: Any) -> str:
     return str(next(iter(dask_worker.http_server._sockets.values())).getsockname()[0])
 
 
-def test_a_cluster_with_a_name_is_found_again(tmp_path: Path) -> None:
+def test_connect_again_to_a_cluster_with_a_name(tmp_path: Path) -> None:
     first = ice.connect("slurm", name="mine", jobs=1, **SMALL)
     try:
         first.wait_for_workers(1, timeout=60)
@@ -172,14 +175,14 @@ def test_a_cluster_with_a_name_is_found_again(tmp_path: Path) -> None:
         first.publish_dataset(future, name="five")
         address = first.scheduler.address
         first.close()
-        # As after a restart of the kernel: the same call, or the name alone.
+        # After a restart of the kernel: the same call, or the name alone.
         with ice.connect("slurm", name="mine") as second:
             assert second.scheduler.address == address
             assert second.get_dataset("five").result() == 25
             second.jobs.scale(2)
             wait_until(lambda: len(second.jobs.status()) == 2)
         with ice.connect("slurm", name="mine", jobs=(0, 1)) as third:
-            assert tuple(third.jobs._ask("status")["limits"]) == (0, 1)
+            assert tuple(third.jobs.ask("status")["limits"]) == (0, 1)
         with pytest.raises(InputError, match="'mine', which runs with the profile 'slurm'"):
             ice.connect("pbs", name="mine")
         assert list(clusters().index) == ["mine"]
@@ -190,7 +193,7 @@ def test_a_cluster_with_a_name_is_found_again(tmp_path: Path) -> None:
 
 
 def test_one_name_is_one_cluster() -> None:
-    """Also where two processes ask for it at once, and after its scheduler was killed."""
+    """Two processes start it at once; it starts again after its scheduler was killed."""
     script = (
         "import icedask as ice\n"
         f"client = ice.connect('slurm', name='mine', jobs=(0, 1), **{SMALL!r})\n"
@@ -219,20 +222,20 @@ def _folders() -> list[Path]:
 
 
 @pytest.mark.parametrize("name", ["slurm", "local"])
-def test_a_name_that_a_profile_has(name: str) -> None:
+def test_names_of_profiles_are_refused(name: str) -> None:
     with pytest.raises(InputError, match="expected one that no profile has"):
         ice.connect("slurm", name=name, **SMALL)
 
 
-def test_a_home_of_somebodys_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modes_and_paths_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "given"
     home.mkdir()
     home.chmod(0o775)
     monkeypatch.setenv("ICEDASK_HOME", str(home))
     with ice.connect("slurm", jobs=(0, 1), **SMALL) as client:
         folder = client.jobs.folder
-        found = {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
-        assert found == {0o600}
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
+        assert modes == {0o600}
     assert stat.S_IMODE(home.stat().st_mode) == 0o775
     for bad in ("/dev/null", str(tmp_path / "with spaces")):
         monkeypatch.setenv("ICEDASK_HOME", bad)
@@ -248,11 +251,10 @@ def test_the_cluster_ends_when_its_client_is_killed(tmp_path: Path) -> None:
         "print(client.jobs.status().index[0], flush=True)\n"
         "time.sleep(600)\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    job = child.stdout.readline().strip()
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        job = child.stdout.readline().strip()
+        child.send_signal(signal.SIGKILL)
     assert re.fullmatch(r"\d+", job)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
     wait_until(lambda: not queued(job) and not len(clusters()))
-    child.stdout.close()

@@ -1,4 +1,4 @@
-"""What batch systems print, and the forms of walltime that they take."""
+"""Batch systems: parsers of queues, forms of walltime, submission."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def test_walltime(system: str, walltime: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("system", "walltime"), [("slurm", "2h"), ("lsf", "02:00:00"), ("pbs", "")]
 )
-def test_walltime_of_another_form(system: str, walltime: str) -> None:
+def test_walltime_in_bad_form(system: str, walltime: str) -> None:
     with pytest.raises(InputError, match=f"walltime: expected .* {system}"):
         SYSTEMS[system].seconds(walltime)
 
 
-def test_commands_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     script = tmp_path / "job.sh"
     script.touch()
@@ -121,24 +121,24 @@ def test_submission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ComputeError, match=r"qsub refused the job: qsub: Unknown queue"):
         SYSTEMS["sge"].submit(script)
     _command(tmp_path, "qsub", "exit 0")
-    with pytest.raises(ComputeError, match=r"qsub refused the job: it said nothing"):
+    with pytest.raises(ComputeError, match=r"qsub refused the job: no message"):
         SYSTEMS["pbs"].submit(script)
 
 
-@pytest.mark.parametrize("where", ["main", "another"])
-def test_interrupts_stay_interrupts_where_profiles_are_read(where: str) -> None:
-    """In a process of its own: dask-jobqueue is imported once in each."""
+@pytest.mark.parametrize("thread", ["main", "another"])
+def test_profiles_keep_the_interrupt_handler(thread: str) -> None:
+    """In a process of its own, because dask-jobqueue is imported once in each."""
     read = {
         "main": "load_profile('slurm')",
-        "another": "t = threading.Thread(target=lambda: found.append(load_profile('slurm'))); "
-        "t.start(); t.join(); assert found",
+        "another": "t = threading.Thread(target=lambda: loaded.append(load_profile('slurm'))); "
+        "t.start(); t.join(); assert loaded",
     }
     script = (
         "import signal, threading\n"
         "from icedask.hpc.profiles import load_profile\n"
-        "found = []\n"
-        f"{read[where]}\n"
-        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        "loaded, before = [], signal.getsignal(signal.SIGINT)\n"
+        f"{read[thread]}\n"
+        "assert signal.getsignal(signal.SIGINT) is before\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
 

@@ -1,7 +1,8 @@
-"""Campaigns: replicas on worker processes, their labels, what is refused, and what is told."""
+"""Campaigns: replicas on worker processes, labels, dumps, refused options, messages."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
 import os
@@ -17,6 +18,7 @@ import pytest
 from helpers.small_jobs import exploding_job, small_job, small_stages
 
 import icedask as ice
+from icedask.core.options import parameters_of
 from icedask.simulate import campaign
 from icedask.simulate.job import Check, Job
 from icedask.simulate.recipe import Options, Recipe, frame_steps
@@ -53,15 +55,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "recipe_named", lambda name: SMALL)
 
 
-def test_replicas_go_on_where_another_fails(small: None, tmp_path: Path, client: Any) -> None:
+def test_replicas_continue_where_another_fails(small: None, tmp_path: Path, client: Any) -> None:
     out = tmp_path / "out"
-    found = ice.simulate.run("small", out, systems=["exploding", "mW"], replicas=2, seed=3)
-    assert found.index.tolist() == ["exploding-3", "exploding-4", "mW-3", "mW-4"]
-    assert found["status"].tolist() == ["failed", "failed", "complete", "complete"]
-    assert found.loc["exploding-3", "message"].count("\n") > 3
-    one, other = [ice.open_trajectory(found.loc[name, "store"]) for name in ("mW-3", "mW-4")]
-    assert one.attrs["labels"]["seed"] == 3 and other.attrs["labels"]["seed"] == 4
-    assert np.abs(one["positions"].values - other["positions"].values).max() > 0.1
+    table = ice.simulate.run("small", out, systems=["exploding", "mW"], replicas=2, seed=3)
+    assert table.index.tolist() == ["exploding-3", "exploding-4", "mW-3", "mW-4"]
+    assert table["status"].tolist() == ["failed", "failed", "complete", "complete"]
+    assert table.loc["exploding-3", "message"].count("\n") > 3
+    first, second = [ice.open_trajectory(table.loc[name, "store"]) for name in ("mW-3", "mW-4")]
+    assert first.attrs["labels"]["seed"] == 3 and second.attrs["labels"]["seed"] == 4
+    assert np.abs(first["positions"].values - second["positions"].values).max() > 0.1
     assert not list(out.glob("*.gz"))
 
 
@@ -74,13 +76,13 @@ def test_a_system_is_made_once(
     assert ice.simulate.run("small", tmp_path, systems=systems).index.tolist() == ["mW"]
 
 
-def test_a_phase_that_is_not_there_is_not_written(
+def test_a_wrong_phase_is_no_label(
     small: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = ice.simulate.run("small", tmp_path / "run.zarr", systems=["not-ice"])
-    assert found["status"].tolist() == ["complete"]
-    assert found["phase"].tolist() == [None]
-    assert "not Ih: share of hexagonal_ice" in found["message"].iloc[0]
+    table = ice.simulate.run("small", tmp_path / "run.zarr", systems=["not-ice"])
+    assert table["status"].tolist() == ["complete"]
+    assert table["phase"].tolist() == [None]
+    assert "not Ih: share of hexagonal_ice" in table["message"].iloc[0]
     assert "no phase label" in caplog.text
     attrs = ice.open_trajectory(tmp_path / "run.zarr").attrs
     assert attrs["labels"]["phase"] is None
@@ -99,7 +101,7 @@ def test_text_dump(small: None, tmp_path: Path) -> None:
         np.testing.assert_array_equal(again[name], trj[name])
 
 
-def test_a_dump_takes_nobodys_place(small: None, tmp_path: Path) -> None:
+def test_a_dump_replaces_no_other_file(small: None, tmp_path: Path) -> None:
     path = tmp_path / "run.lammpstrj.gz"
     path.write_text("data of another origin")
     with pytest.raises(ice.InputError, match=r"run.lammpstrj.gz: expected no file"):
@@ -115,8 +117,10 @@ def test_a_dump_takes_nobodys_place(small: None, tmp_path: Path) -> None:
     [
         ({"systems": ["nothing"]}, "expected the systems mW, exploding, not-ice, found nothing"),
         ({"systems": []}, "found none"),
-        ({"replicas": 0}, "replicas: expected 1 or more, found 0"),
-        ({"cores": 0}, "cores: expected 1 or more, found 0"),
+        ({"replicas": 0}, "replicas: expected at least 1, found 0"),
+        ({"cores": 0}, "cores: expected at least 1, found 0"),
+        ({"seed": -1}, "seed: expected at least 0, found -1"),
+        ({"length": "long"}, "length: expected a number ps, found 'long'"),
         ({"replicas": 2}, "expected a folder for 2 replicas, found the path of one store"),
     ],
 )
@@ -141,7 +145,7 @@ def test_engine_that_is_not_installed(
         ice.simulate.run("small", tmp_path / "run.zarr")
 
 
-def test_states_out_of_range_are_told(
+def test_warning_of_states_out_of_range(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ended = Outcome("run.zarr", "failed", {}, "", 0.0)
@@ -196,7 +200,7 @@ def test_a_frame_lasts_a_time_step_at_least() -> None:
 
 
 @pytest.mark.parametrize("interval", [0.01, 0.014, 0.015, 0.026, 0.3, 7.0])
-def test_an_interval_that_is_rounded_leaves_the_length(interval: float) -> None:
+def test_a_rounded_interval_keeps_the_length(interval: float) -> None:
     steps, every = frame_steps(500.0, interval, small_job().potential)
     assert every == round(interval / 0.01)
     assert steps % every == 0 and abs(steps - 50_000) <= every / 2
@@ -225,17 +229,29 @@ def test_published_growth_needs_its_time() -> None:
 
 
 def test_table() -> None:
-    found = ice.simulate.table()
-    assert found.index.names == ["recipe", "system"]
-    assert set(recipes()) == set(found.index.get_level_values("recipe"))
-    assert (found[["atoms", "frames", "core_minutes", "published_atoms"]] > 0).all().all()
-    assert (found["core_minutes"] <= found["published_core_minutes"]).all()
+    table = ice.simulate.table()
+    assert table.index.names == ["recipe", "system"]
+    assert set(recipes()) == set(table.index.get_level_values("recipe"))
+    assert (table[["atoms", "frames", "core_minutes", "published_atoms"]] > 0).all().all()
+    assert (table["core_minutes"] <= table["published_core_minutes"]).all()
+
+
+def test_options_are_declared_once() -> None:
+    names = [parameter.name for parameter in campaign.PARAMETERS]
+    assert list(inspect.signature(ice.simulate.run).parameters) == ["recipe", "out", *names]
+    own = {parameter.name: parameter for parameter in campaign.PARAMETERS}
+    for parameter in parameters_of(Options):
+        if parameter.name != "seed":
+            assert own[parameter.name] == parameter
+    assert "length : float, ps, optional\n    Length of the production stage" in (
+        ice.simulate.run.__doc__ or ""
+    )
 
 
 def test_a_killed_worker_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: Any
 ) -> None:
-    long = replace(SMALL, systems={"mW": lambda options: small_job(small_stages(6_000, 100))})
+    long = replace(SMALL, systems={"mW": lambda options: small_job(small_stages(3_000, 100))})
     monkeypatch.setattr(campaign, "recipe_named", lambda name: long)
     store = tmp_path / "run.zarr"
     killed: list[int] = []
@@ -250,19 +266,19 @@ def test_a_killed_worker_loses_nothing(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    found = ice.simulate.run("small", store)
+    table = ice.simulate.run("small", store)
     killer.join()
-    assert killed and found["status"].tolist() == ["complete"], found["message"].iloc[0]
+    assert killed and table["status"].tolist() == ["complete"], table["message"].iloc[0]
     monkeypatch.setattr(campaign, "active_client", lambda: None)
     unbroken = ice.simulate.run("small", tmp_path / "unbroken.zarr")["store"].iloc[0]
-    one, other = ice.open_trajectory(store), ice.open_trajectory(unbroken)
+    resumed, whole = ice.open_trajectory(store), ice.open_trajectory(unbroken)
     for name in ("positions", "cell", "potential_energy", "image"):
-        np.testing.assert_array_equal(one[name].values, other[name].values)
+        np.testing.assert_array_equal(resumed[name].values, whole[name].values)
 
 
 @pytest.mark.parametrize("system", ["mW", "ML-BOP"])
 @pytest.mark.parametrize("published", [False, True])
 def test_a_pressure_holds_from_the_start(system: str, published: bool) -> None:
     job = recipes()["nucleation"].systems[system](Options(pressure=500.0, published=published))
-    found = {stage.pressure for stage in job.stages if not isinstance(stage, Minimise)}
-    assert found == {500.0}
+    pressures = {stage.pressure for stage in job.stages if not isinstance(stage, Minimise)}
+    assert pressures == {500.0}

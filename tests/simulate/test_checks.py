@@ -1,8 +1,9 @@
-"""Labels stay where the end of a trajectory is what they say, and go where it is not."""
+"""Checks of phases: right labels stay, wrong ones are removed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import ase
 import numpy as np
@@ -68,7 +69,9 @@ def shaken(atoms: ase.Atoms, width: float = 0.1, n_frames: int = 3) -> xr.Datase
     return ice_dask.from_ase(frames, frame_interval=1.0)
 
 
+@cache
 def crystal_of(phase: str) -> ase.Atoms:
+    """Return a crystal, made once; not to be changed."""
     return ice(phase, REPEATS[phase], seed=0, sites="O")
 
 
@@ -89,14 +92,14 @@ def test_each_crystal_is_itself_at_any_pressure(phase: str) -> None:
         *(("sI", "sII"), ("sH", "sII"), ("V", "XII"), ("Ih", "XVII")),
     ],
 )
-def test_a_crystal_is_no_other(phase: str, label: str) -> None:
+def test_a_crystal_of_another_phase(phase: str, label: str) -> None:
     verdict = crystal(shaken(crystal_of(phase)), phase=label)
     assert verdict.phase is None
     assert verdict.reason.startswith(f"not {label}: ")
 
 
-def test_a_crystal_that_is_half_melted_is_none() -> None:
-    atoms = crystal_of("III")
+def test_a_half_melted_crystal_has_no_label() -> None:
+    atoms = crystal_of("III").copy()
     random = np.random.default_rng(1)
     melted = atoms.get_scaled_positions()[:, 0] < 0.5
     atoms.positions[melted] += random.normal(0, 1.0, (melted.sum(), 3))
@@ -116,7 +119,7 @@ def glass(atoms: ase.Atoms, target: float) -> xr.Dataset:
     return shaken(compressed(atoms, target), 0.02)
 
 
-def test_an_amorphous_ice_is_told_from_others_by_its_density(supercooled: ase.Atoms) -> None:
+def test_amorphous_ices_differ_by_density(supercooled: ase.Atoms) -> None:
     verdict = amorphous(glass(supercooled, 0.95), phase="LDA")
     assert verdict.phase == "LDA", verdict.reason
     assert verdict.values["density"] == pytest.approx(0.95, abs=1e-4)
@@ -134,9 +137,7 @@ def test_an_amorphous_ice_is_told_from_others_by_its_density(supercooled: ase.At
         (compressed(crystal_of("II"), 1.17), "HDA", "SOAP distance to II"),
     ],
 )
-def test_what_stayed_or_became_a_crystal_is_not_amorphous(
-    atoms: ase.Atoms, label: str, why: str
-) -> None:
+def test_a_crystal_is_not_amorphous(atoms: ase.Atoms, label: str, why: str) -> None:
     verdict = amorphous(shaken(atoms), phase=label)
     assert verdict.phase is None
     assert why in verdict.reason
@@ -178,7 +179,7 @@ def test_a_hot_metal_is_its_lattice_and_no_other(lattice: str) -> None:
         assert verdict.phase == (label if label == lattice else None), verdict.reason
 
 
-def test_a_metal_whose_atoms_do_not_stay_is_none() -> None:
+def test_a_metal_of_diffusing_atoms_has_no_label() -> None:
     atoms = packing("Cu", "fcc", 12.0, (4, 4, 4))
     walk = np.random.default_rng(0).normal(0, 0.5, (10, len(atoms), 3)).cumsum(axis=0)
     frames = [atoms.copy() for _ in walk]
@@ -189,7 +190,7 @@ def test_a_metal_whose_atoms_do_not_stay_is_none() -> None:
     assert "share of fcc" in metal(trj, phase="fcc").reason
 
 
-def test_the_order_of_a_lattice_passes_faces() -> None:
+def test_order_of_a_lattice_across_faces() -> None:
     atoms = packing("Cu", "hcp", 12.0, (5, 3, 3))
     frames = [atoms.copy() for _ in range(4)]
     for number, frame in enumerate(frames):
@@ -228,7 +229,7 @@ def test_a_plastic_crystal_stays_and_turns() -> None:
     assert reason.startswith("not plastic: mean cosine")
 
 
-def test_phases_that_no_check_knows() -> None:
+def test_unknown_phases() -> None:
     for check in (crystal, amorphous, metal):
         with pytest.raises(InputError, match="IX"):
             check(shaken(crystal_of("Ih")), phase="IX")
@@ -242,12 +243,12 @@ def test_the_radial_distribution_is_that_of_freud() -> None:
     cells = np.repeat(cell[None], 4, axis=0)
     trj = trajectory(positions.astype(np.float32), element=["O"] * 150, cell=cells, pbc=[True] * 3)
     r, g = radial_distribution(trj, 6.0, 0.25, frames=3)
-    found = freud.density.RDF(bins=24, r_max=6.0)
+    rdf = freud.density.RDF(bins=24, r_max=6.0)
     box = freud.box.Box.from_matrix(cell.T)
     for frame in positions[1:]:
-        found.compute((box, box.wrap(frame - cell.sum(axis=0) / 2)), reset=False)
-    np.testing.assert_allclose(r, found.bin_centers, rtol=1e-6)
-    np.testing.assert_allclose(g, found.rdf, atol=0.02)
+        rdf.compute((box, box.wrap(frame - cell.sum(axis=0) / 2)), reset=False)
+    np.testing.assert_allclose(r, rdf.bin_centers, rtol=1e-6)
+    np.testing.assert_allclose(g, rdf.rdf, atol=0.02)
 
 
 def test_hydrogens_do_not_count() -> None:
@@ -261,7 +262,7 @@ def test_hydrogens_do_not_count() -> None:
     assert chill_shares(both)["hexagonal_ice"] == 1.0
 
 
-def test_displacements_do_not_mind_another_choice_of_the_cell() -> None:
+def test_displacements_are_independent_of_the_choice_of_the_cell() -> None:
     cell = np.array([[10.0, 0, 0], [-5.0, 8.7, 0], [0, 0, 15.0]])
     other = cell.copy()
     other[1] += cell[0]
@@ -272,7 +273,7 @@ def test_displacements_do_not_mind_another_choice_of_the_cell() -> None:
 
 
 @pytest.mark.parametrize("stretch", [1.0, 1.01])
-def test_displacements_pass_faces_and_leave_out_the_whole(stretch: float) -> None:
+def test_displacements_across_faces_without_the_drift(stretch: float) -> None:
     cells = np.array([10.0, 12.0, 15.0]) * np.eye(3) * np.array([1.0, stretch])[:, None, None]
     fractions = np.random.default_rng(0).random((20, 3))
     shift = np.zeros((20, 3))

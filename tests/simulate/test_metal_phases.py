@@ -1,4 +1,4 @@
-"""The recipe metals: crystals of some 2,000 atoms, each at the state where it lasts."""
+"""Recipe metals: crystals of some 2,000 atoms, each at the state where it lasts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from icedask.simulate.stages import Dynamics
 
 
 @pytest.mark.parametrize("system", RECIPE.systems)
-def test_every_job_has_the_atoms_that_it_says(system: str) -> None:
+def test_number_of_atoms_and_labels(system: str) -> None:
     job = RECIPE.systems[system](Options(seed=3))
     atoms = job.start.build()
     assert 2000 <= len(atoms) == job.n_atoms <= 2500

@@ -1,4 +1,4 @@
-"""The recipes cu211 and au309: the systems of the literature, warm from the first frame on."""
+"""Recipes cu211 and au309: published systems, at their temperature from the first frame on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOTH = pytest.mark.parametrize("recipe", [CU211, AU309], ids=lambda recipe: reci
 
 
 @BOTH
-def test_jobs_start_from_what_they_say(recipe: Recipe) -> None:
+def test_start_structures_of_jobs(recipe: Recipe) -> None:
     for system, make in recipe.systems.items():
         job = make(Options(seed=4))
         atoms = job.start.build()
@@ -71,7 +71,7 @@ def test_velocities_at_twice_the_temperature_lead_to_the_temperature(recipe: Rec
     settle = job.stages[-2]
     assert isinstance(settle, Dynamics)
     assert settle.velocities == 2 * settle.temperature
-    # Without a thermostat: what half the kinetic energy leaves is the temperature that was asked.
+    # Without a thermostat: half of the kinetic energy remains, that of the temperature.
     commands = [
         *(["minimize 0 1e-6 100 1000"] if isinstance(job.stages[0], Minimise) else []),
         f"velocity all create {settle.velocities} 11 mom yes rot yes dist gaussian",
@@ -82,6 +82,7 @@ def test_velocities_at_twice_the_temperature_lead_to_the_temperature(recipe: Rec
     assert found.temperature == pytest.approx(settle.temperature, rel=0.06)
 
 
+@pytest.mark.slow
 def test_the_slab_is_as_wide_as_the_hot_crystal() -> None:
     temperature = 900.0
     start = bulk("Cu", a=3.65, cubic=True) * (4, 4, 4)

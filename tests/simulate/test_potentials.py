@@ -77,6 +77,7 @@ def test_lattice_constant_and_energy_of_metals(
     assert found.energy == pytest.approx(energy, abs=6e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("potential", "temperature", "energy", "density"),
     [(MW, 298.0, (-10.057, 0.04), 0.9978), (ML_BOP, 300.0, (-0.3656, 0.0025), 0.994)],
@@ -127,9 +128,9 @@ def test_the_switch_is_smooth_and_between_two_shells() -> None:
 
 
 @pytest.mark.parametrize("potential", POTENTIALS.values(), ids=POTENTIALS)
-def test_files_say_where_they_come_from(potential: Potential) -> None:
+def test_files_have_references(potential: Potential) -> None:
     assert potential.reference.startswith("doi:10.")
     assert potential.checksum() == potential.checksum()
     head = potential.text()[:400]
-    # Files of others name their authors.
+    # Shipped files name their authors.
     assert potential.reference in head or "Mishin" in head or "Mendelev" in head

@@ -1,4 +1,4 @@
-"""A replica: what its store holds, what interruptions leave, and how failures are told."""
+"""Replicas: contents of the store, interruptions, failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers import killing
-from helpers.small_jobs import exploding_job, run_small, small_job
+from helpers.jobs import wait_until
+from helpers.small_jobs import exploding_job, run_small, small_job, small_stages
 
 import icedask as ice
 from icedask.simulate import replica
@@ -35,12 +36,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def same(left: Path, right: Path) -> None:
-    one, other = ice.open_trajectory(left), ice.open_trajectory(right)
-    volatile = ("created", "history", "simulation")
-    for ds in (one, other):
-        for name in volatile:
-            ds.attrs.pop(name)
-    xr.testing.assert_identical(one.compute(), other.compute())
+    """Check that two stores hold the same trajectory."""
+    trajectories = [ice.open_trajectory(store).compute() for store in (left, right)]
+    for trj in trajectories:
+        for name in ("created", "history", "simulation"):
+            trj.attrs.pop(name)
+    xr.testing.assert_identical(*trajectories)
 
 
 def test_store(finished: Path) -> None:
@@ -98,8 +99,10 @@ def test_another_simulation_is_refused(finished: Path) -> None:
     same(finished, finished)
 
 
-@pytest.mark.parametrize("at", [2, 5, 8, 11, 14, 17, 20, 24, 28])
-def test_killed_at_any_moment_it_continues(finished: Path, tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize(
+    "at", [2, 14, 24, *(pytest.param(at, marks=pytest.mark.slow) for at in (5, 8, 11, 17, 20, 28))]
+)
+def test_killed_replica_continues(finished: Path, tmp_path: Path, at: int) -> None:
     store = tmp_path / "run.zarr"
     code, _ = killing.run(run_small, 1, str(store), kill_at=at)
     assert code == -signal.SIGKILL
@@ -109,8 +112,8 @@ def test_killed_at_any_moment_it_continues(finished: Path, tmp_path: Path, at: i
 
 
 def _children(store: Path) -> list[int]:
-    found = subprocess.run(["pgrep", "-f", str(store)], capture_output=True, text=True).stdout
-    return [int(pid) for pid in found.split() if int(pid) != os.getpid()]
+    listing = subprocess.run(["pgrep", "-f", str(store)], capture_output=True, text=True).stdout
+    return [int(pid) for pid in listing.split() if int(pid) != os.getpid()]
 
 
 def _kill_child_in_segment(store: Path, segment: int, count: int = 1) -> None:
@@ -123,8 +126,8 @@ def _kill_child_in_segment(store: Path, segment: int, count: int = 1) -> None:
         time.sleep(0.3)
 
 
-@pytest.mark.parametrize("cores", [1, 2])
-def test_a_child_that_dies_goes_on_from_its_restart_file(
+@pytest.mark.parametrize("cores", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_killed_child_continues_from_its_restart_file(
     finished: Path, tmp_path: Path, cores: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = tmp_path / "run.zarr"
@@ -133,7 +136,7 @@ def test_a_child_that_dies_goes_on_from_its_restart_file(
     outcome = run_replica(small_job(), str(store), cores)
     killer.join()
     assert outcome.status == "complete", outcome.message
-    assert "goes on from its restart file" in caplog.text
+    assert "continues from its restart file" in caplog.text
     if cores == 1:
         same(finished, store)
     else:
@@ -142,7 +145,7 @@ def test_a_child_that_dies_goes_on_from_its_restart_file(
         same(unbroken, store)
 
 
-def test_a_child_that_dies_again_and_again_is_given_up(
+def test_a_child_that_dies_repeatedly_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dies(self: replica._Replica, *arguments: Any) -> Any:
@@ -153,11 +156,11 @@ def test_a_child_that_dies_again_and_again_is_given_up(
     outcome = run_replica(small_job(), str(tmp_path / "run.zarr"), 1)
     assert outcome.status == "failed"
     assert "died 3 times in the same segment (status -9)" in outcome.message
-    # What it said last, not the log of a LAMMPS that was well.
+    # Its last messages, not the log of LAMMPS.
     assert "last lines of its messages:\n    Killed" in outcome.message
 
 
-@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("cores", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_child_ends_with_its_parent(tmp_path: Path, cores: int) -> None:
     store = tmp_path / "run.zarr"
     code = (
@@ -166,21 +169,16 @@ def test_a_child_ends_with_its_parent(tmp_path: Path, cores: int) -> None:
         f"run_replica(small_job(small_stages(10**6, 1000)), {str(store)!r}, {cores})"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    parent = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    while not (store / ".ingest" / "simulation" / "restart-1").exists():
-        time.sleep(0.05)
-        assert parent.poll() is None
-    assert len(_children(store)) > 1
-    parent.kill()
-    parent.wait()
-    for _ in range(100):
-        if not _children(store):
-            break
-        time.sleep(0.1)
-    assert not _children(store)
+    with subprocess.Popen([sys.executable, "-c", code], env=environment) as parent:
+        while not (store / ".ingest" / "simulation" / "restart-1").exists():
+            time.sleep(0.05)
+            assert parent.poll() is None
+        assert len(_children(store)) > 1
+        parent.kill()
+    wait_until(lambda: not _children(store), 10)
 
 
-def test_explosion_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:
+def test_message_of_an_explosion_has_the_end_of_the_log(tmp_path: Path) -> None:
     outcome = run_replica(exploding_job(), str(tmp_path / "run.zarr"), 1)
     assert outcome.status == "failed"
     assert "last lines of its log" in outcome.message
@@ -189,10 +187,8 @@ def test_explosion_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:
         ice.open_trajectory(tmp_path / "run.zarr")
 
 
-# NumPy leaves a file open that it cannot read.
-@pytest.mark.filterwarnings("ignore:.*frames-1.npz:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("keep", [0, 100])
-def test_damaged_frames_are_told(
+def test_message_of_damaged_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keep: int
 ) -> None:
     store, attempt = tmp_path / "run.zarr", replica._Replica._attempt
@@ -205,17 +201,17 @@ def test_damaged_frames_are_told(
     monkeypatch.setattr(
         replica._Replica, "_attempt", lambda self, mode, meanwhile: attempt(self, mode, damage)
     )
-    outcome = run_replica(small_job(), str(store), 1)
+    outcome = run_replica(small_job(small_stages(300)), str(store), 1)
     assert outcome.status == "failed"
     assert "is damaged" in outcome.message and "delete this store" in outcome.message
 
 
-def test_a_start_structure_of_other_options_is_not_taken(
+def test_a_start_structure_of_other_options_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def job(seed: int) -> Job:
         options = {"n": 216, "density": 0.98, "seed": seed, "sites": "O"}
-        return small_job(seed=seed, start=Start("liquid", options))
+        return small_job(small_stages(100), seed=seed, start=Start("liquid", options))
 
     def stops(*arguments: Any) -> None:
         raise OSError("stopped")
@@ -293,8 +289,8 @@ def test_long_trajectories_are_written_block_by_block(
 
 
 @pytest.mark.parametrize("n", [1, 216])
-def test_a_restart_file_that_the_disk_does_not_take_is_noticed(tmp_path: Path, n: int) -> None:
-    # One atom's file fits into a buffer and fails only when it is closed.
+def test_error_of_an_incomplete_restart_file(tmp_path: Path, n: int) -> None:
+    # The file of one atom fits into a buffer and fails only when it is closed.
     code = (
         "import errno, os\n"
         "from helpers.small_jobs import small_job\n"
@@ -308,11 +304,11 @@ def test_a_restart_file_that_the_disk_does_not_take_is_noticed(tmp_path: Path, n
         "    os._exit(7)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path)
-    assert found.returncode == 7
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path)
+    assert done.returncode == 7
 
 
-def test_a_full_disk_leaves_what_can_be_continued(
+def test_continued_after_a_full_disk(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "run.zarr"

@@ -1,4 +1,4 @@
-"""Stages and how they are cut: nothing lost, nothing twice, the same on any machine."""
+"""Stages and segments: every step and frame once, the same on any machine."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ STAGES: Sequence[Stage] = (
 @pytest.mark.parametrize("longest", [100, 1_300, 2_900, 10**9])
 def test_segments_cover_every_step_and_frame_once(longest: int) -> None:
     segments = cut(STAGES, longest, timestep=4.0)
-    dynamics = [one.steps for one in segments if not isinstance(STAGES[one.stage], Shear)]
+    dynamics = [part.steps for part in segments if not isinstance(STAGES[part.stage], Shear)]
     assert max(dynamics) <= longest
     assert [segment.index for segment in segments] == list(range(len(segments)))
     for number, stage in enumerate(STAGES):
         own = [segment for segment in segments if segment.stage == number]
-        covered = [range(one.start, one.start + one.steps) for one in own]
+        covered = [range(part.start, part.start + part.steps) for part in own]
         assert [step for part in covered for step in part] == list(range(steps(stage)))
         every = getattr(stage, "every", 0)
-        frames = [step for one in own for step in one.frames]
+        frames = [step for part in own for step in part.frames]
         assert frames == (list(range(every, steps(stage) + 1, every)) if every else [])
-        for one in own:
-            assert all(one.start < step <= one.start + one.steps for step in one.frames)
+        for part in own:
+            assert all(part.start < step <= part.start + part.steps for step in part.frames)
     firsts = [segment.first_frame for segment in segments]
     counts = [len(segment.frames) for segment in segments]
     assert firsts == [sum(counts[:i]) for i in range(len(counts))]

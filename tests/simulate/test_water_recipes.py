@@ -1,4 +1,4 @@
-"""The recipes for TIP4P/Ice and the ice-water slabs: what they ask for can be built and run."""
+"""Recipes of TIP4P/Ice and of ice-water slabs: start structures, options, rates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYSTEMS = [(recipe, system) for recipe in RECIPES for system in recipe.systems]
 
 
 @pytest.mark.parametrize(("recipe", "system"), SYSTEMS, ids=[f"{r.name}-{s}" for r, s in SYSTEMS])
-def test_every_job_has_the_atoms_that_it_says(
+def test_number_of_atoms_and_labels(
     recipe: Recipe, system: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     job = recipe.systems[system](Options(seed=3))
@@ -65,7 +65,7 @@ def test_published_slabs_have_the_published_atoms() -> None:
     assert (atoms["Ih"], atoms["Ic"], atoms["sI"]) == (6144, 24_000, 37_260)
 
 
-def test_glasses_are_made_at_the_rates_that_make_them() -> None:
+def test_rates_of_glasses() -> None:
     lda, hda, mda = (amorphous.RECIPE.systems[name](Options()) for name in ("LDA", "HDA", "MDA"))
     quench = _stage(lda, "quench")
     per_ns = (quench.temperature - quench.temperature_at(quench.steps)) / (quench.steps * 4e-6)
@@ -91,5 +91,5 @@ def test_the_cell_of_hda_may_collapse() -> None:
 
 
 def _stage(job: object, name: str) -> Dynamics:
-    (found,) = [stage for stage in job.stages if stage.name == name]  # type: ignore[attr-defined]
-    return found
+    (stage,) = [stage for stage in job.stages if stage.name == name]  # type: ignore[attr-defined]
+    return stage

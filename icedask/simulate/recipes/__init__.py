@@ -14,8 +14,8 @@ _MODULES = ("nucleation", "ice_phases", "ice_water", "amorphous", "metals", "cu2
 @cache
 def recipes() -> dict[str, Recipe]:
     """Return all recipes by name."""
-    found = [importlib.import_module(f"{__name__}.{module}").RECIPE for module in _MODULES]
-    return {recipe.name: recipe for recipe in found}
+    loaded = [importlib.import_module(f"{__name__}.{module}").RECIPE for module in _MODULES]
+    return {recipe.name: recipe for recipe in loaded}
 
 
 def recipe_named(name: str) -> Recipe:
@@ -26,7 +26,6 @@ def recipe_named(name: str) -> Recipe:
     InputError
         If there is none of that name.
     """
-    found = recipes().get(name)
-    if found is None:
+    if name not in recipes():
         raise InputError(f"recipe: expected one of {', '.join(recipes())}, found {name!r}")
-    return found
+    return recipes()[name]

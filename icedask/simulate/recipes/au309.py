@@ -7,28 +7,24 @@ from functools import partial
 from icedask.simulate.job import Job, Start
 from icedask.simulate.potentials import AU_GUPTA
 from icedask.simulate.recipe import Options, Recipe
-from icedask.simulate.recipes.vacuum import Length, in_vacuum
+from icedask.simulate.recipes.vacuum import REFERENCE, in_vacuum
 
-_REFERENCE = "doi:10.1088/2632-2153/ad0fa5"
-_N = 309
-_PUBLISHED = Length(2_000_000.0, 1000.0)
-_MINUTES = Length(8_000.0, 40.0)
+# Length and interval, ps.
+_PUBLISHED = (2_000_000.0, 1000.0)
+_MINUTES = (8_000.0, 40.0)
 
 
 def cluster(system: str, temperature: float, options: Options) -> Job:
-    """Return the job of the icosahedron at a temperature, K, which the options may change."""
-    if options.temperature is not None:
-        temperature = options.temperature
+    """Return the job of the icosahedron at a default temperature, K."""
     return in_vacuum(
         ("au309", system),
-        phase="Au309 icosahedron",
-        start=Start("icosahedron", {"element": "Au", "shells": 4, "a": 4.079}),
-        n_atoms=_N,
-        potential=AU_GUPTA,
-        temperature=temperature,
-        length=_PUBLISHED if options.published else _MINUTES,
-        options=options,
-        reference=_REFERENCE,
+        "Au309 icosahedron",
+        Start("icosahedron", {"element": "Au", "shells": 4, "a": 4.079}),
+        309,
+        AU_GUPTA,
+        options.temperature or temperature,
+        options.sized(_MINUTES, _PUBLISHED),
+        options,
         # The shells of an ideal icosahedron are strained: let go, they heat it by 300 K.
         relax=True,
         periodic=False,
@@ -41,5 +37,5 @@ RECIPE = Recipe(
     "200 K it is static for a nanosecond (published: 2 microseconds)",
     systems={"200K": partial(cluster, "200K", 200.0), "400K": partial(cluster, "400K", 400.0)},
     default=("400K",),
-    reference=_REFERENCE,
+    reference=REFERENCE,
 )

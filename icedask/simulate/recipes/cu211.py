@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 from icedask.simulate.job import Job, Start
 from icedask.simulate.potentials import CU_MISHIN
 from icedask.simulate.recipe import Options, Recipe
-from icedask.simulate.recipes.vacuum import Length, in_vacuum
+from icedask.simulate.recipes.vacuum import REFERENCE, in_vacuum
 
-_REFERENCE = "doi:10.1088/2632-2153/ad0fa5"
 _SIZE = (15, 10, 16)
 _VACUUM = 15.0
-_PUBLISHED = Length(150_000.0, 300.0)
-_MINUTES = Length(600.0, 5.0)
+# Length and interval, ps.
+_PUBLISHED = (150_000.0, 300.0)
+_MINUTES = (600.0, 5.0)
 
 
 def lattice_constant(temperature: float) -> float:
@@ -26,23 +27,19 @@ def lattice_constant(temperature: float) -> float:
 
 
 def slab(system: str, temperature: float, options: Options) -> Job:
-    """Return the job of a slab at a temperature, K, which the options may change."""
-    if options.temperature is not None:
-        temperature = options.temperature
+    """Return the job of a slab at a default temperature, K."""
+    temperature = options.temperature or temperature
     # Along the surface the cell keeps its size: that of the hot crystal, or the slab is squeezed.
     size = {"a": round(lattice_constant(temperature), 4), "size": _SIZE, "vacuum": _VACUUM}
     return in_vacuum(
         ("cu211", system),
-        phase="Cu(211) surface",
-        start=Start("fcc211", {"element": "Cu", **size}),
-        n_atoms=_SIZE[0] * _SIZE[1] * _SIZE[2],
-        potential=CU_MISHIN,
-        temperature=temperature,
-        length=_PUBLISHED if options.published else _MINUTES,
-        options=options,
-        reference=_REFERENCE,
-        relax=False,
-        periodic=True,
+        "Cu(211) surface",
+        Start("fcc211", {"element": "Cu", **size}),
+        math.prod(_SIZE),
+        CU_MISHIN,
+        temperature,
+        options.sized(_MINUTES, _PUBLISHED),
+        options,
     )
 
 
@@ -52,5 +49,5 @@ RECIPE = Recipe(
     "150 ns; Mishin's EAM in place of the published DeePMD model, which is not to be had",
     systems={"600K": partial(slab, "600K", 600.0), "900K": partial(slab, "900K", 900.0)},
     default=("900K",),
-    reference=_REFERENCE,
+    reference=REFERENCE,
 )

@@ -1,15 +1,16 @@
-"""Water in its phases, each where TIP4P/Ice keeps it: what phases are learnt and told apart on."""
+"""Phases of water, each where TIP4P/Ice keeps it, to train and test classifiers of phases."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from icedask.simulate.job import Check, Job, Start
 from icedask.simulate.lattices import Lattice
 from icedask.simulate.potentials import TIP4P_ICE
-from icedask.simulate.recipe import Options, Recipe, frame_steps, steps_of
+from icedask.simulate.recipe import Options, Recipe, make_job, steps_of
 from icedask.simulate.stages import Coupling, Dynamics, Minimise, Stage
 
 # The model's phase diagram.
@@ -21,16 +22,14 @@ _TIMES = 3
 
 @dataclass(frozen=True)
 class State:
-    """Where a phase is at home.
+    """State at which a phase lasts, and its crystal.
 
     Attributes
     ----------
     temperature, pressure
         K and bar.
-    repeats
-        Unit cells along each cell vector.
-    unit
-        Molecules in one.
+    repeats, unit
+        Unit cells along each cell vector, and molecules in a cell.
     coupling
         "tri" where the crystal is not orthorhombic.
     """
@@ -67,52 +66,39 @@ _PLASTIC_DENSITY = 1.64
 def crystal(phase: str, options: Options) -> Job:
     """Return the job of an ice, or of an empty clathrate."""
     state = STATES[phase]
-    repeats = _repeats(state, options)
-    given = {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}
-    return _solid(phase, state, Start("ice", given), options, Check("crystal", {"phase": phase}))
+    repeats = repeated(state.repeats, options.sized(1, _TIMES))
+    arguments = {"phase": phase, "repeats": repeats, "seed": options.seed, "sites": "OHH"}
+    return _solid(
+        phase, state, Start("ice", arguments), options, Check("crystal", {"phase": phase})
+    )
 
 
 def plastic(options: Options) -> Job:
     """Return the job of a plastic crystal: oxygens on a lattice, on which molecules turn."""
-    repeats = _repeats(_PLASTIC, options)
-    given = {"lattice": _PLASTIC_LATTICE, "density": _PLASTIC_DENSITY, "repeats": repeats}
-    start = Start("plastic", {**given, "seed": options.seed})
+    repeats = repeated(_PLASTIC.repeats, options.sized(1, _TIMES))
+    arguments = {"lattice": _PLASTIC_LATTICE, "density": _PLASTIC_DENSITY, "repeats": repeats}
+    start = Start("plastic", {**arguments, "seed": options.seed})
     check = Check("plastic", {"phase": "plastic", "lattice": _PLASTIC_LATTICE})
     return _solid("plastic", _PLASTIC, start, options, check)
 
 
 def water(options: Options) -> Job:
     """Return the job of the liquid."""
-    n = _MOLECULES * (_TIMES**3 if options.published else 1)
-    temperature = 300.0 if options.temperature is None else options.temperature
-    pressure = 1.0 if options.pressure is None else options.pressure
-    settle = 200.0 if options.published else 12.0
-    start, stages = liquid(n, options.seed, settle, temperature, pressure)
+    n = _MOLECULES * options.sized(1, _TIMES**3)
+    temperature, pressure = options.state(300.0, 1.0)
+    start, stages = liquid(n, options.seed, options.sized(12.0, 200.0), temperature, pressure)
+    dynamics = partial(Dynamics, temperature=temperature, pressure=pressure)
     return _job(
-        "water",
-        start,
-        3 * n,
-        (*stages, _production(options, temperature, pressure, "iso")),
-        options,
-        Check("liquid", {"phase": "water"}),
+        "water", start, 3 * n, stages, dynamics, options, Check("liquid", {"phase": "water"})
     )
 
 
 def liquid(
     n: int, seed: int, settle: float, temperature: float, pressure: float
 ) -> tuple[Start, tuple[Stage, ...]]:
-    """Return the start of a liquid of n molecules, and the stages that bring it to a state.
+    """Return a random start of n molecules, and the stages that bring it to a state (K, bar).
 
-    Parameters
-    ----------
-    n
-        Number of molecules.
-    seed
-        Of the random start.
-    settle
-        Picoseconds at the state.
-    temperature, pressure
-        K and bar.
+    `settle` is the time at the state, ps.
     """
     start = Start("liquid", {"n": n, "density": 1.0, "seed": seed, "sites": "OHH"})
     return start, (
@@ -129,69 +115,45 @@ def liquid(
     )
 
 
-def _repeats(state: State, options: Options) -> tuple[int, int, int]:
-    times = _TIMES if options.published else 1
-    a, b, c = state.repeats
+def repeated(repeats: tuple[int, int, int], times: int) -> tuple[int, int, int]:
+    """Return numbers of unit cells, each multiplied."""
+    a, b, c = repeats
     return times * a, times * b, times * c
 
 
 def _solid(system: str, state: State, start: Start, options: Options, check: Check) -> Job:
     """Return the job of a solid that starts as a crystal."""
-    temperature = state.temperature if options.temperature is None else options.temperature
-    pressure = state.pressure if options.pressure is None else options.pressure
-    equilibrate = Dynamics(
-        "equilibrate",
-        steps_of(50.0 if options.published else 6.0, TIP4P_ICE),
-        temperature=temperature,
-        pressure=pressure,
-        coupling=state.coupling,
-        velocities=temperature,
+    temperature, pressure = options.state(state.temperature, state.pressure)
+    dynamics = partial(
+        Dynamics, temperature=temperature, pressure=pressure, coupling=state.coupling
     )
-    produce = _production(options, temperature, pressure, state.coupling)
-    n_atoms = 3 * state.unit * math.prod(_repeats(state, options))
-    return _job(system, start, n_atoms, (Minimise(), equilibrate, produce), options, check)
-
-
-def _production(
-    options: Options, temperature: float, pressure: float, coupling: Coupling
-) -> Dynamics:
-    length = options.length or (100.0 if options.published else 12.0)
-    steps, every = frame_steps(length, options.interval or 1.0, TIP4P_ICE)
-    return Dynamics(
-        "produce",
-        steps,
-        temperature=temperature,
-        pressure=pressure,
-        coupling=coupling,
-        every=every,
-    )
+    settling = steps_of(options.sized(6.0, 50.0), TIP4P_ICE)
+    stages = (Minimise(), dynamics("equilibrate", settling, velocities=temperature))
+    n_atoms = 3 * state.unit * math.prod(start.options["repeats"])
+    return _job(system, start, n_atoms, stages, dynamics, options, check)
 
 
 def _job(
     system: str,
     start: Start,
     n_atoms: int,
-    stages: tuple[*tuple[Stage, ...], Dynamics],
+    stages: tuple[Stage, ...],
+    dynamics: Callable[..., Dynamics],
     options: Options,
     check: Check,
 ) -> Job:
-    return Job(
-        recipe="ice-phases",
-        system=system,
-        start=start,
-        n_atoms=n_atoms,
-        potential=TIP4P_ICE,
-        stages=stages,
-        seed=options.seed,
-        labels={
-            "phase": system,
-            "temperature": stages[-1].temperature,
-            "pressure": stages[-1].pressure,
-            "model": TIP4P_ICE.name,
-            "seed": options.seed,
-        },
+    """Return the job that ends with a production stage."""
+    steps, every = options.frames(options.sized(12.0, 100.0), 1.0, TIP4P_ICE)
+    return make_job(
+        ("ice-phases", system),
+        start,
+        n_atoms,
+        TIP4P_ICE,
+        (*stages, dynamics("produce", steps, every=every)),
+        options,
+        _REFERENCE,
+        phase=system,
         check=check,
-        reference=_REFERENCE,
     )
 
 

@@ -1,4 +1,4 @@
-"""Metals in fcc, hcp and bcc, hot: what packings are told apart on."""
+"""Hot metals in fcc, hcp and bcc, to train and test classifiers of packings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from icedask.simulate.job import Check, Job, Start
 from icedask.simulate.lattices import Lattice
 from icedask.simulate.potentials import CU_MISHIN, FE_MENDELEV, Potential
-from icedask.simulate.recipe import Options, Recipe, frame_steps, steps_of
+from icedask.simulate.recipe import Options, Recipe, make_job, steps_of
 from icedask.simulate.stages import Coupling, Dynamics
 
 _REFERENCE = "doi:10.1103/PhysRevB.63.224106"
@@ -21,18 +21,16 @@ _TIMES, _LONG = 3, 100.0
 
 @dataclass(frozen=True)
 class Crystal:
-    """A crystal of a metal, and where it lasts.
+    """A crystal of a metal, and the state at which it lasts.
 
     Attributes
     ----------
     element, lattice, potential
         The metal.
     volume
-        Of an atom near 900 K, cubic angstrom.
-    repeats
-        Cells of `lattices.lattice_sites` along each cell vector.
-    unit
-        Atoms in one.
+        Volume of an atom near 900 K, cubic angstrom.
+    repeats, unit
+        Cells of `lattices.lattice_sites` along each cell vector, and atoms in a cell.
     pressure
         bar.
     coupling
@@ -61,59 +59,36 @@ CRYSTALS = {
 
 def crystal(system: str, options: Options) -> Job:
     """Return the job of a crystal, periodic in all directions."""
-    given = CRYSTALS[system]
-    potential = given.potential
-    a, b, c = given.repeats
-    times = _TIMES if options.published else 1
-    repeats = (times * a, times * b, times * c)
-    temperature = _TEMPERATURE if options.temperature is None else options.temperature
-    pressure = given.pressure if options.pressure is None else options.pressure
-    steps, every = frame_steps(
-        options.length or (_LONG if options.published else _LENGTH),
-        options.interval or _INTERVAL,
-        potential,
+    metal = CRYSTALS[system]
+    times = options.sized(1, _TIMES)
+    repeats = tuple(times * number for number in metal.repeats)
+    temperature, pressure = options.state(_TEMPERATURE, metal.pressure)
+    steps, every = options.frames(options.sized(_LENGTH, _LONG), _INTERVAL, metal.potential)
+    dynamics = partial(
+        Dynamics, temperature=temperature, pressure=pressure, coupling=metal.coupling
     )
+    settling = steps_of(_SETTLING, metal.potential)
     start = {
-        "element": given.element,
-        "lattice": given.lattice,
-        "volume": given.volume,
+        "element": metal.element,
+        "lattice": metal.lattice,
+        "volume": metal.volume,
         "repeats": repeats,
     }
-    settle = Dynamics(
-        "settle",
-        steps_of(_SETTLING, potential),
-        temperature=temperature,
-        pressure=pressure,
-        coupling=given.coupling,
-        # Half of it soon becomes potential energy: there is no thermal disorder yet.
-        velocities=2 * temperature,
-    )
-    produce = Dynamics(
-        "produce",
-        steps,
-        temperature=temperature,
-        pressure=pressure,
-        coupling=given.coupling,
-        every=every,
-    )
-    return Job(
-        recipe="metals",
-        system=system,
-        start=Start("metal", start),
-        n_atoms=given.unit * math.prod(repeats),
-        potential=potential,
-        stages=(settle, produce),
-        seed=options.seed,
-        labels={
-            "phase": given.lattice,
-            "element": given.element,
-            "temperature": temperature,
-            "pressure": pressure,
-            "model": potential.name,
-            "seed": options.seed,
-        },
-        check=Check("metal", {"phase": given.lattice}),
-        reference=_REFERENCE,
+    return make_job(
+        ("metals", system),
+        Start("metal", start),
+        metal.unit * math.prod(repeats),
+        metal.potential,
+        (
+            # Half of it soon becomes potential energy: there is no thermal disorder yet.
+            dynamics("settle", settling, velocities=2 * temperature),
+            dynamics("produce", steps, every=every),
+        ),
+        options,
+        _REFERENCE,
+        phase=metal.lattice,
+        element=metal.element,
+        check=Check("metal", {"phase": metal.lattice}),
     )
 
 

@@ -1,92 +1,68 @@
-"""Homogeneous freezing of supercooled water, as structural motifs are found in it."""
+"""Homogeneous freezing of supercooled water, for structural motifs."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from icedask.errors import InputError
 from icedask.simulate.job import Job, Start
 from icedask.simulate.potentials import ML_BOP, MW, Potential
-from icedask.simulate.recipe import Options, Recipe, frame_steps, steps_of
+from icedask.simulate.recipe import Options, Recipe, frame_steps, make_job, steps_of
 from icedask.simulate.stages import Dynamics, Minimise, Stage
 
 _N = 4096
 _PRESSURE = 1.0
 
 
-def _from_random(
-    potential: Potential, seed: int, temperature: float, pressure: float
+def _start(
+    potential: Potential, temperature: float, pressure: float, options: Options
 ) -> tuple[Start, list[Stage]]:
-    """Return the start of a liquid, and the stages that bring it to a temperature."""
-    start = Start("liquid", {"n": _N, "density": 0.98, "seed": seed, "sites": "O"})
-    stages: list[Stage] = [
+    """Return a start, and the stages that bring it to a temperature.
+
+    Published: random molecules; else the shipped frame with a nucleus.
+    """
+    dynamics = partial(Dynamics, pressure=pressure)
+    if not options.published:
+        steps = steps_of(5, potential)
+        settle = dynamics("settle", steps, temperature=temperature, velocities=temperature)
+        return Start("shipped_frame", {"frame": 49}), [settle]
+    start = Start("liquid", {"n": _N, "density": 0.98, "seed": options.seed, "sites": "O"})
+    return start, [
         Minimise(),
-        Dynamics(
-            "melt",
-            steps_of(20, potential),
-            temperature=300.0,
-            pressure=pressure,
-            velocities=300.0,
-        ),
-        Dynamics(
-            "cool",
-            steps_of(50, potential),
-            temperature=300.0,
-            temperature_end=temperature,
-            pressure=pressure,
-        ),
+        dynamics("melt", steps_of(20, potential), temperature=300.0, velocities=300.0),
+        dynamics("cool", steps_of(50, potential), temperature=300.0, temperature_end=temperature),
     ]
-    return start, stages
-
-
-def _from_nucleus(
-    potential: Potential, temperature: float, pressure: float
-) -> tuple[Start, list[Stage]]:
-    """Return the shipped frame with a nucleus, and the stage that brings it to a temperature."""
-    start = Start("shipped_frame", {"frame": 49})
-    settle = Dynamics(
-        "settle",
-        steps_of(5, potential),
-        temperature=temperature,
-        pressure=pressure,
-        velocities=temperature,
-    )
-    return start, [settle]
 
 
 def mw(options: Options) -> Job:
     """Return the job for mW: growth from a nucleus, or as published freezing from the liquid."""
-    pressure = _PRESSURE if options.pressure is None else options.pressure
-    grow = 218.0 if options.temperature is None else options.temperature
+    grow, pressure = options.state(218.0, _PRESSURE)
+    supercooled, _ = options.state(options.sized(218.0, 200.0), _PRESSURE)
+    start, stages = _start(MW, supercooled, pressure, options)
+    interval = options.interval or options.sized(10.0, 80.0)
+    growth = 800.0 if options.published else options.length or 500.0
     if options.published:
-        supercooled = 200.0 if options.temperature is None else options.temperature
-        start, stages = _from_random(MW, options.seed, supercooled, pressure)
-        wait, growth, interval = 4000.0, 800.0, options.interval or 80.0
-        if options.length is not None:
-            wait = options.length - growth
-            if wait < interval:
-                raise InputError(
-                    f"length: expected at least {growth + interval:g} ps, because the published "
-                    f"growth at {grow:g} K takes {growth:g} ps of it, found {options.length:g} ps"
-                )
+        wait = 4000.0 if options.length is None else options.length - growth
+        if options.length is not None and wait < interval:
+            raise InputError(
+                f"length: expected at least {growth + interval:g} ps, because the published growth "
+                f"at {grow:g} K takes {growth:g} ps of it, found {options.length:g} ps"
+            )
         stages.append(_production("nucleate", MW, wait, interval, supercooled, pressure))
-    else:
-        start, stages = _from_nucleus(MW, grow, pressure)
-        growth, interval = options.length or 500.0, options.interval or 10.0
-    stages.append(_production("grow", MW, growth, interval, grow, pressure))
-    return _job("mW", MW, start, stages, options, grow, pressure)
+    produce = _production("grow", MW, growth, interval, grow, pressure)
+    return _job("mW", MW, start, (*stages, produce), options)
 
 
 def ml_bop(options: Options) -> Job:
     """Return the job for ML-BOP at 210 K."""
-    temperature = 210.0 if options.temperature is None else options.temperature
-    pressure = _PRESSURE if options.pressure is None else options.pressure
-    if options.published:
-        start, stages = _from_random(ML_BOP, options.seed, temperature, pressure)
-        length, interval = options.length or 20_000.0, options.interval or 100.0
-    else:
-        start, stages = _from_nucleus(ML_BOP, temperature, pressure)
-        length, interval = options.length or 300.0, options.interval or 10.0
-    stages.append(_production("freeze", ML_BOP, length, interval, temperature, pressure))
-    return _job("ML-BOP", ML_BOP, start, stages, options, temperature, pressure)
+    temperature, pressure = options.state(210.0, _PRESSURE)
+    start, stages = _start(ML_BOP, temperature, pressure, options)
+    length = options.length or options.sized(300.0, 20_000.0)
+    interval = options.interval or options.sized(10.0, 100.0)
+    produce = _production("freeze", ML_BOP, length, interval, temperature, pressure)
+    return _job("ML-BOP", ML_BOP, start, (*stages, produce), options)
 
 
 def _production(
@@ -99,41 +75,30 @@ def _production(
 ) -> Dynamics:
     steps, every = frame_steps(length, interval, potential)
     # New velocities: the stage before ended at another temperature.
-    return Dynamics(
-        name,
-        steps,
-        temperature=temperature,
-        pressure=pressure,
-        every=every,
-        velocities=temperature,
-    )
+    state: dict[str, Any] = {
+        "temperature": temperature,
+        "pressure": pressure,
+        "velocities": temperature,
+    }
+    return Dynamics(name, steps, every=every, **state)
 
 
 def _job(
     system: str,
     potential: Potential,
     start: Start,
-    stages: list[Stage],
+    stages: Sequence[Stage],
     options: Options,
-    temperature: float,
-    pressure: float,
 ) -> Job:
-    return Job(
-        recipe="nucleation",
-        system=system,
-        start=start,
-        n_atoms=_N,
-        potential=potential,
-        stages=tuple(stages),
-        seed=options.seed,
-        labels={
-            "phase": "freezing",
-            "temperature": temperature,
-            "pressure": pressure,
-            "model": potential.name,
-            "seed": options.seed,
-        },
-        reference=potential.reference,
+    return make_job(
+        ("nucleation", system),
+        start,
+        _N,
+        potential,
+        stages,
+        options,
+        potential.reference,
+        phase="freezing",
     )
 
 

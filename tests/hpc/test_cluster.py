@@ -1,0 +1,78 @@
+"""Clusters, their jobs and submitted commands, on a batch system of this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import xarray as xr
+from helpers.jobs import SMALL, traced, wait_until
+
+import icedask as ice
+from icedask.errors import InputError
+from icedask.hpc.check import check_cluster
+from icedask.hpc.cluster import clusters, stop
+from icedask.hpc.submit import jobs, submit
+
+pytestmark = pytest.mark.usefixtures("fake_slurm")
+
+
+def test_jobs_of_a_cluster(tmp_path: Path) -> None:
+    with ice.connect("slurm", jobs=1, **SMALL) as client:
+        assert client.submit(traced, 3, 0.0, str(tmp_path)).result() == 9
+        assert client.scheduler.address.startswith("tls://")
+        table = client.jobs.status()
+        assert table["workers"].tolist() == [1] and table["state"].tolist() == ["working"]
+        job = table.index[0]
+        assert client.jobs.events()[0] == f"job {job} submitted"
+        assert client.jobs.tunnel().startswith("ssh -N -L 8787:127.0.0.1:")
+        with pytest.raises(InputError, match="jobs: expected"):
+            client.jobs.scale(0)
+    assert not len(clusters())
+    wait_until(lambda: not Path(f"/proc/{job}/cwd").exists())
+
+
+def test_cluster_with_a_name(tmp_path: Path) -> None:
+    first = ice.connect("slurm", name="mine", jobs=(0, 1), **SMALL)
+    address = first.scheduler.address
+    first.close()
+    assert clusters()["alive"].to_dict() == {"mine": True}
+    with ice.connect("slurm", name="mine", jobs=(0, 2)) as second:
+        assert second.scheduler.address == address
+        assert tuple(second.jobs.ask("status")["limits"]) == (0, 2)
+    with pytest.raises(InputError, match="'mine', which runs with the profile 'slurm'"):
+        ice.connect("pbs", name="mine")
+    with pytest.raises(InputError, match="expected it for the profile of a batch system only"):
+        ice.connect("mine", jobs=1)
+    stop("mine")
+    assert not len(clusters())
+    with pytest.raises(InputError, match="no cluster 'mine' runs; there are none"):
+        stop("mine")
+
+
+def test_check_of_a_profile(tmp_path: Path) -> None:
+    findings = {finding.name: finding for finding in check_cluster("slurm", tmp_path, **SMALL)}
+    assert list(findings) == [
+        *("profile", "commands", "job", "queue", "prologue", "worker"),
+        *("encryption", "versions", "scratch", "shared disk", "end"),
+    ]
+    assert [name for name, finding in findings.items() if not finding.good] == []
+    assert os.uname().nodename in findings["worker"].details
+    (refused,) = check_cluster("slurm", tmp_path, cores="two")
+    assert not refused.good and "cores: expected a whole number" in refused.details
+
+
+def test_submitted_command(mw: xr.Dataset, tmp_path: Path) -> None:
+    store = tmp_path / "run.zarr"
+    ice.save(ice.select(mw, "index 0:99"), store)
+    command = ["describe", str(store), "coordination", "--r-cut", "3.5", "--label", "a 'b' $c"]
+    local = {**SMALL, "local": True}
+    job = submit([*command, "--profile", "local"], "slurm", **local)
+    submit(["info", str(tmp_path / "no.zarr")], "slurm", **local)
+    wait_until(lambda: jobs()["state"].isin(("complete", "failed", "lost")).all(), 180)
+    failed, complete = jobs()["state"].index
+    assert jobs()["state"].to_dict() == {complete: "complete", failed: "failed"}
+    assert complete == job
+    assert "no such store" in jobs().loc[failed, "reason"]
+    assert ice.open_run(store, "a 'b' $c").attrs["status"] == "complete"
