@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.blockwise import Blockwise
 
 from icedask.errors import StoreError
 
-# Layers of a Dask graph that only move or cut data: they leave the identity of the source alone
-# because frames and atoms enter the fingerprint by their coordinates.
-_NEUTRAL_LAYERS = ("getitem", "rechunk", "concatenate", "xarray")
-POSITIONS_PREFIX = "positions-"
+_POSITIONS = "positions-"
+# Layers of Dask's graphs that select, cut or join blocks and leave their values alone.
+_MOVING = re.compile(r"(getitem|concatenate|rechunk-\w+)-[0-9a-f]+")
 
 
 def canonical(value: Any) -> str:
@@ -44,6 +47,11 @@ def digest(*parts: Any) -> str:
         else:
             state.update(canonical(part).encode())
     return state.hexdigest()
+
+
+def now() -> str:
+    """Return the present time, UTC, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True)
@@ -206,26 +214,32 @@ def joined_digest(frames: Sequence[str]) -> str:
     return digest(list(frames))
 
 
-def positions_identity(positions: xr.DataArray) -> str:
-    """Return what identifies the values of `positions` short of reading them from disk.
+def identified_positions(source: Any, chunks: Any, identity: str) -> da.Array:
+    """Return the lazy array of stored positions; `positions_identity` reads its identity back."""
+    return da.from_array(source, chunks, name=f"{_POSITIONS}{identity}", inline_array=True)
 
-    An array in memory is hashed, as ingest hashes one. A lazy array from a store has the store's
-    digest in its name; if anything was computed on top of it, the name of the computation is
-    added, so that changed positions are never taken for the stored ones.
+
+def positions_identity(positions: xr.DataArray) -> str:
+    """Return a string that identifies the values of `positions` without reading them from disk.
+
+    An array in memory is hashed, as ingest hashes one. A lazy one from `identified_positions` keeps
+    its identity as long as its graph holds nothing but that source and steps of Dask that move
+    values, whose choice of frames and atoms enters the fingerprint by their coordinates. Anything
+    else has an identity of its own: changed positions are never taken for the stored ones.
     """
     if positions.chunks is None:
         return joined_digest([frame_digest(frame) for frame in positions.values])
-    data = positions.data
-    layers = [str(layer) for layer in data.dask.layers]
-    sources = [name for name in layers if name.startswith(POSITIONS_PREFIX)]
-    others = [
-        name
-        for name in layers
-        if name not in sources and not any(n in name for n in _NEUTRAL_LAYERS)
-    ]
-    if len(sources) == 1 and not others:
-        return sources[0].removeprefix(POSITIONS_PREFIX)
-    return digest(*sorted(sources), data.name)
+    layers = positions.data.dask.layers
+    sources = sorted(name for name in layers if name.startswith(_POSITIONS))
+    moved = all(name in sources or _moves(name, layer) for name, layer in layers.items())
+    if len(sources) == 1 and moved:
+        return sources[0].removeprefix(_POSITIONS)
+    return digest(*sources, positions.data.name)
+
+
+def _moves(name: str, layer: Any) -> bool:
+    # A function over blocks is a Blockwise layer, whatever it is called.
+    return _MOVING.fullmatch(name) is not None and not isinstance(layer, Blockwise)
 
 
 def fingerprint(trj: xr.Dataset) -> tuple[str, str]:

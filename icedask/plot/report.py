@@ -22,10 +22,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from icedask import __version__
-from icedask.core.provenance import record_of
+from icedask.core.provenance import now, record_of
 from icedask.errors import InputError
 from icedask.store.runs import find_run, iter_runs
-from icedask.store.save import now
 
 # A drawing of more is smaller as an image.
 _DRAWING_BYTES = 150_000

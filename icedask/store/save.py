@@ -8,27 +8,17 @@ import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol, overload
 
 import xarray as xr
-import zarr
 
-from icedask.core.provenance import Record, is_unchanged, record_of
+from icedask.core.provenance import Record, is_unchanged, now, record_of
 from icedask.core.variables import with_attrs
 from icedask.errors import InputError, StoreError
-from icedask.store.arrays import (
-    check_format,
-    consolidate,
-    create_root,
-    group_attrs,
-    is_consolidated,
-    update_attrs,
-    write_small,
-)
+from icedask.store.arrays import create_group, group_attrs, update_attrs, write_small
 from icedask.store.blocks import (
     Target,
     create_lazy_arrays,
@@ -38,7 +28,8 @@ from icedask.store.blocks import (
     write_missing,
 )
 from icedask.store.lock import locked
-from icedask.store.runs import iter_runs, open_run, open_trajectory
+from icedask.store.root import check_format, consolidate, create_root
+from icedask.store.runs import label_index, open_run, open_trajectory, path_of_id
 from icedask.store.trajectory import TRAJECTORY, make_folder, write_trajectory_dataset
 from icedask.tasks.progress import reporting
 
@@ -64,6 +55,10 @@ _PACKAGES = (
 )
 
 
+# Attributes of a Dataset that do not go with it into another run.
+_OWN_ATTRS = ("status", "content", "label")
+
+
 class Saveable(Protocol):
     """Anything that turns itself into a Dataset with a record, as fitted estimators do."""
 
@@ -86,11 +81,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def now() -> str:
-    """Return the present time, UTC, ISO 8601."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @overload
@@ -196,6 +186,8 @@ def _dataset(ds: object) -> xr.Dataset:
 def _save_results(
     results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
 ) -> list[xr.Dataset]:
+    if not results:
+        return []
     records = [with_precision(record_of(ds), precision) for ds in results]
     for ds, record in zip(results, records, strict=True):
         if not is_unchanged(ds) or ds.attrs["content"].keys() != ds.data_vars.keys():
@@ -204,24 +196,27 @@ def _save_results(
                 "loaded into memory since; save the lazy Dataset itself (a changed one can go into "
                 "fit, but not into a store)"
             )
-    _check_label(label)
+    _check_label(label, path)
     make_folder(path)
     with locked(path), reporting(path, "save"), disk_errors(path):
         if not (path / "zarr.json").exists():
             create_root(path)
-        for record in records:
-            _check_belongs(path, record)
+        _check_belongs(path, records)
         _write_runs(list(zip(results, records, strict=True)), path, precision)
-        if label is not None:
-            _set_label(path, path / run_path(records[0]), label)
-        if label is not None or not all(is_consolidated(path, run_path(r)) for r in records):
+        if label is None:
             consolidate(path)
+        else:
+            _set_label(path, run_path(records[0]), label)
     return [open_run(path, record.run_id) for record in records]
 
 
-def _check_label(label: str | None) -> None:
-    if label is not None and not (isinstance(label, str) and label.strip()):
+def _check_label(label: str | None, store: Path) -> None:
+    if label is None:
+        return
+    if not (isinstance(label, str) and label.strip()):
         raise InputError(f"label: expected a name, found {label!r}")
+    if path_of_id(store, label) is not None:
+        raise InputError(f"label: {label!r} is the id of a run; choose another name")
 
 
 def with_precision(record: Record, precision: int | None) -> Record:
@@ -231,21 +226,19 @@ def with_precision(record: Record, precision: int | None) -> Record:
     return replace(record, parameters={**record.parameters, "precision": precision})
 
 
-def _check_belongs(path: Path, record: Record) -> None:
+def _check_belongs(path: Path, records: Sequence[Record]) -> None:
+    """Raise StoreError if results are of another trajectory than the one in the store."""
     attrs = check_format(path)
-    trajectory = path / TRAJECTORY / "zarr.json"
-    positions = (
-        group_attrs(path / TRAJECTORY).get("positions")
-        if trajectory.exists()
-        else attrs.get("positions")
-    )
-    if positions is None:
-        update_attrs(path, {"positions": record.positions})
-    elif positions != record.positions:
+    if (path / TRAJECTORY / "zarr.json").exists():
+        attrs = group_attrs(path / TRAJECTORY)
+    positions = attrs.get("positions", records[0].positions)
+    if any(record.positions != positions for record in records):
         raise StoreError(
             f"{path}: expected a result of the trajectory in this store, found one of another "
             "trajectory; save it into a store of its own"
         )
+    if "positions" not in attrs:
+        update_attrs(path, {"positions": positions})
 
 
 def run_path(record: Record) -> str:
@@ -289,11 +282,11 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
     shutil.rmtree(group, ignore_errors=True)
     for parent in (record.group, f"{record.group}/{record.name}"):
         if not (store / parent / "zarr.json").exists():
-            zarr.create_group(str(store / parent))
+            create_group(store / parent, {})
     staged = group.with_name(f".{group.name}")
     shutil.rmtree(staged, ignore_errors=True)
     attrs = {
-        **{key: value for key, value in ds.attrs.items() if key not in ("status", "content")},
+        **{key: value for key, value in ds.attrs.items() if key not in _OWN_ATTRS},
         **record.attrs,
         "versions": versions(),
         "created": now(),
@@ -301,7 +294,7 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
         "status": "running",
         "coordinate_names": [str(name) for name in ds.coords],
     }
-    zarr.create_group(str(staged), attributes=attrs)
+    create_group(staged, attrs)
     for name, array in ds.variables.items():
         if array.chunks is None:
             write_small(staged, str(name), ds[name])
@@ -310,11 +303,16 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
     staged.rename(group)
 
 
-def _set_label(store: Path, group: Path, label: str) -> None:
-    for other, attrs in iter_runs(store):
-        if attrs["run_id"] == label:
-            raise InputError(f"label: {label!r} is the id of a run; choose another name")
-        if attrs.get("label") == label and other != group:
-            logger.info("label %s passes from %s to %s", label, attrs["run_id"], group.name)
-            update_attrs(other, {"label": None})
-    update_attrs(group, {"label": label})
+def _set_label(store: Path, path: str, label: str) -> None:
+    """Label a run; the label passes from the run that had it."""
+    before = label_index(store)
+    if before.get(label, path) != path:
+        logger.info("label %s passes from %s to %s", label, before[label], path)
+    after = {name: run for name, run in before.items() if run != path} | {label: path}
+    indexed = "labels" in check_format(store)
+    consolidate(store, {"labels": after})
+    if not indexed:
+        # The runs of an older store have their labels among their own attributes.
+        for run in before.values():
+            update_attrs(store / run, {"label": None})
+        consolidate(store, changed=tuple(before.values()))

@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -20,21 +19,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-import zarr
 from dask import delayed
 from dask.delayed import Delayed
 
-from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest
+from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest, now
 from icedask.core.trajectory import check_cells, check_elements, check_trajectory
 from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import (
-    check_format,
-    consolidate,
     create_array,
-    create_root,
+    create_group,
     group_attrs,
-    is_consolidated,
     remove_partial_files,
     update_attrs,
     write_region,
@@ -44,6 +39,7 @@ from icedask.store.blocks import disk_errors
 from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.store.frame_block import FrameBlock, check_finite
 from icedask.store.lock import LOCK_FILE, locked
+from icedask.store.root import check_format, consolidate, create_root
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.progress import FOLDER, reporting
 from icedask.tasks.run import run_tasks
@@ -226,7 +222,7 @@ def begin(store: Path, plan: TrajectoryPlan) -> None:
         "blocks": plan.n_blocks,
         "status": "running",
     }
-    zarr.create_group(str(staged), attributes=attrs)
+    create_group(staged, attrs)
     shape = (plan.n_frames, plan.n_atoms, 3)
     arrays = {"positions": (3, np.dtype(np.float32)), **plan.columns}
     for name, (ndim, dtype) in arrays.items():
@@ -318,7 +314,7 @@ def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
         write_small(store / TRAJECTORY, str(name), ds[name])
     positions = joined_digest(joined["digests"].tolist())
     check_results_belong(store, positions)
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = now()
     update_attrs(
         store / TRAJECTORY,
         {
@@ -344,8 +340,7 @@ def check_results_belong(store: Path, positions: str) -> None:
 def conclude(store: Path) -> None:
     """Consolidate the metadata of a complete trajectory and drop the staging folder."""
     shutil.rmtree(store / STAGING, ignore_errors=True)
-    if not is_consolidated(store, TRAJECTORY):
-        consolidate(store)
+    consolidate(store)
 
 
 def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
