@@ -41,8 +41,9 @@ def _labelled(
     if index is None:  # a store of before the index: each run has its label among its attributes
         return attrs
     path = str(run.relative_to(store))
-    label = {"label": label for label, labelled in index.items() if labelled == path}
-    return {name: value for name, value in attrs.items() if name != "label"} | label
+    labels = [label for label, labelled in index.items() if labelled == path]
+    own = {name: value for name, value in attrs.items() if name != "label"}
+    return {**own, "label": labels[0]} if labels else own
 
 
 def label_index(store: Path) -> dict[str, str]:

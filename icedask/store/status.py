@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from icedask.store.arrays import check_format, group_attrs
+from icedask.store.arrays import group_attrs
 from icedask.store.blocks import shards_done
+from icedask.store.root import check_format
 from icedask.store.runs import iter_runs
 from icedask.store.trajectory import TRAJECTORY, blocks_done
 from icedask.tasks.progress import FOLDER

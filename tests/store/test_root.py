@@ -1,4 +1,4 @@
-"""The root of a store: the index of labels, the consolidated metadata, and how much `save` reads."""
+"""The root of a store: labels, consolidated metadata, and how much `save` reads."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def copy_runs(store: Path, n_runs: int) -> None:
         run_id = f"tiny-{number:08x}"
         shutil.copytree(folder / first, folder / run_id, dirs_exist_ok=True)
         update_attrs(folder / run_id, {"run_id": run_id})
-    consolidate(store, {"labels": {run.name: f"results/tiny/{run.name}" for run in folder.iterdir()}})
+    labels = {run.name: f"results/tiny/{run.name}" for run in folder.glob("tiny-*")}
+    consolidate(store, {"labels": labels})
     assert len(ice.list_runs(store)) == n_runs
 
 
