@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from icedask.errors import InputError
+from icedask.readers.formats import Format, SourceOptions
 from icedask.store.frame_block import FrameBlock, join_blocks
 
+# Files of VASP.
+_NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
 _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmoms")
 # What describes an atom once for the whole trajectory, and the kinds of its values.
 _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
@@ -98,7 +101,7 @@ def atoms_of(atoms: Any) -> dict[str, npt.NDArray[Any]]:
 
 
 @dataclass(frozen=True)
-class AseFile:
+class AseFile(Format):
     """A trajectory file of a format that ASE reads.
 
     Attributes
@@ -115,6 +118,14 @@ class AseFile:
         Picoseconds between frames.
     """
 
+    title: ClassVar = "formats of ASE"
+    suffixes: ClassVar = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
+    options: ClassVar = ("columns", "frame_interval", "pbc")
+    advice: ClassVar = (
+        "this format states its units and names its elements; give frame_interval "
+        "(--frame-interval) for a time between frames"
+    )
+
     path: str
     n_frames: int
     offsets: npt.NDArray[np.int64] | None
@@ -125,11 +136,17 @@ class AseFile:
     truncated: str = ""
 
     @classmethod
-    def open(cls, path: str, **options: Any) -> AseFile:
+    def recognises(cls, path: str) -> bool:
+        """Return whether a file has a name that ASE knows."""
+        return super().recognises(path) or Path(path).name in _NAMES
+
+    @classmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None = None) -> AseFile:
         """Open a file once to count frames."""
+        taken = {name: getattr(options, name) for name in cls.options}
         if path.endswith((".xyz", ".extxyz")):
             offsets, truncated = extxyz_offsets(path)
-            source = cls(path, len(offsets) - 1, offsets, truncated=truncated, **options)
+            source = cls(path, len(offsets) - 1, offsets, truncated=truncated, **taken)
         else:
             import ase.io
 
@@ -137,7 +154,7 @@ class AseFile:
                 n_frames = sum(1 for _ in ase.io.iread(path, index=":"))
             except Exception as error:
                 raise InputError(f"{path}: ASE cannot read it: {error}") from error
-            source = cls(path, n_frames, None, **options)
+            source = cls(path, n_frames, None, **taken)
         if source.n_frames == 0:
             return source
         return replace(source, numbers=source._atoms(0).numbers)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,17 @@ import pandas as pd
 from icedask.core.provenance import digest
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, map_elements
-from icedask.readers.lammps_index import Header, Index, frame_text, open_dump, parse_header
-from icedask.readers.units import Units
+from icedask.readers.formats import Format, SourceOptions
+from icedask.readers.lammps_index import (
+    Header,
+    Index,
+    build_index,
+    first_header,
+    frame_text,
+    open_dump,
+    parse_header,
+)
+from icedask.readers.units import Units, lammps_units
 from icedask.store.frame_block import FrameBlock, join_blocks
 
 # Coordinate columns: unwrapped first, because a wrapped position follows from an unwrapped one.
@@ -115,8 +125,8 @@ def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class LammpsDump:
-    """A LAMMPS text dump as a source of frames.
+class LammpsDump(Format):
+    """A LAMMPS text dump.
 
     Attributes
     ----------
@@ -136,7 +146,26 @@ class LammpsDump:
         Seek points of a gzipped dump.
     """
 
+    title: ClassVar = "LAMMPS text dumps"
+    suffixes: ClassVar = (".lammpstrj", ".dump", ".lammpsdump")
+    options: ClassVar = (
+        "units",
+        "timestep",
+        "elements",
+        "columns",
+        "lj_sigma",
+        "lj_epsilon",
+        "lj_tau",
+    )
+    advice: ClassVar = (
+        "a LAMMPS dump states its steps and boundaries and needs no topology: give timestep "
+        "(--timestep) and elements (--elements)"
+    )
+    rank: ClassVar = 0
+
     path: str
+    n_frames: int
+    truncated: str
     index: Index
     units: Units
     timestep: float | None
@@ -145,21 +174,48 @@ class LammpsDump:
     gzip_index: str | None = None
     reference: Reference | None = None
 
-    def with_reference(self) -> LammpsDump:
-        """Return the source with its first frame noted, which every other one must match."""
-        with open_dump(self.path, self.gzip_index) as file:
-            header, table = self._raw(file, 0)
-        return replace(self, reference=Reference.of(header, table))
+    @classmethod
+    def recognises(cls, path: str) -> bool:
+        """Return whether a file has the name of a dump, or begins like one."""
+        if path.removesuffix(".gz").endswith(cls.suffixes):
+            return True
+        if path.endswith(".gz"):
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(6) == b"ITEM: "
+
+    @classmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None) -> LammpsDump:
+        """Index the frames of a dump, and note the first one, which all others must match."""
+        gzip_index = None
+        if path.endswith(".gz") and scratch is not None:
+            gzip_index = str(scratch / f"{digest(path)}.gzidx")
+        index = build_index(path, gzip_index)
+        n_frames = len(index.steps)
+        if n_frames == 0:
+            raise InputError(f"{path}: has no whole frame: {index.truncated}")
+        header = first_header(path, index, gzip_index)
+        if header.units is not None and options.units not in (None, header.units):
+            raise InputError(
+                f"{path}: expected units {header.units}, as the file says, found units="
+                f"{options.units!r}; leave units out"
+            )
+        if header.time is None and options.timestep is None:
+            raise InputError(
+                f"{path}: the dump does not say its time; give timestep= (--timestep) in the units "
+                "of the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
+            )
+        scale = {name: getattr(options, name) for name in ("lj_sigma", "lj_epsilon", "lj_tau")}
+        units = lammps_units(header.units or options.units, **scale)
+        rest = options.timestep, options.elements, options.columns, gzip_index
+        source = cls(path, n_frames, index.truncated, index, units, *rest)
+        with open_dump(path, gzip_index) as file:
+            return replace(source, reference=Reference.of(*source._raw(file, 0)))
 
     @property
-    def n_frames(self) -> int:
-        """Whole frames in the file."""
-        return len(self.index.steps)
-
-    @property
-    def truncated(self) -> str:
-        """What is wrong with the end of the file."""
-        return self.index.truncated
+    def column_units(self) -> str:
+        """Units of per-atom columns that icedask does not know."""
+        return f"unconverted ({self.units.style})"
 
     def _raw(self, file: BinaryIO, frame: int) -> tuple[Header, pd.DataFrame]:
         text = frame_text(file, self.index, frame)

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.trajectory import select_in_universe
+from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, map_elements
+from icedask.readers.formats import Format, SourceOptions
 from icedask.readers.units import KJ_MOL
 from icedask.store.frame_block import FrameBlock
 
@@ -118,7 +121,7 @@ def block_of(frames: Iterable[Any], pbc: Sequence[bool] | None) -> FrameBlock:
 
 
 @dataclass(frozen=True)
-class MDAnalysisFile:
+class MDAnalysisFile(Format):
     """A trajectory file of a format that MDAnalysis reads.
 
     Attributes
@@ -133,6 +136,14 @@ class MDAnalysisFile:
         Periodicity, in place of what the presence of a unit cell says.
     """
 
+    title: ClassVar = "formats of MDAnalysis"
+    options: ClassVar = ("topology", "elements", "frame_interval", "pbc")
+    advice: ClassVar = (
+        "this format states its units; give frame_interval (--frame-interval) for a time between "
+        "frames"
+    )
+    rank: ClassVar = 2
+
     path: str
     topology: str | None
     n_frames: int
@@ -143,8 +154,14 @@ class MDAnalysisFile:
     truncated: str = ""
 
     @classmethod
-    def open(cls, path: str, topology: str | None, **options: Any) -> MDAnalysisFile:
+    def recognises(cls, path: str) -> bool:
+        """Return True: MDAnalysis is asked for whatever no other format recognises."""
+        return True
+
+    @classmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None = None) -> MDAnalysisFile:
         """Open a file once to count frames and atoms."""
+        topology = options.topology
         with _quiet():
             universe = open_universe(topology, path)
             if topology is None and not hasattr(universe.atoms, "names"):
@@ -152,7 +169,15 @@ class MDAnalysisFile:
                     f"{path}: holds coordinates but no atoms; give topology= (--topology), a tpr, "
                     "gro, psf, prmtop or pdb file"
                 )
-            return cls(path, topology, len(universe.trajectory), len(universe.atoms), **options)
+            return cls(
+                path,
+                topology,
+                len(universe.trajectory),
+                len(universe.atoms),
+                options.elements,
+                options.frame_interval,
+                options.pbc,
+            )
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""
@@ -166,6 +191,14 @@ class MDAnalysisFile:
         if self.frame_interval is None:
             return block
         return replace(block, time=np.array(frames) * self.frame_interval)
+
+    def select(self, expression: str) -> IntArray:
+        """Return the atoms that a selection matches in the first frame; the topology counts too."""
+        universe = open_universe(self.topology, self.path)
+        if not hasattr(universe.atoms, "elements") or self.elements is not None:
+            universe.add_TopologyAttr("elements", self.atoms()["element"].astype(object))
+        universe.trajectory[0]
+        return select_in_universe(universe, expression)
 
     def _seek(self, universe: Any, frame: int) -> Any:
         try:

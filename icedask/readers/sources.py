@@ -1,4 +1,4 @@
-"""From paths to one source of frames: finding files, choosing the reader, joining in time."""
+"""From paths to one source of frames: finding files, joining them in time."""
 
 from __future__ import annotations
 
@@ -16,36 +16,12 @@ from dask import delayed
 
 from icedask.core.provenance import digest
 from icedask.errors import InputError
-from icedask.readers.ase import AseFile
-from icedask.readers.elements import ElementMap
-from icedask.readers.lammps import LammpsDump
-from icedask.readers.lammps_index import build_index, first_header
-from icedask.readers.mdanalysis import MDAnalysisFile
-from icedask.readers.units import lammps_units
-from icedask.store.frame_block import FrameBlock, Source, join_blocks
+from icedask.readers.formats import Format, SourceOptions, open_file
+from icedask.store.frame_block import FrameBlock, join_blocks
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.run import run_tasks
 
-LAMMPS_SUFFIXES = (".lammpstrj", ".dump", ".lammpsdump")
-ASE_SUFFIXES = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
-_ASE_NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
 _SAMPLE_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class SourceOptions:
-    """How to read a source; see `icedask.ingest` for each."""
-
-    topology: str | None = None
-    units: str | None = None
-    timestep: float | None = None
-    frame_interval: float | None = None
-    elements: ElementMap = None
-    columns: Mapping[str, str | None] | None = None
-    pbc: tuple[bool, bool, bool] | None = None
-    lj_sigma: float | None = None
-    lj_epsilon: float | None = None
-    lj_tau: float | None = None
 
 
 def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -94,105 +70,11 @@ def file_identity(path: str) -> dict[str, Any]:
     }
 
 
-def _is_lammps(path: str) -> bool:
-    name = path.removesuffix(".gz")
-    if name.endswith(LAMMPS_SUFFIXES):
-        return True
-    if path.endswith(".gz"):
-        return False
-    with Path(path).open("rb") as file:
-        return file.read(6) == b"ITEM: "
-
-
-def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Source:
-    """Open one file with the reader for its format."""
-    if _is_lammps(path):
-        return _open_lammps(path, options, scratch)
-    lammps_only = {
-        "units": options.units,
-        "timestep": options.timestep,
-        "lj_sigma": options.lj_sigma,
-        "lj_epsilon": options.lj_epsilon,
-        "lj_tau": options.lj_tau,
-    }
-    given = [name for name, value in lammps_only.items() if value is not None]
-    if given:
-        raise InputError(
-            f"{path}: {', '.join(given)} apply to LAMMPS text dumps only; this format states its "
-            "units (give frame_interval, --frame-interval, for a time between frames)"
-        )
-    if path.endswith(ASE_SUFFIXES) or Path(path).name in _ASE_NAMES:
-        if options.topology is not None or options.elements is not None:
-            raise InputError(
-                f"{path}: this format names its elements; leave topology and elements out"
-            )
-        return AseFile.open(
-            path,
-            columns=options.columns,
-            frame_interval=options.frame_interval,
-            pbc=options.pbc,
-        )
-    if options.columns:
-        raise InputError(f"{path}: columns apply to LAMMPS dumps and extended XYZ only")
-    topology = None if options.topology is None else find_files(options.topology)[0]
-    return MDAnalysisFile.open(
-        path,
-        topology,
-        elements=options.elements,
-        frame_interval=options.frame_interval,
-        pbc=options.pbc,
-    )
-
-
-def _open_lammps(path: str, options: SourceOptions, scratch: Path | None) -> LammpsDump:
-    if options.topology is not None:
-        raise InputError(f"{path}: a LAMMPS dump needs no topology; give elements (--elements)")
-    if options.frame_interval is not None or options.pbc is not None:
-        raise InputError(
-            f"{path}: a LAMMPS dump states its steps and boundaries; give timestep (--timestep), "
-            "and leave frame_interval and pbc out"
-        )
-    gzip_index = None
-    if path.endswith(".gz") and scratch is not None:
-        gzip_index = str(scratch / f"{digest(path)}.gzidx")
-    index = build_index(path, gzip_index)
-    if len(index.steps) == 0:
-        raise InputError(f"{path}: has no whole frame: {index.truncated}")
-    header = first_header(path, index, gzip_index)
-    if header.units is not None and options.units not in (None, header.units):
-        raise InputError(
-            f"{path}: expected units {header.units}, as the file says, found units="
-            f"{options.units!r}; leave units out"
-        )
-    if header.time is None and options.timestep is None:
-        raise InputError(
-            f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
-            "the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
-        )
-    if options.timestep is not None and not options.timestep > 0:
-        raise InputError(f"timestep: expected a positive number, found {options.timestep}")
-    units = lammps_units(
-        header.units or options.units,
-        lj_sigma=options.lj_sigma,
-        lj_epsilon=options.lj_epsilon,
-        lj_tau=options.lj_tau,
-    )
-    return LammpsDump(
-        path,
-        index,
-        units,
-        options.timestep,
-        options.elements,
-        options.columns,
-        gzip_index,
-    ).with_reference()
-
-
 @dataclass(frozen=True)
 class JoinedSource:
     """Several files as one trajectory."""
 
-    files: tuple[Source, ...]
+    files: tuple[Format, ...]
     # (file, frame in file) of every frame of the whole.
     table: npt.NDArray[np.int64]
 

@@ -22,7 +22,8 @@ from scipy.spatial.transform import Rotation
 
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.readers.sources import SourceOptions, open_source
+from icedask.readers.formats import SourceOptions
+from icedask.readers.sources import open_source
 from icedask.simulate.lattices import Lattice, check_repeats, lattice_sites, times
 from icedask.simulate.molecules import reduced
 from icedask.simulate.potentials import WATER_MASS

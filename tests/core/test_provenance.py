@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -73,9 +72,7 @@ CHANGED: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
         data=x.data.map_blocks(np.sqrt, name="after-rechunk-merge")
     ),
     "with those of another source": lambda x: x.copy(
-        data=da.concatenate(
-            [x.data[:6], identified_positions(x.values[6:] + 1, "auto", "another")]
-        )
+        data=da.concatenate([x.data[:6], identified_positions(x.values[6:] + 1, "auto", "another")])
     ),
 }
 
