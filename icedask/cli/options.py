@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import click
 
@@ -67,15 +67,7 @@ def _joined(default: Any) -> Callable[..., Any]:
 
 
 def parameter_option(parameter: Parameter, flag: str = "") -> click.Option:
-    """Return the option of a command that sets a parameter.
-
-    Parameters
-    ----------
-    parameter
-        Any declared parameter.
-    flag
-        In place of the parameter's name.
-    """
+    """Return the option of a command that sets a parameter, called `flag` or like the parameter."""
     option, default, kind = parameter.option, parameter.default, parameter.type
     flag = flag or f"--{parameter.name.replace('_', '-')}"
     unit = f" [{option.unit}]" if option.unit else ""
@@ -109,47 +101,22 @@ def command_of(
 ) -> click.Command:
     """Return a command with an option for each parameter, and those that decorate the function.
 
-    Parameters
-    ----------
-    name, summary
-        Name and help.
-    run
-        Function of the values.
-    parameters
-        Declared parameters.
-    arguments
-        Arguments before the options.
-    flags
-        Options by parameter, where they have another name.
+    Options that are not called like their parameter have their name in `flags`.
     """
     command = click.Command(name, callback=run, help=summary)
     command.params = [
         *arguments,
-        *(parameter_option(one, (flags or {}).get(one.name, "")) for one in parameters),
+        *(parameter_option(each, (flags or {}).get(each.name, "")) for each in parameters),
         # Decorators leave theirs from the last to the first.
         *reversed(getattr(run, "__click_params__", [])),
     ]
     return command
 
 
-class Entry(Protocol):
-    """An entry of a registry: a descriptor, a workflow."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-
-    @property
-    def parameters(self) -> tuple[Parameter, ...]: ...  # noqa: D102
-
-    @property
-    def function(self) -> Callable[..., Any]: ...  # noqa: D102
-
-
 class RegistryGroup(click.Group):
-    """The entries of a registry as subcommands.
+    """The entries of a registry, each with name, parameters and function, as subcommands.
 
-    A command has the options of its entry and those that the function is decorated with which
-    `action` returns for the entry.
+    The command of an entry calls the function that `action` returns for it.
     """
 
     kind = "entry"
@@ -160,7 +127,7 @@ class RegistryGroup(click.Group):
         self.action = action
 
     @staticmethod
-    def entries() -> Mapping[str, Entry]:
+    def entries() -> Mapping[str, Any]:
         """Return the registry."""
         raise NotImplementedError
 

@@ -65,11 +65,11 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
             result = workflow.function(trj, store, **options)
             sections = workflow.present(result, trj, figures=figures, report=report)
         if as_json:
-            tables = {one.title: _records(one.tables) for one in sections}
+            tables = {part.title: _records(part.tables) for part in sections}
             click.echo(json.dumps({"store": str(store), "label": workflow.name, "tables": tables}))
             return
         # Settings and provenance are for the report: too wide for a terminal.
-        for section in (one for one in sections if not one.parameters):
+        for section in (part for part in sections if not part.parameters):
             click.echo("\n".join(["", section.title, "=" * len(section.title)]))
             if section.text:
                 click.echo(f"\n{click.wrap_text(section.text, _WIDTH, preserve_paragraphs=True)}")

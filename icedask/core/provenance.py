@@ -58,33 +58,16 @@ def now() -> str:
 class Record:
     """Everything that determines a result.
 
-    Attributes
-    ----------
-    group
-        Where it belongs in a store: descriptors, models or results.
-    name
-        Slug of the function, for example "soap".
-    version
-        Version of the algorithm; raised when its numbers change.
-    parameters
-        Every parameter that changes the result.
-    parents
-        Run ids of the results it was computed from.
-    trajectory
-        Fingerprint of the trajectory, with its frames and atoms.
-    positions
-        Identity of the whole positions array, by which a store recognises its own results.
-    lineage
-        Records of all ancestors by run id, stored or not.
+    Its parents are run ids, its lineage the identities of all ancestors by run id, stored or not.
     """
 
-    group: str
-    name: str
-    version: int
-    parameters: Mapping[str, Any]
+    group: str  # descriptors, models or results
+    name: str  # slug of the function
+    version: int  # of the algorithm; raised when its numbers change
+    parameters: Mapping[str, Any]  # all that change the result
     parents: tuple[str, ...] = ()
-    trajectory: str = ""
-    positions: str = ""
+    trajectory: str = ""  # fingerprint, with frames and atoms
+    positions: str = ""  # identity of the whole array, by which a store recognises its own results
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -123,55 +106,38 @@ class Record:
         self, group: str, name: str, version: int, parameters: Mapping[str, Any], *others: Record
     ) -> Record:
         """Return the record of something computed from this one and `others`."""
-        parents = (self, *others)
         lineage: dict[str, Any] = {}
-        for parent in parents:
+        for parent in (self, *others):
             lineage |= {**parent.lineage, parent.run_id: parent.identity}
-        return Record(
-            group,
-            name,
-            version,
-            parameters,
-            tuple(parent.run_id for parent in parents),
-            self.trajectory,
-            self.positions,
-            lineage,
-        )
+        ids = tuple(parent.run_id for parent in (self, *others))
+        source = self.trajectory, self.positions
+        return Record(group, name, version, parameters, ids, *source, lineage)
 
 
 def _array_identity(array: xr.DataArray) -> str:
-    """Return what identifies the values of an array: its hash, or the layer that computes it.
-
-    Other blocks of the same values are the same values.
-    """
+    """Return the identity of an array: its hash, or the layers that compute it, but rechunking."""
     if array.chunks is None:
         return digest(np.asarray(array.values))
-    graph = array.data.dask
-    seen, todo, sources = set(), [array.data.name], set()
-    while todo:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name.startswith("rechunk-"):
-            todo += graph.dependencies.get(name, ())
-        else:
-            sources.add(name)
+    dependencies = array.data.dask.dependencies
+    sources = {array.data.name}
+    while rechunked := {name for name in sources if name.startswith("rechunk-")}:
+        sources -= rechunked
+        sources |= {source for name in rechunked for source in dependencies.get(name, ())}
     return digest(sorted(sources), list(array.shape))
 
 
 def content_of(ds: xr.Dataset) -> dict[str, str]:
-    """Return what identifies the values of each variable."""
+    """Return the identity of the values of each variable."""
     return {str(name): _array_identity(array) for name, array in ds.data_vars.items()}
 
 
 def stamped(ds: xr.Dataset, record: Record) -> xr.Dataset:
-    """Return `ds` with its record, and with what shows that its values are still those."""
+    """Return `ds` with its record, and with the identity of the values that it stands for."""
     return ds.assign_attrs({**record.attrs, "content": content_of(ds)})
 
 
 def is_unchanged(ds: xr.Dataset) -> bool:
-    """Say whether the variables of `ds` are the ones that its record speaks of."""
+    """Return whether the variables of `ds` are still the ones of its record."""
     recorded = ds.attrs.get("content", {})
     return all(recorded.get(name) == value for name, value in content_of(ds).items())
 
@@ -210,7 +176,7 @@ def frame_digest(positions: npt.NDArray[np.float32]) -> str:
 
 
 def joined_digest(frames: Sequence[str]) -> str:
-    """Return the digest of a trajectory's positions from those of its frames."""
+    """Return the digest of a trajectory's positions from the digests of its frames."""
     return digest(list(frames))
 
 

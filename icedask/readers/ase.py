@@ -19,13 +19,13 @@ from icedask.store.frame_block import FrameBlock, join_blocks
 # Files of VASP.
 _NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
 _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmoms")
-# What describes an atom once for the whole trajectory, and the kinds of its values.
+# Constant per-atom arrays, and the kinds of their values.
 _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
 _RENAMED = {"initial_charges": "charge", "energies": "potential_energy", "forces": "force"}
 
 
 def extxyz_offsets(path: str) -> tuple[npt.NDArray[np.int64], str]:
-    """Return the offset of each frame of an (extended) XYZ file, the end, and what is cut off."""
+    """Return the offsets of the frames of an XYZ file and of their end, and how it is truncated."""
     offsets = [0]
     with Path(path).open("rb") as file:
         while line := file.readline():
@@ -92,12 +92,12 @@ def frame_of(
 
 def atoms_of(atoms: Any) -> dict[str, npt.NDArray[Any]]:
     """Return the per-atom coordinates of ASE Atoms."""
-    found = {"element": np.array(atoms.get_chemical_symbols())}
+    coords = {"element": np.array(atoms.get_chemical_symbols())}
     for name, kinds in _PER_ATOM.items():
         values = atoms.arrays.get(name)
         if values is not None and values.ndim == 1 and values.dtype.kind in kinds:
-            found[name] = values.astype(np.str_ if "U" in kinds else np.int64)
-    return found
+            coords[name] = values.astype(np.str_ if "U" in kinds else np.int64)
+    return coords
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,6 @@ class AseFile(Format):
                     f"{' of other elements' if same else ''}; icedask needs the same atoms in "
                     "every frame"
                 )
-            block = frame_of(atoms, self.columns or {}, frame, self.frame_interval)
-            blocks.append(block)
+            blocks.append(frame_of(atoms, self.columns or {}, frame, self.frame_interval))
         joined = join_blocks(blocks)
-        if self.pbc is None:
-            return joined
-        return replace(joined, pbc=np.array(self.pbc))
+        return joined if self.pbc is None else replace(joined, pbc=np.array(self.pbc))

@@ -41,15 +41,15 @@ def map_elements(keys: npt.NDArray[np.str_], elements: ElementMap, what: str) ->
     elements : str or mapping
         One symbol for all atoms, or a symbol for each key.
     what : str
-        What the keys are, for the error message.
+        Kind of the keys, for the error message.
     """
     if isinstance(elements, str):
         return np.full(len(keys), elements)
-    found = [str(key) for key in np.unique(keys)]
+    kinds = [str(key) for key in np.unique(keys)]
     table = {str(key): symbol for key, symbol in (elements or {}).items()}
-    missing = [key for key in found if key not in table]
+    missing = [key for key in kinds if key not in table]
     if missing:
-        known = any(found)
+        known = any(kinds)
         shown = ", ".join(repr(key) for key in missing[:10])
         example = ",".join(f"{key}=SYMBOL" for key in missing[:3]) if known else "O"
         raise InputError(

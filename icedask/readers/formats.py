@@ -1,4 +1,4 @@
-"""What a format of trajectory files is: one class, in one module of this package.
+"""Formats of trajectory files: each is one class, in one module of this package.
 
 `ingest` asks every subclass of `Format` whether it recognises a file. A module in
 `icedask.readers` with such a class is a new format; nothing else has to change.
@@ -119,7 +119,7 @@ class Format(ABC):
 def formats() -> list[type[Format]]:
     """Return every format in the modules of this package, in the order in which they are asked."""
     package = importlib.import_module("icedask.readers")
-    names = [f"{package.__name__}.{found.name}" for found in pkgutil.iter_modules(package.__path__)]
+    names = [f"{package.__name__}.{name}" for _, name, _ in pkgutil.iter_modules(package.__path__)]
     kinds = [
         value
         for name in names

@@ -82,14 +82,8 @@ def _parse_pbc(text: str) -> tuple[bool, bool, bool]:
     return "x" in text, "y" in text, "z" in text
 
 
-def chosen_frames(source: JoinedSource, frames: slice) -> IntArray:
-    """Return the frames of the source to read.
-
-    Raises
-    ------
-    InputError
-        If there are none, or they would reach into a truncated last frame.
-    """
+def _chosen_frames(source: JoinedSource, frames: slice) -> IntArray:
+    """Return the frames to read, which must not reach into a truncated last frame."""
     whole = source.n_frames
     within = frames.stop is not None and 0 <= frames.stop <= whole
     if source.truncated and not within:
@@ -107,38 +101,31 @@ def chosen_frames(source: JoinedSource, frames: slice) -> IntArray:
 
 
 def _plan(
-    source: JoinedSource,
-    frames: IntArray,
-    indices: IntArray | None,
-    identity: Mapping[str, Any],
+    source: JoinedSource, frames: IntArray, indices: IntArray | None, identity: Mapping[str, Any]
 ) -> tuple[TrajectoryPlan, FrameBlock]:
+    """Return the plan, and the first frame to write."""
     first = source.read([int(frames[0])]).take(indices)
     atoms = source.atoms()
     atoms["atom"] = np.arange(len(atoms["element"]))
     if indices is not None:
         atoms = {name: values[indices] for name, values in atoms.items()}
-    plan = TrajectoryPlan(
-        n_frames=len(frames),
-        atoms=atoms,
-        columns={name: (values.ndim, values.dtype) for name, values in first.columns.items()},
-        identity=identity,
-        attrs={
-            "source": ", ".join(Path(file.path).name for file in source.files),
-            "column_units": source.files[0].column_units,
-        },
-    )
-    return plan, first
+    columns = {name: (values.ndim, values.dtype) for name, values in first.columns.items()}
+    attrs = {
+        "source": ", ".join(Path(file.path).name for file in source.files),
+        "column_units": source.files[0].column_units,
+    }
+    return TrajectoryPlan(len(frames), atoms, columns, identity, attrs), first
 
 
 def _encode(
     source: JoinedSource,
     frames: list[int],
     indices: IntArray | None,
+    columns: Sequence[str],
     store: str,
     index: int,
     start: int,
     pbc: Sequence[bool],
-    columns: Sequence[str],
 ) -> None:
     """Read and write one block; runs in a Dask task."""
     block = source.read(frames).take(indices)
@@ -263,21 +250,22 @@ def ingest(
         If the store exists with other content, is locked, or the disk is full.
     """
     arguments = dict(locals())
-    values = checked("", PARAMETERS, {one.name: arguments[one.name] for one in PARAMETERS})
+    names = [parameter.name for parameter in PARAMETERS]
+    values = checked("", PARAMETERS, {name: arguments[name] for name in names})
     path = Path(store).resolve()
     files = find_files(source)
     if values["topology"] is not None:
         values["topology"] = find_files(values["topology"])[0]
     options = SourceOptions(**{field.name: values[field.name] for field in fields(SourceOptions)})
-    given = asdict(options)
-    topology_file = given.pop("topology")
+    format_options = asdict(options)
+    topology_file = format_options.pop("topology")
     chosen = slice(None) if values["frames"] is None else values["frames"]
     identity = {
         "files": [file_identity(file) for file in files],
         "topology": None if topology_file is None else file_identity(topology_file),
         "select": select,
         "frames": str(chosen),
-        "options": given,
+        "options": format_options,
     }
     job = _Job(files, options, identity, select, chosen)
     created = make_folder(path)
@@ -306,7 +294,7 @@ ingest.__signature__ = plain_signature(  # type: ignore[attr-defined]
 
 
 class _Job(NamedTuple):
-    """What is to be ingested."""
+    """Files, options and frames of one ingest, and the identity by which it is resumed."""
 
     files: Sequence[str]
     options: SourceOptions
@@ -360,27 +348,20 @@ def _ingest(job: _Job, store: Path) -> None:
         return
     (store / STAGING).mkdir(exist_ok=True)
     source = open_source(job.files, job.options, store / STAGING)
-    chosen = chosen_frames(source, job.frames)
+    chosen = _chosen_frames(source, job.frames)
     indices = None if job.select is None else source.files[0].select(job.select)
     plan, first = _plan(source, chosen, indices, job.identity)
     if status == "absent":
         begin(store, plan)
     logger.info("%s", _summary(plan, store, blocks_done(store)))
-    encode = delayed(_encode, pure=False)
-    shared, kept = delayed(source), delayed(indices)
+    encode, pbc = delayed(_encode, pure=False), first.pbc.tolist()
+    shared = delayed(source), delayed(indices)
 
     def task(index: int) -> Delayed:
         block = plan.block(index)
-        return encode(
-            shared,
-            chosen[block.start : block.stop].tolist(),
-            kept,
-            str(store),
-            index,
-            block.start,
-            first.pbc.tolist(),
-            list(plan.columns),
-        )
+        frames = chosen[block.start : block.stop].tolist()
+        columns = list(plan.columns)
+        return encode(shared[0], frames, shared[1], columns, str(store), index, block.start, pbc)
 
     run_blocks(store, plan, task)
     if [file_identity(file) for file in job.files] != job.identity["files"]:

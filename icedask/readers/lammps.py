@@ -42,22 +42,23 @@ _VECTORS = {
 }
 _PER_ATOM = ("id", "type", "element", "mol", "mass")
 _RENAMED = {"q": "charge"}
+_LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
 
 
 def _column_digests(table: pd.DataFrame) -> dict[str, str]:
-    found = {}
+    digests = {}
     for name in ("id", "type", "element"):
         if name in table:
             values = table[name]
             whole = values.dtype.kind in "iu"
             hashed = values if whole else pd.util.hash_pandas_object(values, index=False)
-            found[name] = digest(hashed.to_numpy())
-    return found
+            digests[name] = digest(hashed.to_numpy())
+    return digests
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What every frame of a file must have in common with the first."""
+    """Atoms and columns of the first frame, which every other one must have."""
 
     n_atoms: int
     columns: tuple[str, ...]
@@ -148,15 +149,7 @@ class LammpsDump(Format):
 
     title: ClassVar = "LAMMPS text dumps"
     suffixes: ClassVar = (".lammpstrj", ".dump", ".lammpsdump")
-    options: ClassVar = (
-        "units",
-        "timestep",
-        "elements",
-        "columns",
-        "lj_sigma",
-        "lj_epsilon",
-        "lj_tau",
-    )
+    options: ClassVar = ("units", "timestep", "elements", "columns", *_LJ)
     advice: ClassVar = (
         "a LAMMPS dump states its steps and boundaries and needs no topology: give timestep "
         "(--timestep) and elements (--elements)"
@@ -205,7 +198,7 @@ class LammpsDump(Format):
                 f"{path}: the dump does not say its time; give timestep= (--timestep) in the units "
                 "of the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
             )
-        scale = {name: getattr(options, name) for name in ("lj_sigma", "lj_epsilon", "lj_tau")}
+        scale = {name: getattr(options, name) for name in _LJ}
         units = lammps_units(header.units or options.units, **scale)
         rest = options.timestep, options.elements, options.columns, gzip_index
         source = cls(path, n_frames, index.truncated, index, units, *rest)

