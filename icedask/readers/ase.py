@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.formats import Format, SourceOptions
 from icedask.store.frame_block import FrameBlock, join_blocks
@@ -24,7 +25,7 @@ _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue"
 _RENAMED = {"initial_charges": "charge", "energies": "potential_energy", "forces": "force"}
 
 
-def extxyz_offsets(path: str) -> tuple[npt.NDArray[np.int64], str]:
+def extxyz_offsets(path: str) -> tuple[IntArray, str]:
     """Return the offsets of the frames of an XYZ file and of their end, and how it is truncated."""
     offsets = [0]
     with Path(path).open("rb") as file:
@@ -102,21 +103,7 @@ def atoms_of(atoms: Any) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class AseFile(Format):
-    """A trajectory file of a format that ASE reads.
-
-    Attributes
-    ----------
-    path
-        The file.
-    offsets
-        Byte offsets of the frames of an XYZ file; None for other formats.
-    numbers
-        Atomic numbers of the first frame, which every frame must have.
-    columns
-        Variable name of a source array; None drops it.
-    frame_interval
-        Picoseconds between frames.
-    """
+    """A trajectory file of a format that ASE reads."""
 
     title: ClassVar = "formats of ASE"
     suffixes: ClassVar = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
@@ -128,8 +115,8 @@ class AseFile(Format):
 
     path: str
     n_frames: int
-    offsets: npt.NDArray[np.int64] | None
-    numbers: npt.NDArray[np.int64] | None = None
+    offsets: IntArray | None  # of the frames of an XYZ file
+    numbers: IntArray | None = None  # atomic numbers, which every frame must have
     columns: Mapping[str, str | None] | None = None
     frame_interval: float | None = None
     pbc: tuple[bool, bool, bool] | None = None

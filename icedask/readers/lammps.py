@@ -41,6 +41,13 @@ _VECTORS = {
     "image": ("ix", "iy", "iz"),
 }
 _PER_ATOM = ("id", "type", "element", "mol", "mass")
+# Columns, variables and types of per-atom coordinates.
+_ATOMS = (
+    ("id", "id", np.int64),
+    ("mol", "molecule", np.int64),
+    ("mass", "mass", np.float64),
+    ("type", "type", str),
+)
 _RENAMED = {"q": "charge"}
 _LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
 
@@ -66,13 +73,7 @@ class Reference:
 
     @classmethod
     def of(cls, header: Header, table: pd.DataFrame) -> Reference:
-        """Note a frame.
-
-        Raises
-        ------
-        InputError
-            If two atoms have the same id.
-        """
+        """Return the reference that a frame is; raise InputError if two atoms have the same id."""
         if "id" in table and table["id"].duplicated().any():
             twice = table["id"][table["id"].duplicated()].iloc[0]
             raise InputError(
@@ -127,25 +128,7 @@ def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class LammpsDump(Format):
-    """A LAMMPS text dump.
-
-    Attributes
-    ----------
-    path
-        The dump, plain or .gz.
-    index
-        Its frames, from `build_index`.
-    units
-        Factors of the unit style.
-    timestep
-        In the file's unit of time; None if the dump says the time itself.
-    elements
-        Element of each type, or of all atoms, where the dump has no element column.
-    columns
-        Variable name of a source column; None drops the column.
-    gzip_index
-        Seek points of a gzipped dump.
-    """
+    """A LAMMPS text dump, plain or gzipped."""
 
     title: ClassVar = "LAMMPS text dumps"
     suffixes: ClassVar = (".lammpstrj", ".dump", ".lammpsdump")
@@ -161,10 +144,10 @@ class LammpsDump(Format):
     truncated: str
     index: Index
     units: Units
-    timestep: float | None
+    timestep: float | None  # in the file's unit of time; None if the dump states the time itself
     elements: ElementMap = None
     columns: Mapping[str, str | None] | None = None
-    gzip_index: str | None = None
+    gzip_index: str | None = None  # file of seek points
     reference: Reference | None = None
 
     @classmethod
@@ -238,15 +221,11 @@ class LammpsDump(Format):
         """Return the per-atom coordinates, from the first frame."""
         with open_dump(self.path, self.gzip_index) as file:
             _, table = self._raw(file, 0)
-        atoms: dict[str, npt.NDArray[Any]] = {}
-        if "id" in table:
-            atoms["id"] = table["id"].to_numpy(np.int64)
-        if "mol" in table:
-            atoms["molecule"] = table["mol"].to_numpy(np.int64)
-        if "mass" in table:
-            atoms["mass"] = table["mass"].to_numpy(np.float64)
-        if "type" in table:
-            atoms["type"] = table["type"].to_numpy().astype(str)
+        atoms: dict[str, npt.NDArray[Any]] = {
+            name: table[column].to_numpy().astype(kind)
+            for column, name, kind in _ATOMS
+            if column in table
+        }
         if self.elements is None and "element" in table:
             atoms["element"] = table["element"].to_numpy().astype(str)
         else:
@@ -293,12 +272,8 @@ class LammpsDump(Format):
 
     def _columns(self, table: pd.DataFrame, used: list[str]) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom variables of one frame, in icedask's units where these are known."""
-        factors = {
-            "velocity": self.units.velocity,
-            "force": self.units.force,
-            "potential_energy": self.units.energy,
-            "kinetic_energy": self.units.energy,
-        }
+        factors = {"velocity": self.units.velocity, "force": self.units.force}
+        factors |= dict.fromkeys(("potential_energy", "kinetic_energy"), self.units.energy)
         wanted = dict(self.columns or {})
         unknown = [name for name in wanted if name not in table]
         if unknown:

@@ -122,19 +122,7 @@ def block_of(frames: Iterable[Any], pbc: Sequence[bool] | None) -> FrameBlock:
 
 @dataclass(frozen=True)
 class MDAnalysisFile(Format):
-    """A trajectory file of a format that MDAnalysis reads.
-
-    Attributes
-    ----------
-    path, topology
-        The trajectory and the file with its atoms; the same where one file holds both.
-    elements
-        Elements by atom name, where the topology does not give them.
-    frame_interval
-        Picoseconds between frames, in place of the file's own times.
-    pbc
-        Periodicity, in place of what the presence of a unit cell says.
-    """
+    """A trajectory file of a format that MDAnalysis reads."""
 
     title: ClassVar = "formats of MDAnalysis"
     options: ClassVar = ("topology", "elements", "frame_interval", "pbc")
@@ -145,12 +133,12 @@ class MDAnalysisFile(Format):
     rank: ClassVar = 2
 
     path: str
-    topology: str | None
+    topology: str | None  # None where the file holds both
     n_frames: int
     n_atoms: int
     elements: ElementMap = None
-    frame_interval: float | None = None
-    pbc: tuple[bool, bool, bool] | None = None
+    frame_interval: float | None = None  # in place of the file's own times
+    pbc: tuple[bool, bool, bool] | None = None  # in place of what a unit cell implies
     truncated: str = ""
 
     @classmethod

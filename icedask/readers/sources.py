@@ -25,13 +25,7 @@ _SAMPLE_BYTES = 2**20
 
 
 def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return the files of a source in natural order.
-
-    Parameters
-    ----------
-    source
-        A path, a glob pattern, or several of these in the order of time.
-    """
+    """Return the files of a source: a path, a glob pattern (in natural order) or several."""
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     files: list[str] = []
     for pattern in map(str, patterns):
