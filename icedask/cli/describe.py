@@ -1,56 +1,37 @@
-"""The command that computes a descriptor, and the registry as a group of commands."""
+"""The command that computes a descriptor and saves it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-import icedask
 from icedask.cli.common import common
-from icedask.cli.options import descriptor_option
+from icedask.cli.options import STORE, RegistryGroup
 from icedask.descriptors import registry
 from icedask.descriptors.descriptor import Descriptor
+from icedask.hpc.client import connect
+from icedask.store.runs import open_trajectory
+from icedask.store.save import save
 
 
-class Descriptors(click.Group):
-    """The registry as subcommands; `action` returns what the command of a descriptor runs.
+class Descriptors(RegistryGroup):
+    """The descriptors as subcommands."""
 
-    A command has the options of its descriptor and those that the action is decorated with.
-    """
+    kind = "descriptor"
 
-    def __init__(self, action: Callable[[Descriptor], Callable[..., Any]], **attrs: Any) -> None:
-        super().__init__(**attrs)
-        self.action = action
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the descriptors."""
-        return list(registry())
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of one descriptor."""
-        found = registry().get(cmd_name.replace("-", "_"))
-        if found is None:
-            raise click.UsageError(
-                f"no descriptor {cmd_name!r}; there are {', '.join(registry())}", ctx
-            )
-        run = self.action(found)
-        summary = (found.function.__doc__ or "").strip().splitlines()[0]
-        command = click.Command(found.name, callback=run, help=summary.replace("; lazy", ""))
-        command.params = [
-            *(descriptor_option(parameter) for parameter in found.parameters),
-            # Decorators leave theirs from the last to the first.
-            *reversed(getattr(run, "__click_params__", [])),
-        ]
-        return command
+    @staticmethod
+    def entries() -> Mapping[str, Descriptor]:
+        """Return every descriptor by name."""
+        return registry()
 
 
 def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
-    @click.option("--label", help="A name for the run.")
-    @click.option("--precision", type=int, help="Bits of mantissa to keep.")
+    @click.option("--label", help="Name for the run.")
+    @click.option("--precision", type=int, help="Bits of mantissa to keep, 1 to 23.")
     @common
     @click.pass_obj
     def run(
@@ -62,10 +43,9 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
         precision: int | None,
         **options: Any,
     ) -> None:
-        trj = icedask.open_trajectory(store)
-        lazy = descriptor.function(trj, **options)
-        with icedask.connect(profile, jobs=jobs):
-            saved = icedask.save(lazy, store, label=label, precision=precision)
+        lazy = descriptor.function(open_trajectory(store), **options)
+        with connect(profile, jobs=jobs):
+            saved = save(lazy, store, label=label, precision=precision)
         result = {
             "run_id": saved.attrs["run_id"],
             "label": saved.attrs.get("label"),
@@ -77,7 +57,7 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
 
 
 @click.group(cls=Descriptors, action=_compute_and_save)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=STORE)
 @click.pass_context
 def describe(context: click.Context, store: Path) -> None:
     """Compute a descriptor of the trajectory in STORE and save it there."""

@@ -1,88 +1,149 @@
-"""From the parameters of descriptors to options of commands."""
+"""Options and commands from declared parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from icedask.core.options import Parameter
 
+STORE = click.Path(path_type=Path)
 _ITEMS: dict[Any, str] = {int: "integer", float: "number", str: "text"}
 
 
-class _List(click.ParamType):
-    """Items between commas; the fields of an item between colons."""
+class _Parsed(click.ParamType):
+    """A text that a function turns into a value, or raises ValueError."""
 
-    def __init__(self, parameter: Parameter) -> None:
-        self.fields, self.item = parameter.fields, parameter.item
-        one = ":".join(field.name for field in self.fields)
-        self.name = f"{one},..." if self.fields else f"{_ITEMS[self.item]},..."
-
-    def _item(self, text: str) -> Any:
-        if not self.fields:
-            return self.item(text)
-        parts = text.split(":")
-        if len(parts) != len(self.fields):
-            raise ValueError
-        return tuple(field.type(part) for field, part in zip(self.fields, parts, strict=True))
+    def __init__(self, parse: Callable[[str], Any], name: str) -> None:
+        self.parse, self.name = parse, name
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> list[Any]:
         try:
-            return [self._item(part) for part in value.split(",")]
+            return self.parse(value)
         except ValueError:
-            expected = self.name if self.fields else "numbers between commas"
-            self.fail(f"expected {expected}, found {value!r}", param, ctx)
+            self.fail(f"expected {self.name}, found {value!r}", param, ctx)
 
 
-def descriptor_option(parameter: Parameter) -> click.Option:
-    """Return the option of a command that sets a parameter of a descriptor."""
-    option = parameter.option
-    kind: Any = parameter.type
-    if kind is list:
-        return _list_option(parameter)
-    if option.choices:
-        kind = click.Choice(option.choices)
+def _list_type(parameter: Parameter) -> _Parsed:
+    """Return the type of items between commas; the fields of an item stand between colons."""
+
+    def item(text: str) -> Any:
+        if not parameter.fields:
+            return parameter.item(text)
+        pairs = zip(parameter.fields, text.split(":"), strict=True)
+        return tuple(field.type(part) for field, part in pairs)
+
+    name = ":".join(field.name for field in parameter.fields) or _ITEMS[parameter.item]
+    return _Parsed(lambda text: [item(part) for part in text.split(",")], f"{name},...")
+
+
+def _mapping_type(parameter: Parameter) -> _Parsed:
+    """Return the type of pairs KEY=VALUE between commas; a key without value has None."""
+
+    def parse(text: str) -> dict[str, Any]:
+        pairs = dict(pair.split("=", 1) for pair in text.split(","))
+        if "" in pairs:
+            raise ValueError
+        return {key: parameter.item(value) if value else None for key, value in pairs.items()}
+
+    return _Parsed(parse, "KEY=VALUE,...")
+
+
+def _joined(default: Any) -> Callable[..., Any]:
+    """Return a callback that joins the lists, or the mappings, of an option given several times."""
+
+    def join(ctx: click.Context, param: click.Parameter, values: Sequence[Any]) -> Any:
+        if values and isinstance(values[0], Mapping):
+            return {key: value for part in values for key, value in part.items()}
+        return [item for part in values for item in part] or default
+
+    return join
+
+
+def parameter_option(parameter: Parameter, flag: str = "") -> click.Option:
+    """Return the option of a command that sets a parameter, called `flag` or like the parameter."""
+    option, default, kind = parameter.option, parameter.default, parameter.type
+    flag = flag or f"--{parameter.name.replace('_', '-')}"
     unit = f" [{option.unit}]" if option.unit else ""
-    flag = f"--{parameter.name.replace('_', '-')}"
-    if kind is bool:
-        help_text = parameter.help + unit
-        return click.Option(
-            [f"{flag}/--no-{flag[2:]}", parameter.name],
-            default=parameter.default,
-            show_default=True,
-            help=help_text,
-        )
-    names = [flag, parameter.name]
+    attrs: dict[str, Any] = {"help": parameter.help + unit, "metavar": option.metavar or None}
     if parameter.required:
-        return click.Option(names, type=kind, required=True, help=parameter.help + unit)
-    default = parameter.default
-    return click.Option(
-        names,
-        type=kind,
-        default=default,
-        show_default=default is not None,
-        help=parameter.help + unit,
-    )
+        attrs["required"] = True
+    elif kind not in (list, dict):
+        attrs |= {"default": default, "show_default": default is not None}
+    if kind is bool:
+        flag = f"{flag}/--no-{flag[2:]}"
+    elif option.parse is not None:
+        attrs["type"] = _Parsed(option.parse, option.metavar)
+    elif option.choices:
+        attrs["type"] = click.Choice(option.choices)
+    elif kind in (list, dict):
+        shown = ",".join(map(str, default)) if isinstance(default, tuple) else False
+        attrs |= {"multiple": True, "callback": _joined(default), "show_default": shown}
+        attrs["type"] = _list_type(parameter) if kind is list else _mapping_type(parameter)
+    else:
+        attrs["type"] = {os.PathLike: click.Path(), complex: float, Any: str}.get(kind, kind)
+    return click.Option([flag, parameter.name], **attrs)
 
 
-def _list_option(parameter: Parameter) -> click.Option:
-    """Return an option that may be given several times: its lists are one."""
-    default = parameter.default
+def command_of(
+    name: str,
+    run: Callable[..., Any],
+    summary: str,
+    parameters: Sequence[Parameter],
+    arguments: Sequence[click.Argument] = (),
+    flags: Mapping[str, str] | None = None,
+) -> click.Command:
+    """Return a command with an option for each parameter, and those that decorate the function.
 
-    def joined(ctx: click.Context, param: click.Parameter, value: Sequence[list[Any]]) -> Any:
-        return [item for part in value for item in part] or default
+    Options that are not called like their parameter have their name in `flags`.
+    """
+    command = click.Command(name, callback=run, help=summary)
+    command.params = [
+        *arguments,
+        *(parameter_option(each, (flags or {}).get(each.name, "")) for each in parameters),
+        # Decorators leave theirs from the last to the first.
+        *reversed(getattr(run, "__click_params__", [])),
+    ]
+    return command
 
-    unit = f" [{parameter.option.unit}]" if parameter.option.unit else ""
-    return click.Option(
-        [f"--{parameter.name.replace('_', '-')}", parameter.name],
-        type=_List(parameter),
-        multiple=True,
-        required=parameter.required,
-        callback=joined,
-        show_default=",".join(map(str, default)) if isinstance(default, tuple) else False,
-        help=parameter.help + unit,
-    )
+
+class RegistryGroup(click.Group):
+    """The entries of a registry, each with name, parameters and function, as subcommands.
+
+    The command of an entry calls the function that `action` returns for it.
+    """
+
+    kind = "entry"
+    arguments: tuple[click.Argument, ...] = ()
+
+    def __init__(self, action: Callable[[Any], Callable[..., Any]], **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.action = action
+
+    @staticmethod
+    def entries() -> Mapping[str, Any]:
+        """Return the registry."""
+        raise NotImplementedError
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the entries."""
+        return list(self.entries())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of one entry; - and _ are the same."""
+        entries = self.entries()
+        names = {name.replace("_", "-"): name for name in entries}
+        name = names.get(cmd_name.replace("_", "-"))
+        if name is None:
+            raise click.UsageError(
+                f"no {self.kind} {cmd_name!r}; there are {', '.join(entries)}", ctx
+            )
+        entry = entries[name]
+        summary = (entry.function.__doc__ or "").strip().splitlines()[0].replace("; lazy", "")
+        return command_of(entry.name, self.action(entry), summary, entry.parameters, self.arguments)

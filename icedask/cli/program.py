@@ -8,19 +8,17 @@ import sys
 import click
 import dask
 
-import icedask
 from icedask.cli.cluster import cluster, jobs, submit
-from icedask.cli.demo import demo
 from icedask.cli.describe import describe
 from icedask.cli.plan import plan
-from icedask.cli.run import run
+from icedask.cli.run import demo, run
 from icedask.cli.simulate import simulate
 from icedask.cli.stores import info, ingest, remove, watch
 from icedask.errors import IcedaskError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(icedask.__version__, prog_name="icedask")
+@click.version_option(package_name="icedask", prog_name="icedask")
 def cli() -> None:
     """Analyse molecular-dynamics trajectories of any size, in parallel."""
 

@@ -1,54 +1,42 @@
-"""The command that runs a published analysis, and the registry of these as a group."""
+"""The commands that run a published analysis, and the demo of one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-import icedask
 from icedask.cli.common import common
-from icedask.cli.options import descriptor_option
+from icedask.cli.options import STORE, RegistryGroup
+from icedask.hpc.client import connect
+from icedask.store.runs import open_trajectory
+
+if TYPE_CHECKING:
+    from icedask.workflows.workflow import Workflow
 
 # Columns of text and of tables.
 _WIDTH = 100
 
 
-class Workflows(click.Group):
-    """The registry as subcommands."""
+class Workflows(RegistryGroup):
+    """The workflows as subcommands."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the workflows."""
-        return list(_registry())
+    kind = "workflow"
+    arguments = (click.Argument(["store"], type=STORE),)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command of one workflow."""
-        found = _registry().get(cmd_name)
-        if found is None:
-            raise click.UsageError(
-                f"no workflow {cmd_name!r}; there are {', '.join(_registry())}", ctx
-            )
-        run = _command(found)
-        summary = (found.function.__doc__ or "").strip().splitlines()[0]
-        command = click.Command(found.name, callback=run, help=summary)
-        command.params = [
-            click.Argument(["store"], type=click.Path(path_type=Path)),
-            *(descriptor_option(parameter) for parameter in found.parameters),
-            # Decorators leave theirs from the last to the first.
-            *reversed(getattr(run, "__click_params__", [])),
-        ]
-        return command
+    @staticmethod
+    def entries() -> Mapping[str, Workflow[Any, Any]]:
+        """Return every workflow by name."""
+        # Their engines of learning take seconds to import, which other commands need not wait for.
+        from icedask.workflows.workflow import registry
+
+        return registry()
 
 
-def _registry() -> dict[str, Any]:
-    from icedask.workflows.workflow import registry
-
-    return registry()
-
-
-def _command(found: Any) -> Any:
+def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
     @click.option(
         "--figures", type=click.Path(path_type=Path), help="Folder to write figures to, as PNG."
     )
@@ -69,26 +57,26 @@ def _command(found: Any) -> Any:
     ) -> None:
         from icedask.workflows.workflow import check_outputs
 
-        trj = icedask.open_trajectory(store)
+        trj = open_trajectory(store)
         # Before any worker starts.
-        found.resolve(options)
+        workflow.resolve(options)
         check_outputs(figures, report)
-        with icedask.connect(profile, jobs=jobs):
-            result = found.function(trj, store, **options)
-            sections = found.present(result, trj, figures=figures, report=report)
+        with connect(profile, jobs=jobs):
+            result = workflow.function(trj, store, **options)
+            sections = workflow.present(result, trj, figures=figures, report=report)
         if as_json:
-            tables = {one.title: _records(one.tables) for one in sections}
-            click.echo(json.dumps({"store": str(store), "label": found.name, "tables": tables}))
+            tables = {part.title: _records(part.tables) for part in sections}
+            click.echo(json.dumps({"store": str(store), "label": workflow.name, "tables": tables}))
             return
         # Settings and provenance are for the report: too wide for a terminal.
-        for section in (one for one in sections if not one.parameters):
+        for section in (part for part in sections if not part.parameters):
             click.echo("\n".join(["", section.title, "=" * len(section.title)]))
             if section.text:
                 click.echo(f"\n{click.wrap_text(section.text, _WIDTH, preserve_paragraphs=True)}")
             for caption, table in section.tables.items():
                 text = table.to_string(float_format="{:.4g}".format, line_width=_WIDTH)
                 click.echo(f"\n{click.wrap_text(caption, _WIDTH)}\n\n{text}")
-        click.echo(f"\nstore    {store}, the main result: ice.open_run(store, {found.name!r})")
+        click.echo(f"\nstore    {store}, the main result: ice.open_run(store, {workflow.name!r})")
         for name, path in (("figures", figures), ("report", report)):
             if path is not None:
                 click.echo(f"{name:8s} {path}")
@@ -96,13 +84,50 @@ def _command(found: Any) -> Any:
     return run
 
 
-def _records(tables: dict[str, Any]) -> dict[str, Any]:
+def _records(tables: Mapping[str, Any]) -> dict[str, Any]:
     return {
         caption: json.loads(table.reset_index().to_json(orient="records"))
         for caption, table in tables.items()
     }
 
 
-@click.group(cls=Workflows)
+@click.group(cls=Workflows, action=_run_and_show)
 def run() -> None:
     """Run a published analysis of a trajectory, to its tables and figures."""
+
+
+@click.command()
+@click.argument("folder", type=STORE, default="demo")
+@common
+def demo(folder: Path, profile: str, jobs: str | None, as_json: bool) -> None:
+    """Run the main job on the shipped trajectory; results go to FOLDER (default: demo)."""
+    from icedask.workflows.demo import demo as run_demo
+
+    with connect(profile, jobs=jobs):
+        result = run_demo(folder)
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "store": str(result.store),
+                    "figures": [str(path) for path in result.figures],
+                    "states": result.table.to_dict(orient="index"),
+                    "agreement": result.agreement,
+                }
+            )
+        )
+        return
+    click.echo("\nStates of neighbour-averaged SOAP and their CHILL+ composition\n")
+    formats = dict.fromkeys(result.table.columns, "{:.3f}".format)
+    click.echo(result.table.to_string(formatters=formats))
+    if result.agreement is not None:
+        click.echo(
+            f"\n{result.variance:.1%} of the variance in the latent space; labels of "
+            f"{result.agreement['n']} held-out molecules agree with a fit that includes them: "
+            f"adjusted Rand index {result.agreement['adjusted_rand']:.2f}"
+        )
+    click.echo("\nfigures  " + "\n         ".join(str(path) for path in result.figures))
+    click.echo(f"store    {result.store}\n\nOpen it in Python:\n")
+    click.echo("    import icedask as ice")
+    click.echo(f'    states = ice.open_run("{result.store}", "states")')
+    click.echo(f'    ice.list_runs("{result.store}")')

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from icedask.cli.common import common
-from icedask.cli.options import descriptor_option
+from icedask.cli.options import parameter_option
 from icedask.errors import ComputeError
 from icedask.hpc.client import connect
 from icedask.hpc.profiles import load_profile, profile_names
@@ -53,7 +53,7 @@ class Simulate(click.Command):
         # One name at a time: --system A --system B.
         named = [replace(p, name="system") if p.name == "systems" else p for p in PARAMETERS]
         # After the arguments and --list.
-        self.params[3:3] = [descriptor_option(parameter) for parameter in named]
+        self.params[3:3] = [parameter_option(parameter) for parameter in named]
 
 
 @click.command(cls=Simulate)

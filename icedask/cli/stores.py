@@ -10,70 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
-import icedask
 from icedask.cli.common import common
+from icedask.cli.options import STORE, command_of
+from icedask.hpc.client import connect
+from icedask.readers.ingest import PARAMETERS
+from icedask.readers.ingest import ingest as read_trajectory
+from icedask.store.runs import iter_runs, list_runs, open_trajectory, remove_run
+from icedask.store.status import progress, progress_text
 
 
-def _pairs(
-    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
-) -> dict[str, str | None]:
-    result: dict[str, str | None] = {}
-    for value in values:
-        for pair in value.split(","):
-            key, equals, target = pair.partition("=")
-            if not equals or not key:
-                raise click.BadParameter(f"expected KEY=VALUE, found {pair!r}")
-            result[key] = target or None
-    return result
-
-
-def _elements(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> str | dict[str, str | None] | None:
-    if value is None or "=" not in value:
-        return value
-    return _pairs(context, parameter, (value,))
-
-
-def _pbc(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> tuple[bool, bool, bool] | None:
-    if value is None:
-        return None
-    if value != "none" and set(value) - set("xyz"):
-        raise click.BadParameter(f"expected directions such as xyz or xy, or none, found {value!r}")
-    return ("x" in value, "y" in value, "z" in value)
-
-
-@click.command()
-@click.argument("source", nargs=-1, required=True)
-@click.argument("store", type=click.Path(path_type=Path))
-@click.option("--topology", help="File with the atoms (tpr, gro, psf, ...).")
-@click.option("--select", help='Atoms to keep, for example "element O".')
-@click.option("--frames", help="Frames to keep, start:stop:step.")
-@click.option("--units", help="Units of a LAMMPS dump: real, metal or lj.")
-@click.option(
-    "--timestep",
-    type=float,
-    help="Time step of a LAMMPS dump: femtoseconds in units real, picoseconds in metal, tau in lj.",
-)
-@click.option("--frame-interval", type=float, help="Picoseconds between frames, other formats.")
-@click.option("--elements", callback=_elements, help="O for all atoms, or 1=O,2=H by type or name.")
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    callback=_pairs,
-    help="Name for a per-atom column, c_e=potential_energy; c_e= drops it.",
-)
-@click.option("--pbc", callback=_pbc, help="Periodic directions, xyz, xy, ... or none.")
-@click.option("--lj-sigma", type=float, help="Length of units lj, angstrom.")
-@click.option("--lj-epsilon", type=float, help="Energy of units lj, eV.")
-@click.option("--lj-tau", type=float, help="Time of units lj, picosecond.")
-@click.option("--overwrite", is_flag=True, help="Replace a store that holds something else.")
 @common
-def ingest(
+def _ingest(
     source: tuple[str, ...],
     store: Path,
     profile: str,
@@ -81,10 +30,8 @@ def ingest(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Read trajectory files SOURCE into the new Zarr store STORE."""
-    options["columns"] = options["columns"] or None
-    with icedask.connect(profile, jobs=jobs):
-        ds = icedask.ingest(list(source), store, **options)
+    with connect(profile, jobs=jobs):
+        ds = read_trajectory(list(source), store, **options)
     sizes = {"store": str(store), "frames": ds.sizes["frame"], "atoms": ds.sizes["atom"]}
     time = f", {ds['time'].values[0]:g} to {ds['time'].values[-1]:g} ps"
     click.echo(
@@ -94,10 +41,18 @@ def ingest(
     )
 
 
-def _trajectory_summary(store: Path) -> dict[str, Any]:
-    import numpy as np
+ingest = command_of(
+    "ingest",
+    _ingest,
+    "Read trajectory files SOURCE into the new Zarr store STORE.",
+    PARAMETERS,
+    [click.Argument(["source"], nargs=-1, required=True), click.Argument(["store"], type=STORE)],
+    {"columns": "--column"},
+)
 
-    ds = icedask.open_trajectory(store)
+
+def _trajectory_summary(store: Path) -> dict[str, Any]:
+    ds = open_trajectory(store)
     elements, counts = np.unique(ds["element"].values, return_counts=True)
     time = ds["time"].values
     return {
@@ -114,14 +69,12 @@ def _trajectory_summary(store: Path) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=STORE)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def info(store: Path, as_json: bool) -> None:
     """Show the trajectory and the runs of STORE."""
-    from icedask.store.runs import iter_runs
-
     summary = _trajectory_summary(store)
-    runs = icedask.list_runs(store).reset_index()
+    runs = list_runs(store).reset_index()
     if as_json:
         click.echo(
             json.dumps({"trajectory": summary, "runs": json.loads(runs.to_json(orient="records"))})
@@ -142,25 +95,23 @@ def info(store: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=STORE)
 @click.argument("run")
 def remove(store: Path, run: str) -> None:
     """Delete the run RUN (id or label) from STORE."""
-    icedask.remove_run(store, run)
+    remove_run(store, run)
     click.echo(f"{store}: removed {run}")
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=STORE)
 @click.option("--follow", type=float, help="Show it again so often, until interrupted. [s]")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def watch(store: Path, follow: float | None, as_json: bool) -> None:
     """Show how far the computations of STORE are, from anywhere that sees it."""
-    from icedask.store.status import progress_text
-
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         while True:
-            text = json.dumps(icedask.progress(store)) if as_json else progress_text(store)
+            text = json.dumps(progress(store)) if as_json else progress_text(store)
             if follow and sys.stdout.isatty():
                 click.clear()
             click.echo(text)

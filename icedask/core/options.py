@@ -281,7 +281,7 @@ def _plain_type(hint: Any) -> tuple[Any, Any]:
     if origin is Sequence:
         return list, get_args(hint)[0]
     if origin in (Mapping, dict):
-        return dict, get_args(hint)[1]
+        return dict, _plain_type(get_args(hint)[1])[0]
     return hint, str
 
 

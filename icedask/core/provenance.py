@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from dask.blockwise import Blockwise
 
 from icedask.errors import StoreError
 
-# Layers of a Dask graph that only move or cut data: they leave the identity of the source alone
-# because frames and atoms enter the fingerprint by their coordinates.
-_NEUTRAL_LAYERS = ("getitem", "rechunk", "concatenate", "xarray")
-POSITIONS_PREFIX = "positions-"
+_POSITIONS = "positions-"
+# Layers of Dask's graphs that select, cut or join blocks and leave their values alone.
+_MOVING = re.compile(r"(getitem|concatenate|rechunk-\w+)-[0-9a-f]+")
 
 
 def canonical(value: Any) -> str:
@@ -46,37 +49,25 @@ def digest(*parts: Any) -> str:
     return state.hexdigest()
 
 
+def now() -> str:
+    """Return the present time, UTC, ISO 8601."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 @dataclass(frozen=True)
 class Record:
     """Everything that determines a result.
 
-    Attributes
-    ----------
-    group
-        Where it belongs in a store: descriptors, models or results.
-    name
-        Slug of the function, for example "soap".
-    version
-        Version of the algorithm; raised when its numbers change.
-    parameters
-        Every parameter that changes the result.
-    parents
-        Run ids of the results it was computed from.
-    trajectory
-        Fingerprint of the trajectory, with its frames and atoms.
-    positions
-        Identity of the whole positions array, by which a store recognises its own results.
-    lineage
-        Records of all ancestors by run id, stored or not.
+    Its parents are run ids, its lineage the identities of all ancestors by run id, stored or not.
     """
 
-    group: str
-    name: str
-    version: int
-    parameters: Mapping[str, Any]
+    group: str  # descriptors, models or results
+    name: str  # slug of the function
+    version: int  # of the algorithm; raised when its numbers change
+    parameters: Mapping[str, Any]  # all that change the result
     parents: tuple[str, ...] = ()
-    trajectory: str = ""
-    positions: str = ""
+    trajectory: str = ""  # fingerprint, with frames and atoms
+    positions: str = ""  # identity of the whole array, by which a store recognises its own results
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -115,55 +106,38 @@ class Record:
         self, group: str, name: str, version: int, parameters: Mapping[str, Any], *others: Record
     ) -> Record:
         """Return the record of something computed from this one and `others`."""
-        parents = (self, *others)
         lineage: dict[str, Any] = {}
-        for parent in parents:
+        for parent in (self, *others):
             lineage |= {**parent.lineage, parent.run_id: parent.identity}
-        return Record(
-            group,
-            name,
-            version,
-            parameters,
-            tuple(parent.run_id for parent in parents),
-            self.trajectory,
-            self.positions,
-            lineage,
-        )
+        ids = tuple(parent.run_id for parent in (self, *others))
+        source = self.trajectory, self.positions
+        return Record(group, name, version, parameters, ids, *source, lineage)
 
 
 def _array_identity(array: xr.DataArray) -> str:
-    """Return what identifies the values of an array: its hash, or the layer that computes it.
-
-    Other blocks of the same values are the same values.
-    """
+    """Return the identity of an array: its hash, or the layers that compute it, but rechunking."""
     if array.chunks is None:
         return digest(np.asarray(array.values))
-    graph = array.data.dask
-    seen, todo, sources = set(), [array.data.name], set()
-    while todo:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name.startswith("rechunk-"):
-            todo += graph.dependencies.get(name, ())
-        else:
-            sources.add(name)
+    dependencies = array.data.dask.dependencies
+    sources = {array.data.name}
+    while rechunked := {name for name in sources if name.startswith("rechunk-")}:
+        sources -= rechunked
+        sources |= {source for name in rechunked for source in dependencies.get(name, ())}
     return digest(sorted(sources), list(array.shape))
 
 
 def content_of(ds: xr.Dataset) -> dict[str, str]:
-    """Return what identifies the values of each variable."""
+    """Return the identity of the values of each variable."""
     return {str(name): _array_identity(array) for name, array in ds.data_vars.items()}
 
 
 def stamped(ds: xr.Dataset, record: Record) -> xr.Dataset:
-    """Return `ds` with its record, and with what shows that its values are still those."""
+    """Return `ds` with its record, and with the identity of the values that it stands for."""
     return ds.assign_attrs({**record.attrs, "content": content_of(ds)})
 
 
 def is_unchanged(ds: xr.Dataset) -> bool:
-    """Say whether the variables of `ds` are the ones that its record speaks of."""
+    """Return whether the variables of `ds` are still the ones of its record."""
     recorded = ds.attrs.get("content", {})
     return all(recorded.get(name) == value for name, value in content_of(ds).items())
 
@@ -202,30 +176,36 @@ def frame_digest(positions: npt.NDArray[np.float32]) -> str:
 
 
 def joined_digest(frames: Sequence[str]) -> str:
-    """Return the digest of a trajectory's positions from those of its frames."""
+    """Return the digest of a trajectory's positions from the digests of its frames."""
     return digest(list(frames))
 
 
-def positions_identity(positions: xr.DataArray) -> str:
-    """Return what identifies the values of `positions` short of reading them from disk.
+def identified_positions(source: Any, chunks: Any, identity: str) -> da.Array:
+    """Return the lazy array of stored positions; `positions_identity` reads its identity back."""
+    return da.from_array(source, chunks, name=f"{_POSITIONS}{identity}", inline_array=True)
 
-    An array in memory is hashed, as ingest hashes one. A lazy array from a store has the store's
-    digest in its name; if anything was computed on top of it, the name of the computation is
-    added, so that changed positions are never taken for the stored ones.
+
+def positions_identity(positions: xr.DataArray) -> str:
+    """Return a string that identifies the values of `positions` without reading them from disk.
+
+    An array in memory is hashed, as ingest hashes one. A lazy one from `identified_positions` keeps
+    its identity as long as its graph holds nothing but that source and steps of Dask that move
+    values, whose choice of frames and atoms enters the fingerprint by their coordinates. Anything
+    else has an identity of its own: changed positions are never taken for the stored ones.
     """
     if positions.chunks is None:
         return joined_digest([frame_digest(frame) for frame in positions.values])
-    data = positions.data
-    layers = [str(layer) for layer in data.dask.layers]
-    sources = [name for name in layers if name.startswith(POSITIONS_PREFIX)]
-    others = [
-        name
-        for name in layers
-        if name not in sources and not any(n in name for n in _NEUTRAL_LAYERS)
-    ]
-    if len(sources) == 1 and not others:
-        return sources[0].removeprefix(POSITIONS_PREFIX)
-    return digest(*sorted(sources), data.name)
+    layers = positions.data.dask.layers
+    sources = sorted(name for name in layers if name.startswith(_POSITIONS))
+    moved = all(name in sources or _moves(name, layer) for name, layer in layers.items())
+    if len(sources) == 1 and moved:
+        return sources[0].removeprefix(_POSITIONS)
+    return digest(*sources, positions.data.name)
+
+
+def _moves(name: str, layer: Any) -> bool:
+    # A function over blocks is a Blockwise layer, whatever it is called.
+    return _MOVING.fullmatch(name) is not None and not isinstance(layer, Blockwise)
 
 
 def fingerprint(trj: xr.Dataset) -> tuple[str, str]:

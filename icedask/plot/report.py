@@ -25,11 +25,10 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
 from icedask import __version__
-from icedask.core.provenance import record_of
+from icedask.core.provenance import now, record_of
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 from icedask.store.runs import find_run, iter_runs
-from icedask.store.save import now
 
 # Largest SVG by its estimated size, in which a rasterized artist counts as much as its image;
 # larger figures are embedded as images.

@@ -7,22 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import IntArray
 from icedask.errors import InputError
+from icedask.readers.formats import Format, SourceOptions
 from icedask.store.frame_block import FrameBlock, join_blocks
 
+# Files of VASP.
+_NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
 _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmoms")
-# What describes an atom once for the whole trajectory, and the kinds of its values.
+# Constant per-atom arrays, and the kinds of their values.
 _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
 _RENAMED = {"initial_charges": "charge", "energies": "potential_energy", "forces": "force"}
 
 
-def extxyz_offsets(path: str) -> tuple[npt.NDArray[np.int64], str]:
-    """Return the offset of each frame of an (extended) XYZ file, the end, and what is cut off."""
+def extxyz_offsets(path: str) -> tuple[IntArray, str]:
+    """Return the offsets of the frames of an XYZ file and of their end, and how it is truncated."""
     offsets = [0]
     with Path(path).open("rb") as file:
         while line := file.readline():
@@ -89,47 +93,47 @@ def frame_of(
 
 def atoms_of(atoms: Any) -> dict[str, npt.NDArray[Any]]:
     """Return the per-atom coordinates of ASE Atoms."""
-    found = {"element": np.array(atoms.get_chemical_symbols())}
+    coords = {"element": np.array(atoms.get_chemical_symbols())}
     for name, kinds in _PER_ATOM.items():
         values = atoms.arrays.get(name)
         if values is not None and values.ndim == 1 and values.dtype.kind in kinds:
-            found[name] = values.astype(np.str_ if "U" in kinds else np.int64)
-    return found
+            coords[name] = values.astype(np.str_ if "U" in kinds else np.int64)
+    return coords
 
 
 @dataclass(frozen=True)
-class AseFile:
-    """A trajectory file of a format that ASE reads.
+class AseFile(Format):
+    """A trajectory file of a format that ASE reads."""
 
-    Attributes
-    ----------
-    path
-        The file.
-    offsets
-        Byte offsets of the frames of an XYZ file; None for other formats.
-    numbers
-        Atomic numbers of the first frame, which every frame must have.
-    columns
-        Variable name of a source array; None drops it.
-    frame_interval
-        Picoseconds between frames.
-    """
+    title: ClassVar = "formats of ASE"
+    suffixes: ClassVar = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
+    options: ClassVar = ("columns", "frame_interval", "pbc")
+    advice: ClassVar = (
+        "this format states its units and names its elements; give frame_interval "
+        "(--frame-interval) for a time between frames"
+    )
 
     path: str
     n_frames: int
-    offsets: npt.NDArray[np.int64] | None
-    numbers: npt.NDArray[np.int64] | None = None
+    offsets: IntArray | None  # of the frames of an XYZ file
+    numbers: IntArray | None = None  # atomic numbers, which every frame must have
     columns: Mapping[str, str | None] | None = None
     frame_interval: float | None = None
     pbc: tuple[bool, bool, bool] | None = None
     truncated: str = ""
 
     @classmethod
-    def open(cls, path: str, **options: Any) -> AseFile:
+    def recognises(cls, path: str) -> bool:
+        """Return whether a file has a name that ASE knows."""
+        return super().recognises(path) or Path(path).name in _NAMES
+
+    @classmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None = None) -> AseFile:
         """Open a file once to count frames."""
+        taken = {name: getattr(options, name) for name in cls.options}
         if path.endswith((".xyz", ".extxyz")):
             offsets, truncated = extxyz_offsets(path)
-            source = cls(path, len(offsets) - 1, offsets, truncated=truncated, **options)
+            source = cls(path, len(offsets) - 1, offsets, truncated=truncated, **taken)
         else:
             import ase.io
 
@@ -137,7 +141,7 @@ class AseFile:
                 n_frames = sum(1 for _ in ase.io.iread(path, index=":"))
             except Exception as error:
                 raise InputError(f"{path}: ASE cannot read it: {error}") from error
-            source = cls(path, n_frames, None, **options)
+            source = cls(path, n_frames, None, **taken)
         if source.n_frames == 0:
             return source
         return replace(source, numbers=source._atoms(0).numbers)
@@ -177,9 +181,6 @@ class AseFile:
                     f"{' of other elements' if same else ''}; icedask needs the same atoms in "
                     "every frame"
                 )
-            block = frame_of(atoms, self.columns or {}, frame, self.frame_interval)
-            blocks.append(block)
+            blocks.append(frame_of(atoms, self.columns or {}, frame, self.frame_interval))
         joined = join_blocks(blocks)
-        if self.pbc is None:
-            return joined
-        return replace(joined, pbc=np.array(self.pbc))
+        return joined if self.pbc is None else replace(joined, pbc=np.array(self.pbc))

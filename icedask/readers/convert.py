@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,22 +56,21 @@ def from_ase(
     if not frames:
         raise InputError("from_ase: expected at least one Atoms, found an empty list")
     first = frames[0]
-    for number, one in enumerate(frames):
-        if not np.array_equal(one.numbers, first.numbers):
+    for number, frame in enumerate(frames):
+        if not np.array_equal(frame.numbers, first.numbers):
             raise InputError(
                 f"from_ase: frame {number}: expected the {len(first)} atoms of the first frame in "
-                f"the same order, found {one.get_chemical_formula()}"
+                f"the same order, found {frame.get_chemical_formula()}"
             )
-        if not np.array_equal(one.pbc, first.pbc):
+        if not np.array_equal(frame.pbc, first.pbc):
             raise InputError(
                 f"from_ase: frame {number}: expected pbc {first.pbc.tolist()} as in the first "
-                f"frame, found {one.pbc.tolist()}"
+                f"frame, found {frame.pbc.tolist()}"
             )
-    blocks = [frame_of(one, {}, number, frame_interval) for number, one in enumerate(frames)]
-    shared = set.intersection(*[set(block.columns) for block in blocks])
+    blocks = [frame_of(frame, {}, number, frame_interval) for number, frame in enumerate(frames)]
+    shared = sorted(set.intersection(*[set(block.columns) for block in blocks]))
     blocks = [
-        type(block)(**{**block.__dict__, "columns": {k: block.columns[k] for k in sorted(shared)}})
-        for block in blocks
+        replace(block, columns={name: block.columns[name] for name in shared}) for block in blocks
     ]
     return _dataset(join_blocks(blocks), atoms_of(first), "the Atoms")
 
@@ -159,18 +159,16 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
     n_frames = ds.sizes[FRAME]
     if not -n_frames <= frame < n_frames:
         raise InputError(f"to_ase: expected a frame below {n_frames}, found {frame}")
-    one = ds.isel({FRAME: frame})
+    ds = ds.isel({FRAME: frame})
     atoms = Atoms(
-        symbols=one["element"].values.astype(str).tolist(),
-        positions=one["positions"].values.astype(float),
-        cell=one["cell"].values,
-        pbc=one["pbc"].values,
-        celldisp=one["cell_origin"].values if "cell_origin" in one else None,
+        symbols=ds["element"].values.astype(str).tolist(),
+        positions=ds["positions"].values.astype(float),
+        cell=ds["cell"].values,
+        pbc=ds["pbc"].values,
+        celldisp=ds["cell_origin"].values if "cell_origin" in ds else None,
     )
-    for name in one.variables:
-        if name not in ("positions", "element", "atom", "mass") and one[name].dims in (
-            (ATOM,),
-            (ATOM, XYZ),
-        ):
-            atoms.arrays[str(name)] = one[name].values
+    for name in map(str, ds.variables):
+        own = name in ("positions", "element", "atom", "mass")
+        if not own and ds[name].dims in ((ATOM,), (ATOM, XYZ)):
+            atoms.arrays[name] = ds[name].values
     return atoms

@@ -1,8 +1,9 @@
-"""From the types or names of a source to chemical elements: stated by the user, never guessed."""
+"""Elements of the atom types or names of a source: given by the user, never guessed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,24 @@ import numpy.typing as npt
 from icedask.errors import InputError
 
 ElementMap = str | Mapping[str | int, str] | None
+
+
+def check_element_map(value: Any, where: str) -> str | dict[str, str]:
+    """Return one symbol for all atoms, or a mapping with the keys as text."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping):
+        raise InputError(
+            f'{where}: expected one symbol or a mapping such as {{"1": "O"}}, found {value!r}'
+        )
+    return {str(key): symbol for key, symbol in value.items()}
+
+
+def parse_element_map(text: str) -> str | dict[str, str]:
+    """Return the elements in a text such as O or 1=O,2=H."""
+    if "=" not in text:
+        return text
+    return dict(pair.split("=", 1) for pair in text.split(","))
 
 
 def map_elements(keys: npt.NDArray[np.str_], elements: ElementMap, what: str) -> npt.NDArray:
@@ -22,15 +41,15 @@ def map_elements(keys: npt.NDArray[np.str_], elements: ElementMap, what: str) ->
     elements : str or mapping
         One symbol for all atoms, or a symbol for each key.
     what : str
-        What the keys are, for the error message.
+        Kind of the keys, for the error message.
     """
     if isinstance(elements, str):
         return np.full(len(keys), elements)
-    found = [str(key) for key in np.unique(keys)]
+    kinds = [str(key) for key in np.unique(keys)]
     table = {str(key): symbol for key, symbol in (elements or {}).items()}
-    missing = [key for key in found if key not in table]
+    missing = [key for key in kinds if key not in table]
     if missing:
-        known = any(found)
+        known = any(kinds)
         shown = ", ".join(repr(key) for key in missing[:10])
         example = ",".join(f"{key}=SYMBOL" for key in missing[:3]) if known else "O"
         raise InputError(

@@ -1,33 +1,28 @@
-"""From a trajectory file to the trajectory of a store."""
+"""Read trajectory files into the trajectory of a store."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 from dask.delayed import Delayed
+from dask.utils import format_bytes
 
-from icedask.core.trajectory import select_in_universe, selected_indices, trajectory
+from icedask.core.options import Option, checked, documented, parameters_of, plain_signature
+from icedask.core.types import IntArray
 from icedask.errors import InputError
-from icedask.readers.elements import ElementMap
-from icedask.readers.lammps import LammpsDump
-from icedask.readers.mdanalysis import MDAnalysisFile, open_universe
-from icedask.readers.sources import (
-    JoinedSource,
-    SourceOptions,
-    file_identity,
-    find_files,
-    open_source,
-)
+from icedask.readers.elements import ElementMap, check_element_map, parse_element_map
+from icedask.readers.formats import SourceOptions
+from icedask.readers.sources import JoinedSource, file_identity, find_files, open_source
 from icedask.store.arrays import group_attrs
 from icedask.store.frame_block import FrameBlock
 from icedask.store.lock import locked
@@ -51,33 +46,44 @@ from icedask.tasks.progress import reporting
 logger = logging.getLogger("icedask")
 
 
-def parse_frames(frames: slice | str | None) -> slice:
-    """Return a slice from "start:stop:step"."""
-    if frames is None:
-        return slice(None)
-    if isinstance(frames, slice):
-        return frames
-    if not isinstance(frames, str):
-        raise InputError(f'frames: expected a slice or "start:stop:step", found {frames!r}')
+def _check_frames(value: Any, where: str) -> slice:
+    if isinstance(value, slice):
+        return value
+    if not isinstance(value, str):
+        raise InputError(f'{where}: expected a slice or "start:stop:step", found {value!r}')
     try:
-        parts = [int(part) if part.strip() else None for part in frames.split(":")]
+        parts = [int(part) if part.strip() else None for part in value.split(":")]
     except ValueError as error:
-        raise InputError(f"frames: expected start:stop:step, found {frames!r}") from error
+        raise InputError(f"{where}: expected start:stop:step, found {value!r}") from error
     if not 2 <= len(parts) <= 3:
         raise InputError(
-            f"frames: expected start:stop:step, for example 0:100 or ::10, found {frames!r}"
+            f"{where}: expected start:stop:step, for example 0:100 or ::10, found {value!r}"
         )
     return slice(*parts)
 
 
-def chosen_frames(source: JoinedSource, frames: slice) -> npt.NDArray[np.int64]:
-    """Return the frames of the source to read.
+def _check_columns(value: Any, where: str) -> dict[str, str | None]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where}: expected a mapping from names to names, found {value!r}")
+    return dict(value)
 
-    Raises
-    ------
-    InputError
-        If there are none, or they would reach into a truncated last frame.
-    """
+
+def _check_pbc(value: Any, where: str) -> tuple[bool, bool, bool]:
+    try:
+        a, b, c = value
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: expected three booleans, found {value!r}") from error
+    return bool(a), bool(b), bool(c)
+
+
+def _parse_pbc(text: str) -> tuple[bool, bool, bool]:
+    if text != "none" and set(text) - set("xyz"):
+        raise ValueError
+    return "x" in text, "y" in text, "z" in text
+
+
+def _chosen_frames(source: JoinedSource, frames: slice) -> IntArray:
+    """Return the frames to read, which must not reach into a truncated last frame."""
     whole = source.n_frames
     within = frames.stop is not None and 0 <= frames.stop <= whole
     if source.truncated and not within:
@@ -94,58 +100,32 @@ def chosen_frames(source: JoinedSource, frames: slice) -> npt.NDArray[np.int64]:
     return chosen
 
 
-def selected_atoms(source: JoinedSource, expression: str | None) -> npt.NDArray[np.int64] | None:
-    """Return the atoms that a selection matches in the first frame; None stands for all."""
-    if expression is None:
-        return None
-    first = source.files[0]
-    if isinstance(first, MDAnalysisFile):
-        universe = open_universe(first.topology, first.path)
-        if not hasattr(universe.atoms, "elements") or first.elements is not None:
-            universe.add_TopologyAttr("elements", first.atoms()["element"].astype(object))
-        universe.trajectory[0]
-        return select_in_universe(universe, expression)
-    block, atoms = source.read([0]), source.atoms()
-    element = atoms.pop("element")
-    ds = trajectory(block.positions, element=element, cell=block.cell, pbc=block.pbc, atoms=atoms)
-    return selected_indices(ds, expression)
-
-
 def _plan(
-    source: JoinedSource,
-    frames: npt.NDArray[np.int64],
-    indices: npt.NDArray[np.int64] | None,
-    identity: Mapping[str, Any],
+    source: JoinedSource, frames: IntArray, indices: IntArray | None, identity: Mapping[str, Any]
 ) -> tuple[TrajectoryPlan, FrameBlock]:
+    """Return the plan, and the first frame to write."""
     first = source.read([int(frames[0])]).take(indices)
     atoms = source.atoms()
     atoms["atom"] = np.arange(len(atoms["element"]))
     if indices is not None:
         atoms = {name: values[indices] for name, values in atoms.items()}
-    reader = source.files[0]
-    style = reader.units.style if isinstance(reader, LammpsDump) else "eV, angstrom"
-    plan = TrajectoryPlan(
-        n_frames=len(frames),
-        atoms=atoms,
-        columns={name: (values.ndim, values.dtype) for name, values in first.columns.items()},
-        identity=identity,
-        attrs={
-            "source": ", ".join(Path(file.path).name for file in source.files),
-            "column_units": f"unconverted ({style})",
-        },
-    )
-    return plan, first
+    columns = {name: (values.ndim, values.dtype) for name, values in first.columns.items()}
+    attrs = {
+        "source": ", ".join(Path(file.path).name for file in source.files),
+        "column_units": source.files[0].column_units,
+    }
+    return TrajectoryPlan(len(frames), atoms, columns, identity, attrs), first
 
 
 def _encode(
     source: JoinedSource,
     frames: list[int],
-    indices: npt.NDArray[np.int64] | None,
+    indices: IntArray | None,
+    columns: Sequence[str],
     store: str,
     index: int,
     start: int,
     pbc: Sequence[bool],
-    columns: Sequence[str],
 ) -> None:
     """Read and write one block; runs in a Dask task."""
     block = source.read(frames).take(indices)
@@ -169,7 +149,7 @@ def _summary(plan: TrajectoryPlan, store: Path, done: int) -> str:
         f"columns {', '.join(plan.columns) or 'none'}",
         f"  blocks {plan.n_blocks} of {plan.block_frames} frames"
         + (f", {done} done already" if done else ""),
-        f"  {total / 1e6:.1f} MB before compression, at most {max(memory / 1e6, 1):.0f} MB a task",
+        f"  {format_bytes(total)} before compression, at most {format_bytes(memory)} a task",
     ]
     return "\n".join(lines)
 
@@ -178,57 +158,84 @@ def ingest(
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     store: str | os.PathLike[str],
     *,
-    topology: str | os.PathLike[str] | None = None,
-    select: str | None = None,
-    frames: slice | str | None = None,
-    overwrite: bool = False,
-    units: str | None = None,
-    timestep: float | None = None,
-    frame_interval: float | None = None,
-    elements: ElementMap = None,
-    columns: Mapping[str, str | None] | None = None,
-    pbc: Sequence[bool] | None = None,
-    lj_sigma: float | None = None,
-    lj_epsilon: float | None = None,
-    lj_tau: float | None = None,
+    topology: Annotated[
+        str | os.PathLike[str] | None,
+        Option(
+            "File with the atoms (tpr, gro, psf, prmtop, ...), for formats that hold coordinates "
+            "only."
+        ),
+    ] = None,
+    select: Annotated[
+        str | None,
+        Option(
+            'Atoms to keep, in MDAnalysis\' selection language, for example "element O"; evaluated '
+            "on the first frame."
+        ),
+    ] = None,
+    frames: Annotated[
+        slice | str | None, Option("Frames to keep, start:stop:step.", check=_check_frames)
+    ] = None,
+    overwrite: Annotated[
+        bool, Option("Replace a store that holds something else, with all its results.")
+    ] = False,
+    units: Annotated[
+        str | None,
+        Option(
+            "Unit style of a LAMMPS dump that does not state it.", choices=("real", "metal", "lj")
+        ),
+    ] = None,
+    timestep: Annotated[
+        int | float | None,
+        Option(
+            "Time step of a LAMMPS dump without times: fs in units real, ps in metal, tau in lj.",
+            above=0,
+        ),
+    ] = None,
+    frame_interval: Annotated[
+        int | float | None,
+        Option(
+            "Time between frames, for other formats, in place of the file's times; NaN where "
+            "neither is there.",
+            "ps",
+        ),
+    ] = None,
+    elements: Annotated[
+        ElementMap,
+        Option(
+            "Element of all atoms, or of each type (LAMMPS) or atom name (MDAnalysis).",
+            check=check_element_map,
+            parse=parse_element_map,
+            metavar="O|1=O,2=H",
+        ),
+    ] = None,
+    columns: Annotated[
+        Mapping[str, str | None] | None,
+        Option(
+            "Names for per-atom columns, such as potential_energy for c_e; no name drops a column. "
+            "Columns that icedask knows are converted to its units.",
+            check=_check_columns,
+        ),
+    ] = None,
+    pbc: Annotated[
+        Sequence[bool] | None,
+        Option(
+            "Periodic directions, for formats that do not state them. Without them, a unit cell in "
+            "a format of MDAnalysis means periodic in all three.",
+            check=_check_pbc,
+            parse=_parse_pbc,
+            metavar="xyz|xy|...|none",
+        ),
+    ] = None,
+    lj_sigma: Annotated[int | float | None, Option("Length of units lj.", "angstrom")] = None,
+    lj_epsilon: Annotated[int | float | None, Option("Energy of units lj.", "eV")] = None,
+    lj_tau: Annotated[int | float | None, Option("Time of units lj.", "ps")] = None,
 ) -> xr.Dataset:
     """Read a trajectory file and write it into a new store.
 
     The work is planned, then done in Dask tasks that each read some frames and write one shard.
     An interrupted ingest is continued by the same call; one that is complete is opened.
 
-    Parameters
-    ----------
-    source : path, glob pattern or sequence of these
-        One or several files, in the order of time: LAMMPS text dump (.lammpstrj, .dump, .gz),
-        whatever MDAnalysis reads (xtc, trr, dcd, NetCDF, ...) or ASE (extended XYZ, traj, ...).
-    store : path
-        Of the new store, by convention ending in .zarr.
-    topology : path, optional
-        The file with the atoms, for formats that hold coordinates only (tpr, gro, psf, ...).
-    select : str, optional
-        Atoms to keep, in MDAnalysis' selection language, evaluated on the first frame.
-    frames : slice or "start:stop:step", optional
-        Frames to keep.
-    overwrite : bool
-        Replace a store that holds something else, with all its results.
-    units : {"real", "metal", "lj"}, optional
-        Unit style of a LAMMPS dump that does not say it.
-    timestep : float, optional
-        Time step of a LAMMPS dump without times, in the file's unit (fs, ps, tau).
-    frame_interval : float, optional
-        Picoseconds between frames, for other formats, in place of the file's times. Time is NaN
-        where neither is there.
-    elements : str or mapping, optional
-        Element of all atoms, or of each type (LAMMPS) or atom name (MDAnalysis).
-    columns : mapping, optional
-        Names for per-atom columns of the source, for example {"c_e": "potential_energy"}; None
-        drops a column. Columns that icedask knows are converted to its units.
-    pbc : three bool, optional
-        Periodicity, for formats that do not state it. Without it, a unit cell in an MDAnalysis
-        format means periodic in three directions.
-    lj_sigma, lj_epsilon, lj_tau : float, optional
-        Scale of units lj in angstrom, eV and picosecond.
+    {parameters}
 
     Returns
     -------
@@ -242,34 +249,28 @@ def ingest(
     StoreError
         If the store exists with other content, is locked, or the disk is full.
     """
+    arguments = dict(locals())
+    names = [parameter.name for parameter in PARAMETERS]
+    values = checked("", PARAMETERS, {name: arguments[name] for name in names})
     path = Path(store).resolve()
-    _check_number("timestep", timestep)
-    _check_number("frame_interval", frame_interval)
-    options = SourceOptions(
-        topology=None if topology is None else str(topology),
-        units=units,
-        timestep=timestep,
-        frame_interval=frame_interval,
-        elements=elements if isinstance(elements, str | None) else _text_keys(elements),
-        columns=columns,
-        pbc=None if pbc is None else (bool(pbc[0]), bool(pbc[1]), bool(pbc[2])),
-        lj_sigma=lj_sigma,
-        lj_epsilon=lj_epsilon,
-        lj_tau=lj_tau,
-    )
-    wanted = parse_frames(frames)
     files = find_files(source)
+    if values["topology"] is not None:
+        values["topology"] = find_files(values["topology"])[0]
+    options = SourceOptions(**{field.name: values[field.name] for field in fields(SourceOptions)})
+    format_options = asdict(options)
+    topology_file = format_options.pop("topology")
+    chosen = slice(None) if values["frames"] is None else values["frames"]
     identity = {
         "files": [file_identity(file) for file in files],
-        "topology": None if topology is None else file_identity(find_files(topology)[0]),
+        "topology": None if topology_file is None else file_identity(topology_file),
         "select": select,
-        "frames": str(wanted),
-        "options": {name: value for name, value in asdict(options).items() if name != "topology"},
+        "frames": str(chosen),
+        "options": format_options,
     }
-    job = _Job(files, options, identity, select, wanted)
+    job = _Job(files, options, identity, select, chosen)
     created = make_folder(path)
     with locked(path):
-        if existing_status(path, identity, overwrite=overwrite) != "other":
+        if existing_status(path, identity, overwrite=values["overwrite"]) != "other":
             _run(job, path, created)
         else:
             with reporting(path, "ingest"):
@@ -278,21 +279,22 @@ def ingest(
     return open_trajectory(path)
 
 
-def _check_number(name: str, value: object) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise InputError(f"{name}: expected a number, found {value!r}")
-
-
-def _text_keys(elements: Mapping[str | int, str]) -> dict[str | int, str]:
-    if not isinstance(elements, Mapping):
-        raise InputError(
-            f'elements: expected one symbol or a mapping such as {{"1": "O"}}, found {elements!r}'
-        )
-    return {str(key): symbol for key, symbol in elements.items()}
+PARAMETERS = parameters_of(ingest)
+ingest.__doc__ = documented(
+    ingest.__doc__,
+    PARAMETERS,
+    "source : path, glob pattern or sequence of these\n"
+    "    One or several files, in the order of time: LAMMPS text dump (.lammpstrj, .dump, .gz),\n"
+    "    whatever MDAnalysis reads (xtc, trr, dcd, NetCDF, ...) or ASE (extended XYZ, traj, ...).",
+    "store : path\n    Path of the new store, by convention ending in .zarr.",
+)
+ingest.__signature__ = plain_signature(  # type: ignore[attr-defined]
+    inspect.signature(ingest), PARAMETERS, xr.Dataset
+)
 
 
 class _Job(NamedTuple):
-    """What is to be ingested."""
+    """Files, options and frames of one ingest, and the identity by which it is resumed."""
 
     files: Sequence[str]
     options: SourceOptions
@@ -346,27 +348,20 @@ def _ingest(job: _Job, store: Path) -> None:
         return
     (store / STAGING).mkdir(exist_ok=True)
     source = open_source(job.files, job.options, store / STAGING)
-    chosen = chosen_frames(source, job.frames)
-    indices = selected_atoms(source, job.select)
+    chosen = _chosen_frames(source, job.frames)
+    indices = None if job.select is None else source.files[0].select(job.select)
     plan, first = _plan(source, chosen, indices, job.identity)
     if status == "absent":
         begin(store, plan)
     logger.info("%s", _summary(plan, store, blocks_done(store)))
-    encode = delayed(_encode, pure=False)
-    shared, kept = delayed(source), delayed(indices)
+    encode, pbc = delayed(_encode, pure=False), first.pbc.tolist()
+    shared = delayed(source), delayed(indices)
 
     def task(index: int) -> Delayed:
         block = plan.block(index)
-        return encode(
-            shared,
-            chosen[block.start : block.stop].tolist(),
-            kept,
-            str(store),
-            index,
-            block.start,
-            first.pbc.tolist(),
-            list(plan.columns),
-        )
+        frames = chosen[block.start : block.stop].tolist()
+        columns = list(plan.columns)
+        return encode(shared[0], frames, shared[1], columns, str(store), index, block.start, pbc)
 
     run_blocks(store, plan, task)
     if [file_identity(file) for file in job.files] != job.identity["files"]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,17 @@ import pandas as pd
 from icedask.core.provenance import digest
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, map_elements
-from icedask.readers.lammps_index import Header, Index, frame_text, open_dump, parse_header
-from icedask.readers.units import Units
+from icedask.readers.formats import Format, SourceOptions
+from icedask.readers.lammps_index import (
+    Header,
+    Index,
+    build_index,
+    first_header,
+    frame_text,
+    open_dump,
+    parse_header,
+)
+from icedask.readers.units import Units, lammps_units
 from icedask.store.frame_block import FrameBlock, join_blocks
 
 # Coordinate columns: unwrapped first, because a wrapped position follows from an unwrapped one.
@@ -31,23 +41,31 @@ _VECTORS = {
     "image": ("ix", "iy", "iz"),
 }
 _PER_ATOM = ("id", "type", "element", "mol", "mass")
+# Columns, variables and types of per-atom coordinates.
+_ATOMS = (
+    ("id", "id", np.int64),
+    ("mol", "molecule", np.int64),
+    ("mass", "mass", np.float64),
+    ("type", "type", str),
+)
 _RENAMED = {"q": "charge"}
+_LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
 
 
 def _column_digests(table: pd.DataFrame) -> dict[str, str]:
-    found = {}
+    digests = {}
     for name in ("id", "type", "element"):
         if name in table:
             values = table[name]
             whole = values.dtype.kind in "iu"
             hashed = values if whole else pd.util.hash_pandas_object(values, index=False)
-            found[name] = digest(hashed.to_numpy())
-    return found
+            digests[name] = digest(hashed.to_numpy())
+    return digests
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What every frame of a file must have in common with the first."""
+    """Atoms and columns of the first frame, which every other one must have."""
 
     n_atoms: int
     columns: tuple[str, ...]
@@ -55,13 +73,7 @@ class Reference:
 
     @classmethod
     def of(cls, header: Header, table: pd.DataFrame) -> Reference:
-        """Note a frame.
-
-        Raises
-        ------
-        InputError
-            If two atoms have the same id.
-        """
+        """Return the reference that a frame is; raise InputError if two atoms have the same id."""
         if "id" in table and table["id"].duplicated().any():
             twice = table["id"][table["id"].duplicated()].iloc[0]
             raise InputError(
@@ -115,51 +127,71 @@ def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class LammpsDump:
-    """A LAMMPS text dump as a source of frames.
+class LammpsDump(Format):
+    """A LAMMPS text dump, plain or gzipped."""
 
-    Attributes
-    ----------
-    path
-        The dump, plain or .gz.
-    index
-        Its frames, from `build_index`.
-    units
-        Factors of the unit style.
-    timestep
-        In the file's unit of time; None if the dump says the time itself.
-    elements
-        Element of each type, or of all atoms, where the dump has no element column.
-    columns
-        Variable name of a source column; None drops the column.
-    gzip_index
-        Seek points of a gzipped dump.
-    """
+    title: ClassVar = "LAMMPS text dumps"
+    suffixes: ClassVar = (".lammpstrj", ".dump", ".lammpsdump")
+    options: ClassVar = ("units", "timestep", "elements", "columns", *_LJ)
+    advice: ClassVar = (
+        "a LAMMPS dump states its steps and boundaries and needs no topology: give timestep "
+        "(--timestep) and elements (--elements)"
+    )
+    rank: ClassVar = 0
 
     path: str
+    n_frames: int
+    truncated: str
     index: Index
     units: Units
-    timestep: float | None
+    timestep: float | None  # in the file's unit of time; None if the dump states the time itself
     elements: ElementMap = None
     columns: Mapping[str, str | None] | None = None
-    gzip_index: str | None = None
+    gzip_index: str | None = None  # file of seek points
     reference: Reference | None = None
 
-    def with_reference(self) -> LammpsDump:
-        """Return the source with its first frame noted, which every other one must match."""
-        with open_dump(self.path, self.gzip_index) as file:
-            header, table = self._raw(file, 0)
-        return replace(self, reference=Reference.of(header, table))
+    @classmethod
+    def recognises(cls, path: str) -> bool:
+        """Return whether a file has the name of a dump, or begins like one."""
+        if path.removesuffix(".gz").endswith(cls.suffixes):
+            return True
+        if path.endswith(".gz"):
+            return False
+        with Path(path).open("rb") as file:
+            return file.read(6) == b"ITEM: "
+
+    @classmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None) -> LammpsDump:
+        """Index the frames of a dump, and note the first one, which all others must match."""
+        gzip_index = None
+        if path.endswith(".gz") and scratch is not None:
+            gzip_index = str(scratch / f"{digest(path)}.gzidx")
+        index = build_index(path, gzip_index)
+        n_frames = len(index.steps)
+        if n_frames == 0:
+            raise InputError(f"{path}: has no whole frame: {index.truncated}")
+        header = first_header(path, index, gzip_index)
+        if header.units is not None and options.units not in (None, header.units):
+            raise InputError(
+                f"{path}: expected units {header.units}, as the file says, found units="
+                f"{options.units!r}; leave units out"
+            )
+        if header.time is None and options.timestep is None:
+            raise InputError(
+                f"{path}: the dump does not say its time; give timestep= (--timestep) in the units "
+                "of the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
+            )
+        scale = {name: getattr(options, name) for name in _LJ}
+        units = lammps_units(header.units or options.units, **scale)
+        rest = options.timestep, options.elements, options.columns, gzip_index
+        source = cls(path, n_frames, index.truncated, index, units, *rest)
+        with open_dump(path, gzip_index) as file:
+            return replace(source, reference=Reference.of(*source._raw(file, 0)))
 
     @property
-    def n_frames(self) -> int:
-        """Whole frames in the file."""
-        return len(self.index.steps)
-
-    @property
-    def truncated(self) -> str:
-        """What is wrong with the end of the file."""
-        return self.index.truncated
+    def column_units(self) -> str:
+        """Units of per-atom columns that icedask does not know."""
+        return f"unconverted ({self.units.style})"
 
     def _raw(self, file: BinaryIO, frame: int) -> tuple[Header, pd.DataFrame]:
         text = frame_text(file, self.index, frame)
@@ -189,15 +221,11 @@ class LammpsDump:
         """Return the per-atom coordinates, from the first frame."""
         with open_dump(self.path, self.gzip_index) as file:
             _, table = self._raw(file, 0)
-        atoms: dict[str, npt.NDArray[Any]] = {}
-        if "id" in table:
-            atoms["id"] = table["id"].to_numpy(np.int64)
-        if "mol" in table:
-            atoms["molecule"] = table["mol"].to_numpy(np.int64)
-        if "mass" in table:
-            atoms["mass"] = table["mass"].to_numpy(np.float64)
-        if "type" in table:
-            atoms["type"] = table["type"].to_numpy().astype(str)
+        atoms: dict[str, npt.NDArray[Any]] = {
+            name: table[column].to_numpy().astype(kind)
+            for column, name, kind in _ATOMS
+            if column in table
+        }
         if self.elements is None and "element" in table:
             atoms["element"] = table["element"].to_numpy().astype(str)
         else:
@@ -244,12 +272,8 @@ class LammpsDump:
 
     def _columns(self, table: pd.DataFrame, used: list[str]) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom variables of one frame, in icedask's units where these are known."""
-        factors = {
-            "velocity": self.units.velocity,
-            "force": self.units.force,
-            "potential_energy": self.units.energy,
-            "kinetic_energy": self.units.energy,
-        }
+        factors = {"velocity": self.units.velocity, "force": self.units.force}
+        factors |= dict.fromkeys(("potential_energy", "kinetic_energy"), self.units.energy)
         wanted = dict(self.columns or {})
         unknown = [name for name in wanted if name not in table]
         if unknown:

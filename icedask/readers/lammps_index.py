@@ -1,4 +1,4 @@
-"""Where the frames of a LAMMPS text dump are, and what their headers say."""
+"""Index of a LAMMPS text dump: offsets and headers of its frames."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 
 _SCAN_BYTES = 16 * 2**20
@@ -24,8 +25,8 @@ class Header(NamedTuple):
     n_atoms: int
     time: float | None
     units: str | None
-    cell: npt.NDArray[np.float64]
-    origin: npt.NDArray[np.float64]
+    cell: FloatArray
+    origin: FloatArray
     pbc: npt.NDArray[np.bool_]
     columns: list[str]
     body: int
@@ -37,8 +38,8 @@ class Index(NamedTuple):
     `offsets` has one more entry than there are frames.
     """
 
-    offsets: npt.NDArray[np.int64]
-    steps: npt.NDArray[np.int64]
+    offsets: IntArray
+    steps: IntArray
     truncated: str
 
 
@@ -51,11 +52,6 @@ def open_dump(path: str, gzip_index: str | None) -> BinaryIO:
     from indexed_gzip import IndexedGzipFile
 
     return IndexedGzipFile(path, index_file=gzip_index)
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    while piece := file.read(_SCAN_BYTES):
-        yield piece
 
 
 def _rescued_pieces(path: str, reason: list[str]) -> Iterator[bytes]:
@@ -72,19 +68,19 @@ def _scan(path: str, gzip_index: str | None) -> tuple[list[tuple[int, bytes]], i
     """Return (offset, label) of every ITEM line, the file's length and what broke it off."""
     if not path.endswith(".gz"):
         with Path(path).open("rb") as file:
-            return *_item_offsets(_pieces(file)), ""
+            return *_item_offsets(iter(lambda: file.read(_SCAN_BYTES), b"")), ""
     from indexed_gzip import IndexedGzipFile, ZranError
 
     try:
         with IndexedGzipFile(path, spacing=_GZIP_SPACING) as file:
-            found = _item_offsets(_pieces(file))
+            items = _item_offsets(iter(lambda: file.read(_SCAN_BYTES), b""))
             if gzip_index is not None:
                 file.export_index(gzip_index)
-        return *found, ""
+        return *items, ""
     except (ZranError, OSError):
         reason: list[str] = []
-        found = _item_offsets(_rescued_pieces(path, reason))
-        return *found, "".join(reason)
+        items = _item_offsets(_rescued_pieces(path, reason))
+        return *items, "".join(reason)
 
 
 def _item_offsets(pieces: Iterable[bytes]) -> tuple[list[tuple[int, bytes]], int]:
@@ -108,14 +104,7 @@ def _item_offsets(pieces: Iterable[bytes]) -> tuple[list[tuple[int, bytes]], int
 
 
 def build_index(path: str, gzip_index: str | None = None) -> Index:
-    """Scan a dump once for the offset of each frame.
-
-    Parameters
-    ----------
-    path
-        The dump.
-    gzip_index
-        Where to keep the seek points of a gzipped file.
+    """Scan a dump once for the offset of each frame; keep the seek points of a gzipped one.
 
     Raises
     ------
@@ -171,25 +160,19 @@ def first_header(path: str, index: Index, gzip_index: str | None) -> Header:
 
 
 def _end_of_file(file: BinaryIO, path: str, start: int, end: int) -> str:
-    """Return what is missing from the last frame, "" if it is whole."""
+    """Return how the last frame is truncated, "" if it is not."""
     file.seek(start)
     text = file.read(end - start)
     try:
         header = parse_header(text, path)
-    except (InputError, ValueError, IndexError):
+    except InputError:
         return "its header is incomplete"
     lines = text.count(b"\n", header.body)
     return "" if lines >= header.n_atoms else f"it has {lines} of {header.n_atoms} atoms"
 
 
 def parse_header(text: bytes, path: str) -> Header:
-    """Parse the lines before the atoms of one frame.
-
-    Raises
-    ------
-    InputError
-        If a line is missing or broken.
-    """
+    """Parse the lines before the atoms of one frame; raise InputError if they are broken."""
     try:
         return _parse_header(text)
     except (ValueError, IndexError, KeyError) as error:

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.trajectory import select_in_universe
+from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, map_elements
+from icedask.readers.formats import Format, SourceOptions
 from icedask.readers.units import KJ_MOL
 from icedask.store.frame_block import FrameBlock
 
@@ -118,33 +121,35 @@ def block_of(frames: Iterable[Any], pbc: Sequence[bool] | None) -> FrameBlock:
 
 
 @dataclass(frozen=True)
-class MDAnalysisFile:
-    """A trajectory file of a format that MDAnalysis reads.
+class MDAnalysisFile(Format):
+    """A trajectory file of a format that MDAnalysis reads."""
 
-    Attributes
-    ----------
-    path, topology
-        The trajectory and the file with its atoms; the same where one file holds both.
-    elements
-        Elements by atom name, where the topology does not give them.
-    frame_interval
-        Picoseconds between frames, in place of the file's own times.
-    pbc
-        Periodicity, in place of what the presence of a unit cell says.
-    """
+    title: ClassVar = "formats of MDAnalysis"
+    options: ClassVar = ("topology", "elements", "frame_interval", "pbc")
+    advice: ClassVar = (
+        "this format states its units; give frame_interval (--frame-interval) for a time between "
+        "frames"
+    )
+    rank: ClassVar = 2
 
     path: str
-    topology: str | None
+    topology: str | None  # None where the file holds both
     n_frames: int
     n_atoms: int
     elements: ElementMap = None
-    frame_interval: float | None = None
-    pbc: tuple[bool, bool, bool] | None = None
+    frame_interval: float | None = None  # in place of the file's own times
+    pbc: tuple[bool, bool, bool] | None = None  # in place of what a unit cell implies
     truncated: str = ""
 
     @classmethod
-    def open(cls, path: str, topology: str | None, **options: Any) -> MDAnalysisFile:
+    def recognises(cls, path: str) -> bool:
+        """Return True: MDAnalysis is asked for whatever no other format recognises."""
+        return True
+
+    @classmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None = None) -> MDAnalysisFile:
         """Open a file once to count frames and atoms."""
+        topology = options.topology
         with _quiet():
             universe = open_universe(topology, path)
             if topology is None and not hasattr(universe.atoms, "names"):
@@ -152,7 +157,9 @@ class MDAnalysisFile:
                     f"{path}: holds coordinates but no atoms; give topology= (--topology), a tpr, "
                     "gro, psf, prmtop or pdb file"
                 )
-            return cls(path, topology, len(universe.trajectory), len(universe.atoms), **options)
+            sizes = len(universe.trajectory), len(universe.atoms)
+            pbc = options.pbc
+            return cls(path, topology, *sizes, options.elements, options.frame_interval, pbc)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""
@@ -166,6 +173,14 @@ class MDAnalysisFile:
         if self.frame_interval is None:
             return block
         return replace(block, time=np.array(frames) * self.frame_interval)
+
+    def select(self, expression: str) -> IntArray:
+        """Return the atoms that a selection matches in the first frame; the topology counts too."""
+        universe = open_universe(self.topology, self.path)
+        if not hasattr(universe.atoms, "elements") or self.elements is not None:
+            universe.add_TopologyAttr("elements", self.atoms()["element"].astype(object))
+        universe.trajectory[0]
+        return select_in_universe(universe, expression)
 
     def _seek(self, universe: Any, frame: int) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""From paths to one source of frames: finding files, choosing the reader, joining in time."""
+"""From paths to one source of frames: finding files, joining them in time."""
 
 from __future__ import annotations
 
@@ -16,55 +16,23 @@ from dask import delayed
 
 from icedask.core.provenance import digest
 from icedask.errors import InputError
-from icedask.readers.ase import AseFile
-from icedask.readers.elements import ElementMap
-from icedask.readers.lammps import LammpsDump
-from icedask.readers.lammps_index import build_index, first_header
-from icedask.readers.mdanalysis import MDAnalysisFile
-from icedask.readers.units import lammps_units
-from icedask.store.frame_block import FrameBlock, Source, join_blocks
+from icedask.readers.formats import Format, SourceOptions, open_file
+from icedask.store.frame_block import FrameBlock, join_blocks
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.run import run_tasks
 
-LAMMPS_SUFFIXES = (".lammpstrj", ".dump", ".lammpsdump")
-ASE_SUFFIXES = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
-_ASE_NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
 _SAMPLE_BYTES = 2**20
 
 
-@dataclass(frozen=True)
-class SourceOptions:
-    """How to read a source; see `icedask.ingest` for each."""
-
-    topology: str | None = None
-    units: str | None = None
-    timestep: float | None = None
-    frame_interval: float | None = None
-    elements: ElementMap = None
-    columns: Mapping[str, str | None] | None = None
-    pbc: tuple[bool, bool, bool] | None = None
-    lj_sigma: float | None = None
-    lj_epsilon: float | None = None
-    lj_tau: float | None = None
-
-
 def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
-    """Return the files of a source in natural order.
-
-    Parameters
-    ----------
-    source
-        A path, a glob pattern, or several of these in the order of time.
-    """
+    """Return the files of a source: a path, a glob pattern (in natural order) or several."""
     patterns = [source] if isinstance(source, str | os.PathLike) else list(source)
     files: list[str] = []
     for pattern in map(str, patterns):
-        found = (
-            sorted(glob.glob(pattern), key=_natural) if not Path(pattern).exists() else [pattern]
-        )
-        if not found:
+        matches = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern), key=_natural)
+        if not matches:
             raise InputError(f"{pattern}: no such file, and no file matches it as a pattern")
-        files += found
+        files += matches
     for path in files:
         if Path(path).is_dir():
             raise InputError(f"{path}: expected a trajectory file, found a folder")
@@ -80,7 +48,7 @@ def _natural(path: str) -> list[tuple[int, int | str]]:
 
 
 def file_identity(path: str) -> dict[str, Any]:
-    """Return what tells whether a file has changed: name, size, time and a sample of its bytes."""
+    """Return the identity of a file: name, size, time of change and a digest of both its ends."""
     stat = Path(path).stat()
     with Path(path).open("rb") as file:
         head = file.read(_SAMPLE_BYTES)
@@ -94,105 +62,11 @@ def file_identity(path: str) -> dict[str, Any]:
     }
 
 
-def _is_lammps(path: str) -> bool:
-    name = path.removesuffix(".gz")
-    if name.endswith(LAMMPS_SUFFIXES):
-        return True
-    if path.endswith(".gz"):
-        return False
-    with Path(path).open("rb") as file:
-        return file.read(6) == b"ITEM: "
-
-
-def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Source:
-    """Open one file with the reader for its format."""
-    if _is_lammps(path):
-        return _open_lammps(path, options, scratch)
-    lammps_only = {
-        "units": options.units,
-        "timestep": options.timestep,
-        "lj_sigma": options.lj_sigma,
-        "lj_epsilon": options.lj_epsilon,
-        "lj_tau": options.lj_tau,
-    }
-    given = [name for name, value in lammps_only.items() if value is not None]
-    if given:
-        raise InputError(
-            f"{path}: {', '.join(given)} apply to LAMMPS text dumps only; this format states its "
-            "units (give frame_interval, --frame-interval, for a time between frames)"
-        )
-    if path.endswith(ASE_SUFFIXES) or Path(path).name in _ASE_NAMES:
-        if options.topology is not None or options.elements is not None:
-            raise InputError(
-                f"{path}: this format names its elements; leave topology and elements out"
-            )
-        return AseFile.open(
-            path,
-            columns=options.columns,
-            frame_interval=options.frame_interval,
-            pbc=options.pbc,
-        )
-    if options.columns:
-        raise InputError(f"{path}: columns apply to LAMMPS dumps and extended XYZ only")
-    topology = None if options.topology is None else find_files(options.topology)[0]
-    return MDAnalysisFile.open(
-        path,
-        topology,
-        elements=options.elements,
-        frame_interval=options.frame_interval,
-        pbc=options.pbc,
-    )
-
-
-def _open_lammps(path: str, options: SourceOptions, scratch: Path | None) -> LammpsDump:
-    if options.topology is not None:
-        raise InputError(f"{path}: a LAMMPS dump needs no topology; give elements (--elements)")
-    if options.frame_interval is not None or options.pbc is not None:
-        raise InputError(
-            f"{path}: a LAMMPS dump states its steps and boundaries; give timestep (--timestep), "
-            "and leave frame_interval and pbc out"
-        )
-    gzip_index = None
-    if path.endswith(".gz") and scratch is not None:
-        gzip_index = str(scratch / f"{digest(path)}.gzidx")
-    index = build_index(path, gzip_index)
-    if len(index.steps) == 0:
-        raise InputError(f"{path}: has no whole frame: {index.truncated}")
-    header = first_header(path, index, gzip_index)
-    if header.units is not None and options.units not in (None, header.units):
-        raise InputError(
-            f"{path}: expected units {header.units}, as the file says, found units="
-            f"{options.units!r}; leave units out"
-        )
-    if header.time is None and options.timestep is None:
-        raise InputError(
-            f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
-            "the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
-        )
-    if options.timestep is not None and not options.timestep > 0:
-        raise InputError(f"timestep: expected a positive number, found {options.timestep}")
-    units = lammps_units(
-        header.units or options.units,
-        lj_sigma=options.lj_sigma,
-        lj_epsilon=options.lj_epsilon,
-        lj_tau=options.lj_tau,
-    )
-    return LammpsDump(
-        path,
-        index,
-        units,
-        options.timestep,
-        options.elements,
-        options.columns,
-        gzip_index,
-    ).with_reference()
-
-
 @dataclass(frozen=True)
 class JoinedSource:
     """Several files as one trajectory."""
 
-    files: tuple[Source, ...]
+    files: tuple[Format, ...]
     # (file, frame in file) of every frame of the whole.
     table: npt.NDArray[np.int64]
 
@@ -203,7 +77,7 @@ class JoinedSource:
 
     @property
     def truncated(self) -> str:
-        """What is wrong with the end of the last file."""
+        """Truncation of the last file, "" if it is whole."""
         return self.files[-1].truncated
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
@@ -267,13 +141,11 @@ def open_source(
 
 
 def _check_same_atoms(
-    expected: Mapping[str, npt.NDArray], found: Mapping[str, npt.NDArray], first: str, path: str
+    expected: Mapping[str, npt.NDArray], atoms: Mapping[str, npt.NDArray], first: str, path: str
 ) -> None:
     for name in ("element", "id", "type", "name"):
-        a, b = expected.get(name), found.get(name)
-        if (a is None) != (b is None) or (
-            a is not None and b is not None and not np.array_equal(a, b)
-        ):
+        # A missing one is an object array of None.
+        if not np.array_equal(np.asarray(expected.get(name)), np.asarray(atoms.get(name))):
             raise InputError(
                 f"{path}: expected the atoms of {first}, found others ({name} differs); ingest "
                 "different systems into separate stores"

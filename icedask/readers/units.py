@@ -41,15 +41,10 @@ def lammps_units(
     lj_epsilon: float | None = None,
     lj_tau: float | None = None,
 ) -> Units:
-    """Return the factors of a LAMMPS unit style.
+    """Return the factors of a LAMMPS unit style, "real", "metal" or "lj".
 
-    Parameters
-    ----------
-    style : {"real", "metal", "lj"}
-        As in the `units` command of the simulation.
-    lj_sigma, lj_epsilon, lj_tau : float
-        The units of length (angstrom), energy (eV) and time (picosecond) of style lj. Values of
-        1 keep the reduced numbers.
+    Style lj needs its units of length (angstrom), energy (eV) and time (picosecond); values of 1
+    keep the reduced numbers.
 
     Raises
     ------

@@ -24,7 +24,8 @@ from icedask.core.constants import AVOGADRO, WATER_MASS
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.kernels.neighbors import wrap
-from icedask.readers.sources import SourceOptions, open_source
+from icedask.readers.formats import SourceOptions
+from icedask.readers.sources import open_source
 from icedask.simulate.lattices import Lattice, check_repeats, lattice_sites, times
 from icedask.simulate.molecules import reduced
 

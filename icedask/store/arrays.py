@@ -1,10 +1,9 @@
-"""Zarr arrays and groups: codecs, creation, attributes, consolidated metadata."""
+"""Zarr arrays and groups: codecs, creation, reading, writing, attributes."""
 
 from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import BloscCodec
 
-from icedask.errors import StoreError
 from icedask.store.chunks import shard_layout
-
-FORMAT = "icedask"
-FORMAT_VERSION = 1
 
 
 def _codec(itemsize: int, rounded: bool) -> BloscCodec:
@@ -88,77 +83,40 @@ def shard_path(array: Path, index: Sequence[int]) -> Path:
     return array.joinpath("c", *map(str, index))
 
 
-def create_root(store: Path) -> None:
-    """Create the root group of a store."""
-    zarr.create_group(
-        str(store), attributes={"format": FORMAT, "format_version": FORMAT_VERSION}, overwrite=False
-    )
+def read_metadata(node: Path) -> dict[str, Any]:
+    """Return the metadata of a group or an array as it is on disk."""
+    metadata: dict[str, Any] = json.loads((node / "zarr.json").read_bytes())
+    return metadata
 
 
-def check_format(store: Path) -> dict[str, Any]:
-    """Return the attributes of a store's root.
+def write_metadata(node: Path, metadata: Mapping[str, Any]) -> None:
+    """Replace the metadata of a group in one step."""
+    partial = node / "zarr.json.partial"
+    partial.write_text(json.dumps(metadata, indent=2))
+    partial.replace(node / "zarr.json")
 
-    Raises
-    ------
-    StoreError
-        If there is no store at the path, or one of another format version.
-    """
-    if not store.exists():
-        raise StoreError(f"{store}: no such store; make one with icedask ingest or icedask.ingest")
-    try:
-        attrs = dict(zarr.open_group(str(store), mode="r", use_consolidated=False).attrs)
-    except (FileNotFoundError, ValueError, KeyError, NotADirectoryError) as error:
-        raise StoreError(
-            f"{store}: expected an icedask store (a Zarr v3 group), found something else; give the "
-            "path that icedask ingest wrote"
-        ) from error
-    if attrs.get("format") != FORMAT:
-        raise StoreError(
-            f"{store}: expected an icedask store, found a Zarr group of another origin; ingest the "
-            "trajectory into a new store"
-        )
-    version = attrs.get("format_version")
-    if version != FORMAT_VERSION:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
-        remedy = (
-            "upgrade icedask"
-            if newer
-            else "ingest the trajectory again with this version of icedask"
-        )
-        raise StoreError(
-            f"{store}: expected store format {FORMAT_VERSION}, found {version}; {remedy}"
-        )
-    return attrs
+
+def create_group(group: Path, attrs: Mapping[str, Any]) -> None:
+    """Create a group, and the folders that it lies in."""
+    group.mkdir(parents=True, exist_ok=True)
+    write_metadata(group, {"attributes": dict(attrs), "zarr_format": 3, "node_type": "group"})
 
 
 def group_attrs(group: Path) -> dict[str, Any]:
     """Return the attributes of a group, read past any consolidated metadata."""
-    return dict(zarr.open_group(str(group), mode="r", use_consolidated=False).attrs)
+    attrs: dict[str, Any] = read_metadata(group)["attributes"]
+    return attrs
 
 
 def update_attrs(group: Path, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a group."""
-    zarr.open_group(str(group), mode="r+", use_consolidated=False).attrs.update(dict(attrs))
+    metadata = read_metadata(group)
+    write_metadata(group, {**metadata, "attributes": {**metadata["attributes"], **attrs}})
 
 
-def consolidate(store: Path) -> None:
-    """Write the consolidated metadata of the whole store into its root."""
-    remove_partial_files(store, shards=False)
-    with warnings.catch_warnings():
-        # Consolidated metadata has no v3 specification yet; xarray reads what zarr writes. Files
-        # beside the arrays (the lock) are no part of the hierarchy.
-        warnings.simplefilter("ignore", category=UserWarning)
-        zarr.consolidate_metadata(str(store))
-
-
-def remove_partial_files(folder: Path, *, shards: bool = True) -> None:
-    """Delete what writers killed in the middle of a write left behind.
-
-    Without `shards`, the folders of shards, which may hold very many files, are passed over.
-    """
-    for parent, folders, names in os.walk(folder):
-        if not shards and "c" in folders:
-            folders.remove("c")
+def remove_partial_files(folder: Path) -> None:
+    """Delete what writers killed in the middle of a write left behind."""
+    for parent, _, names in os.walk(folder):
         for name in names:
             if name.endswith(".partial"):
                 Path(parent, name).unlink(missing_ok=True)
@@ -181,10 +139,3 @@ def open_group(store: Path, group: str) -> xr.Dataset:
         else:
             ds[name] = ds[name].chunk(dict(zip(array.dims, shards, strict=True)))
     return ds.set_coords(ds.attrs.pop("coordinate_names", []))
-
-
-def is_consolidated(store: Path, group: str) -> bool:
-    """Say whether the consolidated metadata of the root knows the group as complete."""
-    metadata = json.loads((store / "zarr.json").read_text())
-    members = (metadata.get("consolidated_metadata") or {}).get("metadata", {})
-    return members.get(group, {}).get("attributes", {}).get("status") == "complete"

@@ -7,8 +7,10 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import dask
 import dask.array as da
@@ -17,7 +19,9 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 from dask._task_spec import Task, TaskRef
+from numcodecs.bitround import BitRound
 
+from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import create_array, remove_partial_files, shard_path, write_region
@@ -29,7 +33,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def disk_errors(store: Path) -> Iterator[None]:
-    """Turn a full disk into a StoreError that says how to go on."""
+    """Turn the OSError of a full disk into a StoreError with the remedy."""
     try:
         yield
     except OSError as error:
@@ -44,12 +48,7 @@ def disk_errors(store: Path) -> Iterator[None]:
 def uniform_blocks(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
     """Give all lazy variables the same regular blocks along frame and atom, one along the rest.
 
-    Parameters
-    ----------
-    ds
-        With lazy variables.
-    stored
-        Sizes of the blocks by dimension, where arrays exist on disk already.
+    Blocks of arrays that exist on disk have the sizes `stored`, by dimension.
     """
     sizes: dict[str, int] = {}
     for array in ds.data_vars.values():
@@ -64,8 +63,7 @@ def uniform_blocks(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> x
         return ds.assign(
             {
                 name: array.chunk({dim: sizes[str(dim)] for dim in array.dims})
-                for name, array in ds.data_vars.items()
-                if array.chunks is not None
+                for name, array in lazy_variables(ds).items()
             }
         )
 
@@ -79,16 +77,14 @@ def stored_blocks(ds: xr.Dataset, group: Path) -> dict[str, int]:
         If what is on disk has another shape than `ds`.
     """
     sizes: dict[str, int] = {}
-    for name, array in ds.data_vars.items():
-        if array.chunks is None:
-            continue
-        found = zarr.open_array(str(group / str(name)), mode="r")
-        if found.shape != array.shape:
+    for name, array in lazy_variables(ds).items():
+        on_disk = zarr.open_array(str(group / name), mode="r")
+        if on_disk.shape != array.shape:
             raise StoreError(
-                f"{group}: {name}: expected the shape {array.shape}, found {found.shape} from an "
+                f"{group}: {name}: expected the shape {array.shape}, found {on_disk.shape} from an "
                 "interrupted run; remove the run and compute it again"
             )
-        shards = found.shards or found.shape
+        shards = on_disk.shards or on_disk.shape
         sizes |= {str(dim): size for dim, size in zip(array.dims, shards, strict=True)}
     return sizes
 
@@ -110,39 +106,63 @@ def _write_blocks(
 
 def round_mantissa(values: npt.NDArray[Any], keepbits: int) -> npt.NDArray[Any]:
     """Round floating-point values to `keepbits` bits of mantissa."""
-    from numcodecs.bitround import BitRound
-
-    values = np.ascontiguousarray(values)
-    return (
-        BitRound(keepbits)
-        .decode(BitRound(keepbits).encode(values))
-        .view(values.dtype)
-        .reshape(values.shape)
-    )
+    codec, values = BitRound(keepbits), np.ascontiguousarray(values)
+    rounded: npt.NDArray[Any] = codec.decode(codec.encode(values)).view(values.dtype)
+    return rounded.reshape(values.shape)
 
 
 def create_lazy_arrays(ds: xr.Dataset, group: Path, *, rounded: bool) -> None:
     """Create the empty sharded arrays of the lazy variables."""
-    for name, array in ds.data_vars.items():
-        if array.chunks is not None:
-            create_array(
-                group,
-                str(name),
-                array.shape,
-                array.dtype,
-                [str(dim) for dim in array.dims],
-                array.attrs,
-                block=tuple(max(chunks) for chunks in array.chunks),
-                rounded=rounded,
-            )
+    for name, array in lazy_variables(ds).items():
+        block = tuple(max(chunks) for chunks in array.chunks or ())
+        dims = [str(dim) for dim in array.dims]
+        create_array(
+            group, name, array.shape, array.dtype, dims, array.attrs, block=block, rounded=rounded
+        )
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True)
+class Target:
     """A Dataset with uniform blocks, the group with its arrays, and the bits to keep."""
 
     ds: xr.Dataset
     group: Path
     keepbits: int | None
+
+    @cached_property
+    def arrays(self) -> dict[str, da.Array]:
+        """Lazy arrays by variable."""
+        arrays = {name: array.data for name, array in lazy_variables(self.ds).items()}
+        if len({array.numblocks[:2] for array in arrays.values()}) > 1:
+            raise InputError(
+                "the variables of one Dataset must share the dimensions frame and atom"
+            )
+        return arrays
+
+    @cached_property
+    def edges(self) -> list[IntArray]:
+        """First index of each block along frame and atom."""
+        first = next(iter(self.arrays.values()))
+        return [np.cumsum([0, *chunks[:-1]]) for chunks in first.chunks[:2]]
+
+    def keys(self, index: Sequence[int]) -> list[Key]:
+        """Return the keys of the blocks of all variables."""
+        return [block_key(array, index) for array in self.arrays.values()]
+
+    def task(self, index: Sequence[int]) -> Task:
+        """Return the task that writes the blocks of all variables."""
+        start = [int(edge[i]) for edge, i in zip(self.edges, index, strict=True)]
+        starts = [(*start, *[0] * (array.ndim - len(start))) for array in self.arrays.values()]
+        key, blocks = (f"write-{self.group.name}", *index), map(TaskRef, self.keys(index))
+        names = list(self.arrays)
+        return Task(key, _write_blocks, str(self.group), names, starts, self.keepbits, *blocks)
+
+    def is_written(self, index: Sequence[int]) -> bool:
+        """Return whether the shards of a block are on disk."""
+        return all(
+            shard_path(self.group / name, block_key(array, index)[1:]).exists()
+            for name, array in self.arrays.items()
+        )
 
 
 def lazy_variables(ds: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -151,20 +171,10 @@ def lazy_variables(ds: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def write_missing(targets: Sequence[Target], store: Path, description: str) -> None:
-    """Compute and write the blocks that are not on disk yet, of all targets in one computation.
-
-    Parameters
-    ----------
-    targets
-        What to write. Work that they share is done once.
-    store
-        Path of the store.
-    description
-        For the progress bar.
-    """
-    lazy = [target for target in map(_lazy, targets) if target.arrays]
+    """Compute and write the blocks that are not on disk yet, of all targets in one computation."""
     for target in targets:
         remove_partial_files(target.group)
+    lazy = [target for target in targets if target.arrays]
     missing = [_missing_blocks(number, target) for number, target in enumerate(lazy)]
     if not any(map(len, missing)):
         return
@@ -176,40 +186,7 @@ def write_missing(targets: Sequence[Target], store: Path, description: str) -> N
         run_tasks(_writing_waves(blocks, lazy, graph), len(blocks), description)
 
 
-class _Lazy(NamedTuple):
-    """The lazy variables of a target, and where their blocks begin along frame and atom."""
-
-    arrays: dict[str, da.Array]
-    edges: list[npt.NDArray[np.int64]]
-    group: Path
-    keepbits: int | None
-
-    def keys(self, index: Sequence[int]) -> list[Key]:
-        """Return the keys of the blocks of all variables."""
-        return [block_key(array, index) for array in self.arrays.values()]
-
-    def task(self, key: Key, index: Sequence[int]) -> Task:
-        """Return the task that writes the blocks of all variables."""
-        start = [int(edge[i]) for edge, i in zip(self.edges, index, strict=True)]
-        starts = [
-            (*start, *(0 for _ in range(array.ndim - len(start)))) for array in self.arrays.values()
-        ]
-        blocks = [TaskRef(one) for one in self.keys(index)]
-        group, names = str(self.group), list(self.arrays)
-        return Task(key, _write_blocks, group, names, starts, self.keepbits, *blocks)
-
-
-def _lazy(target: Target) -> _Lazy:
-    arrays = {name: array.data for name, array in lazy_variables(target.ds).items()}
-    grids = {array.numblocks[:2] for array in arrays.values()}
-    if len(grids) > 1:
-        raise InputError("the variables of one Dataset must share the dimensions frame and atom")
-    first = next(iter(arrays.values()), None)
-    edges = [] if first is None else [_starts(chunks) for chunks in first.chunks[:2]]
-    return _Lazy(arrays, edges, target.group, target.keepbits)
-
-
-def _missing_blocks(number: int, target: _Lazy) -> npt.NDArray[np.int64]:
+def _missing_blocks(number: int, target: Target) -> IntArray:
     """Return first frame, number of the target and index of each block that is not on disk."""
     grid = [len(edge) for edge in target.edges]
     missing = np.ones(grid, bool)
@@ -217,7 +194,7 @@ def _missing_blocks(number: int, target: _Lazy) -> npt.NDArray[np.int64]:
         # A look at the folder saves one at each file, which takes long on a parallel file system.
         if all((target.group / name / "c" / str(first)).exists() for name in target.arrays):
             for rest in np.ndindex(*grid[1:]):
-                missing[(first, *rest)] = not _is_written(target, (first, *rest))
+                missing[(first, *rest)] = not target.is_written((first, *rest))
     index = np.argwhere(missing)
     wide = np.zeros((len(index), 2), np.int64)
     wide[:, : index.shape[1]] = index
@@ -225,47 +202,26 @@ def _missing_blocks(number: int, target: _Lazy) -> npt.NDArray[np.int64]:
     return np.column_stack([starts, np.full(len(index), number), wide])
 
 
-def _is_written(target: _Lazy, index: Sequence[int]) -> bool:
-    return all(
-        shard_path(target.group / name, block_key(array, index)[1:]).exists()
-        for name, array in target.arrays.items()
-    )
-
-
-def _writing_waves(
-    blocks: npt.NDArray[np.int64], targets: Sequence[_Lazy], graph: LazyGraph
-) -> Iterator[Wave]:
-    def place(row: npt.NDArray[np.int64]) -> tuple[_Lazy, list[int]]:
+def _writing_waves(blocks: IntArray, targets: Sequence[Target], graph: LazyGraph) -> Iterator[Wave]:
+    def place(row: IntArray) -> tuple[Target, list[int]]:
         target = targets[row[1]]
         return target, row[2 : 2 + len(target.edges)].tolist()
 
-    def keys(row: npt.NDArray[np.int64]) -> list[Key]:
+    def keys(row: IntArray) -> list[Key]:
         target, index = place(row)
         return target.keys(index)
 
-    def task(row: npt.NDArray[np.int64], number: int) -> Task:
+    def task(row: IntArray, _: int) -> Task:
         target, index = place(row)
-        return target.task((f"write-{target.group.name}", *index), index)
+        return target.task(index)
 
     return task_waves(graph, blocks, keys, task)
 
 
 def block_waves(target: Target, chosen: Sequence[Sequence[int]]) -> list[Wave]:
-    """Return for each of some blocks what computes and writes it alone.
-
-    Parameters
-    ----------
-    target
-        Where the blocks belong.
-    chosen
-        Index of each along the first two dimensions.
-    """
-    lazy = _lazy(target)
-    waves = Waves(LazyGraph(list(lazy.arrays.values())))
-    return [
-        waves.wave(lazy.keys(index), [lazy.task((f"write-{target.group.name}", *index), index)])
-        for index in chosen
-    ]
+    """Return for each of the chosen blocks, by index, the wave that computes and writes it."""
+    waves = Waves(LazyGraph(list(target.arrays.values())))
+    return [waves.wave(target.keys(index), [target.task(index)]) for index in chosen]
 
 
 def shards_done(group: Path) -> tuple[int, int]:
@@ -281,7 +237,3 @@ def shards_done(group: Path) -> tuple[int, int]:
         for _, _, names in os.walk(path.parent / "c"):
             done += sum(not name.endswith(".partial") for name in names)
     return done, total
-
-
-def _starts(chunks: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(chunks)[:-1]]).astype(np.int64)

@@ -81,17 +81,10 @@ def _largest_divisor(number: int, ceiling: int) -> int:
 
 
 def plan_windows(n_frames: int, n_atoms: int, row_bytes: int, *, halo: int) -> Blocks:
-    """Choose the block of what is computed atom by atom from a window of frames.
+    """Choose the block of a result that is computed atom by atom from a window of frames.
 
-    Parameters
-    ----------
-    n_frames, n_atoms
-        Shape of input and output.
-    row_bytes
-        Bytes of one atom in one frame.
-    halo
-        Frames that a block needs on either side. Where long blocks of all atoms would pass the
-        budget, they hold fewer atoms.
+    Blocks are longer than the `halo`, frames that they need on either side. Where long blocks of
+    all atoms would pass the budget, they hold fewer atoms of `row_bytes` in each frame.
     """
     frames = plan_blocks(n_frames, n_atoms, row_bytes, halo=max(halo, 1)).frames
     atoms = max(1, BLOCK_BYTES // (row_bytes * frames))
@@ -105,20 +98,8 @@ def shard_layout(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shard shape and the inner chunk shape for blocks of shape `block`.
 
-    Parameters
-    ----------
-    block
-        Shape of one block; the first two dimensions are frame and atom.
-    n_atoms
-        Size of the whole array along atom.
-    itemsize
-        Bytes of one value.
-
-    Returns
-    -------
-    shard, inner
-        The shard equals the block. Only where a block spans all atoms may the shard reach beyond
-        them, to be a multiple of the inner chunk.
+    The shard equals the block, whose first dimensions are frame and atom. Only where a block spans
+    all `n_atoms` of the array may the shard reach beyond them, to be a multiple of the inner chunk.
     """
     frames, atoms, *rest = block
     row = prod(rest) * itemsize

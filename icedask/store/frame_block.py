@@ -1,10 +1,10 @@
-"""What every reader returns: blocks of frames, and the protocol of a source of frames."""
+"""Blocks of consecutive frames in memory, which every reader returns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -78,37 +78,6 @@ def join_blocks(blocks: Sequence[FrameBlock]) -> FrameBlock:
         np.concatenate(origins) if origins else None,
         {name: np.concatenate([block.columns[name] for block in blocks]) for name in first.columns},
     )
-
-
-class Source(Protocol):
-    """One file of frames, picklable, that any process can open at any frame.
-
-    Attributes
-    ----------
-    path
-        The file.
-    n_frames
-        Whole frames in it.
-    truncated
-        What is wrong with the end of the file, "" if it is whole.
-    """
-
-    @property
-    def path(self) -> str: ...  # noqa: D102
-
-    @property
-    def n_frames(self) -> int: ...  # noqa: D102
-
-    @property
-    def truncated(self) -> str: ...  # noqa: D102
-
-    def atoms(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the per-atom coordinates: element and, where known, id, type, name, ..."""
-        ...
-
-    def read(self, frames: Sequence[int]) -> FrameBlock:
-        """Read frames of the file by index, all atoms in the order of `atoms`."""
-        ...
 
 
 def check_finite(block: FrameBlock, frames: Sequence[int], path: str) -> None:

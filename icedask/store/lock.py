@@ -7,9 +7,9 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
+from icedask.core.provenance import now
 from icedask.errors import StoreError
 
 LOCK_FILE = ".lock"
@@ -36,13 +36,9 @@ def locked(store: Path) -> Iterator[None]:
                 "end, or write to another store"
             ) from error
         file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {_now()}")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {now()}")
         file.flush()
         try:
             yield
         finally:
             file.truncate(0)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

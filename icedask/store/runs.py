@@ -1,35 +1,68 @@
-"""What is in a store: find, open, list and remove runs."""
+"""Runs of a store: find, open, list and remove them."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import pandas as pd
 import xarray as xr
 import zarr
 
-from icedask.core.provenance import POSITIONS_PREFIX, content_of
+from icedask.core.provenance import content_of, identified_positions
 from icedask.core.variables import with_attrs
 from icedask.errors import StoreError
-from icedask.store.arrays import check_format, consolidate, group_attrs, open_group
+from icedask.store.arrays import group_attrs, open_group
 from icedask.store.lock import locked
+from icedask.store.root import GROUPS, check_format, consolidate
 from icedask.store.trajectory import TRAJECTORY, blocks_done
 
-GROUPS = ("descriptors", "models", "results")
+_RUN_ID = re.compile(r"([\w-]+)-[0-9a-f]{8}")
 
 
 def iter_runs(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the path and the attributes of every run of a store."""
+    """Yield the path and the attributes of every run of a store, with its label if it has one."""
+    index = check_format(store).get("labels")
     for kind in GROUPS:
-        for path in sorted((store / kind).glob("*/[!.]*/zarr.json")):
-            attrs = group_attrs(path.parent)
+        for file in sorted((store / kind).glob("*/[!.]*/zarr.json")):
+            attrs = group_attrs(file.parent)
             if "run_id" in attrs:
-                yield path.parent, attrs
+                yield file.parent, _labelled(store, file.parent, attrs, index)
+
+
+def _labelled(
+    store: Path, run: Path, attrs: dict[str, Any], index: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """Return the attributes of a run with the label that it has in the index of the store."""
+    if index is None:  # a store of before the index: each run has its label among its attributes
+        return attrs
+    path = str(run.relative_to(store))
+    labels = [label for label, labelled in index.items() if labelled == path]
+    own = {name: value for name, value in attrs.items() if name != "label"}
+    return {**own, "label": labels[0]} if labels else own
+
+
+def label_index(store: Path) -> dict[str, str]:
+    """Return the paths of the labelled runs of a store by label."""
+    index = check_format(store).get("labels")
+    if index is not None:
+        return dict(index)
+    runs = ((attrs.get("label"), path) for path, attrs in iter_runs(store))
+    return {label: str(path.relative_to(store)) for label, path in runs if label}
+
+
+def path_of_id(store: Path, run_id: str) -> Path | None:
+    """Return the path of a stored run by its id alone, which begins with the function's name."""
+    match = _RUN_ID.fullmatch(run_id)
+    if match is None:
+        return None
+    name = match[1].replace("-", "_")
+    paths = [store / kind / name / run_id for kind in GROUPS]
+    return next((path for path in paths if (path / "zarr.json").exists()), None)
 
 
 def find_run(store: Path, run: str) -> tuple[Path, dict[str, Any]]:
@@ -40,23 +73,24 @@ def find_run(store: Path, run: str) -> tuple[Path, dict[str, Any]]:
     StoreError
         If there is none.
     """
-    check_format(store)
-    known = []
-    for path, attrs in iter_runs(store):
-        if run in (attrs["run_id"], attrs.get("label")):
-            return path, attrs
-        known.append(attrs.get("label") or attrs["run_id"])
-    raise StoreError(
-        f"{store}: no run {run!r}; it holds {', '.join(known) or 'none'} (see icedask.list_runs)"
-    )
+    index = check_format(store).get("labels")
+    path = path_of_id(store, run)
+    if path is None:
+        labelled = label_index(store).get(run)
+        path = None if labelled is None else store / labelled
+    if path is None or not (path / "zarr.json").exists():
+        known = [attrs.get("label") or attrs["run_id"] for _, attrs in iter_runs(store)]
+        raise StoreError(
+            f"{store}: no run {run!r}; it holds {', '.join(known) or 'none'} (see "
+            "icedask.list_runs)"
+        )
+    return path, _labelled(store, path, group_attrs(path), index)
 
 
 def has_run(store: str | os.PathLike[str], run_id: str) -> bool:
-    """Say whether the store holds a complete run of this id."""
-    path = Path(store)
-    return any(
-        attrs["run_id"] == run_id and attrs["status"] == "complete" for _, attrs in iter_runs(path)
-    )
+    """Return whether the store holds a complete run of this id."""
+    path = path_of_id(Path(store), run_id)
+    return path is not None and group_attrs(path)["status"] == "complete"
 
 
 def open_run(
@@ -92,6 +126,7 @@ def open_run(
             "pass allow_incomplete=True to see the part that is there"
         )
     ds = open_group(root, str(path.relative_to(root)))
+    ds.attrs = {name: attrs[name] for name in (*ds.attrs, "label") if name in attrs}
     return ds.assign_attrs(content=content_of(ds))
 
 
@@ -127,14 +162,9 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
         )
     ds = open_group(root, TRAJECTORY)
     positions = ds["positions"]
-    # A name that says which positions these are, so that a result can tell what it came from.
-    named = da.from_array(
-        zarr.open_array(str(group / "positions"), mode="r"),
-        chunks=positions.chunks,
-        name=f"{POSITIONS_PREFIX}{attrs['positions']}",
-        inline_array=True,
-    )
-    return with_attrs(ds.assign(positions=positions.copy(data=named)))
+    source = zarr.open_array(str(group / "positions"), mode="r")
+    lazy = identified_positions(source, positions.chunks, attrs["positions"])
+    return with_attrs(ds.assign(positions=positions.copy(data=lazy)))
 
 
 def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
@@ -211,4 +241,6 @@ def remove_run(store: str | os.PathLike[str], run: str) -> None:
         hidden = path.with_name(f".{path.name}")
         path.rename(hidden)
         shutil.rmtree(hidden)
-        consolidate(root)
+        index = check_format(root).get("labels", {})
+        kept = {label: run for label, run in index.items() if root / run != path}
+        consolidate(root, {"labels": kept} if kept != index else None)

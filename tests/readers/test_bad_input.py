@@ -373,7 +373,7 @@ def test_bad_selection_mdanalysis(tmp_path, expression):
 
 def test_units(tmp_path):
     path = dump(tmp_path)
-    assert "real, metal or lj" in refused_dump(path, "expected real", units="imperial")
+    refused_dump(path, "units: expected one of real, metal, lj", units="imperial")
     assert "--units" in refused_dump(path, "does not say its units", units=None)
     assert "lj_sigma" in refused_dump(path, "positive", units="lj")
     path.write_text("ITEM: UNITS\nmetal\n" + path.read_text())
@@ -383,8 +383,9 @@ def test_units(tmp_path):
 def test_timestep(tmp_path):
     path = dump(tmp_path)
     assert "--timestep" in refused_dump(path, "does not say its time", timestep=None)
-    refused_dump(path, "positive", timestep=0)
-    refused_dump(path, "positive", timestep=-1.0)
+    refused_dump(path, "above 0", timestep=0)
+    refused_dump(path, "above 0", timestep=-1.0)
+    refused_dump(path, "expected a number", timestep="1 fs")
 
 
 def test_elements(tmp_path):

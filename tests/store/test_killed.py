@@ -41,11 +41,16 @@ def dump(tmp_path: Path) -> Path:
     return path
 
 
-def test_ingest(dump: Path, tmp_path: Path) -> None:
-    check_any_kill(ingest, dump, tmp_path, None, points=14)
+POINTS = [5, pytest.param(25, marks=pytest.mark.slow)]
 
 
-def test_describe(dump: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("points", POINTS)
+def test_ingest(dump: Path, tmp_path: Path, points: int) -> None:
+    check_any_kill(ingest, dump, tmp_path, None, points)
+
+
+@pytest.mark.parametrize("points", POINTS)
+def test_describe_and_fit(dump: Path, tmp_path: Path, points: int) -> None:
     start = tmp_path / "start.zarr"
     assert run(ingest, dump, start)[0] == 0
-    check_any_kill(describe, dump, tmp_path, start, points=14)
+    check_any_kill(describe, dump, tmp_path, start, points)

@@ -1,0 +1,150 @@
+"""Formats of trajectory files: each is one class, in one module of this package.
+
+`ingest` asks every subclass of `Format` whether it recognises a file. A module in
+`icedask.readers` with such a class is a new format; nothing else has to change.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import isabstract
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy.typing as npt
+
+from icedask.core.trajectory import selected_indices, trajectory
+from icedask.core.types import IntArray
+from icedask.errors import InputError
+from icedask.readers.elements import ElementMap
+from icedask.store.frame_block import FrameBlock
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options of `icedask.ingest` that only some formats take; None where they are not given."""
+
+    topology: str | None = None
+    units: str | None = None
+    timestep: float | None = None
+    frame_interval: float | None = None
+    elements: ElementMap = None
+    columns: Mapping[str, str | None] | None = None
+    pbc: tuple[bool, bool, bool] | None = None
+    lj_sigma: float | None = None
+    lj_epsilon: float | None = None
+    lj_tau: float | None = None
+
+
+class Format(ABC):
+    """A file of frames, picklable, that any process can open at any frame.
+
+    Attributes
+    ----------
+    title
+        Name of the format in messages.
+    suffixes
+        Ends of the names of its files.
+    options
+        Names of the `SourceOptions` that it takes.
+    advice
+        Remedy where another one is given.
+    rank
+        Formats are asked in this order: 0 by what is in a file, 1 by its name, 2 for any file.
+    path
+        The file.
+    n_frames
+        Whole frames in it.
+    truncated
+        What is wrong with the end of the file, "" if it is whole.
+    """
+
+    title: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[tuple[str, ...]] = ()
+    advice: ClassVar[str] = "leave them out"
+    rank: ClassVar[int] = 1
+
+    path: str
+    n_frames: int
+    truncated: str
+
+    @classmethod
+    def recognises(cls, path: str) -> bool:
+        """Return whether a file is of this format."""
+        return path.endswith(cls.suffixes)
+
+    @classmethod
+    @abstractmethod
+    def open(cls, path: str, options: SourceOptions, scratch: Path | None) -> Self:
+        """Open a file.
+
+        Parameters
+        ----------
+        path
+            The file.
+        options
+            Those that the format takes.
+        scratch
+            Folder for files that are needed until all frames are read.
+        """
+
+    @abstractmethod
+    def atoms(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the per-atom coordinates: element and, where known, id, type, name, ..."""
+
+    @abstractmethod
+    def read(self, frames: Sequence[int]) -> FrameBlock:
+        """Read frames of the file by index, all atoms in the order of `atoms`."""
+
+    @property
+    def column_units(self) -> str:
+        """Units of per-atom columns that icedask does not know."""
+        return "unconverted (eV, angstrom)"
+
+    def select(self, expression: str) -> IntArray:
+        """Return the atoms that a selection matches in the first frame."""
+        block, atoms = self.read([0]), self.atoms()
+        element = atoms.pop("element")
+        ds = trajectory(
+            block.positions, element=element, cell=block.cell, pbc=block.pbc, atoms=atoms
+        )
+        return selected_indices(ds, expression)
+
+
+def formats() -> list[type[Format]]:
+    """Return every format in the modules of this package, in the order in which they are asked."""
+    package = importlib.import_module("icedask.readers")
+    names = [f"{package.__name__}.{name}" for _, name, _ in pkgutil.iter_modules(package.__path__)]
+    kinds = [
+        value
+        for name in names
+        for value in vars(importlib.import_module(name)).values()
+        if isinstance(value, type) and issubclass(value, Format) and value.__module__ == name
+    ]
+    concrete = [kind for kind in kinds if not isabstract(kind)]
+    return sorted(concrete, key=lambda kind: (kind.rank, kind.title))
+
+
+def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Format:
+    """Open one file with the reader for its format.
+
+    Raises
+    ------
+    InputError
+        If an option is given that the format does not take.
+    """
+    kind = next(kind for kind in formats() if kind.recognises(path))
+    unused = [
+        name
+        for name, value in vars(options).items()
+        if value is not None and value != {} and name not in kind.options
+    ]
+    if unused:
+        takers = " and ".join(other.title for other in formats() if unused[0] in other.options)
+        raise InputError(f"{path}: {', '.join(unused)} apply to {takers} only; {kind.advice}")
+    return kind.open(path, options, scratch)
