@@ -10,12 +10,25 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import update_wrapper
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
 from icedask.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Largest seed of scikit-learn's generators.
 MAX_SEED = 2**32 - 1
@@ -88,6 +101,8 @@ Species = Annotated[
     Sequence[str] | None,
     Option("Elements that count as environment; all but X by default."),
 ]
+Delay = Annotated[int, Option("Frames from the earlier to the later one.", at_least=1)]
+Precision = Annotated[str, Option("Precision of the result.", choices=("float32", "float64"))]
 Seed = Annotated[int, Option("Seed of the random number generator.", at_least=0, at_most=MAX_SEED)]
 
 
@@ -330,21 +345,33 @@ def checked(
 
 
 def documented(text: str | None, parameters: Sequence[Parameter], *first: str) -> str:
-    """Return a docstring with `{parameters}` replaced by a numpydoc section.
+    """Return a docstring with the numpydoc entries of declared parameters.
 
-    Parameters
-    ----------
-    text
-        The docstring as it is written.
-    parameters
-        Declared parameters.
-    *first
-        Entries of parameters before these, such as a trajectory.
+    `{parameters}` becomes the whole section, with the entries `first` at its head; `{options}`
+    becomes the entries alone, in a section that is written out.
     """
     entries = "\n".join([*first, *(parameter.documentation() for parameter in parameters)])
-    return inspect.cleandoc(text or "").replace(
-        "{parameters}", f"Parameters\n----------\n{entries}"
-    )
+    section = f"Parameters\n----------\n{entries}"
+    text = inspect.cleandoc(text or "")
+    return text.replace("{parameters}", section).replace("{options}", entries)
+
+
+def with_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function: its declared options are checked in each call, and documented."""
+    parameters = parameters_of(function)
+
+    names = [parameter.name for parameter in parameters]
+
+    def call(*args: Any, **values: Any) -> Any:
+        options = {name: values.pop(name) for name in names if name in values}
+        return function(*args, **values, **checked(function.__name__, parameters, options))
+
+    update_wrapper(call, function)
+    signature = inspect.signature(function)
+    returns = signature.return_annotation
+    call.__signature__ = plain_signature(signature, parameters, returns)  # type: ignore[attr-defined]
+    call.__doc__ = documented(function.__doc__, parameters)
+    return call
 
 
 def plain_signature(

@@ -139,6 +139,16 @@ def check_even_steps(ds: xr.Dataset, caller: str) -> None:
         )
 
 
+def check_delay(ds: xr.Dataset, delay: int, caller: str) -> None:
+    """Raise InputError unless frames are evenly spaced and each delay ends within them."""
+    if ds.sizes[FRAME] <= delay:
+        raise InputError(
+            f"{caller}: delay {delay} needs at least {delay + 1} frames, the trajectory has "
+            f"{ds.sizes[FRAME]}"
+        )
+    check_even_steps(ds, caller)
+
+
 def _uneven(time: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Say of each step between frames whether it is not the usual one; NaN passes."""
     steps = np.diff(time)

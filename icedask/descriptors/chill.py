@@ -11,8 +11,10 @@ import xarray as xr
 
 from icedask.core.options import Option, Species
 from icedask.core.types import FloatArray, IntArray
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import VARIABLES
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
 
@@ -226,7 +228,7 @@ def _kernel(
     )
 
 
-@descriptor(variable="label", version=1)
+@descriptor(variable=VARIABLES["label"], version=1, example={})
 def chill(
     trj: xr.Dataset,
     *,
@@ -248,15 +250,9 @@ def chill(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        label (frame, atom), int32, with flag_values and flag_meanings.
+    {returns}, with flag_values and flag_meanings.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has no oxygen.
+    {raises}, or the trajectory has no oxygen.
 
     References
     ----------
@@ -275,7 +271,7 @@ def chill(
     return _kernel(trj, "chill", CHILL_CLASSES, "doi:10.1039/B919724A", r_cut, neighbors, species)
 
 
-@descriptor(variable="label", version=1)
+@descriptor(variable=VARIABLES["label"], version=1, example={})
 def chill_plus(
     trj: xr.Dataset,
     *,
@@ -295,15 +291,9 @@ def chill_plus(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        label (frame, atom), int32, with flag_values and flag_meanings.
+    {returns}, with flag_values and flag_meanings.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has no oxygen.
+    {raises}, or the trajectory has no oxygen.
 
     References
     ----------

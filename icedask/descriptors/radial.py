@@ -12,9 +12,10 @@ import xarray as xr
 
 from icedask.core.options import Centers, Option, Species
 from icedask.core.types import FloatArray, IntArray
-from icedask.core.variables import RADIAL_FUNCTION
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.kernels.cells import Bins, make_bins
 from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import with_images, wrap
@@ -144,7 +145,18 @@ def radial_structure(
     return sums.reshape(len(means), -1).astype(np.float32)
 
 
-@descriptor(variable="radial_structure_function", version=1)
+@descriptor(
+    variable=Variable(
+        "radial_structure_function",
+        (FRAME, ATOM, "radial_function"),
+        "float32",
+        "1",
+        "neighbours about a multiple of the mean distance of the nearest, counted by a Gaussian",
+        "doi:10.1103/PhysRevMaterials.6.043801",
+    ),
+    version=1,
+    example={"n_neighbors": [2, 4, 7], "mu": [0.9, 1.0, 1.1]},
+)
 def radial_structure_functions(
     trj: xr.Dataset,
     *,
@@ -178,17 +190,11 @@ def radial_structure_functions(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        radial_structure_function (frame, atom, radial_function), float32, by N and then by mu; the
+    {returns}, by N and then by mu; the
         coordinates n_neighbors and mu tell which is which. NaN where there are fewer than N
         neighbours, or the N nearest are all at the place of the atom itself.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has none of the species.
+    {raises}, or the trajectory has none of the species.
 
     References
     ----------
@@ -208,7 +214,7 @@ def radial_structure_functions(
         partial(radial_structure, n_neighbors=n_neighbors, mu=mu, sigma=sigma),
         "float32",
         nearest=max(n_neighbors),
-        tail=(RADIAL_FUNCTION, len(n_neighbors) * len(mu)),
+        width=len(n_neighbors) * len(mu),
         coords={
             "n_neighbors": np.repeat(n_neighbors, len(mu)),
             "mu": np.tile(mu, len(n_neighbors)),

@@ -15,9 +15,10 @@ import xarray as xr
 
 from icedask.core.options import Centers, Option, Species
 from icedask.core.types import FloatArray, IntArray
-from icedask.core.variables import DEGREE
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
 
@@ -325,7 +326,19 @@ def invariants(
     return result.astype(np.float32)
 
 
-@descriptor(variable="steinhardt", version=1)
+@descriptor(
+    variable=Variable(
+        "steinhardt",
+        (FRAME, ATOM, "degree"),
+        "float32",
+        "1",
+        "bond-orientational order",
+        "doi:10.1103/PhysRevB.28.784",
+    ),
+    coords=[Variable("degree", ("degree",), "int64", "1", "degree of the spherical harmonics")],
+    version=1,
+    example={"r_cut": 3.5, "averaged": True},
+)
 def steinhardt(
     trj: xr.Dataset,
     *,
@@ -368,17 +381,11 @@ def steinhardt(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        steinhardt (frame, atom, degree), float32; the coordinate degree holds l. NaN for an atom
+    {returns}; the coordinate degree holds l. NaN for an atom
         without neighbours, with fewer than n_neighbors, or, weighted, without a closed cell (see
         `voronoi`); averaged, also for one with such a neighbour.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, a degree is given twice, or not exactly one of r_cut,
+    {raises}, a degree is given twice, or not exactly one of r_cut,
         n_neighbors and weighted is given.
 
     References
@@ -422,7 +429,7 @@ def steinhardt(
         cutoff=r_cut,
         nearest=n_neighbors,
         beyond=averaged,
-        tail=(DEGREE, len(degrees)),
+        width=len(degrees),
         coords={"degree": np.array(degrees)},
         species=species,
         attrs={"invariant": invariant, "averaged": int(averaged), "weighted": int(weighted)},

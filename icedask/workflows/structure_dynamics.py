@@ -15,9 +15,9 @@ import xarray as xr
 from icedask.core.options import Centers, Cutoff, Option, Species
 from icedask.core.trajectory import own_species
 from icedask.core.variables import FRAME
-from icedask.descriptors.join import join, unit_norm
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap
+from icedask.descriptors.stack import join, unit_norm
 from icedask.dynamics.markov import markov_test
 from icedask.dynamics.merging import merge_states
 from icedask.dynamics.origins import origins

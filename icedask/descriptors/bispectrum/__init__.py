@@ -8,14 +8,16 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
+from ase.data import atomic_numbers
 
-from icedask.core.options import Centers, Cutoff, Option, Species
+from icedask.core.options import Centers, Cutoff, Option, Precision, Species
 from icedask.core.trajectory import check_elements
 from icedask.core.types import FloatArray
-from icedask.core.variables import BISPECTRUM_COMPONENT
+from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.bispectrum.kernels import Mapping, bispectra, components, tables
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 
 
@@ -46,8 +48,6 @@ def _element_weights(
     InputError
         Unless there is one weight for each species.
     """
-    from ase.data import atomic_numbers
-
     if weights is None:
         return []
     if species is None or len(species) != len(weights) or len(set(species)) != len(species):
@@ -60,7 +60,18 @@ def _element_weights(
     return [(atomic_numbers[one], weight) for one, weight in zip(species, weights, strict=True)]
 
 
-@descriptor(variable="bispectrum", version=1)
+@descriptor(
+    variable=Variable(
+        "bispectrum",
+        (FRAME, ATOM, "bispectrum_component"),
+        "number",
+        "1",
+        "bispectrum components of the density of neighbours (SNAP)",
+        "doi:10.1016/j.jcp.2014.12.018",
+    ),
+    version=1,
+    example={"r_cut": 4.0, "twojmax": 4, "dtype": "float64"},
+)
 def bispectrum(
     trj: xr.Dataset,
     *,
@@ -83,9 +94,7 @@ def bispectrum(
         Option("Weights of the elements as neighbours, in the order of species; 1 by default."),
     ] = None,
     centers: Centers = None,
-    dtype: Annotated[
-        str, Option("Precision of the result.", choices=("float32", "float64"))
-    ] = "float32",
+    dtype: Precision = "float32",
 ) -> Kernel:
     """Bispectrum components of the density of neighbours (SNAP); lazy.
 
@@ -103,16 +112,10 @@ def bispectrum(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        bispectrum (frame, atom, bispectrum_component); coordinates j1, j2, j, all doubled, name
+    {returns}; coordinates j1, j2, j, all doubled, name
         the components: j2 <= j1 <= j <= twojmax.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or weights are not as many as the species.
+    {raises}, or weights are not as many as the species.
 
     References
     ----------
@@ -142,7 +145,7 @@ def bispectrum(
         compute,
         dtype,
         r_cut,
-        tail=(BISPECTRUM_COMPONENT, len(triples)),
+        width=len(triples),
         coords=dict(zip(("j1", "j2", "j"), triples.T, strict=True)),
         species=species,
     )

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.data import atomic_numbers
 from scipy.sparse import csr_matrix
 
 from icedask.core.options import Centers, Option, Species
 from icedask.core.trajectory import ordered_species
-from icedask.core.variables import SOAP_COMPONENT
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.descriptors.soap import cells as soap_cells
 from icedask.descriptors.soap import dscribe as soap_dscribe
 from icedask.descriptors.soap.basis import Basis, check_basis, components
@@ -62,7 +64,18 @@ def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDAr
     return csr_matrix((1.0 / counts[rows], (rows, inverse)), shape=shape), members
 
 
-@descriptor(variable="soap", version=2)
+@descriptor(
+    variable=Variable(
+        "soap",
+        (FRAME, ATOM, "soap_component"),
+        "number",
+        "1",
+        "smooth overlap of atomic positions, power spectrum",
+        "doi:10.1103/PhysRevB.87.184115",
+    ),
+    version=2,
+    example={"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
+)
 def soap(
     trj: xr.Dataset,
     *,
@@ -110,16 +123,10 @@ def soap(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        soap (frame, atom, soap_component); coordinates species_a, species_b, n_a, n_b, l name
+    {returns}; coordinates species_a, species_b, n_a, n_b, l name
         the components.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or a species is not in the trajectory.
+    {raises}, or a species is not in the trajectory.
 
     References
     ----------
@@ -134,8 +141,6 @@ def soap(
     >>> ice.soap(trj, r_cut=4.0)["soap"].shape
     (1, 4, 324)
     """
-    from ase.data import atomic_numbers
-
     chosen = ordered_species(trj, species)
     if not chosen:
         raise InputError("soap: expected atoms to describe, found no element but X")
@@ -161,7 +166,7 @@ def soap(
         dtype,
         cutoff=average_within,
         reach=basis.reach,
-        tail=(SOAP_COMPONENT, len(labels["l"])),
+        width=len(labels["l"]),
         coords=labels,
         species=chosen,
         parameters={"species": chosen},

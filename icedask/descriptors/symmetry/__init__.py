@@ -9,13 +9,15 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.data import atomic_numbers
 
-from icedask.core.options import Centers, Cutoff, Option, Species
+from icedask.core.options import Centers, Cutoff, Option, Precision, Species
 from icedask.core.trajectory import ordered_species
 from icedask.core.types import FloatArray
-from icedask.core.variables import FUNCTION
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.descriptors.symmetry.kernels import (
     Angular,
     Buffers,
@@ -127,7 +129,26 @@ def _buffers(functions: Functions, n_species: int, longest: int) -> Buffers:
     )
 
 
-@descriptor(variable="symmetry_function", version=1)
+@descriptor(
+    variable=Variable(
+        "symmetry_function",
+        (FRAME, ATOM, "function"),
+        "number",
+        "1",
+        "atom-centred symmetry functions",
+        "doi:10.1063/1.3553717",
+    ),
+    version=1,
+    example={
+        "r_cut": 4.0,
+        "g2": [(0.5, 0.0), (1.0, 2.8)],
+        "g3": [1.5],
+        "g4": [(0.01, 4, -1), (0.05, 1, 1)],
+        "g5": [(0.1, 2.5, 1)],
+        "g8": [(2.0, 0.3, 3.0, 1.0, 3.0)],
+        "dtype": "float64",
+    },
+)
 def symmetry_functions(
     trj: xr.Dataset,
     *,
@@ -168,9 +189,7 @@ def symmetry_functions(
     ] = "2^(1-zeta)",
     species: Species = None,
     centers: Centers = None,
-    dtype: Annotated[
-        str, Option("Precision of the result.", choices=("float32", "float64"))
-    ] = "float32",
+    dtype: Precision = "float32",
 ) -> Kernel:
     """Atom-centred symmetry functions G2, G3, G4, G5 and G8; lazy.
 
@@ -196,18 +215,12 @@ def symmetry_functions(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        symmetry_function (frame, atom, function); coordinates kind, species_a, species_b, eta,
+    {returns}; coordinates kind, species_a, species_b, eta,
         shift, kappa, zeta, lambda, alpha, nu, a1, ar name the components, in DScribe's order
         without its G1, which is a G2 with eta 0. An atom without neighbours has zeros, which is
         what a sum over nothing is; an atom at the very place of another has NaN for angles.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, no function is asked for, a species is not in the
+    {raises}, no function is asked for, a species is not in the
         trajectory, or all its atoms are X.
 
     References
@@ -224,8 +237,6 @@ def symmetry_functions(
     >>> ds["kind"].values.tolist()
     ['G2', 'G4', 'G4']
     """
-    from ase.data import atomic_numbers
-
     parameters = {
         "G2": g2 or [],
         "G3": [(kappa,) for kappa in g3 or []],
@@ -263,7 +274,7 @@ def symmetry_functions(
         compute,
         dtype,
         reach,
-        tail=(FUNCTION, len(labels["kind"])),
+        width=len(labels["kind"]),
         coords=labels,
         species=chosen,
         parameters={"species": chosen},
