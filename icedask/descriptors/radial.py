@@ -72,7 +72,10 @@ def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float, lanes: Floa
         p16 = p8 * p8
         total = total + one / (p16 * p16)
     store(lanes, 0, total)
-    return lanes.sum()
+    result = 0.0
+    for lane in range(WIDTH):
+        result += lanes[lane]
+    return result
 
 
 @jit
@@ -85,15 +88,16 @@ def gaussian_sums(
     means: FloatArray,
     mu: FloatArray,
     sigma: float,
+    window: tuple[float, float],
 ) -> FloatArray:
     """Return the sum of Gaussians over the neighbours, (n_centers, n_means, n_mu).
 
-    No distance is longer than `reach` of the centre; 0 where a mean is NaN.
+    No distance is longer than `reach` of the centre; 0 where a mean is NaN. Distances over sigma
+    times the mean that are outside the window add nothing.
     """
     result = np.empty((len(means), means.shape[1], len(mu)))
     size = len(bins.order) + WIDTH
     found, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
-    low, high = mu.min() / sigma - _TAIL, mu.max() / sigma + _TAIL
     for row in range(len(means)):
         n_found = distances_within(bins, own, centers[row], places[row], reach[row], found)
         for number in range(means.shape[1]):
@@ -101,7 +105,7 @@ def gaussian_sums(
             n = 0
             for neighbor in range(n_found):
                 scaled[n] = found[neighbor] / unit
-                n += (scaled[n] > low) & (scaled[n] < high)
+                n += (scaled[n] > window[0]) & (scaled[n] < window[1])
             n_vectors = -(-n // WIDTH)
             scaled[n : n_vectors * WIDTH] = np.inf
             for column in range(len(mu)):
@@ -140,7 +144,10 @@ def radial_structure(
     places, _ = wrap(frame.positions[frame.centers], frame.cell, frame.pbc)
     kind = np.zeros(len(points), np.int64)
     bins = make_bins(points, kind, 1, places, 0.5 * float(np.median(reach[reach > 0])))
-    sums = gaussian_sums(bins, own, frame.centers, places, reach, means, np.array(mu), sigma)
+    window = (min(mu) / sigma - _TAIL, max(mu) / sigma + _TAIL)
+    sums = gaussian_sums(
+        bins, own, frame.centers, places, reach, means, np.array(mu), sigma, window
+    )
     sums[np.isnan(means)] = np.nan
     return sums.reshape(len(means), -1).astype(np.float32)
 

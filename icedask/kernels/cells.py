@@ -118,19 +118,29 @@ def _sort(bins: IntArray, n_bins: int) -> tuple[IntArray, IntArray]:
 
 
 @jit
+def _count_bins(low: FloatArray, high: FloatArray, edge: float) -> float:
+    number = 1.0
+    for axis in range(3):
+        number *= np.floor((high[axis] - low[axis]) / edge) + 1
+    return number
+
+
+@jit
 def make_bins(
     points: FloatArray, kinds: IntArray, n_kinds: int, centers: FloatArray, wanted: float
 ) -> Bins:
     """Sort points (n_points, 3) of each kind, and centres, into bins of at least `wanted` edge."""
-    low, high = np.full(3, np.inf), np.full(3, -np.inf)
-    for some in (points, centers):
-        for row in range(len(some)):
-            for axis in range(3):
-                low[axis] = min(low[axis], some[row, axis])
-                high[axis] = max(high[axis], some[row, axis])
+    # Loops in place of functions of arrays, here and below: those take seconds to compile.
+    low, high = np.empty(3), np.empty(3)
+    for axis in range(3):
+        low[axis], high[axis] = np.inf, -np.inf
+        for places in (points, centers):
+            for row in range(len(places)):
+                low[axis] = min(low[axis], places[row, axis])
+                high[axis] = max(high[axis], places[row, axis])
     # Few atoms in a large empty space: bins are no more than points.
     edge, room = wanted, 8.0 * (len(points) + len(centers)) + 64
-    while np.prod(np.floor((high - low) / edge) + 1) > room:
+    while _count_bins(low, high, edge) > room:
         edge *= 1.26
     shape = np.empty(3, np.int64)
     for axis in range(3):
@@ -142,7 +152,8 @@ def make_bins(
     start, order = _sort(bins, n_kinds * n_bins)
     starts = np.empty((n_kinds, n_bins + 1), np.int64)
     for kind in range(n_kinds):
-        starts[kind] = start[kind * n_bins : (kind + 1) * n_bins + 1]
+        for number in range(n_bins + 1):
+            starts[kind, number] = start[kind * n_bins + number]
     in_order = np.empty((3, len(points)))
     for place in range(len(points)):
         for axis in range(3):

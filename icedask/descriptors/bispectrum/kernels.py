@@ -298,7 +298,8 @@ def bispectra(
     found = np.empty((len(centers), n_components))
     factors = np.zeros((8, WIDTH))
     u, total = np.zeros((2 * n_half, WIDTH)), np.zeros((2 * n_half, WIDTH))
-    whole = np.zeros((2 * tables.mirror.max() + 2, WIDTH))
+    n_elements = (twojmax + 1) * (twojmax + 2) * (2 * twojmax + 3) // 6
+    whole = np.zeros((2 * n_elements, WIDTH))
     result = np.zeros((n_components, WIDTH))
     indptr = neighbors.indptr
     for begin in range(0, len(centers), WIDTH):
@@ -318,5 +319,6 @@ def bispectra(
         _complete(whole, total, mapping.self_weight, tables)
         _invariants(result, whole, tables)
         for lane in range(len(lanes)):
-            found[begin + lane] = result[:, lane]
+            for b in range(n_components):
+                found[begin + lane, b] = result[b, lane]
     return found
