@@ -8,12 +8,14 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import DEMO_DUMP
 
 import icedask as ice
+from icedask.descriptors import registry
 
 PUBLIC = [name for name in ice.__all__ if name != "__version__"]
 README = Path(__file__).parent.parent / "README.md"
@@ -40,6 +42,26 @@ def test_unknown_name() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = ice.nothing
     assert set(PUBLIC) <= set(dir(ice))
+
+
+def test_star_import() -> None:
+    names: dict[str, object] = {}
+    exec("from icedask import *", names)
+    assert set(ice.__all__) <= set(names)
+
+
+def test_the_stub_lists_every_descriptor() -> None:
+    for name, entry in registry().items():
+        assert getattr(ice, name) is entry.function
+        assert name in ice.__all__, f"add it to icedask/__init__.pyi: {name}"
+
+
+def test_one_version() -> None:
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    source = README.parent / project["tool"]["hatch"]["version"]["path"]
+    assert source == Path(ice.__file__)
+    assert (source.parent / "py.typed").exists()
 
 
 def test_import_is_light() -> None:
