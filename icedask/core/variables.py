@@ -140,7 +140,7 @@ _SUMMARIES = {
         Variable("residence_time", (STATE,), "float64", "", "mean residence time", _MARKOV),
     ],
     "populations": [
-        Variable("population", (FRAME, STATE), "float64", "1", "fraction of the labelled atoms"),
+        Variable("population", (FRAME, STATE), "float64", "1", "fraction of the labelled atoms")
     ],
     "markov_test": [
         Variable("probability", (LAG, FROM, TO), "float64", "1", "probability of transition"),

@@ -52,7 +52,7 @@ def compute_block(
 
 
 def _check_positions(positions: npt.NDArray[np.float32], core: IntArray) -> None:
-    # Positions from files were checked; those of a Dataset that was changed since were not.
+    # Positions from files were checked; a Dataset may have been changed since.
     wrong = ~(np.abs(positions) < _FARTHEST).all(axis=2)
     if wrong.any():
         frame, atom = np.argwhere(wrong)[0]

@@ -183,9 +183,10 @@ def classify(frame: Frame, plus: bool, r_cut: float, neighbors: str) -> npt.NDAr
 
 
 _Radius = Annotated[
-    float, Option('Cutoff radius; without effect for the "nearest".', "angstrom", above=0)
+    float,
+    Option('Cutoff radius; without effect where neighbors is "nearest".', "angstrom", above=0),
 ]
-_Sites = Annotated[str | None, Option('The water sites; by default "element O".')]
+_Sites = Annotated[str | None, Option('Water sites, a selection; by default "element O".')]
 _Rule = Annotated[
     str,
     Option(

@@ -26,29 +26,24 @@ class Kernel:
         frame and for each of the `halo` frames that follow. Frames with fewer after them are NaN.
     dtype
         Of the result.
-    cutoff
-        Of the neighbour list that the kernel asks for, angstrom; None for no list.
-    nearest
-        Nearest neighbours that the kernel asks for; None for no such list.
+    cutoff, nearest
+        Cutoff, angstrom, of the neighbour list that the kernel asks for, or number of nearest
+        neighbours; None for no such list.
     beyond
         Whether it needs the neighbours of neighbours too.
     reach
         Distance up to which the kernel lays out periodic images, angstrom.
-    width
-        Length of a third dimension; None where the variable has two.
-    coords
-        Coordinates along it.
-    halo
-        Frames after each frame that the kernel needs.
-    keep
-        Of a window kernel: Frame -> anything. It is called once for each frame and its results
-        stay in memory for halo + 1 frames: it must not return the Frame or its neighbour lists.
+    width, coords
+        Length of a third dimension, None where the variable has two, and coordinates along it.
+    halo, keep
+        Frames after each frame that the kernel needs, and Frame -> anything. It is called once for
+        each frame and its results stay in memory for halo + 1 frames: it must not return the Frame
+        or its neighbour lists.
     species
         Elements that count as environment; None for all but X.
-    attrs
-        Attributes of the variable.
-    parameters
-        Values that replace options in the record, where the kernel resolved a default.
+    attrs, parameters
+        Attributes of the variable; values that replace options in the record, where the kernel
+        resolved a default.
     """
 
     compute: Callable[..., npt.NDArray[Any]]
@@ -77,22 +72,16 @@ class Descriptor:
 
     Attributes
     ----------
-    name
-        Of the public function.
-    variable
-        Specification of its variable.
-    coords
-        Specifications of coordinates that it alone has.
+    name, function, parameters
+        The public function and its options.
+    variable, coords
+        Specifications of its variable, and of coordinates that it alone has.
     version
         Raised when the numbers change.
-    parameters
-        Its options.
     example
         Options with which it describes a small trajectory of oxygen atoms.
     build
         The function's body: (trajectory, **options) -> Kernel.
-    function
-        The public function.
     """
 
     name: str

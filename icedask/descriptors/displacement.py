@@ -1,4 +1,4 @@
-"""How far atoms move from one frame to a later one."""
+"""Displacements of atoms from a frame to a later one."""
 
 from __future__ import annotations
 

@@ -41,11 +41,7 @@ Function = Callable[Concatenate[xr.Dataset, P], xr.Dataset]
 
 
 def descriptor(
-    *,
-    variable: Variable,
-    version: int,
-    example: Mapping[str, Any],
-    coords: Sequence[Variable] = (),
+    *, variable: Variable, version: int, example: Mapping[str, Any], coords: Sequence[Variable] = ()
 ) -> Callable[[Callable[Concatenate[xr.Dataset, P], Kernel]], Function[P]]:
     """Register a descriptor; the attributes of `Descriptor` explain the arguments.
 
@@ -253,8 +249,8 @@ def _arrays(trj: xr.Dataset, kernels: Sequence[Kernel], centers: IntArray) -> li
     """Return the lazy array of each kernel."""
     arrays: dict[int, da.Array] = {}
     for members in _passes(trj, kernels, len(centers)):
-        found = _arrays_of_pass(trj, [kernels[n] for n in members], centers)
-        arrays |= dict(zip(members, found, strict=True))
+        parts = _arrays_of_pass(trj, [kernels[n] for n in members], centers)
+        arrays |= dict(zip(members, parts, strict=True))
     return [arrays[n] for n in range(len(kernels))]
 
 

@@ -1,4 +1,4 @@
-"""LENS: how many of an atom's neighbours change from one frame to a later one."""
+"""LENS: change of an atom's neighbours from a frame to a later one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.options import Centers, Delay, Option, Species
+from icedask.core.options import Centers, Delay, NearestCount, Option, Species
 from icedask.core.trajectory import check_delay
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, Variable
@@ -113,13 +113,8 @@ def lens_window(window: Sequence[Identities]) -> npt.NDArray[np.float32]:
 def lens(
     trj: xr.Dataset,
     *,
-    r_cut: Annotated[
-        float | None, Option("Cutoff radius; or give n_neighbors.", "angstrom", above=0)
-    ] = None,
-    n_neighbors: Annotated[
-        int | None,
-        Option("Nearest atoms that count as neighbours; or give r_cut.", at_least=1, at_most=1000),
-    ] = None,
+    r_cut: Annotated[float | None, Option("Cutoff radius.", "angstrom", above=0)] = None,
+    n_neighbors: NearestCount = None,
     delay: Delay = 1,
     centers: Centers = None,
     species: Species = None,

@@ -1,4 +1,4 @@
-"""Radial structure functions: how neighbours are spread about the mean distance of the nearest."""
+"""Radial structure functions: Gaussian counts of neighbours about the mean nearest distance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TAIL = 6.0
 
 @jit
 def distances_within(
-    bins: Bins, own: IntArray, center: int, place: FloatArray, reach: float, found: FloatArray
+    bins: Bins, own: IntArray, center: int, place: FloatArray, reach: float, near: FloatArray
 ) -> int:
     """List the distances from a centre to the other points within reach; return how many."""
     first, last = np.empty(3, np.int64), np.empty(3, np.int64)
@@ -44,7 +44,7 @@ def distances_within(
                 for axis in range(3):
                     square += (bins.points[axis, point] - place[axis]) ** 2
                 # What is not counted is overwritten by the next.
-                found[n] = np.sqrt(square)
+                near[n] = np.sqrt(square)
                 n += (square <= reach * reach) & (own[bins.order[point]] != center)
     return n
 
@@ -97,14 +97,14 @@ def gaussian_sums(
     """
     result = np.empty((len(means), means.shape[1], len(mu)))
     size = len(bins.order) + WIDTH
-    found, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
+    near, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
     for row in range(len(means)):
-        n_found = distances_within(bins, own, centers[row], places[row], reach[row], found)
+        n_near = distances_within(bins, own, centers[row], places[row], reach[row], near)
         for number in range(means.shape[1]):
             unit = means[row, number] * sigma
             n = 0
-            for neighbor in range(n_found):
-                scaled[n] = found[neighbor] / unit
+            for neighbor in range(n_near):
+                scaled[n] = near[neighbor] / unit
                 n += (scaled[n] > window[0]) & (scaled[n] < window[1])
             n_vectors = -(-n // WIDTH)
             scaled[n : n_vectors * WIDTH] = np.inf
@@ -130,8 +130,8 @@ def radial_structure(
 ) -> npt.NDArray[np.float32]:
     """Return the functions of each centre, (n_centers, n_N * n_mu).
 
-    Each centre has its own reach. One list for the longest would be far too long for most where a
-    few atoms of a vapour see further than those of the liquid.
+    Each centre has its own reach: one list for the longest would be far too long where a few atoms
+    of a vapour see further than the liquid does.
     """
     means = mean_distances(frame, n_neighbors)
     reach = np.fmax.reduce(means, axis=1, initial=0) * (max(mu) + _TAIL * sigma)
@@ -169,15 +169,13 @@ def radial_structure_functions(
     *,
     n_neighbors: Annotated[
         Sequence[int],
-        Option("Nearest neighbours that the mean distance is of.", at_least=1, at_most=1000),
+        Option("Numbers of nearest neighbours in the mean distance.", at_least=1, at_most=1000),
     ] = tuple(range(2, 17)),
     mu: Annotated[
-        Sequence[float],
-        Option("Centres of the Gaussians, over the mean distance.", above=0, at_most=10),
+        Sequence[float], Option("Centres of the Gaussians in mean distances.", above=0, at_most=10)
     ] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15),
     sigma: Annotated[
-        float,
-        Option("Standard deviation of the Gaussians, over the mean distance.", above=0, at_most=1),
+        float, Option("Standard deviation of the Gaussians in mean distances.", above=0, at_most=1)
     ] = 0.05,
     centers: Centers = None,
     species: Species = None,
@@ -198,7 +196,7 @@ def radial_structure_functions(
     {parameters}
 
     {returns}, by N and then by mu; the
-        coordinates n_neighbors and mu tell which is which. NaN where there are fewer than N
+        coordinates n_neighbors and mu name them. NaN where there are fewer than N
         neighbours, or the N nearest are all at the place of the atom itself.
 
     {raises}, or the trajectory has none of the species.

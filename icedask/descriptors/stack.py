@@ -40,8 +40,7 @@ Filled = Annotated[
     bool,
     Option(
         "Weight sqrt(2) for each component that stands for two of the full square of pairs n, n': "
-        "norms, distances and dot products are those of the full vectors, as published, at half "
-        "the size."
+        "norms, distances and dot products as of the full vectors, as published, at half the size."
     ),
 ]
 
@@ -186,7 +185,7 @@ def combine(**blocks: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         features (frame, atom, feature), float32; coordinate feature names them, coordinate block
-        says which block each is of.
+        their blocks.
 
     Raises
     ------

@@ -155,10 +155,7 @@ def local_structure_index(
     trj: xr.Dataset,
     *,
     r_cut: Annotated[
-        float,
-        Option(
-            "The gap after the last neighbour closer than this is the last.", "angstrom", above=0
-        ),
+        float, Option("Cutoff radius: the gap across it is the last.", "angstrom", above=0)
     ] = 3.7,
     centers: Centers = None,
     species: OwnSpecies = None,
@@ -217,14 +214,16 @@ def local_structure_index(
 def neighbor_distances(
     trj: xr.Dataset,
     *,
-    n_neighbors: Annotated[int, Option("Nearest neighbours.", at_least=1, at_most=1000)] = 5,
+    n_neighbors: Annotated[
+        int, Option("Number of nearest neighbours.", at_least=1, at_most=1000)
+    ] = 5,
     centers: Centers = None,
     species: Species = None,
 ) -> Kernel:
     """Distances to the nearest neighbours, the nearest first; lazy.
 
-    The fifth, d5, tells an interstitial molecule of water in the first shell. For water choose
-    the oxygens: centers="element O", species=["O"].
+    The fifth, d5, is short where an interstitial molecule of water is in the first shell. For
+    water choose the oxygens: centers="element O", species=["O"].
 
     {parameters}
 

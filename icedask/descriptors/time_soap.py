@@ -1,4 +1,4 @@
-"""timeSOAP: how much the surroundings of an atom change from one frame to a later one."""
+"""timeSOAP: change of the surroundings of an atom from a frame to a later one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.features import (
-    feature_variable,
-    input_record,
-    lazy_blocks,
-    row_coords,
-)
+from icedask.core.features import feature_variable, input_record, lazy_blocks, row_coords
 from icedask.core.options import Delay, Option, with_options
 from icedask.core.provenance import Record, stamped
-from icedask.core.trajectory import check_delay, check_even_steps
+from icedask.core.trajectory import check_delay, check_even_steps, frame_interval
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.soap.square import square_weights
@@ -28,12 +23,7 @@ from icedask.errors import InputError
 from icedask.kernels.jit import jit
 
 TIME_SOAP = Variable(
-    "time_soap",
-    (FRAME, ATOM),
-    "float32",
-    "1",
-    "change of the SOAP vector",
-    "doi:10.1063/5.0147025",
+    "time_soap", (FRAME, ATOM), "float32", "1", "change of the SOAP vector", "doi:10.1063/5.0147025"
 )
 DERIVATIVE = Variable(
     "time_soap_derivative",
@@ -184,7 +174,7 @@ def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
             f"time_soap_derivative: expected at least 2 frames, found {array.sizes[FRAME]}"
         )
     check_even_steps(array.coords.to_dataset(), "time_soap_derivative")
-    interval = _interval(array)
+    interval = frame_interval(array)
     rates = _between_frames(partial(_rate, interval=interval or 1.0), lazy_blocks(array), 1)
     # No run id of an input knows the times. Part of a trajectory has the same interval but for
     # rounding.
@@ -192,15 +182,6 @@ def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
     record = input_record(time_soap).child("descriptors", "time_soap_derivative", 1, options)
     units = {} if interval else {"units": "1/frame"}
     return _dataset(DERIVATIVE, rates, array, record, units)
-
-
-def _interval(array: xr.DataArray) -> float | None:
-    """Return the time between two frames, picosecond; None where it is not known."""
-    if "time" not in array.coords:
-        return None
-    time = array["time"].values
-    mean = (time[-1] - time[0]) / (len(time) - 1)
-    return float(mean) if mean > 0 else None
 
 
 def _changes(

@@ -22,10 +22,7 @@ from icedask.errors import InputError
 
 
 def describe_centers(
-    frame: Frame,
-    mapping: Mapping,
-    twojmax: int,
-    weights: Sequence[tuple[int, float]] = (),
+    frame: Frame, mapping: Mapping, twojmax: int, weights: Sequence[tuple[int, float]] = ()
 ) -> FloatArray:
     """Return the bispectrum components of the centres, (n_centers, n_components).
 
@@ -41,13 +38,7 @@ def describe_centers(
 def _element_weights(
     species: Sequence[str] | None, weights: Sequence[float] | None
 ) -> list[tuple[int, float]]:
-    """Return pairs of atomic number and weight.
-
-    Raises
-    ------
-    InputError
-        Unless there is one weight for each species.
-    """
+    """Return pairs of atomic number and weight; InputError unless each species has one weight."""
     if weights is None:
         return []
     if species is None or len(species) != len(weights) or len(set(species)) != len(species):
@@ -57,7 +48,9 @@ def _element_weights(
             f"the species {listed}; name each element once in species, in the order of the weights"
         )
     check_elements(np.array(species))
-    return [(atomic_numbers[one], weight) for one, weight in zip(species, weights, strict=True)]
+    return [
+        (atomic_numbers[symbol], weight) for symbol, weight in zip(species, weights, strict=True)
+    ]
 
 
 @descriptor(
@@ -80,18 +73,17 @@ def bispectrum(
         int, Option("Largest doubled angular momentum 2 J.", at_least=0, at_most=14)
     ] = 6,
     r_min: Annotated[
-        float,
-        Option("Distance that is mapped to theta0 = 0 (rmin0).", "angstrom", at_least=0),
+        float, Option("Distance that is mapped to theta0 = 0 (rmin0).", "angstrom", at_least=0)
     ] = 0.0,
     rfac0: Annotated[
         float, Option("Largest theta0, at the cutoff, in units of pi.", above=0, at_most=1)
     ] = 0.99363,
-    switch: Annotated[bool, Option("Whether weights fall smoothly to zero at the cutoff.")] = True,
+    switch: Annotated[bool, Option("Smooth fall of the weights to zero at the cutoff.")] = True,
     self_weight: Annotated[float, Option("Weight of the centre itself.", at_least=0)] = 1.0,
     species: Species = None,
     weights: Annotated[
         Sequence[float] | None,
-        Option("Weights of the elements as neighbours, in the order of species; 1 by default."),
+        Option("Weights of the elements as neighbours, in the order of species; by default 1."),
     ] = None,
     centers: Centers = None,
     dtype: Precision = "float32",
@@ -106,7 +98,7 @@ def bispectrum(
     and U_j2 with Clebsch-Gordan coefficients, do not change when the system is rotated. There are
     30 for twojmax 6 and 55 for 8.
 
-    The numbers and their order are those of LAMMPS's compute sna/atom with bzeroflag 0. An atom
+    Numbers and order are as in LAMMPS's compute sna/atom with bzeroflag 0. An atom
     without neighbours has B = self_weight^3 (j + 1). An atom at the very place of the centre does
     not count.
 

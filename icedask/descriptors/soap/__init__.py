@@ -43,13 +43,9 @@ def describe_centers(
 
 
 def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
-    """Return the matrix that averages over each centre and its neighbours of the same element.
+    """Return the sparse matrix that averages over each centre and its neighbours of its element.
 
-    Returns
-    -------
-    weights : (n_centers, n_members) sparse matrix
-    members : (n_members,) int64
-        The atoms that any mean needs.
+    Its columns are the atoms that any mean needs, (n_members,), which come with it.
     """
     neighbors = neighbor_list(frame.positions, frame.cell, frame.pbc, r_cut, centers=frame.centers)
     rows = np.concatenate([np.arange(len(frame.positions)), neighbors.rows])
@@ -80,9 +76,9 @@ def soap(
     trj: xr.Dataset,
     *,
     r_cut: Annotated[
-        float, Option("Cutoff radius of the basis, above 1.", "angstrom", above=0)
+        float, Option("Cutoff radius of the basis, more than 1.", "angstrom", above=0)
     ] = 6.0,
-    n_max: Annotated[int, Option("Radial basis functions.", at_least=1, at_most=12)] = 8,
+    n_max: Annotated[int, Option("Number of radial basis functions.", at_least=1, at_most=12)] = 8,
     l_max: Annotated[int, Option("Highest degree of the harmonics.", at_least=0, at_most=12)] = 8,
     sigma: Annotated[
         float, Option("Width of the Gaussian on each atom.", "angstrom", above=0)
@@ -92,7 +88,7 @@ def soap(
     average_within: Annotated[
         float | None,
         Option(
-            "Average over the centre and its neighbours of the same element up to this distance.",
+            "Radius of the average over the centre and its neighbours of the same element.",
             "angstrom",
             above=0,
         ),
@@ -100,7 +96,7 @@ def soap(
     layout: Annotated[
         str,
         Option(
-            "Of pairs of equal species, n' >= n only, or the full square.",
+            "Pairs n, n' of equal species: n' >= n only, or the full square.",
             choices=("compact", "full"),
         ),
     ] = "compact",
@@ -108,7 +104,7 @@ def soap(
         str, Option("Precision of the computation.", choices=("float32", "float64"))
     ] = "float32",
     engine: Annotated[
-        str, Option("Library that computes.", choices=("icedask", "dscribe"))
+        str, Option("Program of the computation.", choices=("icedask", "dscribe"))
     ] = "icedask",
 ) -> Kernel:
     """Smooth overlap of atomic positions (SOAP), the power spectrum; lazy.
@@ -117,7 +113,7 @@ def soap(
     Gaussian-type radial functions and spherical harmonics with coefficients c_nlm;
     p_nn'l = pi sqrt(8 / (2 l + 1)) sum_m c_nlm c_n'lm. Components are ordered by pair of species,
     l, n, n'; of a pair of equal species only n' >= n is kept unless the layout is "full", whose
-    norms and products are those of the whole spectrum. Averaged over the neighbours, the
+    norms and products are of the whole spectrum. Averaged over the neighbours, the
     thermal noise of single environments recedes (Lechner and Dellago's idea,
     doi:10.1063/1.2977970), and phases come apart.
 

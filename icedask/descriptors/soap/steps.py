@@ -1,7 +1,7 @@
 """The steps of the SOAP kernel in explicit vectors.
 
 Compilers do not keep the accumulators of these loops in registers by themselves. Radial functions
-are the lanes of the contraction, neighbours those of the harmonics.
+are the lanes of the contraction, neighbours the lanes of the harmonics.
 """
 
 from __future__ import annotations

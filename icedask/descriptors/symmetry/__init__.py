@@ -185,7 +185,7 @@ def symmetry_functions(
         float | None, Option("epsilon of the Fermi cutoff.", "angstrom")
     ] = None,
     prefactor: Annotated[
-        str, Option("Before the sums of G4 and G5.", choices=("2^(1-zeta)", "2^-zeta"))
+        str, Option("Prefactor of the sums of G4 and G5.", choices=("2^(1-zeta)", "2^-zeta"))
     ] = "2^(1-zeta)",
     species: Species = None,
     centers: Centers = None,
@@ -210,7 +210,7 @@ def symmetry_functions(
     pi / (2 nu) after, and 0 elsewhere; it does not depend on r_cut.
 
     G2 and G3 are summed for each species of neighbour, the others for each pair of species.
-    Every periodic image is a neighbour, those of the atom itself included. On the command line
+    Every periodic image is a neighbour, images of the atom itself included. On the command line
     the fields of a function are separated by colons: --g2 0.5:2.8,0.5:3.2.
 
     {parameters}
@@ -284,8 +284,8 @@ def symmetry_functions(
 def _cutoff_function(
     r_cut: float, cutoff: str, alpha: float | None, epsilon: float | None
 ) -> CutoffFunction:
-    given = [value for value in (alpha, epsilon) if value is not None]
-    if len(given) != (2 if cutoff == "fermi" else 0):
+    n_parameters = (alpha is not None) + (epsilon is not None)
+    if n_parameters != (2 if cutoff == "fermi" else 0):
         raise InputError(
             "symmetry_functions: expected fermi_alpha and fermi_epsilon with cutoff='fermi' and "
             f"neither without, found fermi_alpha={alpha}, fermi_epsilon={epsilon} and "
