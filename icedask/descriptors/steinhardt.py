@@ -95,7 +95,7 @@ def wigner_3j(degree: int, a: int, b: int) -> float:
 class Triples(NamedTuple):
     """Terms of w_l: coefficient * Re(q_la q_lb conj(q_l(a+b))), 0 <= a <= b.
 
-    Those of the degree at place i are bounds[i] to bounds[i + 1].
+    The terms of the degree at place i are bounds[i] to bounds[i + 1].
     """
 
     bounds: IntArray
@@ -126,8 +126,7 @@ def triples(degrees: tuple[int, ...]) -> Triples:
 def mean_harmonics(atoms: IntArray, bonds: Bonds, basis: Harmonics) -> FloatArray:
     """Return q_lm of some atoms, (n_atoms, 2 width): real parts, then imaginary ones.
 
-    NaN for an atom without neighbours. _LANES atoms advance together, each over its own
-    neighbours.
+    NaN for an atom without neighbours. _LANES atoms advance together, each over its own neighbours.
     """
     slots, width, rise, fall = basis.slots, basis.width, basis.rise, basis.fall
     l_max = len(slots) - 1
@@ -194,10 +193,7 @@ def with_neighbors(centers: IntArray, bonds: Bonds) -> npt.NDArray[np.bool_]:
 
 @jit
 def averages(orders: FloatArray, place: IntArray, centers: IntArray, bonds: Bonds) -> FloatArray:
-    """Return q_lm of each centre averaged over the centre and its neighbours.
-
-    The q_lm of atom i is row place[i] of `orders`.
-    """
+    """Return the average over each centre and its neighbours of q_lm, row place[i] of atom i."""
     width = orders.shape[1]
     result = np.empty((len(centers), width))
     for row, center in enumerate(centers):

@@ -214,25 +214,18 @@ class _Binary(ConcreteTemplate):
     cases = [signature(vector, vector, vector)]  # noqa: RUF012
 
 
-for _operator in (operator.add, operator.sub, operator.mul, operator.truediv):
+def _lowering(instruction: str, **options: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, instruction)(*args, **options)
+
+    return generate
+
+
+for _operator, _generate in {
+    operator.add: _lowering("fadd", flags=("contract",)),
+    operator.sub: _lowering("fsub", flags=("contract",)),
+    operator.mul: _lowering("fmul", flags=("contract",)),
+    operator.truediv: _lowering("fdiv"),
+}.items():
     infer_global(_operator)(_Binary)
-
-
-@lower_builtin(operator.add, vector, vector)
-def _add(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fadd(*args, flags=("contract",))
-
-
-@lower_builtin(operator.sub, vector, vector)
-def _subtract(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fsub(*args, flags=("contract",))
-
-
-@lower_builtin(operator.mul, vector, vector)
-def _multiply(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fmul(*args, flags=("contract",))
-
-
-@lower_builtin(operator.truediv, vector, vector)
-def _divide(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fdiv(*args)
+    lower_builtin(_operator, vector, vector)(_generate)
