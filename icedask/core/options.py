@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import wraps
+from functools import update_wrapper, wraps
 from types import NoneType, UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -50,10 +51,8 @@ class Option:
 
     Attributes
     ----------
-    help
-        A noun phrase that stands alone, with a full stop.
-    unit
-        Physical unit of the value.
+    help, unit
+        A noun phrase that stands alone, with a full stop; physical unit of the value.
     above, below, at_least, at_most
         Bounds of a number, or of each number in a sequence or mapping.
     choices
@@ -61,10 +60,8 @@ class Option:
     check
         Function of a value and of the words that its message begins with, in place of the checks
         of the type: returns the value in its plain type, or raises InputError.
-    parse
-        Function of the text given on a command line that returns the value.
-    metavar
-        Form of the text on a command line.
+    parse, metavar
+        Function of the text given on a command line that returns the value; form of the text.
     """
 
     help: str
@@ -81,41 +78,33 @@ class Option:
 
 Cutoff = Annotated[float, Option("Cutoff radius.", "angstrom", above=0)]
 Centers = Annotated[
-    str | None,
-    Option('Atoms to describe, a selection such as "element O"; all by default.'),
+    str | None, Option('Atoms to describe, a selection such as "element O"; all by default.')
 ]
 OwnSpecies = Annotated[
     Sequence[str] | None,
-    Option("Elements that count as environment; those of the centres by default."),
+    Option("Elements that count as environment; by default the elements of the centres."),
 ]
 Species = Annotated[
-    Sequence[str] | None,
-    Option("Elements that count as environment; all but X by default."),
+    Sequence[str] | None, Option("Elements that count as environment; all but X by default.")
 ]
 RadialFunctions = Annotated[int, Option("Radial functions of SOAP.", at_least=1, at_most=12)]
 LargestDegree = Annotated[int, Option("Largest degree of SOAP.", at_least=0, at_most=12)]
 GaussianWidth = Annotated[float, Option("Width of SOAP's Gaussians.", "angstrom", above=0)]
+NearestCount = Annotated[
+    int | None, Option("Number of nearest neighbours.", at_least=1, at_most=1000)
+]
+Delay = Annotated[int, Option("Frames from the earlier to the later one.", at_least=1)]
+Precision = Annotated[str, Option("Precision of the result.", choices=("float32", "float64"))]
 Seed = Annotated[int, Option("Seed of the random number generator.", at_least=0, at_most=MAX_SEED)]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """An option with its name, type and default.
+    """An option with its name, type and default, `inspect.Parameter.empty` where there is none.
 
-    Attributes
-    ----------
-    name
-        As in the signature.
-    type
-        float, int, str, bool, os.PathLike, complex (int or float), list, dict or Any.
-    default
-        `inspect.Parameter.empty` where there is none.
-    option
-        Its declaration.
-    item
-        Type of the items of a list, or of the values of a dict.
-    fields
-        Of the items of a list of tuples.
+    The type is float, int, str, bool, os.PathLike, complex (int or float), list, dict or Any;
+    `item` is the type of the items of a list, or of the values of a dict, and `fields` are the
+    parameters of the items of a list of tuples.
     """
 
     name: str
@@ -142,13 +131,7 @@ class Parameter:
         return self.option.help + (f" Units: {', '.join(units)}." if units else "")
 
     def check(self, value: Any, owner: str) -> Any:
-        """Return the value in its plain type.
-
-        Raises
-        ------
-        InputError
-            If it is of another type or out of bounds.
-        """
+        """Return the value in its plain type; InputError if of another type or out of bounds."""
         where = f"{owner}: {self.name}" if owner else self.name
         if value is None and not self.required and self.default is None:
             return None
@@ -262,7 +245,8 @@ class Parameter:
         unit = f", {self.option.unit}" if self.option.unit else ""
         optional = "" if self.required else ", optional"
         default = "" if self.required or self.default is None else f" Default {self.default!r}."
-        return f"{self.name} : {self.kind}{unit}{optional}\n    {self.help}{default}"
+        text = textwrap.fill(self.help + default, 92, break_long_words=False)
+        return f"{self.name} : {self.kind}{unit}{optional}\n{textwrap.indent(text, '    ')}"
 
 
 def _plain_type(hint: Any) -> tuple[Any, Any]:
@@ -302,7 +286,7 @@ def parameter(name: str, annotation: Any, default: Any) -> Parameter:
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """Return the declared parameters of a function, in the order of its signature.
 
-    Parameters without an `Option`, such as a Dataset or a store, are none of them.
+    Parameters without an `Option`, such as a Dataset or a store, are left out.
     """
     hints = get_type_hints(function, include_extras=True)
     return tuple(
@@ -337,21 +321,33 @@ def checked(
 
 
 def documented(text: str | None, parameters: Sequence[Parameter], *first: str) -> str:
-    """Return a docstring with `{parameters}` replaced by a numpydoc section.
+    """Return a docstring with the numpydoc entries of declared parameters.
 
-    Parameters
-    ----------
-    text
-        The docstring as it is written.
-    parameters
-        Declared parameters.
-    *first
-        Entries of parameters before these, such as a trajectory.
+    `{parameters}` becomes the whole section, with the entries `first` at its head; `{options}`
+    becomes the entries alone, in a section that is written out.
     """
     entries = "\n".join([*first, *(parameter.documentation() for parameter in parameters)])
-    return inspect.cleandoc(text or "").replace(
-        "{parameters}", f"Parameters\n----------\n{entries}"
-    )
+    section = f"Parameters\n----------\n{entries}"
+    text = inspect.cleandoc(text or "")
+    return text.replace("{parameters}", section).replace("{options}", entries)
+
+
+def with_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a function: its declared options are checked in each call, and documented."""
+    parameters = parameters_of(function)
+
+    names = [parameter.name for parameter in parameters]
+
+    def call(*args: Any, **values: Any) -> Any:
+        options = {name: values.pop(name) for name in names if name in values}
+        return function(*args, **values, **checked(function.__name__, parameters, options))
+
+    update_wrapper(call, function)
+    signature = inspect.signature(function)
+    returns = signature.return_annotation
+    call.__signature__ = plain_signature(signature, parameters, returns)  # type: ignore[attr-defined]
+    call.__doc__ = documented(function.__doc__, parameters)
+    return call
 
 
 def plain_signature(

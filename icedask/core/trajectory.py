@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.data import atomic_numbers
 
 from icedask.core.variables import ATOM, CELL_VECTOR, FRAME, XYZ, check_dataset, with_attrs
 from icedask.errors import InputError
@@ -38,27 +39,19 @@ def trajectory(
         A numpy or Dask array.
     element : (n_atoms,) strings
         Chemical symbols; "X" is a site without mass.
-    cell : (n_frames, 3, 3) array, angstrom, optional
-        Cell vectors as rows; zero rows, the default, where there is none.
+    cell, cell_origin : (n_frames, 3, 3) and (n_frames, 3) arrays, angstrom, optional
+        Cell vectors as rows, zero where there is none, the default; the lower corner of the cell,
+        where it is not the origin of coordinates.
     pbc : (3,) bool, optional
         Periodicity along each cell vector; nowhere periodic by default.
-    time : (n_frames,) array, picosecond, optional
-        NaN where the source has none, the default.
-    step : (n_frames,) integers, optional
-        Simulation steps; 0, 1, 2, ... by default.
-    cell_origin : (n_frames, 3) array, angstrom, optional
-        Lower corner of the cell, where it is not the origin of coordinates.
+    time, step : (n_frames,) arrays, optional
+        Times, picosecond, NaN by default; simulation steps, by default 0, 1, 2, ...
     atoms : mapping of (n_atoms,) arrays, optional
         Any of id, type, name, residue, molecule, mass; `atom` is the source index.
     columns : mapping of (n_frames, n_atoms[, 3]) arrays, optional
         Per-atom quantities of each frame.
     attrs : mapping, optional
         Attributes of the Dataset.
-
-    Returns
-    -------
-    xarray.Dataset
-        With dimensions frame, atom, xyz, cell_vector.
 
     Raises
     ------
@@ -139,8 +132,18 @@ def check_even_steps(ds: xr.Dataset, caller: str) -> None:
         )
 
 
+def check_delay(ds: xr.Dataset, delay: int, caller: str) -> None:
+    """Raise InputError unless frames are evenly spaced and each delay ends within them."""
+    if ds.sizes[FRAME] <= delay:
+        raise InputError(
+            f"{caller}: delay {delay} needs at least {delay + 1} frames, the trajectory has "
+            f"{ds.sizes[FRAME]}"
+        )
+    check_even_steps(ds, caller)
+
+
 def _uneven(time: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Say of each step between frames whether it is not the usual one; NaN passes."""
+    """Return whether each step between frames differs from the usual one; NaN passes."""
     steps = np.diff(time)
     if not np.isfinite(steps).any():
         return np.zeros(len(steps), bool)
@@ -160,8 +163,6 @@ def frame_interval(array: xr.DataArray) -> float | None:
 
 def check_elements(element: npt.NDArray[np.str_]) -> None:
     """Raise InputError for a symbol that is not a chemical element (nor X)."""
-    from ase.data import atomic_numbers
-
     unknown = sorted({str(symbol) for symbol in np.unique(element)} - atomic_numbers.keys())
     if unknown:
         raise InputError(
@@ -172,36 +173,22 @@ def check_elements(element: npt.NDArray[np.str_]) -> None:
 
 
 def own_species(ds: xr.Dataset, centers: str | None, species: Sequence[str] | None) -> list[str]:
-    """Return the elements of an environment; those of the centres, but X, by default."""
+    """Return the elements of an environment; by default the elements of the centres but X."""
     if species is None and centers is not None:
-        found = ds["element"].values.astype(str)[selected_indices(ds, centers)]
-        species = sorted(set(found.tolist()) - {"X"})
+        present = ds["element"].values.astype(str)[selected_indices(ds, centers)]
+        species = sorted(set(present.tolist()) - {"X"})
     return ordered_species(ds, species)
 
 
 def ordered_species(ds: xr.Dataset, species: Sequence[str] | None) -> list[str]:
-    """Return the elements of an environment by atomic number; all of `ds` but X by default.
-
-    Raises
-    ------
-    InputError
-        If one is not a chemical element.
-    """
-    from ase.data import atomic_numbers
-
+    """Return the elements of an environment by atomic number; all of `ds` but X by default."""
     chosen = set(ds["element"].values.astype(str)) - {"X"} if species is None else set(species)
     check_elements(np.array(list(chosen), np.str_))
     return sorted(chosen, key=atomic_numbers.__getitem__)
 
 
 def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> None:
-    """Raise InputError for a left-handed, non-finite or flat cell.
-
-    Parameters
-    ----------
-    cell : (n_frames, 3, 3) array, angstrom
-    pbc : (3,) bool
-    """
+    """Raise InputError if one of the cells (n_frames, 3, 3) is left-handed, not finite or flat."""
     finite = np.isfinite(cell).all(axis=(1, 2))
     if not finite.all():
         raise InputError(f"cell of frame {int(np.argmin(finite))}: has NaN or infinite components")
@@ -301,12 +288,9 @@ def selected_indices(ds: xr.Dataset, expression: str) -> npt.NDArray[np.int64]:
                 raise
             return select_in_universe(universe_of(ds, positions=True), expression)
     except InputError as error:
-        elements = (
-            sorted({str(symbol) for symbol in ds["element"].values})
-            if "element" in ds.variables
-            else []
-        )
-        raise InputError(f"{error}; elements here: {', '.join(elements) or 'none'}") from error
+        symbols = ds["element"].values.astype(str).tolist() if "element" in ds.variables else ()
+        elements = ", ".join(sorted(set(symbols))) or "none"
+        raise InputError(f"{error}; elements here: {elements}") from error
 
 
 def select(ds: xr.Dataset, expression: str) -> xr.Dataset:
@@ -324,7 +308,7 @@ def select(ds: xr.Dataset, expression: str) -> xr.Dataset:
     -------
     xarray.Dataset
         The same variables; coordinate `atom` still holds the source index. Atoms that are left
-        out of a trajectory are nobody's neighbours any more: to describe some atoms in the
+        out of a trajectory are no neighbours any more: to describe some atoms in the
         environment of all, give the descriptor `centers` instead.
 
     Raises

@@ -1,11 +1,14 @@
-"""The specification of every variable: one place for name, dimensions, dtype, units and source.
+"""Specifications of variables: name, dimensions, dtype, units and source, each in one place.
 
-It validates Datasets on the way in, supplies the attributes on the way out and documents both.
+A specification checks a Dataset on the way in, supplies the attributes on the way out, and is the
+documentation. Those of trajectories, labels, latent coordinates and summaries are here; a
+descriptor declares its own where it is defined. Stores hold the attributes: reading takes none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,16 +19,10 @@ FRAME = "frame"
 ATOM = "atom"
 XYZ = "xyz"
 CELL_VECTOR = "cell_vector"
-SOAP_COMPONENT = "soap_component"
-BISPECTRUM_COMPONENT = "bispectrum_component"
 COMPONENT = "component"
 FEATURE = "feature"
 BLOCK = "block"
 MOTIF = "motif"
-FUNCTION = "function"
-DEGREE = "degree"
-NEIGHBOR = "neighbor"
-RADIAL_FUNCTION = "radial_function"
 FROM = "from"
 TO = "to"
 STATE = "state"
@@ -41,15 +38,10 @@ SPACE = "space"
 
 @dataclass(frozen=True)
 class Variable:
-    """What a variable must look like.
+    """Specification of a variable.
 
-    Attributes
-    ----------
-    name, dims, dtype, units, long_name
-        As they stand in a Dataset; `dtype` "str" admits any string type and "number" any
-        real number.
-    reference
-        The publication that defines the quantity.
+    `dtype` "str" admits any string type and "number" any real number; `reference` is the DOI of the
+    publication that defines the quantity.
     """
 
     name: str
@@ -64,6 +56,10 @@ class Variable:
         """The attributes written with the variable."""
         attrs = {"long_name": self.long_name, "units": self.units, "reference": self.reference}
         return {key: value for key, value in attrs.items() if value}
+
+    def of(self, values: Any, **attrs: Any) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
+        """Return dimensions, values and attributes, from which a Dataset makes a variable."""
+        return self.dims, values, {**self.attrs, **attrs}
 
 
 _SPECS = [
@@ -89,115 +85,6 @@ _SPECS = [
     Variable("potential_energy", (FRAME, ATOM), "float32", "eV", "potential energy of the atom"),
     Variable("kinetic_energy", (FRAME, ATOM), "float32", "eV", "kinetic energy of the atom"),
     Variable("charge", (FRAME, ATOM), "float32", "elementary_charge", "charge of the atom"),
-    Variable(
-        "soap",
-        (FRAME, ATOM, SOAP_COMPONENT),
-        "number",
-        "1",
-        "smooth overlap of atomic positions, power spectrum",
-        "doi:10.1103/PhysRevB.87.184115",
-    ),
-    Variable(
-        "symmetry_function",
-        (FRAME, ATOM, FUNCTION),
-        "number",
-        "1",
-        "atom-centred symmetry functions",
-        "doi:10.1063/1.3553717",
-    ),
-    Variable(
-        "bispectrum",
-        (FRAME, ATOM, BISPECTRUM_COMPONENT),
-        "number",
-        "1",
-        "bispectrum components of the density of neighbours (SNAP)",
-        "doi:10.1016/j.jcp.2014.12.018",
-    ),
-    Variable("coordination", (FRAME, ATOM), "int32", "1", "number of neighbours within the cutoff"),
-    Variable(
-        "lens",
-        (FRAME, ATOM),
-        "float32",
-        "1",
-        "local environments and neighbours shuffling",
-        "doi:10.1073/pnas.2300565120",
-    ),
-    Variable("displacement", (FRAME, ATOM), "float32", "angstrom", "distance moved in the delay"),
-    Variable(
-        "voronoi_volume", (FRAME, ATOM), "float32", "angstrom^3", "volume of the Voronoi cell"
-    ),
-    Variable(
-        "mass_density",
-        (FRAME, ATOM),
-        "float32",
-        "g/cm^3",
-        "mass of the site over the volume of its Voronoi cell",
-    ),
-    Variable(
-        "steinhardt",
-        (FRAME, ATOM, DEGREE),
-        "float32",
-        "1",
-        "bond-orientational order",
-        "doi:10.1103/PhysRevB.28.784",
-    ),
-    Variable("degree", (DEGREE,), "int64", "1", "degree of the spherical harmonics"),
-    Variable(
-        "tetrahedral",
-        (FRAME, ATOM),
-        "float32",
-        "1",
-        "tetrahedral order of the four nearest neighbours",
-        "doi:10.1038/35053024",
-    ),
-    Variable(
-        "local_structure_index",
-        (FRAME, ATOM),
-        "float32",
-        "angstrom^2",
-        "variance of the gaps between the distances of successive neighbours",
-        "doi:10.1063/1.471475",
-    ),
-    Variable(
-        "neighbor_distance",
-        (FRAME, ATOM, NEIGHBOR),
-        "float32",
-        "angstrom",
-        "distance to each of the nearest neighbours",
-    ),
-    Variable(
-        "radial_structure_function",
-        (FRAME, ATOM, RADIAL_FUNCTION),
-        "float32",
-        "1",
-        "neighbours about a multiple of the mean distance of the nearest, counted by a Gaussian",
-        "doi:10.1103/PhysRevMaterials.6.043801",
-    ),
-    Variable("neighbor", (NEIGHBOR,), "int64", "1", "rank of the neighbour by distance"),
-    Variable(
-        "time_soap",
-        (FRAME, ATOM),
-        "float32",
-        "1",
-        "change of the SOAP vector",
-        "doi:10.1063/5.0147025",
-    ),
-    Variable(
-        "time_soap_derivative",
-        (FRAME, ATOM),
-        "float32",
-        "1/picosecond",
-        "rate of change of timeSOAP",
-        "doi:10.1063/5.0147025",
-    ),
-    Variable(
-        "features",
-        (FRAME, ATOM, FEATURE),
-        "number",
-        "1",
-        "unit SOAP vector, then LENS",
-        "doi:10.1088/2632-2153/ad0fa5",
-    ),
     Variable(
         "interface_position",
         (FRAME, INTERFACE),
@@ -238,8 +125,7 @@ _MARKOV = "doi:10.1214/aoms/1177707039"
 _IMPLIED = "doi:10.1021/jp037421y"
 _CHAPMAN_KOLMOGOROV = "doi:10.1063/1.3565032"
 
-# Variables of summaries, by the function that returns them: short names may mean something else
-# in another result.
+# By the function that returns them: short names may mean something else in another result.
 _SUMMARIES = {
     "transitions": [
         Variable("flux", (FROM, TO), "int64", "1", "pairs of frames of one atom, by states"),
@@ -257,7 +143,7 @@ _SUMMARIES = {
         Variable("residence_time", (STATE,), "float64", "", "mean residence time", _MARKOV),
     ],
     "populations": [
-        Variable("population", (FRAME, STATE), "float64", "1", "fraction of the labelled atoms"),
+        Variable("population", (FRAME, STATE), "float64", "1", "fraction of the labelled atoms")
     ],
     "markov_test": [
         Variable("probability", (LAG, FROM, TO), "float64", "1", "probability of transition"),
@@ -349,22 +235,16 @@ _SUMMARIES = {
 
 
 def summary_variables(function: str, units: str = "", **values: object) -> dict[str, xr.Variable]:
-    """Return the variables of a summary with their dims, dtypes and attributes.
+    """Return the variables of the summary that `function` returns, from their values by name.
 
-    Parameters
-    ----------
-    function
-        That returns them.
-    units
-        Of those whose units depend on the input.
-    values
-        By name.
+    `units` are the units of variables for which the specification has none.
     """
-    found = {}
-    for spec in _SUMMARIES[function]:
-        attrs = {**spec.attrs, "units": spec.units or units}
-        found[spec.name] = xr.Variable(spec.dims, np.asarray(values[spec.name], spec.dtype), attrs)
-    return found
+    return {
+        spec.name: xr.Variable(
+            *spec.of(np.asarray(values[spec.name], spec.dtype), units=spec.units or units)
+        )
+        for spec in _SUMMARIES[function]
+    }
 
 
 def _dtype_matches(dtype: np.dtype, wanted: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +11,10 @@ import xarray as xr
 
 from icedask.core.options import Option, Species
 from icedask.core.types import FloatArray, IntArray
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import VARIABLES
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
 
@@ -30,6 +32,17 @@ CHILL_CLASSES = CLASSES[:4]
 _STAGGERED_BELOW = -0.8
 _ECLIPSED_PLUS = (-0.35, 0.25)
 _ECLIPSED = (-0.2, -0.05)
+
+
+class Bonds(NamedTuple):
+    """Neighbours of atom i: the entries starts[i] to stops[i] of the other arrays."""
+
+    starts: IntArray
+    stops: IntArray
+    indices: IntArray
+    vectors: FloatArray
+    distances: FloatArray
+
 
 # Factors of the harmonics.
 _ROOT_5_8, _ROOT_15, _ROOT_3_8 = np.sqrt(5 / 8), np.sqrt(15), np.sqrt(3 / 8)
@@ -53,14 +66,9 @@ def add_harmonics_3(x: float, y: float, z: float, q3: FloatArray) -> None:
 
 
 @jit
-def bond_order(
-    needed: npt.NDArray[np.bool_],
-    starts: IntArray,
-    stops: IntArray,
-    vectors: FloatArray,
-    distances: FloatArray,
-) -> FloatArray:
+def bond_order(needed: npt.NDArray[np.bool_], bonds: Bonds) -> FloatArray:
     """Return the normalised q_3 of the atoms needed, (n_atoms, 7); zero without neighbours."""
+    starts, stops, vectors, distances = bonds.starts, bonds.stops, bonds.vectors, bonds.distances
     all_q3 = np.zeros((len(starts), 7))
     for atom in range(len(starts)):
         if not needed[atom]:
@@ -82,14 +90,10 @@ def bond_order(
 
 @jit
 def count_bonds(
-    needed: npt.NDArray[np.bool_],
-    starts: IntArray,
-    stops: IntArray,
-    indices: IntArray,
-    q3: FloatArray,
-    eclipsed_range: tuple[float, float],
+    needed: npt.NDArray[np.bool_], bonds: Bonds, q3: FloatArray, eclipsed_range: tuple[float, float]
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return the numbers of staggered and of eclipsed bonds of the atoms needed."""
+    starts, stops, indices = bonds.starts, bonds.stops, bonds.indices
     staggered = np.zeros(len(starts), np.int32)
     eclipsed = np.zeros(len(starts), np.int32)
     low, high = eclipsed_range
@@ -140,13 +144,12 @@ def chill_class(staggered: int, eclipsed: int, near_staggered: npt.NDArray[np.in
 def classes(
     plus: bool,
     centers: IntArray,
-    starts: IntArray,
-    stops: IntArray,
-    indices: IntArray,
+    bonds: Bonds,
     staggered: npt.NDArray[np.int32],
     eclipsed: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.int32]:
     """Return the class of each centre, (n_centers,)."""
+    starts, stops, indices = bonds.starts, bonds.stops, bonds.indices
     labels = np.full(len(centers), LIQUID, np.int32)
     for row, atom in enumerate(centers):
         if stops[atom] - starts[atom] != 4:
@@ -163,27 +166,26 @@ def classify(frame: Frame, plus: bool, r_cut: float, neighbors: str) -> npt.NDAr
     """Return the CHILL or CHILL+ class of each centre, (n_centers,)."""
     if neighbors == "cutoff":
         pairs = frame.all_neighbors(r_cut)
-        starts, stops = pairs.indptr[:-1], pairs.indptr[1:]
-        indices, vectors, distances = pairs.indices, pairs.vectors, pairs.distances
+        bonds = Bonds(pairs.indptr[:-1], pairs.indptr[1:], *pairs[1:])
     else:
         nearest = frame.all_nearest(4)
         starts = 4 * np.arange(len(frame.positions))
         stops = starts + (nearest.indices >= 0).sum(axis=1)
-        indices = nearest.indices.ravel()
         vectors, distances = nearest.vectors.reshape(-1, 3), nearest.distances.ravel()
-    # Of centres and of whatever can be a neighbour: not of the hydrogens of water.
+        bonds = Bonds(starts, stops, nearest.indices.ravel(), vectors, distances)
+    # Centres and all that can be a neighbour: not the hydrogens of water.
     needed = frame.environment.copy()
     needed[frame.centers] = True
-    q3 = bond_order(needed, starts, stops, vectors, distances)
-    eclipsed_range = _ECLIPSED_PLUS if plus else _ECLIPSED
-    staggered, eclipsed = count_bonds(needed, starts, stops, indices, q3, eclipsed_range)
-    return classes(plus, frame.centers, starts, stops, indices, staggered, eclipsed)
+    q3 = bond_order(needed, bonds)
+    staggered, eclipsed = count_bonds(needed, bonds, q3, _ECLIPSED_PLUS if plus else _ECLIPSED)
+    return classes(plus, frame.centers, bonds, staggered, eclipsed)
 
 
 _Radius = Annotated[
-    float, Option('Cutoff radius; without effect for the "nearest".', "angstrom", above=0)
+    float,
+    Option('Cutoff radius; without effect where neighbors is "nearest".', "angstrom", above=0),
 ]
-_Sites = Annotated[str | None, Option('The water sites; by default "element O".')]
+_Sites = Annotated[str | None, Option('Water sites, a selection; by default "element O".')]
 _Rule = Annotated[
     str,
     Option(
@@ -226,7 +228,7 @@ def _kernel(
     )
 
 
-@descriptor(variable="label", version=1)
+@descriptor(variable=VARIABLES["label"], version=1, example={})
 def chill(
     trj: xr.Dataset,
     *,
@@ -243,20 +245,14 @@ def chill(
     staggered bonds are cubic ice; 3 staggered and 1 eclipsed hexagonal ice; 2 staggered with a
     neighbour that has more than 2, or 3 staggered and no eclipsed with a neighbour that has
     exactly 2, interfacial ice; all else, and any other number of neighbours, liquid. With the
-    four nearest instead of those within a cutoff, a molecule that has no four others is liquid.
+    four nearest in place of a cutoff, a molecule that has no four others is liquid.
     `chill_plus` has wider bounds for eclipsed bonds, and hydrates.
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        label (frame, atom), int32, with flag_values and flag_meanings.
+    {returns}, with flag_values and flag_meanings.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has no oxygen.
+    {raises}, or the trajectory has no oxygen.
 
     References
     ----------
@@ -275,7 +271,7 @@ def chill(
     return _kernel(trj, "chill", CHILL_CLASSES, "doi:10.1039/B919724A", r_cut, neighbors, species)
 
 
-@descriptor(variable="label", version=1)
+@descriptor(variable=VARIABLES["label"], version=1, example={})
 def chill_plus(
     trj: xr.Dataset,
     *,
@@ -291,19 +287,13 @@ def chill_plus(
     c < -0.8 and eclipsed for -0.35 < c < 0.25. In this order: 4 eclipsed bonds are hydrate, 3
     interfacial hydrate; 4 staggered and no eclipsed cubic ice; 3 and 1 hexagonal ice; 3 and 0, or
     2 staggered, interfacial ice; all else, and any other number of neighbours, liquid. With the
-    four nearest instead of those within a cutoff, a molecule that has no four others is liquid.
+    four nearest in place of a cutoff, a molecule that has no four others is liquid.
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        label (frame, atom), int32, with flag_values and flag_meanings.
+    {returns}, with flag_values and flag_meanings.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has no oxygen.
+    {raises}, or the trajectory has no oxygen.
 
     References
     ----------

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.options import Centers, Cutoff, Species
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 
 
 def count_neighbors(frame: Frame, r_cut: float) -> npt.NDArray[np.int32]:
@@ -18,7 +20,13 @@ def count_neighbors(frame: Frame, r_cut: float) -> npt.NDArray[np.int32]:
     return frame.neighbors(r_cut).counts[frame.centers].astype(np.int32)
 
 
-@descriptor(variable="coordination", version=1)
+@descriptor(
+    variable=Variable(
+        "coordination", (FRAME, ATOM), "int32", "1", "number of neighbours within the cutoff"
+    ),
+    version=1,
+    example={"r_cut": 3.4},
+)
 def coordination(
     trj: xr.Dataset, *, r_cut: Cutoff, centers: Centers = None, species: Species = None
 ) -> Kernel:
@@ -29,15 +37,9 @@ def coordination(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        coordination (frame, atom), int32.
+    {returns}.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the cutoff needs more memory than a task may use.
+    {raises}, or the cutoff needs more memory than a task may use.
 
     Examples
     --------

@@ -1,29 +1,17 @@
-"""What a descriptor is: options declared once, a kernel over numpy arrays, an entry in a registry.
-
-The signature of a descriptor's function is its declaration. Each option is annotated with an
-`Option`: its unit, bounds and help drive validation, the run id, the command line and the
-docstring. The function's body turns options into a `Kernel`; `lazy` turns that into a Dataset.
-"""
+"""The kernel of a descriptor with its options bound, and the entry in the registry."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import update_wrapper
-from typing import (
-    Any,
-    Concatenate,
-    ParamSpec,
-)
+from typing import Any
 
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.options import Parameter, checked, documented, parameters_of, plain_signature
+from icedask.core.options import Parameter, checked
+from icedask.core.variables import Variable
 from icedask.descriptors.frame import Frame
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -33,34 +21,29 @@ class Kernel:
     Attributes
     ----------
     compute
-        For halo 0: Frame -> array (n_centers, *tail). Otherwise a window kernel:
-        sequence -> array (n_centers, *tail), where the sequence holds what `keep` returned for a
+        For halo 0: Frame -> array (n_centers[, width]). Otherwise a window kernel:
+        sequence -> array (n_centers[, width]), where the sequence holds what `keep` returned for a
         frame and for each of the `halo` frames that follow. Frames with fewer after them are NaN.
     dtype
         Of the result.
-    cutoff
-        Of the neighbour list that the kernel asks for, angstrom; None for no list.
-    nearest
-        Nearest neighbours that the kernel asks for; None for no such list.
+    cutoff, nearest
+        Cutoff, angstrom, of the neighbour list that the kernel asks for, or number of nearest
+        neighbours; None for no such list.
     beyond
         Whether it needs the neighbours of neighbours too.
     reach
         Distance up to which the kernel lays out periodic images, angstrom.
-    tail
-        Name and coordinates of a third dimension.
-    coords
-        More coordinates along it.
-    halo
-        Frames after each frame that the kernel needs.
-    keep
-        Of a window kernel: Frame -> anything. It is called once for each frame and its results
-        stay in memory for halo + 1 frames: it must not return the Frame or its neighbour lists.
+    width, coords
+        Length of a third dimension, None where the variable has two, and coordinates along it.
+    halo, keep
+        Frames after each frame that the kernel needs, and Frame -> anything. It is called once for
+        each frame and its results stay in memory for halo + 1 frames: it must not return the Frame
+        or its neighbour lists.
     species
         Elements that count as environment; None for all but X.
-    attrs
-        Attributes of the variable.
-    parameters
-        Values that replace options in the record, where the kernel resolved a default.
+    attrs, parameters
+        Attributes of the variable; values that replace options in the record, where the kernel
+        resolved a default.
     """
 
     compute: Callable[..., npt.NDArray[Any]]
@@ -69,13 +52,18 @@ class Kernel:
     nearest: int | None = None
     beyond: bool = False
     reach: float | None = None
-    tail: tuple[str, int] | None = None
+    width: int | None = None
     coords: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     halo: int = 0
     keep: Callable[[Frame], Any] | None = None
     species: Sequence[str] | None = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tail(self) -> tuple[int, ...]:
+        """The shape of the result of one centre."""
+        return () if self.width is None else (self.width,)
 
 
 @dataclass(frozen=True)
@@ -84,24 +72,24 @@ class Descriptor:
 
     Attributes
     ----------
-    name
-        Of the public function.
-    variable
-        Name of its variable in `icedask.core.variables`.
+    name, function, parameters
+        The public function and its options.
+    variable, coords
+        Specifications of its variable, and of coordinates that it alone has.
     version
         Raised when the numbers change.
-    parameters
-        Its options.
+    example
+        Options with which it describes a small trajectory of oxygen atoms.
     build
         The function's body: (trajectory, **options) -> Kernel.
-    function
-        The public function.
     """
 
     name: str
-    variable: str
+    variable: Variable
+    coords: tuple[Variable, ...]
     version: int
     parameters: tuple[Parameter, ...]
+    example: Mapping[str, Any]
     build: Callable[..., Kernel]
     function: Callable[..., xr.Dataset]
 
@@ -111,41 +99,3 @@ class Descriptor:
 
 
 REGISTRY: dict[str, Descriptor] = {}
-
-
-def descriptor(
-    *, variable: str, version: int
-) -> Callable[
-    [Callable[Concatenate[xr.Dataset, P], Kernel]], Callable[Concatenate[xr.Dataset, P], xr.Dataset]
-]:
-    """Register a descriptor; see the module's docstring.
-
-    Parameters
-    ----------
-    variable
-        Name of the variable in `icedask.core.variables`.
-    version
-        Version of the algorithm.
-    """
-
-    def decorate(
-        build: Callable[Concatenate[xr.Dataset, P], Kernel],
-    ) -> Callable[Concatenate[xr.Dataset, P], xr.Dataset]:
-        name = build.__name__
-
-        def function(trj: xr.Dataset, /, *args: P.args, **kwargs: P.kwargs) -> xr.Dataset:
-            from icedask.descriptors.lazy import describe
-
-            return describe(trj, {name: kwargs})[name]
-
-        update_wrapper(function, build)
-        parameters = parameters_of(build)
-        function.__signature__ = plain_signature(  # type: ignore[attr-defined]
-            inspect.signature(build), parameters, xr.Dataset
-        )
-        trajectory = "trj : xarray.Dataset\n    A trajectory."
-        function.__doc__ = documented(build.__doc__, parameters, trajectory)
-        REGISTRY[name] = Descriptor(name, variable, version, parameters, build, function)
-        return function
-
-    return decorate

@@ -1,21 +1,21 @@
-"""How far atoms move from one frame to a later one."""
+"""Displacements of atoms from a frame to a later one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.geometry import minkowski_reduce
 
-from icedask.core.options import Centers, Option
-from icedask.core.trajectory import check_even_steps
+from icedask.core.options import Centers, Delay
+from icedask.core.trajectory import check_delay
 from icedask.core.types import FloatArray
-from icedask.core.variables import FRAME
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
-from icedask.errors import InputError
+from icedask.descriptors.lazy import descriptor
 from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import complete_cell
 
@@ -33,8 +33,6 @@ def reduced_cell(cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> FloatArray:
 
     With them the closest lattice point is reached by steps of -1, 0, 1 along each.
     """
-    from ase.geometry import minkowski_reduce
-
     return np.asarray(minkowski_reduce(complete_cell(cell), pbc=pbc)[0])
 
 
@@ -100,13 +98,14 @@ def displacements(window: Sequence[Kept]) -> npt.NDArray[np.float32]:
     return shortest_lengths(steps, cell, inverse, pbc)
 
 
-@descriptor(variable="displacement", version=1)
-def displacement(
-    trj: xr.Dataset,
-    *,
-    delay: Annotated[int, Option("Frames from the earlier to the later one.", at_least=1)] = 1,
-    centers: Centers = None,
-) -> Kernel:
+@descriptor(
+    variable=Variable(
+        "displacement", (FRAME, ATOM), "float32", "angstrom", "distance moved in the delay"
+    ),
+    version=1,
+    example={"delay": 2},
+)
+def displacement(trj: xr.Dataset, *, delay: Delay = 1, centers: Centers = None) -> Kernel:
     """Distance that each atom moves from a frame to a later one; lazy.
 
     The length of the shortest periodic image of r_i(t + delay) - r_i(t), in any cell, whether
@@ -117,16 +116,10 @@ def displacement(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        displacement (frame, atom), float32, angstrom. Its value at frame t is the distance to
+    {returns}. Its value at frame t is the distance to
         frame t + delay; the last `delay` frames are NaN.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, the trajectory is not longer than the delay or its frames
+    {raises}, the trajectory is not longer than the delay or its frames
         are not evenly spaced in time.
 
     Examples
@@ -137,11 +130,5 @@ def displacement(
     >>> float(ice.displacement(ice.from_ase(frames))["displacement"][0, 0])
     1.0
     """
-    n_frames = trj.sizes[FRAME]
-    if n_frames <= delay:
-        raise InputError(
-            f"displacement: delay {delay} needs at least {delay + 1} frames, the trajectory has "
-            f"{n_frames}"
-        )
-    check_even_steps(trj, "displacement")
+    check_delay(trj, delay, "displacement")
     return Kernel(displacements, "float32", halo=delay, keep=keep_positions, attrs={"delay": delay})

@@ -13,19 +13,10 @@ from icedask.kernels.voronoi import Tessellation, tessellate
 
 
 class Frame:
-    """One frame as a kernel sees it: centres and their environment, float64.
+    """One frame as a kernel sees it: centres and their environment, float64, angstrom.
 
-    Attributes
-    ----------
-    positions : (n_atoms, 3) array, angstrom
-    cell : (3, 3) array, angstrom
-    pbc : (3,) bool
-    numbers : (n_atoms,) int
-        Atomic numbers.
-    environment : (n_atoms,) bool
-        Atoms that count as neighbours.
-    centers : (n_centers,) int
-        Atoms to describe.
+    `environment` (n_atoms,) are the atoms that count as neighbours, `centers` (n_centers,) the
+    indices of the atoms to describe; all atoms are both by default. `numbers` are atomic numbers.
     """
 
     def __init__(
@@ -55,24 +46,24 @@ class Frame:
         return self._shorter("all", r_cut) or self._neighbors("centers", r_cut, self.centers)
 
     def all_neighbors(self, r_cut: float) -> Neighbors:
-        """Return the neighbours of the centres and of whatever can be their neighbour."""
+        """Return the neighbours of the centres and of all that can be their neighbour."""
         return self._neighbors("all", r_cut, self._involved())
 
     def _neighbors(self, kind: str, r_cut: float, centers: IntArray) -> Neighbors:
-        found = self._shorter(kind, r_cut)
-        if found is None:
-            found = neighbor_list(
+        listed = self._shorter(kind, r_cut)
+        if listed is None:
+            listed = neighbor_list(
                 self.positions, self.cell, self.pbc, r_cut, self.environment, centers
             )
-            self._lists[kind] = (r_cut, found)
-        return found
+            self._lists[kind] = (r_cut, listed)
+        return listed
 
     def _shorter(self, kind: str, r_cut: float) -> Neighbors | None:
         """Return the list, cut from the one there is."""
-        longest, found = self._lists.get(kind, (0.0, None))
-        if found is None or longest < r_cut:
+        longest, listed = self._lists.get(kind, (0.0, None))
+        if listed is None or longest < r_cut:
             return None
-        return found if longest == r_cut else found.where(found.distances < r_cut)
+        return listed if longest == r_cut else listed.where(listed.distances < r_cut)
 
     def nearest(self, k: int) -> Nearest:
         """Return the k nearest neighbours of the centres; other atoms may have none.
@@ -91,18 +82,17 @@ class Frame:
         return np.flatnonzero(involved)
 
     def _nearest(self, kind: str, k: int, centers: IntArray) -> Nearest:
-        found = self._fewer(kind, k)
-        if found is None:
-            found = k_nearest(self.positions, self.cell, self.pbc, k, self.environment, centers)
-            self._lists[kind] = found
-        return found
+        listed = self._fewer(kind, k)
+        if listed is None:
+            listed = k_nearest(self.positions, self.cell, self.pbc, k, self.environment, centers)
+            self._lists[kind] = listed
+        return listed
 
     def _fewer(self, kind: str, k: int) -> Nearest | None:
-        found = self._lists.get(kind)
-        if found is None or found.indices.shape[1] < k:
+        listed = self._lists.get(kind)
+        if listed is None or listed.indices.shape[1] < k:
             return None
-        indices, vectors, distances = found
-        return Nearest(indices[:, :k], vectors[:, :k], distances[:, :k])
+        return Nearest(*(part[:, :k] for part in listed))
 
     def voronoi(self) -> Tessellation:
         """Return the Voronoi cells of the environment; made once for all descriptors."""

@@ -1,4 +1,8 @@
-"""From kernels to lazy Datasets: the one file of the descriptors that knows Dask.
+"""From kernels to lazy Datasets: the decorator of descriptors, and the graph that computes them.
+
+The signature of a descriptor's function is its declaration. Each option is annotated with an
+`Option`: its unit, bounds and help drive validation, the run id, the command line and the
+docstring. The function's body turns options into a `Kernel`.
 
 Blocks run over frames and, where one frame's output is too large, over centres, with all
 positions of the frame at hand. Descriptors that are asked for together share each frame's
@@ -7,30 +11,74 @@ neighbour list and run in the same task, unless their blocks would be too large 
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections import deque
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, update_wrapper
+from typing import Any, Concatenate, ParamSpec
 
 import dask
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.data import atomic_numbers
 
+from icedask.core.options import documented, parameters_of, plain_signature
 from icedask.core.provenance import Record, fingerprint, stamped
 from icedask.core.trajectory import ATOM_COORDS, check_trajectory, selected_indices
-from icedask.core.variables import ATOM, FRAME, VARIABLES
-from icedask.descriptors import registry
-from icedask.descriptors.descriptor import Descriptor, Kernel
-from icedask.descriptors.frame import Frame
+from icedask.core.types import IntArray
+from icedask.core.variables import ATOM, FRAME, VARIABLES, Variable
+from icedask.descriptors import find, registry
+from icedask.descriptors.block import compute_block
+from icedask.descriptors.descriptor import REGISTRY, Descriptor, Kernel
 from icedask.errors import InputError
 from icedask.kernels.neighbors import check_cutoff, check_reach
 from icedask.store.chunks import Blocks, fits_budget, plan_blocks
 
-# angstrom; a float32 that is larger has lost all that matters.
-_FARTHEST = 1e9
+P = ParamSpec("P")
+Function = Callable[Concatenate[xr.Dataset, P], xr.Dataset]
+
+
+def descriptor(
+    *, variable: Variable, version: int, example: Mapping[str, Any], coords: Sequence[Variable] = ()
+) -> Callable[[Callable[Concatenate[xr.Dataset, P], Kernel]], Function[P]]:
+    """Register a descriptor; the attributes of `Descriptor` explain the arguments.
+
+    In the docstring of the function, {parameters}, {returns} and {raises} begin the sections of
+    these names.
+    """
+
+    def decorate(build: Callable[Concatenate[xr.Dataset, P], Kernel]) -> Function[P]:
+        name, parameters = build.__name__, parameters_of(build)
+
+        def function(trj: xr.Dataset, /, **options: Any) -> xr.Dataset:
+            check_trajectory(trj, name)
+            return _described(trj, [REGISTRY[name]], [options])[name]
+
+        update_wrapper(function, build)
+        function.__signature__ = plain_signature(  # type: ignore[attr-defined]
+            inspect.signature(build), parameters, xr.Dataset
+        )
+        text = documented(build.__doc__, parameters, "trj : xarray.Dataset\n    A trajectory.")
+        function.__doc__ = text.replace("{returns}", _returns(variable)).replace(
+            "{raises}", "Raises\n------\nInputError\n    If an option is out of bounds"
+        )
+        REGISTRY[name] = Descriptor(
+            name, variable, tuple(coords), version, parameters, example, build, function
+        )
+        return function  # type: ignore[return-value]
+
+    return decorate
+
+
+def _returns(spec: Variable) -> str:
+    """Return the beginning of the section Returns."""
+    dtype = "float32 or float64" if spec.dtype == "number" else spec.dtype
+    unit = f", {spec.units}" if spec.units not in ("", "1") else ""
+    return (
+        f"Returns\n-------\nxarray.Dataset\n    {spec.name} ({', '.join(spec.dims)}), {dtype}{unit}"
+    )
 
 
 def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.Dataset]:
@@ -64,42 +112,42 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     ['coordination', 'soap']
     """
     check_trajectory(trj, "describe")
-    known = registry()
     if not isinstance(requests, Mapping):
         raise InputError(
             'describe: expected options by descriptor name, for example {"coordination": {"r_cut": '
             f"3.5}}}}, found {type(requests).__name__}"
         )
-    unknown = [name for name in requests if name not in known]
-    if unknown:
-        raise InputError(f"describe: no descriptor {unknown[0]!r}; there are {', '.join(known)}")
-    descriptors = [known[name] for name in requests]
-    for name, given in requests.items():
-        if not isinstance(given, Mapping):
+    descriptors = []
+    for name, options in requests.items():
+        entry = find(name)
+        if entry is None:
+            raise InputError(f"describe: no descriptor {name!r}; there are {', '.join(registry())}")
+        if not isinstance(options, Mapping):
             raise InputError(
                 f"describe: {name}: expected its options, such as {{}} for the defaults, found "
-                f"{given!r}"
+                f"{options!r}"
             )
-    options = [d.options(requests[d.name]) for d in descriptors]
-    kernels = [d.build(trj, **given) for d, given in zip(descriptors, options, strict=True)]
-    centers = _centers(trj, [given.get("centers") for given in options])
-    present = set(trj["element"].values.astype(str))
-    cell = _smallest_cell(trj)
-    for d, kernel in zip(descriptors, kernels, strict=True):
-        _check_species(kernel, present, d.name)
-        if kernel.cutoff is not None:
-            check_cutoff(kernel.cutoff, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
-        if kernel.reach is not None:
-            check_reach(kernel.reach, trj.sizes[ATOM], cell, trj["pbc"].values, d.name)
+        descriptors.append(entry)
+    return _described(trj, descriptors, list(requests.values()))
+
+
+def _described(
+    trj: xr.Dataset, descriptors: Sequence[Descriptor], requests: Sequence[Mapping[str, Any]]
+) -> dict[str, xr.Dataset]:
+    """Return the Dataset of each descriptor with the options asked for."""
+    options = [d.options(values) for d, values in zip(descriptors, requests, strict=True)]
+    kernels = [d.build(trj, **values) for d, values in zip(descriptors, options, strict=True)]
+    centers = _centers(trj, [values.get("centers") for values in options])
+    _check_kernels(trj, descriptors, kernels)
     arrays = _arrays(trj, kernels, centers)
     trajectory, positions = fingerprint(trj)
     results = {}
-    for d, given, kernel, array in zip(descriptors, options, kernels, arrays, strict=True):
+    for d, values, kernel, array in zip(descriptors, options, kernels, arrays, strict=True):
         record = Record(
             "descriptors",
             d.name,
             d.version,
-            {**given, **kernel.parameters},
+            {**values, **kernel.parameters},
             trajectory=trajectory,
             positions=positions,
         )
@@ -107,24 +155,27 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     return results
 
 
-def _smallest_cell(trj: xr.Dataset) -> npt.NDArray[np.float64]:
-    cells = trj["cell"].values
-    if not len(cells):
-        return np.eye(3)
-    smallest: npt.NDArray[np.float64] = cells[np.argmin(np.abs(np.linalg.det(cells)))]
-    return smallest
+def _check_kernels(
+    trj: xr.Dataset, descriptors: Sequence[Descriptor], kernels: Sequence[Kernel]
+) -> None:
+    """Raise InputError where a species is absent, or a frame's lists cannot fit in memory."""
+    present = set(trj["element"].values.astype(str))
+    pbc, cells = trj["pbc"].values, trj["cell"].values
+    smallest = cells[np.argmin(np.abs(np.linalg.det(cells)))] if len(cells) else np.eye(3)
+    for d, kernel in zip(descriptors, kernels, strict=True):
+        absent = [symbol for symbol in kernel.species or () if symbol not in present]
+        if absent:
+            raise InputError(
+                f"{d.name}: species: expected elements of the trajectory "
+                f"({', '.join(sorted(present))}), found {', '.join(absent)}"
+            )
+        if kernel.cutoff is not None:
+            check_cutoff(kernel.cutoff, trj.sizes[ATOM], smallest, pbc, d.name)
+        if kernel.reach is not None:
+            check_reach(kernel.reach, trj.sizes[ATOM], smallest, pbc, d.name)
 
 
-def _check_species(kernel: Kernel, present: set[str], name: str) -> None:
-    absent = [symbol for symbol in kernel.species or () if symbol not in present]
-    if absent:
-        raise InputError(
-            f"{name}: species: expected elements of the trajectory ({', '.join(sorted(present))}), "
-            f"found {', '.join(absent)}"
-        )
-
-
-def _centers(trj: xr.Dataset, expressions: Sequence[str | None]) -> npt.NDArray[np.int64]:
+def _centers(trj: xr.Dataset, expressions: Sequence[str | None]) -> IntArray:
     chosen = [
         np.arange(trj.sizes[ATOM]) if expression is None else selected_indices(trj, expression)
         for expression in expressions
@@ -142,28 +193,27 @@ def _dataset(
     descriptor: Descriptor,
     kernel: Kernel,
     array: da.Array,
-    centers: npt.NDArray[np.int64],
+    centers: IntArray,
     record: Record,
 ) -> xr.Dataset:
-    spec = VARIABLES[descriptor.variable]
+    spec = descriptor.variable
     coords: dict[str, Any] = {
         name: (FRAME, trj[name].values) for name in ("time", "step") if name in trj.variables
     }
     coords |= {
         name: (ATOM, trj[name].values[centers]) for name in ATOM_COORDS if name in trj.variables
     }
-    if kernel.tail is not None:
-        coords |= {name: (kernel.tail[0], values) for name, values in kernel.coords.items()}
-    ds = xr.Dataset({spec.name: (spec.dims, array, {**spec.attrs, **kernel.attrs})}, coords)
+    coords |= {name: (spec.dims[2], values) for name, values in kernel.coords.items()}
+    ds = xr.Dataset({spec.name: spec.of(array, **kernel.attrs)}, coords)
+    specs = VARIABLES | {coord.name: coord for coord in descriptor.coords}
     for name in ds.coords:
-        if name in VARIABLES:
-            ds[name].attrs = dict(VARIABLES[str(name)].attrs)
+        if name in specs:
+            ds[name].attrs = specs[str(name)].attrs
     return stamped(ds, record)
 
 
 def _row_bytes(kernel: Kernel) -> int:
-    width = 1 if kernel.tail is None else kernel.tail[1]
-    return np.dtype(kernel.dtype).itemsize * width
+    return np.dtype(kernel.dtype).itemsize * (kernel.width or 1)
 
 
 def _plan(trj: xr.Dataset, kernels: Sequence[Kernel], n_centers: int) -> Blocks:
@@ -195,23 +245,19 @@ def _passes(trj: xr.Dataset, kernels: Sequence[Kernel], n_centers: int) -> list[
     return [sorted(part) for part in (together, apart) if part]
 
 
-def _arrays(
-    trj: xr.Dataset, kernels: Sequence[Kernel], centers: npt.NDArray[np.int64]
-) -> list[da.Array]:
+def _arrays(trj: xr.Dataset, kernels: Sequence[Kernel], centers: IntArray) -> list[da.Array]:
     """Return the lazy array of each kernel."""
     arrays: dict[int, da.Array] = {}
     for members in _passes(trj, kernels, len(centers)):
-        found = _arrays_of_pass(trj, [kernels[n] for n in members], centers)
-        arrays |= dict(zip(members, found, strict=True))
+        parts = _arrays_of_pass(trj, [kernels[n] for n in members], centers)
+        arrays |= dict(zip(members, parts, strict=True))
     return [arrays[n] for n in range(len(kernels))]
 
 
 def _arrays_of_pass(
-    trj: xr.Dataset, kernels: Sequence[Kernel], centers: npt.NDArray[np.int64]
+    trj: xr.Dataset, kernels: Sequence[Kernel], centers: IntArray
 ) -> list[da.Array]:
     """Return the lazy array of each kernel, all from one task for each block."""
-    from ase.data import atomic_numbers
-
     n_frames = trj.sizes[FRAME]
     halo = max(kernel.halo for kernel in kernels)
     blocks = _plan(trj, kernels, len(centers))
@@ -220,7 +266,7 @@ def _arrays_of_pass(
     positions = _windows(trj["positions"].data, blocks.frames, halo)
     cell = _windows(trj["cell"].values, blocks.frames, halo)
     function = partial(
-        _compute_block,
+        compute_block,
         kernels=tuple(kernels),
         pbc=np.asarray(trj["pbc"].values, bool),
         environments=tuple(_environment_numbers(kernel) for kernel in kernels),
@@ -245,7 +291,7 @@ def _arrays_of_pass(
 
 def _blockwise(kernel: Kernel, function: Any, *arguments: Any, **options: Any) -> da.Array:
     """Return the lazy array of a kernel's shape and dtype that `function` computes."""
-    tail = {} if kernel.tail is None else {"k": kernel.tail[1]}
+    tail = {} if kernel.width is None else {"k": kernel.width}
     meta = np.empty((0,) * (2 + len(tail)), kernel.dtype)
     index = "fak" if tail else "fa"
     return da.blockwise(function, index, *arguments, new_axes=tail, meta=meta, **options)
@@ -265,8 +311,6 @@ def _windows(values: Any, frames: int, halo: int) -> da.Array:
 
 
 def _environment_numbers(kernel: Kernel) -> tuple[int, ...] | None:
-    from ase.data import atomic_numbers
-
     if kernel.species is None:
         return None
     return tuple(atomic_numbers[symbol] for symbol in kernel.species)
@@ -274,73 +318,3 @@ def _environment_numbers(kernel: Kernel) -> tuple[int, ...] | None:
 
 def _only(function: Any, *arguments: Any) -> npt.NDArray[Any]:
     return function(*arguments)[0]
-
-
-def _compute_block(
-    core: npt.NDArray[np.int64],
-    centers: npt.NDArray[np.int64],
-    positions: npt.NDArray[np.float32],
-    cell: npt.NDArray[np.float64],
-    numbers: npt.NDArray[np.int64],
-    *,
-    kernels: Sequence[Kernel],
-    pbc: npt.NDArray[np.bool_],
-    environments: Sequence[tuple[int, ...] | None],
-) -> tuple[npt.NDArray[Any], ...]:
-    """Run every kernel on one block."""
-    _check_positions(positions, core)
-    # Kernels with the same environment see the same Frame, and so the same lists.
-    groups: dict[bytes, list[int]] = {}
-    results: list[npt.NDArray[Any]] = []
-    for number, (kernel, environment) in enumerate(zip(kernels, environments, strict=True)):
-        mask = numbers > 0 if environment is None else np.isin(numbers, environment)
-        groups.setdefault(mask.tobytes(), []).append(number)
-        shape = (len(core), len(centers), *(() if kernel.tail is None else (kernel.tail[1],)))
-        empty = np.nan if kernel.halo else 0
-        results.append(np.full(shape, empty, kernel.dtype))
-    windows: list[deque[Any]] = [deque(maxlen=kernel.halo + 1) for kernel in kernels]
-    for row in range(len(positions)):
-        for mask_bytes, members in groups.items():
-            mask = np.frombuffer(mask_bytes, bool)
-            wanted = [n for n in members if row < len(core) + kernels[n].halo]
-            frame = Frame(positions[row], cell[row], pbc, numbers, mask, centers)
-            _build_longest(frame, [kernels[n] for n in wanted])
-            for n in wanted:
-                _run(kernels[n], frame, row, windows[n], results[n])
-    return tuple(results)
-
-
-def _check_positions(positions: npt.NDArray[np.float32], core: npt.NDArray[np.int64]) -> None:
-    # Positions from files were checked; those of a Dataset that was changed since were not.
-    wrong = ~(np.abs(positions) < _FARTHEST).all(axis=2)
-    if wrong.any():
-        frame, atom = np.argwhere(wrong)[0]
-        raise InputError(
-            f"positions: expected coordinates below {_FARTHEST:g} angstrom, found "
-            f"{positions[frame, atom].tolist()} at frame {core[0] + frame}, atom {atom}; repair "
-            "the positions, or leave the frame out with isel(frame=...)"
-        )
-
-
-def _build_longest(frame: Frame, kernels: Sequence[Kernel]) -> None:
-    """Build the longest lists that several kernels ask for: the others are cut from them."""
-    cutoffs = [(kernel.cutoff, kernel.beyond) for kernel in kernels if kernel.cutoff]
-    if len(cutoffs) > 1:
-        longest, for_all = (max(column) for column in zip(*cutoffs, strict=True))
-        frame.all_neighbors(longest) if for_all else frame.neighbors(longest)
-    nearest = [(kernel.nearest, kernel.beyond) for kernel in kernels if kernel.nearest]
-    if len(nearest) > 1:
-        most, for_all = (max(column) for column in zip(*nearest, strict=True))
-        frame.all_nearest(most) if for_all else frame.nearest(most)
-
-
-def _run(
-    kernel: Kernel, frame: Frame, row: int, window: deque[Any], result: npt.NDArray[Any]
-) -> None:
-    """Put into `result` what the kernel can compute now that it has seen the frame of a row."""
-    if kernel.keep is None:
-        result[row] = kernel.compute(frame)
-        return
-    window.append(kernel.keep(frame))
-    if len(window) == kernel.halo + 1:
-        result[row - kernel.halo] = kernel.compute(window)

@@ -1,4 +1,4 @@
-"""LENS: how many of an atom's neighbours change from one frame to a later one."""
+"""LENS: change of an atom's neighbours from a frame to a later one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.options import Centers, Option, Species
-from icedask.core.trajectory import check_even_steps
+from icedask.core.options import Centers, Delay, NearestCount, Option, Species
+from icedask.core.trajectory import check_delay
 from icedask.core.types import IntArray
-from icedask.core.variables import FRAME
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
 
@@ -97,18 +98,24 @@ def lens_window(window: Sequence[Identities]) -> npt.NDArray[np.float32]:
     return changes(n_atoms, before_starts, before, after_starts, after)
 
 
-@descriptor(variable="lens", version=1)
+@descriptor(
+    variable=Variable(
+        "lens",
+        (FRAME, ATOM),
+        "float32",
+        "1",
+        "local environments and neighbours shuffling",
+        "doi:10.1073/pnas.2300565120",
+    ),
+    version=1,
+    example={"r_cut": 3.6, "delay": 2},
+)
 def lens(
     trj: xr.Dataset,
     *,
-    r_cut: Annotated[
-        float | None, Option("Cutoff radius; or give n_neighbors.", "angstrom", above=0)
-    ] = None,
-    n_neighbors: Annotated[
-        int | None,
-        Option("Nearest atoms that count as neighbours; or give r_cut.", at_least=1, at_most=1000),
-    ] = None,
-    delay: Annotated[int, Option("Frames from the earlier to the later one.", at_least=1)] = 1,
+    r_cut: Annotated[float | None, Option("Cutoff radius.", "angstrom", above=0)] = None,
+    n_neighbors: NearestCount = None,
+    delay: Delay = 1,
     centers: Centers = None,
     species: Species = None,
 ) -> Kernel:
@@ -122,16 +129,10 @@ def lens(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        lens (frame, atom), float32. Its value at frame t is the change to frame t + delay; the
+    {returns}. Its value at frame t is the change to frame t + delay; the
         last `delay` frames are NaN.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, not exactly one of r_cut and n_neighbors is given, or the
+    {raises}, not exactly one of r_cut and n_neighbors is given, or the
         trajectory is not longer than the delay or not evenly spaced in time.
 
     References
@@ -146,12 +147,7 @@ def lens(
     >>> float(ice.lens(ice.from_ase([crystal, crystal]), r_cut=3.0)["lens"][0, 0])
     0.0
     """
-    n_frames = trj.sizes[FRAME]
-    if n_frames <= delay:
-        raise InputError(
-            f"lens: delay {delay} needs at least {delay + 1} frames, the trajectory has {n_frames}"
-        )
-    check_even_steps(trj, "lens")
+    check_delay(trj, delay, "lens")
     if (r_cut is None) == (n_neighbors is None):
         raise InputError(
             "lens: expected exactly one of r_cut and n_neighbors, found "

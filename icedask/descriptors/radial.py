@@ -1,4 +1,4 @@
-"""Radial structure functions: how neighbours are spread about the mean distance of the nearest."""
+"""Radial structure functions: Gaussian counts of neighbours about the mean nearest distance."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import xarray as xr
 
 from icedask.core.options import Centers, Option, Species
 from icedask.core.types import FloatArray, IntArray
-from icedask.core.variables import RADIAL_FUNCTION
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.kernels.cells import Bins, make_bins
 from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import with_images, wrap
@@ -26,7 +27,7 @@ _TAIL = 6.0
 
 @jit
 def distances_within(
-    bins: Bins, own: IntArray, center: int, place: FloatArray, reach: float, found: FloatArray
+    bins: Bins, own: IntArray, center: int, place: FloatArray, reach: float, near: FloatArray
 ) -> int:
     """List the distances from a centre to the other points within reach; return how many."""
     first, last = np.empty(3, np.int64), np.empty(3, np.int64)
@@ -43,7 +44,7 @@ def distances_within(
                 for axis in range(3):
                     square += (bins.points[axis, point] - place[axis]) ** 2
                 # What is not counted is overwritten by the next.
-                found[n] = np.sqrt(square)
+                near[n] = np.sqrt(square)
                 n += (square <= reach * reach) & (own[bins.order[point]] != center)
     return n
 
@@ -71,7 +72,10 @@ def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float, lanes: Floa
         p16 = p8 * p8
         total = total + one / (p16 * p16)
     store(lanes, 0, total)
-    return lanes.sum()
+    result = 0.0
+    for lane in range(WIDTH):
+        result += lanes[lane]
+    return result
 
 
 @jit
@@ -84,23 +88,24 @@ def gaussian_sums(
     means: FloatArray,
     mu: FloatArray,
     sigma: float,
+    window: tuple[float, float],
 ) -> FloatArray:
     """Return the sum of Gaussians over the neighbours, (n_centers, n_means, n_mu).
 
-    No distance is longer than `reach` of the centre; 0 where a mean is NaN.
+    No distance is longer than `reach` of the centre; 0 where a mean is NaN. Distances over sigma
+    times the mean that are outside the window add nothing.
     """
     result = np.empty((len(means), means.shape[1], len(mu)))
     size = len(bins.order) + WIDTH
-    found, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
-    low, high = mu.min() / sigma - _TAIL, mu.max() / sigma + _TAIL
+    near, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
     for row in range(len(means)):
-        n_found = distances_within(bins, own, centers[row], places[row], reach[row], found)
+        n_near = distances_within(bins, own, centers[row], places[row], reach[row], near)
         for number in range(means.shape[1]):
             unit = means[row, number] * sigma
             n = 0
-            for neighbor in range(n_found):
-                scaled[n] = found[neighbor] / unit
-                n += (scaled[n] > low) & (scaled[n] < high)
+            for neighbor in range(n_near):
+                scaled[n] = near[neighbor] / unit
+                n += (scaled[n] > window[0]) & (scaled[n] < window[1])
             n_vectors = -(-n // WIDTH)
             scaled[n : n_vectors * WIDTH] = np.inf
             for column in range(len(mu)):
@@ -125,8 +130,8 @@ def radial_structure(
 ) -> npt.NDArray[np.float32]:
     """Return the functions of each centre, (n_centers, n_N * n_mu).
 
-    Each centre has its own reach. One list for the longest would be far too long for most where a
-    few atoms of a vapour see further than those of the liquid.
+    Each centre has its own reach: one list for the longest would be far too long where a few atoms
+    of a vapour see further than the liquid does.
     """
     means = mean_distances(frame, n_neighbors)
     reach = np.fmax.reduce(means, axis=1, initial=0) * (max(mu) + _TAIL * sigma)
@@ -139,26 +144,38 @@ def radial_structure(
     places, _ = wrap(frame.positions[frame.centers], frame.cell, frame.pbc)
     kind = np.zeros(len(points), np.int64)
     bins = make_bins(points, kind, 1, places, 0.5 * float(np.median(reach[reach > 0])))
-    sums = gaussian_sums(bins, own, frame.centers, places, reach, means, np.array(mu), sigma)
+    window = (min(mu) / sigma - _TAIL, max(mu) / sigma + _TAIL)
+    sums = gaussian_sums(
+        bins, own, frame.centers, places, reach, means, np.array(mu), sigma, window
+    )
     sums[np.isnan(means)] = np.nan
     return sums.reshape(len(means), -1).astype(np.float32)
 
 
-@descriptor(variable="radial_structure_function", version=1)
+@descriptor(
+    variable=Variable(
+        "radial_structure_function",
+        (FRAME, ATOM, "radial_function"),
+        "float32",
+        "1",
+        "neighbours about a multiple of the mean distance of the nearest, counted by a Gaussian",
+        "doi:10.1103/PhysRevMaterials.6.043801",
+    ),
+    version=1,
+    example={"n_neighbors": [2, 4, 7], "mu": [0.9, 1.0, 1.1]},
+)
 def radial_structure_functions(
     trj: xr.Dataset,
     *,
     n_neighbors: Annotated[
         Sequence[int],
-        Option("Nearest neighbours that the mean distance is of.", at_least=1, at_most=1000),
+        Option("Numbers of nearest neighbours in the mean distance.", at_least=1, at_most=1000),
     ] = tuple(range(2, 17)),
     mu: Annotated[
-        Sequence[float],
-        Option("Centres of the Gaussians, over the mean distance.", above=0, at_most=10),
+        Sequence[float], Option("Centres of the Gaussians in mean distances.", above=0, at_most=10)
     ] = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15),
     sigma: Annotated[
-        float,
-        Option("Standard deviation of the Gaussians, over the mean distance.", above=0, at_most=1),
+        float, Option("Standard deviation of the Gaussians in mean distances.", above=0, at_most=1)
     ] = 0.05,
     centers: Centers = None,
     species: Species = None,
@@ -178,17 +195,11 @@ def radial_structure_functions(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        radial_structure_function (frame, atom, radial_function), float32, by N and then by mu; the
-        coordinates n_neighbors and mu tell which is which. NaN where there are fewer than N
+    {returns}, by N and then by mu; the
+        coordinates n_neighbors and mu name them. NaN where there are fewer than N
         neighbours, or the N nearest are all at the place of the atom itself.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has none of the species.
+    {raises}, or the trajectory has none of the species.
 
     References
     ----------
@@ -208,7 +219,7 @@ def radial_structure_functions(
         partial(radial_structure, n_neighbors=n_neighbors, mu=mu, sigma=sigma),
         "float32",
         nearest=max(n_neighbors),
-        tail=(RADIAL_FUNCTION, len(n_neighbors) * len(mu)),
+        width=len(n_neighbors) * len(mu),
         coords={
             "n_neighbors": np.repeat(n_neighbors, len(mu)),
             "mu": np.tile(mu, len(n_neighbors)),

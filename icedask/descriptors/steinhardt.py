@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.options import Centers, Option, Species
+from icedask.core.options import Centers, NearestCount, Option, Species
 from icedask.core.types import FloatArray, IntArray
-from icedask.core.variables import DEGREE
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
 
@@ -40,22 +41,12 @@ class Bonds(NamedTuple):
 
 
 class Harmonics(NamedTuple):
-    """Which harmonics are summed, and the coefficients that build them.
+    """Coefficients of the harmonics of some degrees l, and their places in a row.
 
     Y_lm = K_lm(z) (x + iy)^m for a unit vector, with K_mm = diagonal[m] and
     K_lm = rise[l, m] z K_(l-1)m - fall[l, m] K_(l-2)m. Only m >= 0 is kept: the others follow
-    from Y_l(-m) = (-1)^m conj(Y_lm).
-
-    Attributes
-    ----------
-    degrees
-        The degrees l, as asked for.
-    offsets
-        Place of m = 0 of each of them.
-    slots
-        Place of m = 0 of degree l; -1 where l is not asked for.
-    width
-        Number of harmonics.
+    from Y_l(-m) = (-1)^m conj(Y_lm). The place of m = 0 is offsets[i] for degrees[i], and slots[l]
+    for degree l, -1 where l is not asked for; `width` is the number of harmonics.
     """
 
     degrees: IntArray
@@ -86,10 +77,7 @@ def harmonics(degrees: tuple[int, ...]) -> Harmonics:
 
 
 def wigner_3j(degree: int, a: int, b: int) -> float:
-    """Return the 3j symbol (l l l; a b -a-b), exact but for the last rounding.
-
-    By Racah's formula, in integers.
-    """
+    """Return the 3j symbol (l l l; a b -a-b) by Racah's formula in integers, rounded at the end."""
     f = math.factorial
     c = a + b
     terms = [
@@ -107,7 +95,7 @@ def wigner_3j(degree: int, a: int, b: int) -> float:
 class Triples(NamedTuple):
     """Terms of w_l: coefficient * Re(q_la q_lb conj(q_l(a+b))), 0 <= a <= b.
 
-    Those of the degree at place i are bounds[i] to bounds[i + 1].
+    The terms of the degree at place i are bounds[i] to bounds[i + 1].
     """
 
     bounds: IntArray
@@ -135,20 +123,12 @@ def triples(degrees: tuple[int, ...]) -> Triples:
 
 
 @jit
-def mean_harmonics(
-    atoms: IntArray,
-    bonds: Bonds,
-    slots: IntArray,
-    width: int,
-    diagonal: FloatArray,
-    rise: FloatArray,
-    fall: FloatArray,
-) -> FloatArray:
+def mean_harmonics(atoms: IntArray, bonds: Bonds, basis: Harmonics) -> FloatArray:
     """Return q_lm of some atoms, (n_atoms, 2 width): real parts, then imaginary ones.
 
-    NaN for an atom without neighbours. _LANES atoms advance together, each over its own
-    neighbours.
+    NaN for an atom without neighbours. _LANES atoms advance together, each over its own neighbours.
     """
+    slots, width, rise, fall = basis.slots, basis.width, basis.rise, basis.fall
     l_max = len(slots) - 1
     result = np.empty((len(atoms), 2 * width))
     x, y, z = np.empty(_LANES), np.empty(_LANES), np.empty(_LANES)
@@ -176,7 +156,7 @@ def mean_harmonics(
                     weight[lane] += bonds.weights[pair]
             for m in range(l_max + 1):
                 last[:] = 0
-                value[:] = diagonal[m]
+                value[:] = basis.diagonal[m]
                 for degree in range(m, l_max + 1):
                     if degree > m:
                         up, down = rise[degree, m], fall[degree, m]
@@ -202,7 +182,7 @@ def mean_harmonics(
 
 @jit
 def with_neighbors(centers: IntArray, bonds: Bonds) -> npt.NDArray[np.bool_]:
-    """Return whether each atom is a centre or a neighbour of one, (n_atoms,)."""
+    """Return whether each atom is a centre or the neighbour of a centre, (n_atoms,)."""
     needed = np.zeros(len(bonds.counts), np.bool_)
     for center in centers:
         needed[center] = True
@@ -213,10 +193,7 @@ def with_neighbors(centers: IntArray, bonds: Bonds) -> npt.NDArray[np.bool_]:
 
 @jit
 def averages(orders: FloatArray, place: IntArray, centers: IntArray, bonds: Bonds) -> FloatArray:
-    """Return q_lm of each centre averaged over the centre and its neighbours.
-
-    The q_lm of atom i is row place[i] of `orders`.
-    """
+    """Return the average over each centre and its neighbours of q_lm, row place[i] of atom i."""
     width = orders.shape[1]
     result = np.empty((len(centers), width))
     for row, center in enumerate(centers):
@@ -267,8 +244,8 @@ def third_order(orders: FloatArray, offsets: IntArray, terms: Triples) -> FloatA
 def find_bonds(frame: Frame, r_cut: float | None, n_neighbors: int | None, beyond: bool) -> Bonds:
     """Return the neighbours within a cutoff, or the nearest, or else those by Voronoi faces.
 
-    An atom that has fewer than n_neighbors is left without any. Those of the centres' neighbours
-    are there only if wanted (beyond).
+    An atom that has fewer than n_neighbors is left without any. `beyond` asks for the neighbours of
+    the centres' neighbours too.
     """
     if r_cut is not None:
         listed = frame.all_neighbors(r_cut) if beyond else frame.neighbors(r_cut)
@@ -293,9 +270,7 @@ def bond_orders(frame: Frame, bonds: Bonds, basis: Harmonics, averaged: bool) ->
     atoms = frame.centers
     if averaged:
         atoms = np.flatnonzero(with_neighbors(frame.centers, bonds))
-    orders = mean_harmonics(
-        atoms, bonds, basis.slots, basis.width, basis.diagonal, basis.rise, basis.fall
-    )
+    orders = mean_harmonics(atoms, bonds, basis)
     if not averaged:
         return orders
     place = np.full(len(frame.positions), -1)
@@ -320,12 +295,24 @@ def invariants(
     result = third_order(orders, basis.offsets, triples(degrees))
     if invariant == "w_hat":
         squares = second_order(orders, basis.degrees, basis.offsets)
-        # Where q_l vanishes by symmetry the ratio is one of two rounding errors.
+        # Where q_l vanishes by symmetry the ratio is that of two rounding errors.
         result /= np.where(squares < _VANISHING**2, np.nan, squares) ** 1.5
     return result.astype(np.float32)
 
 
-@descriptor(variable="steinhardt", version=1)
+@descriptor(
+    variable=Variable(
+        "steinhardt",
+        (FRAME, ATOM, "degree"),
+        "float32",
+        "1",
+        "bond-orientational order",
+        "doi:10.1103/PhysRevB.28.784",
+    ),
+    coords=[Variable("degree", ("degree",), "int64", "1", "degree of the spherical harmonics")],
+    version=1,
+    example={"r_cut": 3.5, "averaged": True},
+)
 def steinhardt(
     trj: xr.Dataset,
     *,
@@ -333,23 +320,17 @@ def steinhardt(
         Sequence[int], Option("Degrees l of the harmonics.", at_least=0, at_most=20)
     ] = (4, 6),
     r_cut: Annotated[
-        float | None,
-        Option("Neighbours are all atoms closer than this.", "angstrom", above=0),
+        float | None, Option("Cutoff radius of the neighbours.", "angstrom", above=0)
     ] = None,
-    n_neighbors: Annotated[
-        int | None, Option("Neighbours are this many nearest atoms.", at_least=1, at_most=1000)
-    ] = None,
+    n_neighbors: NearestCount = None,
     weighted: Annotated[
-        bool, Option("Neighbours share a face of the Voronoi cell, and count by its area.")
+        bool, Option("Neighbours by the faces of the Voronoi cell, weighted by their areas.")
     ] = False,
     averaged: Annotated[
-        bool, Option("Average q_lm over the atom and its neighbours first.")
+        bool, Option("First average q_lm over the atom and its neighbours.")
     ] = False,
     invariant: Annotated[
-        str,
-        Option(
-            "Second-order q_l, third-order w_l, or w_l normalised.", choices=("q", "w", "w_hat")
-        ),
+        str, Option("Second-order q, third-order w, or w normalised.", choices=("q", "w", "w_hat"))
     ] = "q",
     centers: Centers = None,
     species: Species = None,
@@ -364,21 +345,15 @@ def steinhardt(
     Lechner and Dellago do. The neighbours are chosen by r_cut, by n_neighbors, or by the faces of
     the Voronoi cells (weighted): there q_lm is the mean weighted by the area of the faces, and
     small displacements change it little. The average over the neighbours is not weighted. In a
-    cell smaller than their distance every periodic image counts, those of the atom itself too.
+    cell smaller than their distance every periodic image counts, of the atom itself too.
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        steinhardt (frame, atom, degree), float32; the coordinate degree holds l. NaN for an atom
+    {returns}; the coordinate degree holds l. NaN for an atom
         without neighbours, with fewer than n_neighbors, or, weighted, without a closed cell (see
         `voronoi`); averaged, also for one with such a neighbour.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, a degree is given twice, or not exactly one of r_cut,
+    {raises}, a degree is given twice, or not exactly one of r_cut,
         n_neighbors and weighted is given.
 
     References
@@ -395,14 +370,14 @@ def steinhardt(
     >>> ice.steinhardt(trj, n_neighbors=12)["steinhardt"].values[0, 0].round(3)
     array([0.191, 0.575], dtype=float32)
     """
-    chosen = {"r_cut": r_cut is not None, "n_neighbors": n_neighbors is not None}
-    chosen["weighted"] = weighted
-    if sum(chosen.values()) != 1:
-        found = " and ".join(name for name, is_given in chosen.items() if is_given) or "none"
+    rules = {"r_cut": r_cut, "n_neighbors": n_neighbors, "weighted": weighted or None}
+    chosen = [name for name, value in rules.items() if value is not None]
+    if len(chosen) != 1:
         raise InputError(
             "steinhardt: expected exactly one of r_cut, n_neighbors and weighted, found "
-            f"{found}; give r_cut=3.5 for all neighbours within 3.5 angstrom, n_neighbors=4 for "
-            "the 4 nearest, or weighted=True for those that share a face of the Voronoi cell"
+            f"{' and '.join(chosen) or 'none'}; give r_cut=3.5 for all neighbours within 3.5 "
+            "angstrom, n_neighbors=4 for the 4 nearest, or weighted=True for the neighbours that "
+            "share a face of the Voronoi cell"
         )
     if len(set(degrees)) < len(degrees):
         raise InputError(
@@ -422,7 +397,7 @@ def steinhardt(
         cutoff=r_cut,
         nearest=n_neighbors,
         beyond=averaged,
-        tail=(DEGREE, len(degrees)),
+        width=len(degrees),
         coords={"degree": np.array(degrees)},
         species=species,
         attrs={"invariant": invariant, "averaged": int(averaged), "weighted": int(weighted)},

@@ -12,9 +12,10 @@ import xarray as xr
 from icedask.core.options import Centers, Option, OwnSpecies, Species
 from icedask.core.trajectory import own_species
 from icedask.core.types import FloatArray, IntArray
-from icedask.core.variables import NEIGHBOR
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.kernels.jit import jit
 
 
@@ -82,7 +83,18 @@ def sorted_distances(frame: Frame, n_neighbors: int) -> npt.NDArray[np.float32]:
     return np.where(np.isfinite(distances), distances, np.nan).astype(np.float32)
 
 
-@descriptor(variable="tetrahedral", version=1)
+@descriptor(
+    variable=Variable(
+        "tetrahedral",
+        (FRAME, ATOM),
+        "float32",
+        "1",
+        "tetrahedral order of the four nearest neighbours",
+        "doi:10.1038/35053024",
+    ),
+    version=1,
+    example={},
+)
 def tetrahedral(
     trj: xr.Dataset,
     *,
@@ -99,16 +111,10 @@ def tetrahedral(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        tetrahedral (frame, atom), float32. NaN where there are fewer than four neighbours, or one
+    {returns}. NaN where there are fewer than four neighbours, or one
         is at the place of the atom itself.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has none of the species.
+    {raises}, or the trajectory has none of the species.
 
     References
     ----------
@@ -133,15 +139,23 @@ def tetrahedral(
     )
 
 
-@descriptor(variable="local_structure_index", version=1)
+@descriptor(
+    variable=Variable(
+        "local_structure_index",
+        (FRAME, ATOM),
+        "float32",
+        "angstrom^2",
+        "variance of the gaps between the distances of successive neighbours",
+        "doi:10.1063/1.471475",
+    ),
+    version=1,
+    example={"r_cut": 3.7},
+)
 def local_structure_index(
     trj: xr.Dataset,
     *,
     r_cut: Annotated[
-        float,
-        Option(
-            "The gap after the last neighbour closer than this is the last.", "angstrom", above=0
-        ),
+        float, Option("Cutoff radius: the gap across it is the last.", "angstrom", above=0)
     ] = 3.7,
     centers: Centers = None,
     species: OwnSpecies = None,
@@ -156,16 +170,10 @@ def local_structure_index(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        local_structure_index (frame, atom), float32, angstrom^2. NaN where no neighbour is closer
+    {returns}. NaN where no neighbour is closer
         than r_cut, or none follows beyond it.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, the cutoff needs more memory than a task may use, or the
+    {raises}, the cutoff needs more memory than a task may use, or the
         trajectory has none of the species.
 
     References
@@ -191,31 +199,38 @@ def local_structure_index(
     )
 
 
-@descriptor(variable="neighbor_distance", version=1)
+@descriptor(
+    variable=Variable(
+        "neighbor_distance",
+        (FRAME, ATOM, "neighbor"),
+        "float32",
+        "angstrom",
+        "distance to each of the nearest neighbours",
+    ),
+    coords=[Variable("neighbor", ("neighbor",), "int64", "1", "rank of the neighbour by distance")],
+    version=1,
+    example={"n_neighbors": 6},
+)
 def neighbor_distances(
     trj: xr.Dataset,
     *,
-    n_neighbors: Annotated[int, Option("Nearest neighbours.", at_least=1, at_most=1000)] = 5,
+    n_neighbors: Annotated[
+        int, Option("Number of nearest neighbours.", at_least=1, at_most=1000)
+    ] = 5,
     centers: Centers = None,
     species: Species = None,
 ) -> Kernel:
     """Distances to the nearest neighbours, the nearest first; lazy.
 
-    The fifth, d5, tells an interstitial molecule of water in the first shell. For water choose
-    the oxygens: centers="element O", species=["O"].
+    The fifth, d5, is short where an interstitial molecule of water is in the first shell. For
+    water choose the oxygens: centers="element O", species=["O"].
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        neighbor_distance (frame, atom, neighbor), float32, angstrom; the coordinate neighbor
+    {returns}; the coordinate neighbor
         counts from 1. NaN where there are fewer neighbours.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has none of the species.
+    {raises}, or the trajectory has none of the species.
 
     Examples
     --------
@@ -230,7 +245,7 @@ def neighbor_distances(
         partial(sorted_distances, n_neighbors=n_neighbors),
         "float32",
         nearest=n_neighbors,
-        tail=(NEIGHBOR, n_neighbors),
+        width=n_neighbors,
         coords={"neighbor": np.arange(1, n_neighbors + 1)},
         species=species,
     )

@@ -1,10 +1,10 @@
-"""timeSOAP: how much the surroundings of an atom change from one frame to a later one."""
+"""timeSOAP: change of the surroundings of an atom from a frame to a later one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import dask
 import dask.array as da
@@ -12,20 +12,27 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.features import (
-    feature_variable,
-    input_record,
-    lazy_blocks,
-    row_coords,
-    whole_number,
-)
+from icedask.core.features import feature_variable, input_record, lazy_blocks, row_coords
+from icedask.core.options import Delay, Option, with_options
 from icedask.core.provenance import Record, stamped
-from icedask.core.trajectory import check_even_steps
+from icedask.core.trajectory import check_delay, check_even_steps, frame_interval
 from icedask.core.types import FloatArray
-from icedask.core.variables import FRAME, VARIABLES
+from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.soap.square import square_weights
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
+
+TIME_SOAP = Variable(
+    "time_soap", (FRAME, ATOM), "float32", "1", "change of the SOAP vector", "doi:10.1063/5.0147025"
+)
+DERIVATIVE = Variable(
+    "time_soap_derivative",
+    (FRAME, ATOM),
+    "float32",
+    "1/picosecond",
+    "rate of change of timeSOAP",
+    "doi:10.1063/5.0147025",
+)
 
 
 @jit
@@ -55,24 +62,30 @@ def angular_changes(
     return result
 
 
-def time_soap(soap: xr.Dataset, *, delay: int = 1, filled: bool = True) -> xr.Dataset:
+@with_options
+def time_soap(
+    soap: xr.Dataset,
+    *,
+    delay: Delay = 1,
+    filled: Annotated[
+        bool,
+        Option(
+            "Norms and cosines of the full square of pairs n, n', as published; else of the "
+            "components that are kept, of which a pair of equal species has only n' >= n."
+        ),
+    ] = True,
+) -> xr.Dataset:
     """Change of each atom's SOAP vector from a frame to a later one (timeSOAP); lazy.
 
     tau_i(t) = sqrt(2 - 2 cos(p_i(t), p_i(t + delay))), the distance between the two vectors
     divided by their norms: 0 where nothing changed. It sees changes of structure, not of
-    identities: see `lens` for these.
+    identities: see `lens` for these. About `delay` frames of SOAP are in memory at once.
 
     Parameters
     ----------
     soap : xarray.Dataset
         What `soap` returned, or another variable (frame, atom, feature), at even time steps.
-    delay : int, optional
-        Frames from the earlier to the later one; about as many of SOAP are in memory at once.
-        Default 1.
-    filled : bool, optional
-        Take norms and cosines of the full square of pairs n, n', as the publication does; else of
-        the components that are kept, of which a pair of equal species has only n' >= n.
-        Default True.
+    {options}
 
     Returns
     -------
@@ -105,19 +118,12 @@ def time_soap(soap: xr.Dataset, *, delay: int = 1, filled: bool = True) -> xr.Da
             f"time_soap: expected a variable (frame, atom, feature), found {array.name} with the "
             f"dimensions {array.dims}; pass what icedask.soap returned"
         )
-    delay = whole_number(delay, "time_soap: delay", at_least=1)
-    n_frames, n_features = array.shape[0], array.shape[2]
-    if n_frames <= delay:
-        raise InputError(
-            f"time_soap: delay {delay} needs at least {delay + 1} frames, the trajectory has "
-            f"{n_frames}"
-        )
-    check_even_steps(array.coords.to_dataset(), "time_soap")
-    weights = square_weights(array, "time_soap") if filled else np.ones(n_features)
+    check_delay(array.to_dataset(name="soap"), delay, "time_soap")
+    weights = square_weights(array, "time_soap") if filled else np.ones(array.shape[2])
     changes = _between_frames(partial(_changes, weights=weights), lazy_blocks(array), delay)
-    options = {"delay": delay, "filled": bool(filled)}
+    options = {"delay": delay, "filled": filled}
     record = input_record(soap).child("descriptors", "time_soap", 1, options)
-    return _dataset("time_soap", changes, array, record, {"delay": delay})
+    return _dataset(TIME_SOAP, changes, array, record, {"delay": delay})
 
 
 def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
@@ -168,23 +174,14 @@ def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
             f"time_soap_derivative: expected at least 2 frames, found {array.sizes[FRAME]}"
         )
     check_even_steps(array.coords.to_dataset(), "time_soap_derivative")
-    interval = _interval(array)
+    interval = frame_interval(array)
     rates = _between_frames(partial(_rate, interval=interval or 1.0), lazy_blocks(array), 1)
     # No run id of an input knows the times. Part of a trajectory has the same interval but for
     # rounding.
     options = {"interval": interval and float(f"{interval:.5g}")}
     record = input_record(time_soap).child("descriptors", "time_soap_derivative", 1, options)
     units = {} if interval else {"units": "1/frame"}
-    return _dataset("time_soap_derivative", rates, array, record, units)
-
-
-def _interval(array: xr.DataArray) -> float | None:
-    """Return the time between two frames, picosecond; None where it is not known."""
-    if "time" not in array.coords:
-        return None
-    time = array["time"].values
-    mean = (time[-1] - time[0]) / (len(time) - 1)
-    return float(mean) if mean > 0 else None
+    return _dataset(DERIVATIVE, rates, array, record, units)
 
 
 def _changes(
@@ -226,8 +223,6 @@ def _between_frames(
 
 
 def _dataset(
-    name: str, values: da.Array, source: xr.DataArray, record: Record, attrs: dict[str, Any]
+    spec: Variable, values: da.Array, source: xr.DataArray, record: Record, attrs: dict[str, Any]
 ) -> xr.Dataset:
-    spec = VARIABLES[name]
-    variables = {name: (spec.dims, values, {**spec.attrs, **attrs})}
-    return stamped(xr.Dataset(variables, row_coords(source)), record)
+    return stamped(xr.Dataset({spec.name: spec.of(values, **attrs)}, row_coords(source)), record)

@@ -11,8 +11,10 @@ import xarray as xr
 
 from icedask.core.options import Centers, Option, OwnSpecies, Species
 from icedask.core.trajectory import own_species
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 
 # From dalton/angstrom^3 to g/cm^3.
 _GRAMS_PER_CM3 = 1.66053906892
@@ -29,7 +31,13 @@ def densities(frame: Frame, mass: float) -> npt.NDArray[np.float32]:
     return per_volume.astype(np.float32)
 
 
-@descriptor(variable="voronoi_volume", version=1)
+@descriptor(
+    variable=Variable(
+        "voronoi_volume", (FRAME, ATOM), "float32", "angstrom^3", "volume of the Voronoi cell"
+    ),
+    version=1,
+    example={},
+)
 def voronoi(trj: xr.Dataset, *, centers: Centers = None, species: Species = None) -> Kernel:
     """Volume of the Voronoi cell of each atom; lazy.
 
@@ -38,10 +46,7 @@ def voronoi(trj: xr.Dataset, *, centers: Centers = None, species: Species = None
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        voronoi_volume (frame, atom), float32, angstrom^3. NaN for an atom that is not part of
+    {returns}. NaN for an atom that is not part of
         the environment, for atoms at the same place, and for a cell that is open towards a
         direction that is not periodic; there, a cell that reaches further than 20 angstrom from
         its atom may count as open.
@@ -66,7 +71,17 @@ def voronoi(trj: xr.Dataset, *, centers: Centers = None, species: Species = None
     return Kernel(volumes, "float32", species=species)
 
 
-@descriptor(variable="mass_density", version=1)
+@descriptor(
+    variable=Variable(
+        "mass_density",
+        (FRAME, ATOM),
+        "float32",
+        "g/cm^3",
+        "mass of the site over the volume of its Voronoi cell",
+    ),
+    version=1,
+    example={"mass": 18.015},
+)
 def mass_density(
     trj: xr.Dataset,
     *,
@@ -87,15 +102,9 @@ def mass_density(
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        mass_density (frame, atom), float32, g/cm^3. NaN where `voronoi` is NaN.
+    {returns}. NaN where `voronoi` is NaN.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or the trajectory has none of the species.
+    {raises}, or the trajectory has none of the species.
 
     References
     ----------

@@ -18,22 +18,11 @@ from icedask.kernels.simd import WIDTH, list_lanes, load
 
 
 class Bins(NamedTuple):
-    """Points sorted by kind, then by cubic bin; z is the fastest coordinate of a bin.
+    """Points (3, n_points) sorted by kind, then by cubic bin; z is the fastest coordinate of a bin.
 
-    Attributes
-    ----------
-    points : (3, n_points) float64
-    order : (n_points,) int64
-        The number that each sorted point had before.
-    starts : (n_kinds, n_bins + 1) int64
-        Where each bin begins.
-    shape : (3,) int64
-    edge : float
-    low : (3,) float64
-        Corner of the first bin.
-    center_start : (n_bins + 1,) int64
-    center_order : (n_centers,) int64
-        The centres of bin b are center_order[center_start[b] : center_start[b + 1]].
+    `order` is the number that each sorted point had before, starts[kind] (n_bins + 1,) where each
+    bin begins, `shape` the number of bins along x, y and z, `low` the corner of the first. The
+    centres of bin b are center_order[center_start[b] : center_start[b + 1]].
     """
 
     points: FloatArray
@@ -105,10 +94,10 @@ def _bin_of(points: FloatArray, row: int, low: FloatArray, edge: float, shape: I
 def _sort(bins: IntArray, n_bins: int) -> tuple[IntArray, IntArray]:
     """Return where each bin begins, (n_bins + 1,), and the members sorted by bin."""
     start = np.zeros(n_bins + 1, np.int64)
-    for one in bins:
-        start[one + 1] += 1
-    for one in range(n_bins):
-        start[one + 1] += start[one]
+    for number in bins:
+        start[number + 1] += 1
+    for number in range(n_bins):
+        start[number + 1] += start[number]
     place = start[:-1].copy()
     order = np.empty(len(bins), np.int64)
     for member in range(len(bins)):
@@ -118,19 +107,29 @@ def _sort(bins: IntArray, n_bins: int) -> tuple[IntArray, IntArray]:
 
 
 @jit
+def _count_bins(low: FloatArray, high: FloatArray, edge: float) -> float:
+    number = 1.0
+    for axis in range(3):
+        number *= np.floor((high[axis] - low[axis]) / edge) + 1
+    return number
+
+
+@jit
 def make_bins(
     points: FloatArray, kinds: IntArray, n_kinds: int, centers: FloatArray, wanted: float
 ) -> Bins:
     """Sort points (n_points, 3) of each kind, and centres, into bins of at least `wanted` edge."""
-    low, high = np.full(3, np.inf), np.full(3, -np.inf)
-    for some in (points, centers):
-        for row in range(len(some)):
-            for axis in range(3):
-                low[axis] = min(low[axis], some[row, axis])
-                high[axis] = max(high[axis], some[row, axis])
+    # Loops in place of functions of arrays, here and below: those take seconds to compile.
+    low, high = np.empty(3), np.empty(3)
+    for axis in range(3):
+        low[axis], high[axis] = np.inf, -np.inf
+        for places in (points, centers):
+            for row in range(len(places)):
+                low[axis] = min(low[axis], places[row, axis])
+                high[axis] = max(high[axis], places[row, axis])
     # Few atoms in a large empty space: bins are no more than points.
     edge, room = wanted, 8.0 * (len(points) + len(centers)) + 64
-    while np.prod(np.floor((high - low) / edge) + 1) > room:
+    while _count_bins(low, high, edge) > room:
         edge *= 1.26
     shape = np.empty(3, np.int64)
     for axis in range(3):
@@ -142,7 +141,8 @@ def make_bins(
     start, order = _sort(bins, n_kinds * n_bins)
     starts = np.empty((n_kinds, n_bins + 1), np.int64)
     for kind in range(n_kinds):
-        starts[kind] = start[kind * n_bins : (kind + 1) * n_bins + 1]
+        for number in range(n_bins + 1):
+            starts[kind, number] = start[kind * n_bins + number]
     in_order = np.empty((3, len(points)))
     for place in range(len(points)):
         for axis in range(3):
@@ -156,16 +156,15 @@ def make_bins(
 
 @jit
 def gather(
-    bins: Bins, kind: int, home: int, reach: float, found: FloatArray, places: IntArray, n: int
+    bins: Bins, kind: int, home: int, reach: float, near: FloatArray, places: IntArray, n: int
 ) -> int:
-    """Append the points of a kind that may be within reach of a bin to the n found; count all.
+    """Append the points of a kind that may be within reach of a bin to n others; count all.
 
-    found : (3, n_points + 1), places : (n_points + 1,), which tells where they are in bins.points:
-    one place more than needed, because what is not kept is overwritten by the next.
+    `near` is (3, n_points + 1), `places` (n_points + 1,) in bins.points: one place more than
+    needed, because what is not kept is overwritten by the next.
     """
-    points, start, shape, edge, low = (
-        bins.points, bins.starts[kind], bins.shape, bins.edge, bins.low,
-    )  # fmt: skip
+    points, start, shape = bins.points, bins.starts[kind], bins.shape
+    edge, low = bins.edge, bins.low
     stencil = int(np.ceil(reach / edge))
     ix, rest = divmod(home, shape[1] * shape[2])
     iy, iz = divmod(rest, shape[2])
@@ -182,7 +181,7 @@ def gather(
                 dx = max(x0 - x, x - x0 - edge, 0.0)
                 dy = max(y0 - y, y - y0 - edge, 0.0)
                 dz = max(z0 - z, z - z0 - edge, 0.0)
-                found[0, n], found[1, n], found[2, n] = x, y, z
+                near[0, n], near[1, n], near[2, n] = x, y, z
                 places[n] = begin + point
                 n += dx * dx + dy * dy + dz * dz <= reach * reach
     return n
@@ -205,15 +204,15 @@ def within(
     squared : (n_candidates,) is filled with all squared distances; near : (n_candidates + WIDTH,).
     """
     # Not in explicit vectors, which round otherwise: what is near must not depend on the place.
-    for one in range(len(xs)):
-        dx, dy, dz = xs[one] - x, ys[one] - y, zs[one] - z
-        squared[one] = dx * dx + dy * dy + dz * dz
+    for point in range(len(xs)):
+        dx, dy, dz = xs[point] - x, ys[point] - y, zs[point] - z
+        squared[point] = dx * dx + dy * dy + dz * dz
     count, whole = 0, len(xs) // WIDTH
     for row in range(whole):
         count = list_lanes(load(squared, row), limit, row * WIDTH, near, count)
-    for one in range(whole * WIDTH, len(xs)):
-        near[count] = one
-        count += squared[one] <= limit
+    for point in range(whole * WIDTH, len(xs)):
+        near[count] = point
+        count += squared[point] <= limit
     return count
 
 
@@ -235,8 +234,8 @@ def count_neighbors(bins: Bins, centers: FloatArray, reach: float, limit: float)
             center = bins.center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
             count = 0
-            for one in range(len(xs)):
-                dx, dy, dz = xs[one] - x, ys[one] - y, zs[one] - z
+            for point in range(len(xs)):
+                dx, dy, dz = xs[point] - x, ys[point] - y, zs[point] - z
                 count += dx * dx + dy * dy + dz * dz <= limit
             counts[center] = count
     return counts
@@ -255,23 +254,10 @@ def fill_rows(
 ) -> None:
     """Write the neighbours of each centre to the row of its atom.
 
-    Parameters
-    ----------
-    bins
-        Points of one kind, and the centres.
-    centers : (n_centers, 3)
-    reach
-        Neighbours are at most this far away,
-    limit
-        and their squared distance at most this.
-    atoms : (n_centers,)
-        The atom that each centre is.
-    own : (n_points,)
-        The atom that stands at each point, or -1 for an image: an atom is no neighbour of itself.
-    source : (n_points,)
-        The atom that each point is an image of.
-    rows
-        Row starts, and room for atoms, vectors and distances.
+    Neighbours are at most `reach` away, and their squared distance is at most `limit`. Centre i is
+    atom atoms[i]; point j is the atom own[j], or -1 for an image, and an image of the atom
+    source[j]: an atom is no neighbour of itself. `rows` are row starts, and room for atoms, vectors
+    and distances.
     """
     starts, indices, vectors, distances = rows
     n_points = len(own)
@@ -286,8 +272,8 @@ def fill_rows(
             center = bins.center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
             to = np.uint64(starts[atoms[center]])
-            for one in near[: within(xs, ys, zs, x, y, z, limit, squared, near)]:
-                candidate = np.uint64(one)
+            for number in near[: within(xs, ys, zs, x, y, z, limit, squared, near)]:
+                candidate = np.uint64(number)
                 point = bins.order[places[candidate]]
                 if own[point] == atoms[center]:
                     continue
@@ -307,45 +293,45 @@ def nearest_rows(
     atoms: IntArray,
     own: IntArray,
     source: IntArray,
-    found: tuple[IntArray, FloatArray, FloatArray],
+    nearest: tuple[IntArray, FloatArray, FloatArray],
 ) -> npt.NDArray[np.bool_]:
     """Write the nearest neighbours of each centre, and return where all are within reach.
 
-    found : neighbours, vectors and distances, whose rows are as long as neighbours are wanted; the
+    `nearest` are neighbours, vectors and distances, with rows of as many neighbours as wanted; the
     others as in `fill_rows`.
     """
-    n_points, k = len(own), found[0].shape[1]
-    candidates, places = np.empty((3, n_points + 1)), np.empty(n_points + 1, np.int64)
+    n_points, k = len(own), nearest[0].shape[1]
+    near, places = np.empty((3, n_points + 1)), np.empty(n_points + 1, np.int64)
     best, which = np.empty(k), np.empty(k, np.int64)
     is_done = np.zeros(len(centers), np.bool_)
     for home in range(len(bins.center_start) - 1):
         if bins.center_start[home] == bins.center_start[home + 1]:
             continue
-        n_found = gather(bins, 0, home, reach, candidates, places, 0)
+        n_found = gather(bins, 0, home, reach, near, places, 0)
         for member in range(bins.center_start[home], bins.center_start[home + 1]):
             center = bins.center_order[member]
             best[:] = np.inf
             which[:] = -1
-            for one in range(n_found):
+            for point in range(n_found):
                 square = 0.0
                 for axis in range(3):
-                    square += (candidates[axis, one] - centers[center, axis]) ** 2
-                if square >= best[k - 1] or own[bins.order[places[one]]] == atoms[center]:
+                    square += (near[axis, point] - centers[center, axis]) ** 2
+                if square >= best[k - 1] or own[bins.order[places[point]]] == atoms[center]:
                     continue
                 rank = k - 1
                 while rank > 0 and best[rank - 1] > square:
                     best[rank], which[rank] = best[rank - 1], which[rank - 1]
                     rank -= 1
-                best[rank], which[rank] = square, one
+                best[rank], which[rank] = square, point
             is_done[center] = np.sqrt(best[k - 1]) <= reach
             row = atoms[center]
             for rank in range(k):
-                one = which[rank]
-                found[2][row, rank] = np.sqrt(best[rank])
-                if one >= 0:
-                    found[0][row, rank] = source[bins.order[places[one]]]
+                point = which[rank]
+                nearest[2][row, rank] = np.sqrt(best[rank])
+                if point >= 0:
+                    nearest[0][row, rank] = source[bins.order[places[point]]]
                     for axis in range(3):
-                        found[1][row, rank, axis] = candidates[axis, one] - centers[center, axis]
+                        nearest[1][row, rank, axis] = near[axis, point] - centers[center, axis]
     return is_done
 
 

@@ -1,4 +1,4 @@
-"""The one neighbour list, in any cell: compressed sparse rows of pairs within a cutoff."""
+"""Neighbour lists in any cell: pairs within a cutoff as compressed sparse rows, k nearest."""
 
 from __future__ import annotations
 
@@ -27,18 +27,11 @@ _METAL_DENSITY = 0.085
 
 
 class Neighbors(NamedTuple):
-    """Neighbours of every atom, rows sorted by atom.
+    """Neighbours of every atom as compressed sparse rows.
 
-    Attributes
-    ----------
-    indptr : (n_atoms + 1,) int64
-        The neighbours of atom i are entries indptr[i] to indptr[i + 1] of the other arrays.
-    indices : (n_pairs,) int64
-        The neighbour; several times where several of its periodic images are within the cutoff.
-        An atom's own images count, the atom itself does not.
-    vectors : (n_pairs, 3) float64, angstrom
-        From the atom to the neighbour.
-    distances : (n_pairs,) float64, angstrom
+    The neighbours of atom i are the entries indptr[i] to indptr[i + 1] of the other arrays: the
+    neighbour, and vector and distance to it, angstrom. An atom occurs once for each of its
+    periodic images within the cutoff: the images of the first atom count, itself does not.
     """
 
     indptr: IntArray
@@ -64,16 +57,10 @@ class Neighbors(NamedTuple):
 
 
 class Nearest(NamedTuple):
-    """The k nearest neighbours of every atom, by growing distance.
+    """The k nearest neighbours of every atom, by growing distance, angstrom.
 
-    Attributes
-    ----------
-    indices : (n_atoms, k) int64
-        The neighbour; -1 where the system has no more.
-    vectors : (n_atoms, k, 3) float64, angstrom
-        From the atom to the neighbour; NaN where there is none.
-    distances : (n_atoms, k) float64, angstrom
-        Infinite where there is none.
+    Where the system has no more neighbours, indices (n_atoms, k) are -1, vectors (n_atoms, k, 3)
+    NaN and distances (n_atoms, k) infinite.
     """
 
     indices: IntArray
@@ -88,9 +75,9 @@ def complete_cell(cell: FloatArray) -> FloatArray:
     if len(missing) == 3:
         return np.eye(3)
     if len(missing) == 2:
-        given = cell[next(axis for axis in range(3) if axis not in missing)]
-        helper = np.eye(3)[np.argmin(np.abs(given))]
-        cell[missing[0]] = np.cross(given, helper)
+        present = cell[next(axis for axis in range(3) if axis not in missing)]
+        helper = np.eye(3)[np.argmin(np.abs(present))]
+        cell[missing[0]] = np.cross(present, helper)
         cell[missing[0]] /= np.linalg.norm(cell[missing[0]])
         missing = missing[1:]
     if len(missing) == 1:
@@ -140,35 +127,9 @@ def neighbor_list(
 ) -> Neighbors:
     """Find all pairs closer than a cutoff.
 
-    Parameters
-    ----------
-    positions : (n_atoms, 3) array, angstrom
-        Wrapped or not.
-    cell : (3, 3) array, angstrom
-        Cell vectors as rows, of any shape; zero rows along directions that are not periodic.
-    pbc : (3,) bool
-        Periodicity along each cell vector. The cell may be smaller than the cutoff.
-    r_cut : float, angstrom
-        Pairs with distance < r_cut are listed.
-    environment : (n_atoms,) bool, optional
-        Atoms that count as neighbours; all by default.
-    centers : (n_centers,) int, optional
-        Atoms whose neighbours are wanted; the rows of others are empty. All by default.
-
-    Returns
-    -------
-    Neighbors
-
-    Raises
-    ------
-    InputError
-        If r_cut is not positive.
-
-    Examples
-    --------
-    >>> from icedask.kernels.neighbors import neighbor_list
-    >>> neighbor_list([[0, 0, 0]], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [True] * 3, 1.1).counts
-    array([6])
+    Positions may be wrapped or not; rows of the cell are zero along directions that are not
+    periodic, and it may be smaller than the cutoff. Only atoms of the environment are neighbours,
+    and only the rows of centres are filled; all atoms are both by default.
     """
     if not r_cut > 0:
         raise InputError(f"r_cut: expected a positive number of angstrom, found {r_cut}")
@@ -186,9 +147,9 @@ def neighbor_list(
     itself = counts[atoms] if environment is None else environment[atoms]
     counts[atoms] -= itself > 0
     np.cumsum(counts, out=counts)
-    found = _room(indptr, int(indptr[-1]))
-    fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, found)
-    return found
+    pairs = _room(indptr, int(indptr[-1]))
+    fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, pairs)
+    return pairs
 
 
 class _Space(NamedTuple):
@@ -234,37 +195,13 @@ def k_nearest(
 ) -> Nearest:
     """Find the k nearest neighbours of every atom, periodic images included.
 
-    Parameters
-    ----------
-    positions : (n_atoms, 3) array, angstrom
-        Wrapped or not.
-    cell : (3, 3) array, angstrom
-        Cell vectors as rows, of any shape; zero rows along directions that are not periodic.
-    pbc : (3,) bool
-        Periodicity along each cell vector. The cell may be smaller than the distances found.
-    k : int
-        Neighbours of each atom.
-    environment : (n_atoms,) bool, optional
-        Atoms that count as neighbours; all by default.
-    centers : (n_centers,) int, optional
-        Atoms whose neighbours are wanted; others get none. All by default.
-
-    Returns
-    -------
-    Nearest
-        Of neighbours at equal distances at the end of the list any may be the one that is left
-        out. A system without periodic directions may have fewer than k other atoms.
-
-    Examples
-    --------
-    >>> from icedask.kernels.neighbors import k_nearest
-    >>> k_nearest([[0, 0, 0]], [[1, 0, 0], [0, 2, 0], [0, 0, 3]], [True] * 3, 4).distances
-    array([[1., 1., 2., 2.]])
+    The arguments are as for `neighbor_list`. Of neighbours at equal distances at the end of a row
+    any may be the one that is left out. Where no direction is periodic there may be fewer than k.
     """
     positions = np.asarray(positions, float)
     pbc, cell = np.asarray(pbc, bool), np.asarray(cell, float)
     n_atoms = len(positions)
-    found = Nearest(
+    nearest = Nearest(
         np.full((n_atoms, k), -1), np.full((n_atoms, k, 3), np.nan), np.full((n_atoms, k), np.inf)
     )
     todo = np.arange(n_atoms) if centers is None else centers
@@ -276,15 +213,15 @@ def k_nearest(
         space = _points(positions, cell, pbc, reach, environment)
         places = space.wrapped[todo]
         bins = make_bins(space.points, np.zeros_like(space.source), 1, places, reach)
-        done = nearest_rows(bins, places, reach, todo, space.own, space.source, found)
+        done = nearest_rows(bins, places, reach, todo, space.own, space.source, nearest)
         if reach > farthest:
             break
         todo, reach = todo[~done], 2 * reach
-    return found
+    return nearest
 
 
 def _first_reach(k: int, n_counting: int, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> float:
-    """Return a distance within which most atoms have k neighbours, if density tells it."""
+    """Return a distance within which most atoms have k neighbours, from the density if known."""
     if not pbc.all() or n_counting == 0:
         return _FIRST_REACH
     volume = abs(np.linalg.det(cell)) / n_counting * (k + 1)
@@ -342,19 +279,7 @@ def with_images(
 ) -> tuple[FloatArray, IntArray]:
     """Return wrapped atoms, followed by every periodic image within `reach` of the cell.
 
-    Parameters
-    ----------
-    positions : (n_atoms, 3) array, angstrom
-    cell : (3, 3) array, angstrom
-    pbc : (3,) bool
-    reach : float, angstrom
-
-    Returns
-    -------
-    points : (n_points, 3) array, angstrom
-        The first n_atoms are the wrapped atoms in their order.
-    source : (n_points,) int64
-        The atom of which each point is an image.
+    The atom that each point is an image of comes with the points, (n_points,).
     """
     if not np.isfinite(positions).all():
         raise InputError("positions: expected finite coordinates, found NaN or infinite ones")

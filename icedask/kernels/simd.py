@@ -10,6 +10,9 @@ two of its arrays might overlap. A `load`ed vector stays in registers:
 
 Rows have WIDTH numbers, and are neither checked against the array's length nor counted from its
 end. A product and a sum are rounded once where the host can.
+
+An `Emitter` writes such instructions for any width and precision: it makes these functions, and the
+steps of SOAP, whose loops over lanes and degrees are unrolled while they are compiled.
 """
 
 from __future__ import annotations
@@ -19,14 +22,93 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
 WIDTH = 8
 _LLVM = ir.VectorType(ir.DoubleType(), WIDTH)
-_ITEM_BYTES = 8
 # Compiled code calls these functions with other arguments than Python: not for the type checker.
 _intrinsic: Any = intrinsic
+
+
+def integer(value: Any) -> Any:
+    """Return a whole number as a 64-bit constant; values of the compiler pass."""
+    return ir.IntType(64)(value) if isinstance(value, int) else value
+
+
+def data_of(context: Any, builder: Any, kind: Any, array: Any) -> Any:
+    """Return the pointer to the first number of an array."""
+    return context.make_array(kind)(context, builder, array).data
+
+
+class Emitter:
+    """Writes instructions on vectors of `width` numbers of one precision.
+
+    Loads and stores are at most aligned to a number: arrays promise no more.
+    """
+
+    def __init__(self, builder: Any, dtype: Any = types.float64, width: int = WIDTH) -> None:
+        self.builder, self.width = builder, width
+        self.type = ir.VectorType(_SCALARS[dtype], width)
+        self.double = ir.VectorType(ir.DoubleType(), width)
+
+    def constant(self, value: float, kind: Any = None) -> Any:
+        """Return a vector of one number that is known now."""
+        return ir.Constant(kind or self.type, [value] * self.width)
+
+    def splat(self, value: Any, kind: Any = None) -> Any:
+        """Return a vector of one number that is known when the code runs."""
+        kind = kind or self.type
+        nothing, places = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), kind.count)
+        first = self.builder.insert_element(nothing, value, integer(0))
+        return self.builder.shuffle_vector(first, nothing, ir.Constant(places, [0] * kind.count))
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a * b + c, rounded once where the host can."""
+        return self._call("fmuladd", a, b, c)
+
+    def sqrt(self, a: Any) -> Any:
+        """Return the square roots."""
+        return self._call("sqrt", a)
+
+    def _call(self, name: str, *values: Any) -> Any:
+        kind = values[0].type
+        letter = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
+        function = cgutils.get_or_insert_function(
+            self.builder.module,
+            ir.FunctionType(kind, [kind] * len(values)),
+            f"llvm.{name}.v{kind.count}{letter}",
+        )
+        return self.builder.call(function, values)
+
+    def element(self, data: Any, index: Any) -> Any:
+        """Return the pointer to a number of an array."""
+        return self.builder.gep(data, [integer(index)])
+
+    def load(self, data: Any, index: Any, kind: Any = None) -> Any:
+        """Return the vector that begins at a number of an array."""
+        kind = kind or self.type
+        return self.builder.load(self._place(data, index, kind), align=_bytes(kind.element))
+
+    def store(self, value: Any, data: Any, index: Any) -> None:
+        """Write a vector to an array, from a number on."""
+        place = self._place(data, index, value.type)
+        self.builder.store(value, place, align=_bytes(value.type.element))
+
+    def _place(self, data: Any, index: Any, kind: Any) -> Any:
+        return self.builder.bitcast(self.element(data, index), kind.as_pointer())
+
+    def narrow(self, value: Any) -> Any:
+        """Return doubles in the precision of the vectors."""
+        return value if value.type == self.type else self.builder.fptrunc(value, self.type)
+
+
+_SCALARS = {types.float32: ir.FloatType(), types.float64: ir.DoubleType()}
+
+
+def _bytes(scalar: Any) -> int:
+    return 8 if isinstance(scalar, ir.DoubleType) else 4
 
 
 class Vector(types.Type):
@@ -49,10 +131,8 @@ def _has_rows(kind: Any) -> bool:
     return isinstance(kind, types.Array) and kind.dtype == types.float64 and kind.layout == "C"
 
 
-def _pointer(context: Any, builder: Any, kind: Any, array: Any, row: Any) -> Any:
-    data = context.make_array(kind)(context, builder, array).data
-    first = builder.mul(row, ir.Constant(row.type, WIDTH))
-    return builder.bitcast(builder.gep(data, [first]), _LLVM.as_pointer())
+def _first(builder: Any, row: Any) -> Any:
+    return builder.mul(row, ir.Constant(row.type, WIDTH))
 
 
 @_intrinsic
@@ -60,8 +140,8 @@ def load(typing: Any, array: Any, row: Any) -> Any:
     """Return a row of an array as a vector."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args)
-        return builder.load(pointer, align=_ITEM_BYTES)
+        data = data_of(context, builder, sig.args[0], args[0])
+        return Emitter(builder).load(data, _first(builder, args[1]))
 
     return (vector(array, types.intp), generate) if _has_rows(array) else None
 
@@ -71,8 +151,8 @@ def store(typing: Any, array: Any, row: Any, value: Any) -> Any:
     """Write a vector to a row of an array."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pointer = _pointer(context, builder, sig.args[0], *args[:2])
-        builder.store(args[2], pointer, align=_ITEM_BYTES)
+        data = data_of(context, builder, sig.args[0], args[0])
+        Emitter(builder).store(args[2], data, _first(builder, args[1]))
         return context.get_dummy_value()
 
     return (types.void(array, types.intp, vector), generate) if _has_rows(array) else None
@@ -83,15 +163,9 @@ def splat(typing: Any, number: Any) -> Any:
     """Return a vector of one number, repeated."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return _repeat(builder, args[0], _LLVM)
+        return Emitter(builder).splat(args[0])
 
     return vector(types.float64), generate
-
-
-def _repeat(builder: Any, number: Any, kind: Any) -> Any:
-    nothing, places = ir.Constant(kind, ir.Undefined), ir.VectorType(ir.IntType(32), WIDTH)
-    one = builder.insert_element(nothing, number, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(places, [0] * WIDTH))
 
 
 def _places_of_bits() -> ir.Constant:
@@ -113,8 +187,9 @@ def list_lanes(typing: Any, value: Any, limit: Any, first: Any, target: Any, cou
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         value, limit, first, target, count = args
+        v = Emitter(builder)
         integers = ir.VectorType(ir.IntType(32), WIDTH)
-        below = builder.fcmp_ordered("<=", value, _repeat(builder, limit, _LLVM))
+        below = builder.fcmp_ordered("<=", value, v.splat(limit))
         mask = builder.bitcast(below, ir.IntType(WIDTH))
         name = "icedask.places_of_bits"
         table = builder.module.globals.get(name)
@@ -123,13 +198,11 @@ def list_lanes(typing: Any, value: Any, limit: Any, first: Any, target: Any, cou
             table = ir.GlobalVariable(builder.module, places.type, name)
             table.initializer, table.global_constant = places, True
             table.linkage, table.align = "internal", 32
-        index = [ir.IntType(64)(0), builder.zext(mask, ir.IntType(64))]
+        index = [integer(0), builder.zext(mask, ir.IntType(64))]
         row = builder.bitcast(builder.gep(table, index), integers.as_pointer())
-        start = _repeat(builder, builder.trunc(first, ir.IntType(32)), integers)
+        start = v.splat(builder.trunc(first, ir.IntType(32)), integers)
         lanes = builder.add(builder.load(row, align=32), start)
-        data = context.make_array(sig.args[3])(context, builder, target).data
-        place = builder.bitcast(builder.gep(data, [count]), integers.as_pointer())
-        builder.store(lanes, place, align=4)
+        v.store(lanes, data_of(context, builder, sig.args[3], target), count)
         return builder.add(count, builder.zext(builder.ctpop(mask), ir.IntType(64)))
 
     fits = isinstance(target, types.Array) and target.dtype == types.int32
@@ -141,25 +214,18 @@ class _Binary(ConcreteTemplate):
     cases = [signature(vector, vector, vector)]  # noqa: RUF012
 
 
-for _operator in (operator.add, operator.sub, operator.mul, operator.truediv):
+def _lowering(instruction: str, **options: Any) -> Any:
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return getattr(builder, instruction)(*args, **options)
+
+    return generate
+
+
+for _operator, _generate in {
+    operator.add: _lowering("fadd", flags=("contract",)),
+    operator.sub: _lowering("fsub", flags=("contract",)),
+    operator.mul: _lowering("fmul", flags=("contract",)),
+    operator.truediv: _lowering("fdiv"),
+}.items():
     infer_global(_operator)(_Binary)
-
-
-@lower_builtin(operator.add, vector, vector)
-def _add(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fadd(*args, flags=("contract",))
-
-
-@lower_builtin(operator.sub, vector, vector)
-def _subtract(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fsub(*args, flags=("contract",))
-
-
-@lower_builtin(operator.mul, vector, vector)
-def _multiply(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fmul(*args, flags=("contract",))
-
-
-@lower_builtin(operator.truediv, vector, vector)
-def _divide(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.fdiv(*args)
+    lower_builtin(_operator, vector, vector)(_generate)

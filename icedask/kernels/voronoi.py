@@ -1,4 +1,4 @@
-"""The one Voronoi tessellation, in any cell: volumes, and faces as compressed sparse rows."""
+"""Voronoi tessellation in any cell: volumes, and faces as compressed sparse rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from ase.geometry import minkowski_reduce
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit
@@ -22,14 +23,9 @@ _SEARCH = 1.5
 class Tessellation(NamedTuple):
     """Voronoi cells of all atoms, and the faces that they share.
 
-    Attributes
-    ----------
-    volumes : (n_atoms,) float64, angstrom^3
-        NaN where there is no cell.
-    faces : Neighbors
-        One neighbour for each face of a cell; none where there is no cell. A neighbour occurs
-        several times where several of its periodic images share a face with the atom.
-    areas : (n_faces,) float64, angstrom^2
+    Volumes (n_atoms,), angstrom^3, are NaN where there is no cell. `faces` lists one neighbour for
+    each face of a cell, its areas, angstrom^2, the areas of these: a neighbour occurs once for each
+    of its periodic images that share a face with the atom.
     """
 
     volumes: FloatArray
@@ -46,8 +42,6 @@ class _Box(NamedTuple):
 
 def _enclose(positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> _Box:
     """Return the most compact periodic cell; with margins where it is not periodic."""
-    from ase.geometry import minkowski_reduce
-
     # Positions go to freud in float32: in a skewed cell they would be far apart, and inaccurate.
     lattice, _ = minkowski_reduce(complete_cell(np.where(pbc[:, None], cell, 0.0)), pbc)
     fractional = positions @ np.linalg.inv(lattice)
@@ -82,7 +76,7 @@ def _cells(box: _Box, pbc: npt.NDArray[np.bool_]) -> tuple[Tessellation, npt.NDA
     )
     bonds = diagram.nlist
     first, second = bonds.query_point_indices, bonds.point_indices
-    # The vectors are float32, but good enough to tell which image of the neighbour is meant.
+    # The vectors are float32, but good enough to choose the image of the neighbour.
     vectors, distances, is_open = face_vectors(
         first, second, bonds.vectors, np.linalg.inv(upright.T), box.fractional, box.cell, pbc
     )
@@ -111,32 +105,10 @@ def tessellate(
 ) -> Tessellation:
     """Divide space among atoms: each point belongs to the nearest.
 
-    Parameters
-    ----------
-    positions : (n_atoms, 3) array, angstrom
-        Wrapped or not.
-    cell : (3, 3) array, angstrom
-        Cell vectors as rows, of any shape and size.
-    pbc : (3,) bool
-        Periodicity along each cell vector.
-    environment : (n_atoms,) bool, optional
-        Atoms that take part; all by default.
-
-    Returns
-    -------
-    Tessellation
-        An atom has no cell if it does not take part, if another is at the same place (within
-        0.001 angstrom), or if its cell is open towards a direction that is not periodic. A cell
-        counts as open there if it is unbounded; it may if it reaches further than 20 angstrom
-        from its atom.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from icedask.kernels.voronoi import tessellate
-    >>> cubes = tessellate([[0, 0, 0]], 3 * np.eye(3), [True] * 3)
-    >>> cubes.volumes.round(3), cubes.areas.round(3)
-    (array([27.]), array([9., 9., 9., 9., 9., 9.]))
+    The arguments are as for `neighbor_list`; atoms of the environment alone take part. An atom has
+    no cell if it does not, if another is at the same place (within 0.001 angstrom), or if its cell
+    is open towards a direction that is not periodic. A cell counts as open there if it is
+    unbounded; it may if it reaches further than 20 angstrom from its atom.
     """
     positions, cell = np.asarray(positions, float), np.asarray(cell, float)
     pbc, n_atoms = np.asarray(pbc, bool), len(positions)
@@ -170,9 +142,8 @@ def face_vectors(
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """Return the vector from atom to neighbour of each face, its length, and the open atoms.
 
-    The rough vectors tell which image of the neighbour is meant; `inverse` turns them, as rows, to
-    units of the cell. An atom is open that has a face with an image along a direction that is not
-    periodic.
+    The rough vectors choose the image of the neighbour; `inverse` turns them, as rows, to units of
+    the cell. An atom is open that has a face with an image along a direction that is not periodic.
     """
     vectors = np.empty((len(first), 3))
     distances = np.empty(len(first))

@@ -12,9 +12,8 @@ from icedask.core.constants import WATER_MASS
 from icedask.core.options import LargestDegree, Option, RadialFunctions, Seed
 from icedask.core.trajectory import select
 from icedask.descriptors.chill import chill_plus
-from icedask.descriptors.combine import combine
-from icedask.descriptors.join import unit_norm
 from icedask.descriptors.soap import soap
+from icedask.descriptors.stack import combine, unit_norm
 from icedask.descriptors.steinhardt import steinhardt
 from icedask.descriptors.tetrahedral import tetrahedral
 from icedask.descriptors.voronoi import mass_density

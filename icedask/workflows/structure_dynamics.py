@@ -25,9 +25,9 @@ from icedask.core.options import (
 from icedask.core.trajectory import own_species
 from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME, STATE
-from icedask.descriptors.join import join, unit_norm
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap
+from icedask.descriptors.stack import join, unit_norm
 from icedask.dynamics.entry_exit_counts import entry_exit_counts
 from icedask.dynamics.group_means import group_means
 from icedask.dynamics.markov import markov_test

@@ -22,10 +22,10 @@ from scipy.spatial import cKDTree
 from vesin import NeighborList
 
 from icedask.descriptors.displacement import displacements, keep_positions
-from icedask.descriptors.join import joined_rows
 from icedask.descriptors.lens import lens_window, neighbor_identities
 from icedask.descriptors.soap.basis import Basis
 from icedask.descriptors.soap.cells import power_spectrum
+from icedask.descriptors.stack import joined_rows
 from icedask.descriptors.time_soap import angular_changes
 from icedask.dynamics.smoothing import smooth_columns
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 import pytest
 
-from icedask.core.options import Option, checked, parameters_of
+from icedask.core.options import Option, checked, parameters_of, with_options
 from icedask.errors import InputError
 
 
@@ -96,3 +98,38 @@ def test_documentation_names_the_type_of_items() -> None:
         "peaks : sequence of (place, order), optional",
     ]
     assert parameters_of(declared)[-1].documentation().endswith("Peaks. Units: place angstrom.")
+
+
+@with_options
+def scaled(
+    x: float, *, factor: Annotated[int, Option("Factor.", at_least=1)] = 2, offset: float = 0.0
+) -> float:
+    """Scale a number.
+
+    Parameters
+    ----------
+    x : float
+        The number.
+    {options}
+    """
+    assert type(factor) is int
+    return factor * x + offset
+
+
+def test_a_function_checks_and_documents_its_options() -> None:
+    assert scaled(3.0) == 6.0
+    assert scaled(x=3.0, factor=np.int64(4), offset=1.0) == 13.0
+    with pytest.raises(InputError, match="scaled: factor: expected at least 1, found 0"):
+        scaled(3.0, factor=0)
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        scaled(3.0, other=1)  # type: ignore[call-arg]
+    assert "    The number.\nfactor : int, optional\n    Factor. Default 2." in str(scaled.__doc__)
+    assert "factor: 'int' = 2" in str(inspect.signature(scaled))
+
+
+def test_long_helps_are_wrapped() -> None:
+    (parameter, *_) = parameters_of(declared)
+    option = dataclasses.replace(parameter.option, help="Many words. " * 20)
+    lines = dataclasses.replace(parameter, option=option).documentation().splitlines()
+    assert max(map(len, lines)) <= 96
+    assert all(line.startswith("    ") for line in lines[1:])

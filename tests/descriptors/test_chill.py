@@ -53,7 +53,7 @@ def in_double(atoms: ase.Atoms, plus: bool, neighbors: str = "cutoff") -> np.nda
     return classify(frame, plus, 3.5, neighbors)
 
 
-@pytest.mark.parametrize("frame", [0, 5, 10, -1])
+@pytest.mark.parametrize("frame", [0, -1])
 @pytest.mark.parametrize("change", [lambda atoms: atoms, sheared], ids=["cubic", "triclinic"])
 def test_equals_ovito(mw: xr.Dataset, frame: int, change: object) -> None:
     atoms = ice.to_ase(mw, frame)
@@ -80,7 +80,7 @@ def test_noisy_ice_equals_ovito(atoms_of: str) -> None:
 
 
 def brute_classes(atoms: ase.Atoms, plus: bool, neighbors: str) -> list[int]:
-    """Return the classes from complex harmonics and lists made anew, molecule by molecule."""
+    """Return the classes from complex harmonics and a list of their own, molecule by molecule."""
     r_cut = 3.5 if neighbors == "cutoff" else 14.0
     near: list[list[tuple[float, int, np.ndarray]]] = []
     pairs = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, r_cut)
@@ -90,10 +90,12 @@ def brute_classes(atoms: ase.Atoms, plus: bool, neighbors: str) -> list[int]:
         near.append(sorted(found, key=lambda entry: entry[0]))
     if neighbors == "nearest":
         near = [row[:4] for row in near]
-    q3 = np.zeros((len(atoms), 7), complex)
+    q3, orders = np.zeros((len(atoms), 7), complex), np.arange(-3, 4)[:, None]
     for atom, row in enumerate(near):
-        for r, _, (x, y, z) in row:
-            q3[atom] += [sph_harm_y(3, m, np.arccos(z / r), np.arctan2(y, x)) for m in range(-3, 4)]
+        if row:
+            r = np.array([distance for distance, _, _ in row])
+            x, y, z = np.transpose([vector for _, _, vector in row])
+            q3[atom] = sph_harm_y(3, orders, np.arccos(z / r), np.arctan2(y, x)).sum(axis=1)
         q3[atom] /= np.linalg.norm(q3[atom]) or 1
     low, high = (-0.35, 0.25) if plus else (-0.2, -0.05)
     bonds = [[np.vdot(q3[j], q3[atom]).real for _, j, _ in row] for atom, row in enumerate(near)]
@@ -140,6 +142,9 @@ def test_equals_brute_force(name: str, plus: bool, neighbors: str) -> None:
 @pytest.mark.parametrize("plus", [True, False], ids=["chill_plus", "chill"])
 def test_coexistence_equals_brute_force(mw: xr.Dataset, plus: bool) -> None:
     atoms = ice.to_ase(mw, -1)
+    # A corner of the box, with crystal, liquid and a surface.
+    atoms = atoms[(atoms.get_scaled_positions() < [1, 0.5, 0.5]).all(axis=1)]
+    atoms.pbc = (True, False, False)
     for neighbors in ("cutoff", "nearest"):
         found = in_double(atoms, plus, neighbors)
         np.testing.assert_array_equal(found, brute_classes(atoms, plus, neighbors))

@@ -6,7 +6,7 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from helpers.systems import brute_pairs, system
+from helpers.systems import brute_bonds, system
 
 import icedask as ice
 from icedask.errors import InputError
@@ -15,8 +15,8 @@ from icedask.errors import InputError
 def brute(before: ase.Atoms, after: ase.Atoms, r_cut: float) -> np.ndarray:
     result = np.zeros(len(before))
     sets = [
-        [{j for i, j, _ in pairs if i == atom and j != atom} for atom in range(len(before))]
-        for pairs in (brute_pairs(before, r_cut), brute_pairs(after, r_cut))
+        [{j for _, j, _ in row} - {atom} for atom, row in enumerate(brute_bonds(atoms, r_cut))]
+        for atoms in (before, after)
     ]
     for atom, (a, b) in enumerate(zip(*sets, strict=True)):
         result[atom] = len(a ^ b) / (len(a) + len(b)) if a or b else 0
@@ -39,10 +39,9 @@ def test_equals_brute_force(name: str) -> None:
 
 def brute_nearest(atoms: ase.Atoms, k: int) -> list[set[int]]:
     """Return the distinct other atoms among the k nearest of each."""
-    near: list[list[tuple[float, int]]] = [[] for _ in atoms]
-    for i, j, distance in brute_pairs(atoms, 14.0):
-        near[i].append((distance, j))
-    return [{j for _, j in sorted(row)[:k]} - {i} for i, row in enumerate(near)]
+    bonds = brute_bonds(atoms, 10.0)
+    assert all(len(row) >= k for row in bonds)
+    return [{j for _, j, _ in row[:k]} - {i} for i, row in enumerate(bonds)]
 
 
 @pytest.mark.parametrize("name", ["orthogonal", "unwrapped", "small_box", "slab"])

@@ -12,7 +12,7 @@ import ase
 import numpy as np
 import pytest
 from ase.build import bulk
-from helpers.systems import SYSTEMS, brute_pairs, system, water_like
+from helpers.systems import SYSTEMS, brute_bonds, system, water_like
 
 import icedask as ice
 from icedask.descriptors.frame import Frame
@@ -53,10 +53,7 @@ def brute(distances: Sequence[float], n_neighbors: Sequence[int] = N) -> np.ndar
 
 
 def brute_distances(atoms: ase.Atoms, r_cut: float) -> list[list[float]]:
-    distances: list[list[float]] = [[] for _ in atoms]
-    for i, _, distance in brute_pairs(atoms, r_cut):
-        distances[i].append(distance)
-    return distances
+    return [[distance for distance, _, _ in row] for row in brute_bonds(atoms, r_cut)]
 
 
 # The cutoffs of the loops hold all that the sixteenth mean sees, in the cluster everything.
@@ -80,7 +77,7 @@ def gaussian(distance: float, mu: float) -> float:
     return exp(-((distance - mu) ** 2) / (2 * SIGMA**2))
 
 
-@pytest.mark.parametrize("mu", MU)
+@pytest.mark.parametrize("mu", [0.85, 1.0, 1.15])
 def test_perfect_fcc(mu: float) -> None:
     # 12 neighbours at r, 6 at sqrt(2) r, 24 at sqrt(3) r.
     found = kernel(bulk("Cu", "fcc", a=3.6), [12, 16], [mu])[0, :, 0]
@@ -186,8 +183,12 @@ def test_far_from_its_environment() -> None:
     with_ion = atoms + ase.Atoms("Na", [[1.0, 2.0, 60.0]])
     environment = with_ion.symbols == "Cu"
     ion = len(atoms)
-    pairs = brute_pairs(with_ion, 90.0)
-    expected = brute([distance for i, j, distance in pairs if i == ion and j != ion])
+    # Far enough in the plane of the slab for what the sixteenth mean sees from above.
+    grid = np.arange(-9, 10)
+    cell = atoms.cell.array
+    shifts = (grid[:, None, None] * cell[0] + grid[:, None] * cell[1]).reshape(-1, 1, 3)
+    vectors = atoms.positions + shifts - with_ion.positions[ion]
+    expected = brute(np.linalg.norm(vectors, axis=2).ravel().tolist())
     np.testing.assert_allclose(
         kernel(with_ion, environment=environment, centers=np.array([ion]))[0],
         expected,

@@ -16,7 +16,8 @@ from icedask.descriptors.soap import cells as soap_cells
 from icedask.descriptors.soap.basis import Basis
 from icedask.errors import InputError
 
-BASIS = {"r_cut": 4.0, "n_max": 4, "l_max": 3, "sigma": 0.5}
+# Kernels are compiled for each n_max in whole vectors, l_max and precision: as few as will do.
+BASIS = {"r_cut": 4.0, "n_max": 4, "l_max": 2, "sigma": 0.5}
 
 
 def dscribe(atoms: ase.Atoms, **options: float) -> np.ndarray:
@@ -29,12 +30,16 @@ def dscribe(atoms: ase.Atoms, **options: float) -> np.ndarray:
 
 
 SHAPES = ("orthogonal", "triclinic", "unwrapped", "boundary", "small_box", "slab", "cluster")
-BASES = [
-    Basis(4.0, 4, 3, 0.5),
-    Basis(6.0, 8, 8, 1.0),
-    Basis(5.0, 1, 0, 1.0),
-    Basis(5.0, 3, 12, 0.7),
-    Basis(6.0, 12, 5, 1.0),
+SMALL, DEFAULT = Basis(**BASIS), Basis(6.0, 8, 8, 1.0)
+CASES = [
+    *[(name, SMALL, dtype) for name in SHAPES for dtype in ("float64", "float32")],
+    *[(name, DEFAULT, "float64") for name in ("triclinic", "small_box", "slab")],
+    ("triclinic", DEFAULT, "float32"),
+    ("cluster", Basis(5.0, 1, 0, 1.0), "float64"),
+    ("unwrapped", Basis(5.0, 3, 12, 0.7), "float64"),
+    ("slab", Basis(5.0, 3, 12, 0.7), "float32"),
+    ("unwrapped", Basis(6.0, 12, 2, 1.0), "float64"),
+    ("boundary", Basis(6.0, 12, 2, 1.0), "float32"),
 ]
 TOLERANCE = {"float64": 1e-9, "float32": 3e-6}
 
@@ -48,9 +53,7 @@ def frame_of(atoms: ase.Atoms) -> Frame:
     return Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("basis", BASES)
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("name", "basis", "dtype"), CASES)
 def test_kernel_equals_dscribe(name: str, basis: Basis, dtype: str) -> None:
     atoms = system(name)
     frame, species = frame_of(atoms), sorted(set(atoms.numbers.tolist()))
@@ -64,7 +67,7 @@ def test_three_species_equal_dscribe(dtype: str) -> None:
     atoms = system("unwrapped")
     atoms.symbols[::3] = "H"
     atoms.symbols[1::5] = "Cu"
-    basis, frame = Basis(5.0, 6, 6, 1.0), frame_of(atoms)
+    basis, frame = Basis(5.0, 6, 2, 1.0), frame_of(atoms)
     found = soap_cells.power_spectrum(frame, frame.centers, [1, 8, 29], basis, "compact", dtype)
     assert row_error(found, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
 
@@ -95,7 +98,7 @@ def test_full_layout_is_the_square() -> None:
     full = ice.soap(trj, **BASIS, dtype="float64", layout="full")
     names = ("species_a", "species_b", "n_a", "n_b", "l")
     labels = list(zip(*(full[name].values.tolist() for name in names), strict=True))
-    assert len(set(labels)) == len(labels) == 3 * 16 * 4
+    assert len(set(labels)) == len(labels) == 3 * 16 * 3
     column = {label: full["soap"].values[0, :, k] for k, label in enumerate(labels)}
     for k, (a, b, n, m, degree) in enumerate(
         zip(*(compact[name].values.tolist() for name in names), strict=True)
@@ -107,7 +110,7 @@ def test_full_layout_is_the_square() -> None:
 
 def test_centers_outside_the_environment_have_no_self_term() -> None:
     atoms = ase.Atoms("OHH", [[0, 0, 0], [0.9, 0, 0], [0, 1.0, 0]])
-    frame, basis = frame_of(atoms), Basis(4.0, 4, 3, 0.5)
+    frame, basis = frame_of(atoms), SMALL
     found = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
     lone = ase.Atoms("HH", atoms.positions[1:])
     calculator = SOAP(species=["H"], periodic=False, **basis._asdict())
@@ -116,7 +119,7 @@ def test_centers_outside_the_environment_have_no_self_term() -> None:
 
 def test_nothing_in_reach_is_zero() -> None:
     atoms = ase.Atoms("OH", [[0, 0, 0], [90, 0, 0]])
-    frame, basis = frame_of(atoms), Basis(4.0, 4, 3, 0.5)
+    frame, basis = frame_of(atoms), SMALL
     found = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
     assert not found.any()
 
@@ -125,7 +128,7 @@ def test_sparse_points_in_a_huge_space() -> None:
     rng = np.random.default_rng(0)
     positions = np.concatenate([rng.random((30, 3)) * 6, [[1e5, 0, 0], [0, -3e4, 7e4]]])
     atoms = ase.Atoms("O32", positions)
-    frame, basis = frame_of(atoms), Basis(4.0, 4, 3, 0.5)
+    frame, basis = frame_of(atoms), SMALL
     found = soap_cells.power_spectrum(frame, frame.centers, [8], basis, "compact", "float64")
     near = SOAP(species=["O"], periodic=False, **basis._asdict()).create(atoms[:30])
     assert row_error(found[:30], near) < 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import ase
@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 import xarray as xr
 from ase.build import bulk
-from helpers.systems import SYSTEMS, system, water_like
+from helpers.systems import SYSTEMS, brute_bonds, system, water_like
 
 import icedask as ice
 from icedask.descriptors.frame import Frame
-from icedask.descriptors.tetrahedral import sorted_distances, structure_index, tetrahedrality
+from icedask.descriptors.tetrahedral import (
+    angular_deviation,
+    sorted_distances,
+    structure_index,
+    tetrahedrality,
+)
 
 
 def frame_of(atoms: ase.Atoms, **more: Any) -> Frame:
@@ -22,17 +27,8 @@ def frame_of(atoms: ase.Atoms, **more: Any) -> Frame:
 
 
 def brute_vectors(atoms: ase.Atoms, atom: int) -> np.ndarray:
-    """Return the vectors to all neighbours of many cells around, nearest first."""
-    wrapped = atoms.copy()
-    wrapped.wrap(eps=0)
-    cell = wrapped.cell.complete().array
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    reach = [int(9.0 / h) + 2 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)]
-    shifts = np.array(list(product(*[range(-n, n + 1) for n in reach]))) @ cell
-    vectors = (wrapped.positions + shifts[:, None] - wrapped.positions[atom]).reshape(-1, 3)
-    distances = np.linalg.norm(vectors, axis=1)
-    order = np.argsort(distances)
-    return vectors[order[distances[order] > 1e-6]]
+    """Return the vectors to the neighbours of an atom, nearest first."""
+    return np.array([vector for _, _, vector in brute_bonds(atoms, 8.5)[atom]])
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SYSTEMS if kind != "lonely"])
@@ -72,8 +68,6 @@ def test_square() -> None:
 
 def test_random_directions_have_no_order() -> None:
     vectors = np.random.default_rng(0).normal(size=(20_000, 4, 3))
-    from icedask.descriptors.tetrahedral import angular_deviation
-
     lengths = np.linalg.norm(vectors, axis=2)
     mean = angular_deviation(np.arange(20_000), vectors, lengths).mean()
     assert abs(1 - 3 * mean / 8) < 0.02
@@ -115,7 +109,7 @@ def test_neighbors_are_counted_from_one() -> None:
     assert (np.diff(found.values) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["tetrahedral", "local_structure_index", "neighbor_distances"])
+@pytest.mark.parametrize("name", ["local_structure_index", "neighbor_distances"])
 def test_hydrogens_are_left_out(name: str) -> None:
     atoms = water_like()
     water = atoms + ase.Atoms("H" * len(atoms), atoms.positions + 0.5)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import combinations
 from typing import Any
 
 import ase
 import numpy as np
 from ase.data import atomic_numbers
 from dscribe.descriptors import ACSF
+from helpers.systems import brute_bonds
 
 
 def dscribe(
@@ -29,23 +30,8 @@ def dscribe(
 
 
 def surroundings(atoms: ase.Atoms, center: int, r_cut: float) -> list[tuple[str, np.ndarray]]:
-    """Return element and vector of every neighbour, by looking at every image."""
-    wrapped = atoms.copy()
-    wrapped.wrap(eps=0)
-    cell = wrapped.cell.complete().array
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    shifts = [
-        range(-n, n + 1) if periodic else [0]
-        for n, periodic in zip(np.ceil(r_cut / heights).astype(int) + 1, atoms.pbc, strict=True)
-    ]
-    found = []
-    for shift in product(*shifts):
-        vectors = wrapped.positions + np.array(shift) @ cell - wrapped.positions[center]
-        distances = np.linalg.norm(vectors, axis=1)
-        if not any(shift):
-            distances[center] = np.inf
-        found += [(str(atoms.symbols[j]), vectors[j]) for j in np.flatnonzero(distances < r_cut)]
-    return found
+    """Return element and vector of every neighbour of an atom."""
+    return [(str(atoms.symbols[j]), vector) for _, j, vector in brute_bonds(atoms, r_cut)[center]]
 
 
 def brute(atoms: ase.Atoms, center: int, **options: Any) -> list[float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
+from operator import itemgetter
 
 import ase
 import numpy as np
@@ -71,22 +73,41 @@ def system(name: str) -> ase.Atoms:
     raise KeyError(name)
 
 
-def brute_pairs(atoms: ase.Atoms, r_cut: float) -> list[tuple[int, int, float]]:
-    """Return (i, j, distance) of every pair closer than r_cut, every image counted."""
-    wrapped = atoms.copy()
+Bonds = list[list[tuple[float, int, np.ndarray]]]
+
+
+def brute_bonds(atoms: ase.Atoms, r_cut: float) -> Bonds:
+    """Return (distance, neighbour, vector) of every atom, sorted, by looking at every image."""
+    return _bonds(
+        atoms.positions.tobytes(), atoms.cell.array.tobytes(), tuple(atoms.pbc.tolist()), r_cut
+    )
+
+
+@lru_cache(maxsize=64)
+def _bonds(positions: bytes, cell: bytes, pbc: tuple[bool, ...], r_cut: float) -> Bonds:
+    wrapped = ase.Atoms(
+        positions=np.frombuffer(positions).reshape(-1, 3),
+        cell=np.frombuffer(cell).reshape(3, 3),
+        pbc=pbc,
+    )
     wrapped.wrap(eps=0)
-    cell = wrapped.cell.complete().array
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    reach = [
-        int(np.ceil(r_cut / h)) + 1 if p else 0 for h, p in zip(heights, atoms.pbc, strict=True)
-    ]
-    pairs = []
+    lattice = wrapped.cell.complete().array
+    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
+    # Fractions of wrapped atoms differ by less than one.
+    reach = [int(np.ceil(r_cut / h)) if p else 0 for h, p in zip(heights, pbc, strict=True)]
+    bonds: Bonds = [[] for _ in wrapped]
     for shift in product(*[range(-n, n + 1) for n in reach]):
-        offset = np.array(shift) @ cell
-        distance = np.linalg.norm(
-            wrapped.positions[None] + offset - wrapped.positions[:, None], axis=2
-        )
-        for i, j in np.argwhere(distance < r_cut):
-            if i != j or any(shift):
-                pairs.append((int(i), int(j), float(distance[i, j])))
-    return sorted(pairs)
+        vectors = wrapped.positions[None] + np.array(shift) @ lattice - wrapped.positions[:, None]
+        distances = np.linalg.norm(vectors, axis=2)
+        near = distances < r_cut
+        if not any(shift):
+            np.fill_diagonal(near, False)
+        for i, j in zip(*np.nonzero(near), strict=True):
+            bonds[i].append((float(distances[i, j]), int(j), vectors[i, j]))
+    return [sorted(row, key=itemgetter(0)) for row in bonds]
+
+
+def brute_pairs(atoms: ase.Atoms, r_cut: float) -> list[tuple[int, int, float]]:
+    """Return (i, j, distance) of every pair closer than r_cut, every image counted, sorted."""
+    bonds = brute_bonds(atoms, r_cut)
+    return sorted((i, j, distance) for i, row in enumerate(bonds) for distance, j, _ in row)

@@ -150,8 +150,8 @@ def test_nearest_of_the_environment_only() -> None:
     line = [[0, 0, 0], [1, 0, 0], [3, 0, 0]]
     found = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, environment)
     assert found.indices[:, 0].tolist() == [2, 0, 0]
-    nobody = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, np.zeros(3, bool))
-    assert nobody.indices[:, 0].tolist() == [-1, -1, -1]
+    none = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, np.zeros(3, bool))
+    assert none.indices[:, 0].tolist() == [-1, -1, -1]
 
 
 def test_nearest_of_atoms_in_one_place() -> None:

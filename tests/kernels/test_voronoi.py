@@ -42,7 +42,7 @@ def area(corners: np.ndarray) -> float:
 
 def qhull(atoms: ase.Atoms) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return volumes (infinite where open), reach of the cells, and areas by pair of atoms."""
-    # Twice as far as cells reach; those of a surface are told apart up to 20 angstrom.
+    # Twice as far as cells reach; the cells of a surface are closed up to 20 angstrom.
     points, source = images(atoms, 12.0 if atoms.pbc.all() else 40.0)
     diagram = Voronoi(points)
     n_atoms = len(atoms)

@@ -8,22 +8,21 @@ from typing import Annotated
 
 import numpy as np
 import xarray as xr
+from ase.data import atomic_numbers
 
-from icedask.core.options import Centers, Cutoff, Option, Species
+from icedask.core.options import Centers, Cutoff, Option, Precision, Species
 from icedask.core.trajectory import check_elements
 from icedask.core.types import FloatArray
-from icedask.core.variables import BISPECTRUM_COMPONENT
+from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.bispectrum.kernels import Mapping, bispectra, components, tables
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.errors import InputError
 
 
 def describe_centers(
-    frame: Frame,
-    mapping: Mapping,
-    twojmax: int,
-    weights: Sequence[tuple[int, float]] = (),
+    frame: Frame, mapping: Mapping, twojmax: int, weights: Sequence[tuple[int, float]] = ()
 ) -> FloatArray:
     """Return the bispectrum components of the centres, (n_centers, n_components).
 
@@ -39,15 +38,7 @@ def describe_centers(
 def _element_weights(
     species: Sequence[str] | None, weights: Sequence[float] | None
 ) -> list[tuple[int, float]]:
-    """Return pairs of atomic number and weight.
-
-    Raises
-    ------
-    InputError
-        Unless there is one weight for each species.
-    """
-    from ase.data import atomic_numbers
-
+    """Return pairs of atomic number and weight; InputError unless each species has one weight."""
     if weights is None:
         return []
     if species is None or len(species) != len(weights) or len(set(species)) != len(species):
@@ -57,10 +48,23 @@ def _element_weights(
             f"the species {listed}; name each element once in species, in the order of the weights"
         )
     check_elements(np.array(species))
-    return [(atomic_numbers[one], weight) for one, weight in zip(species, weights, strict=True)]
+    return [
+        (atomic_numbers[symbol], weight) for symbol, weight in zip(species, weights, strict=True)
+    ]
 
 
-@descriptor(variable="bispectrum", version=1)
+@descriptor(
+    variable=Variable(
+        "bispectrum",
+        (FRAME, ATOM, "bispectrum_component"),
+        "number",
+        "1",
+        "bispectrum components of the density of neighbours (SNAP)",
+        "doi:10.1016/j.jcp.2014.12.018",
+    ),
+    version=1,
+    example={"r_cut": 4.0, "twojmax": 4, "dtype": "float64"},
+)
 def bispectrum(
     trj: xr.Dataset,
     *,
@@ -69,23 +73,20 @@ def bispectrum(
         int, Option("Largest doubled angular momentum 2 J.", at_least=0, at_most=14)
     ] = 6,
     r_min: Annotated[
-        float,
-        Option("Distance that is mapped to theta0 = 0 (rmin0).", "angstrom", at_least=0),
+        float, Option("Distance that is mapped to theta0 = 0 (rmin0).", "angstrom", at_least=0)
     ] = 0.0,
     rfac0: Annotated[
         float, Option("Largest theta0, at the cutoff, in units of pi.", above=0, at_most=1)
     ] = 0.99363,
-    switch: Annotated[bool, Option("Whether weights fall smoothly to zero at the cutoff.")] = True,
+    switch: Annotated[bool, Option("Smooth fall of the weights to zero at the cutoff.")] = True,
     self_weight: Annotated[float, Option("Weight of the centre itself.", at_least=0)] = 1.0,
     species: Species = None,
     weights: Annotated[
         Sequence[float] | None,
-        Option("Weights of the elements as neighbours, in the order of species; 1 by default."),
+        Option("Weights of the elements as neighbours, in the order of species; by default 1."),
     ] = None,
     centers: Centers = None,
-    dtype: Annotated[
-        str, Option("Precision of the result.", choices=("float32", "float64"))
-    ] = "float32",
+    dtype: Precision = "float32",
 ) -> Kernel:
     """Bispectrum components of the density of neighbours (SNAP); lazy.
 
@@ -97,22 +98,16 @@ def bispectrum(
     and U_j2 with Clebsch-Gordan coefficients, do not change when the system is rotated. There are
     30 for twojmax 6 and 55 for 8.
 
-    The numbers and their order are those of LAMMPS's compute sna/atom with bzeroflag 0. An atom
+    Numbers and order are as in LAMMPS's compute sna/atom with bzeroflag 0. An atom
     without neighbours has B = self_weight^3 (j + 1). An atom at the very place of the centre does
     not count.
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        bispectrum (frame, atom, bispectrum_component); coordinates j1, j2, j, all doubled, name
+    {returns}; coordinates j1, j2, j, all doubled, name
         the components: j2 <= j1 <= j <= twojmax.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or weights are not as many as the species.
+    {raises}, or weights are not as many as the species.
 
     References
     ----------
@@ -142,7 +137,7 @@ def bispectrum(
         compute,
         dtype,
         r_cut,
-        tail=(BISPECTRUM_COMPONENT, len(triples)),
+        width=len(triples),
         coords=dict(zip(("j1", "j2", "j"), triples.T, strict=True)),
         species=species,
     )

@@ -21,15 +21,7 @@ from icedask.kernels.simd import WIDTH, load, splat, store
 
 
 class Mapping(NamedTuple):
-    """How neighbours are put on the 3-sphere, and with what weight.
-
-    Attributes
-    ----------
-    r_cut, r_min : float, angstrom
-    rfac0 : float
-    switch : bool
-    self_weight : float
-    """
+    """How neighbours are put on the 3-sphere, and with what weight; distances in angstrom."""
 
     r_cut: float
     r_min: float
@@ -39,30 +31,15 @@ class Mapping(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What the kernels need to know of the angular momenta up to `twojmax`.
+    """Tables of the angular momenta up to `twojmax`.
 
     Because U_j(j - k, j - c) = (-1)^(k - c) conj(U_j(k, c)), only the rows k <= j / 2, the upper
-    half, are summed over neighbours.
-
-    Attributes
-    ----------
-    place, mirror : (n_half,) int64
-        Where each element of the upper halves, and its conjugate, are in the whole matrices.
-    sign : (n_half,) float64
-        Of the conjugate.
-    scale : (n_half,) float64
-        What each element is over what the recursion gives.
-    diagonal : (n_half,) float64
-        1 where k = c, else 0.
-    outputs : (n_components + 1,) int64
-        Component b is the sum over outputs e from outputs[b] to outputs[b + 1].
-    conjugate : (n_outputs,) int64
-        The element of U_j that multiplies output e.
-    terms : (n_outputs + 1,) int64
-        Output e of the coupling is the sum over terms t from terms[e] to terms[e + 1].
-    left, right : (n_terms,) int64
-        The elements of U_j1 and U_j2 that term t multiplies.
-    coefficient : (n_terms,) float64
+    half, are summed over neighbours. For each element of the upper halves: `place`, and `mirror` of
+    its conjugate, in the whole matrices, `sign` of the conjugate, `scale` over what the recursion
+    gives, and 1 on the `diagonal` k = c. Component b is the sum over outputs e from outputs[b] to
+    outputs[b + 1], output e that over the terms t from terms[e] to terms[e + 1], times the element
+    conjugate[e] of U_j. Term t is coefficient[t] times the elements left[t] of U_j1 and right[t] of
+    U_j2.
     """
 
     place: IntArray
@@ -101,7 +78,7 @@ def clebsch_gordan(j1: int, j2: int, j: int) -> FloatArray:
     squared = Fraction(
         (j + 1) * f(excess) * f(j1 - excess) * f(j2 - excess), f((j1 + j2 + j) // 2 + 1)
     )
-    found = np.zeros((j1 + 1, j2 + 1))
+    matrix = np.zeros((j1 + 1, j2 + 1))
     for a in range(j1 + 1):
         for b in range(max(0, excess - a), min(j2, j + excess - a) + 1):
             m = a + b - excess
@@ -111,8 +88,8 @@ def clebsch_gordan(j1: int, j2: int, j: int) -> FloatArray:
                 below *= f(a - excess + k) * f(j2 - excess - b + k)
                 total += Fraction((-1) ** k, below)
             norm = squared * f(m) * f(j - m) * f(a) * f(j1 - a) * f(b) * f(j2 - b)
-            found[a, b] = copysign(sqrt(norm * total**2), total)
-    return found
+            matrix[a, b] = copysign(sqrt(norm * total**2), total)
+    return matrix
 
 
 def _element(j: int, k: int, c: int) -> int:
@@ -295,10 +272,11 @@ def bispectra(
 ) -> FloatArray:
     """Return the bispectrum components of some atoms, (n_centers, n_components)."""
     n_half, n_components = len(tables.place), len(tables.outputs) - 1
-    found = np.empty((len(centers), n_components))
+    invariants = np.empty((len(centers), n_components))
     factors = np.zeros((8, WIDTH))
     u, total = np.zeros((2 * n_half, WIDTH)), np.zeros((2 * n_half, WIDTH))
-    whole = np.zeros((2 * tables.mirror.max() + 2, WIDTH))
+    n_elements = (twojmax + 1) * (twojmax + 2) * (2 * twojmax + 3) // 6
+    whole = np.zeros((2 * n_elements, WIDTH))
     result = np.zeros((n_components, WIDTH))
     indptr = neighbors.indptr
     for begin in range(0, len(centers), WIDTH):
@@ -318,5 +296,6 @@ def bispectra(
         _complete(whole, total, mapping.self_weight, tables)
         _invariants(result, whole, tables)
         for lane in range(len(lanes)):
-            found[begin + lane] = result[:, lane]
-    return found
+            for b in range(n_components):
+                invariants[begin + lane, b] = result[b, lane]
+    return invariants

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.data import atomic_numbers
 from scipy.sparse import csr_matrix
 
 from icedask.core.options import Centers, Option, Species
 from icedask.core.trajectory import ordered_species
-from icedask.core.variables import SOAP_COMPONENT
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.descriptors.soap import cells as soap_cells
 from icedask.descriptors.soap import dscribe as soap_dscribe
 from icedask.descriptors.soap.basis import Basis, check_basis, components
@@ -41,13 +43,9 @@ def describe_centers(
 
 
 def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
-    """Return the matrix that averages over each centre and its neighbours of the same element.
+    """Return the sparse matrix that averages over each centre and its neighbours of its element.
 
-    Returns
-    -------
-    weights : (n_centers, n_members) sparse matrix
-    members : (n_members,) int64
-        The atoms that any mean needs.
+    Its columns are the atoms that any mean needs, (n_members,), which come with it.
     """
     neighbors = neighbor_list(frame.positions, frame.cell, frame.pbc, r_cut, centers=frame.centers)
     rows = np.concatenate([np.arange(len(frame.positions)), neighbors.rows])
@@ -62,14 +60,25 @@ def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDAr
     return csr_matrix((1.0 / counts[rows], (rows, inverse)), shape=shape), members
 
 
-@descriptor(variable="soap", version=2)
+@descriptor(
+    variable=Variable(
+        "soap",
+        (FRAME, ATOM, "soap_component"),
+        "number",
+        "1",
+        "smooth overlap of atomic positions, power spectrum",
+        "doi:10.1103/PhysRevB.87.184115",
+    ),
+    version=2,
+    example={"r_cut": 4.0, "n_max": 3, "l_max": 2, "sigma": 0.5, "dtype": "float64"},
+)
 def soap(
     trj: xr.Dataset,
     *,
     r_cut: Annotated[
-        float, Option("Cutoff radius of the basis, above 1.", "angstrom", above=0)
+        float, Option("Cutoff radius of the basis, more than 1.", "angstrom", above=0)
     ] = 6.0,
-    n_max: Annotated[int, Option("Radial basis functions.", at_least=1, at_most=12)] = 8,
+    n_max: Annotated[int, Option("Number of radial basis functions.", at_least=1, at_most=12)] = 8,
     l_max: Annotated[int, Option("Highest degree of the harmonics.", at_least=0, at_most=12)] = 8,
     sigma: Annotated[
         float, Option("Width of the Gaussian on each atom.", "angstrom", above=0)
@@ -79,7 +88,7 @@ def soap(
     average_within: Annotated[
         float | None,
         Option(
-            "Average over the centre and its neighbours of the same element up to this distance.",
+            "Radius of the average over the centre and its neighbours of the same element.",
             "angstrom",
             above=0,
         ),
@@ -87,7 +96,7 @@ def soap(
     layout: Annotated[
         str,
         Option(
-            "Of pairs of equal species, n' >= n only, or the full square.",
+            "Pairs n, n' of equal species: n' >= n only, or the full square.",
             choices=("compact", "full"),
         ),
     ] = "compact",
@@ -95,7 +104,7 @@ def soap(
         str, Option("Precision of the computation.", choices=("float32", "float64"))
     ] = "float32",
     engine: Annotated[
-        str, Option("Library that computes.", choices=("icedask", "dscribe"))
+        str, Option("Program of the computation.", choices=("icedask", "dscribe"))
     ] = "icedask",
 ) -> Kernel:
     """Smooth overlap of atomic positions (SOAP), the power spectrum; lazy.
@@ -104,22 +113,16 @@ def soap(
     Gaussian-type radial functions and spherical harmonics with coefficients c_nlm;
     p_nn'l = pi sqrt(8 / (2 l + 1)) sum_m c_nlm c_n'lm. Components are ordered by pair of species,
     l, n, n'; of a pair of equal species only n' >= n is kept unless the layout is "full", whose
-    norms and products are those of the whole spectrum. Averaged over the neighbours, the
+    norms and products are of the whole spectrum. Averaged over the neighbours, the
     thermal noise of single environments recedes (Lechner and Dellago's idea,
     doi:10.1063/1.2977970), and phases come apart.
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        soap (frame, atom, soap_component); coordinates species_a, species_b, n_a, n_b, l name
+    {returns}; coordinates species_a, species_b, n_a, n_b, l name
         the components.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, or a species is not in the trajectory.
+    {raises}, or a species is not in the trajectory.
 
     References
     ----------
@@ -134,8 +137,6 @@ def soap(
     >>> ice.soap(trj, r_cut=4.0)["soap"].shape
     (1, 4, 324)
     """
-    from ase.data import atomic_numbers
-
     chosen = ordered_species(trj, species)
     if not chosen:
         raise InputError("soap: expected atoms to describe, found no element but X")
@@ -161,7 +162,7 @@ def soap(
         dtype,
         cutoff=average_within,
         reach=basis.reach,
-        tail=(SOAP_COMPONENT, len(labels["l"])),
+        width=len(labels["l"]),
         coords=labels,
         species=chosen,
         parameters={"species": chosen},

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import LinAlgError, LinAlgWarning, inv, sqrtm
+from scipy.special import gamma
 
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
@@ -33,15 +35,7 @@ _BEND = 1 / 3
 
 
 class Basis(NamedTuple):
-    """What determines the expansion.
-
-    Attributes
-    ----------
-    r_cut, sigma
-        Angstrom.
-    n_max, l_max
-        Number of radial functions, highest degree.
-    """
+    """Parameters of the expansion; r_cut and sigma in angstrom."""
 
     r_cut: float
     n_max: int
@@ -78,9 +72,6 @@ def components(
 
 def _orthonormal(basis: Basis, degree: int) -> tuple[FloatArray, FloatArray]:
     """Return the exponents of the primitive functions and the matrix that orthonormalises them."""
-    from scipy.linalg import LinAlgError, LinAlgWarning, inv, sqrtm
-    from scipy.special import gamma
-
     ends = np.linspace(1.0, basis.r_cut, basis.n_max)
     alpha = -np.log(_DECAY / ends**degree) / ends**2
     overlap = 0.5 * gamma(degree + 1.5) * (alpha[:, None] + alpha) ** (-degree - 1.5)
@@ -142,9 +133,9 @@ def _hermite_error(
     """Return the largest error half-way between knots, relative to the largest row."""
     step = place[1] - place[0]
     exact, _ = _by_place(basis, place[:-1] + step / 2, bend)
-    found = (values[:-1] + values[1:]) / 2 + step / 8 * (slopes[:-1] - slopes[1:])
+    middle = (values[:-1] + values[1:]) / 2 + step / 8 * (slopes[:-1] - slopes[1:])
     size = np.linalg.norm(exact, axis=(1, 2)).max()
-    return float(np.linalg.norm(found - exact, axis=(1, 2)).max() / size)
+    return float(np.linalg.norm(middle - exact, axis=(1, 2)).max() / size)
 
 
 @lru_cache(maxsize=8)
@@ -153,12 +144,9 @@ def radial_table(
 ) -> tuple[npt.NDArray[Any], tuple[float, float]]:
     """Return the radial functions as cubic Hermite polynomials between knots.
 
-    Returns
-    -------
-    table : (n_knots * (l_max + 1) * 2 * n_padded,) array
-        At each knot, for each degree, the values and then the slopes times the distance of knots.
-    per_angstrom, bend : float
-        The place of distance r between knots is per_angstrom * r * (1 - bend * r).
+    At each knot, for each degree, the table has the values and then the slopes times the distance
+    of knots. Distance r is at the place per_angstrom * r * (1 - bend * r) between knots, of which
+    both numbers come with the table.
     """
     bend = _BEND / basis.reach
     end = basis.reach * (1 - _BEND)

@@ -34,7 +34,7 @@ def _aligned(size: int, dtype: str) -> npt.NDArray[Any]:
 def _runs(
     n_species: int, n_max: int, l_max: int, n_padded: int, layout: str
 ) -> tuple[IntArray, IntArray]:
-    """Return the pairs of species, and where each run of components stands and goes.
+    """Return the pairs of species, and the place of each run of components before and after.
 
     A run is a row of a padded square: the components of a pair, degree and n, with n' that grows.
     """
@@ -51,29 +51,12 @@ def _runs(
 
 
 def power_spectrum(
-    frame: Frame,
-    centers: IntArray,
-    species: Sequence[int],
-    basis: Basis,
-    layout: str,
-    dtype: str,
+    frame: Frame, centers: IntArray, species: Sequence[int], basis: Basis, layout: str, dtype: str
 ) -> npt.NDArray[Any]:
     """Return the SOAP vectors of some atoms, (n_centers, n_components).
 
-    Parameters
-    ----------
-    frame
-        All atoms.
-    centers : (n_centers,) int
-        Atoms to describe.
-    species
-        Atomic numbers of the environment, growing.
-    basis
-        Radial functions and degrees.
-    layout
-        "compact" or "full".
-    dtype
-        "float32" or "float64": the precision of the whole pass.
+    `species` are the atomic numbers of the environment, growing; `dtype` is the precision of the
+    whole pass.
     """
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
     n_padded = -(-basis.n_max // width) * width

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ase import Atoms
+from ase.data import chemical_symbols
 
 from icedask.core.types import IntArray
 from icedask.descriptors.frame import Frame
@@ -30,17 +32,9 @@ def _calculator(species: tuple[int, ...], basis: Basis) -> Any:
 
 
 def power_spectrum(
-    frame: Frame,
-    centers: IntArray,
-    species: Sequence[int],
-    basis: Basis,
-    layout: str,
-    dtype: str,
+    frame: Frame, centers: IntArray, species: Sequence[int], basis: Basis, layout: str, dtype: str
 ) -> npt.NDArray[Any]:
     """Return the SOAP vectors of some atoms, as `soap_cells.power_spectrum` does."""
-    from ase import Atoms
-    from ase.data import chemical_symbols
-
     symbols = [chemical_symbols[number] for number in species]
     compact = components(symbols, basis.n_max, basis.l_max)
     # The periodic images are laid out here, once and only as far as they contribute: the library
@@ -51,15 +45,15 @@ def power_spectrum(
     rows = np.zeros((len(centers), len(compact["l"])))
     if len(atoms) and len(centers):
         # Centres as positions: as indices, the library copies all positions for each of them.
-        found = _calculator(tuple(species), basis).create(atoms, centers=points[centers])
-        rows = found.reshape(len(centers), -1)
+        vectors = _calculator(tuple(species), basis).create(atoms, centers=points[centers])
+        rows = vectors.reshape(len(centers), -1)
     if layout == "full":
         rows = rows[:, _square(compact, components(symbols, basis.n_max, basis.l_max, layout))]
     return rows.astype(dtype)
 
 
 def _square(compact: dict[str, npt.NDArray[Any]], full: dict[str, npt.NDArray[Any]]) -> IntArray:
-    """Return which compact component each one of the full layout equals."""
+    """Return the place of the compact component that equals each component of the full layout."""
     names = ("species_a", "species_b", "n_a", "n_b", "l")
     place = {
         key: number

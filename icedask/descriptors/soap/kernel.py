@@ -20,11 +20,11 @@ from icedask.kernels.jit import jit
 def _load_block(xs, ys, zs, squared, near, x, y, z, vectors):  # type: ignore[no-untyped-def]
     """Copy the vectors to the neighbours that `near` lists, at most BLOCK."""
     for j in range(len(near)):
-        one = np.uint64(near[j])
-        vectors[j] = xs[one] - x
-        vectors[BLOCK + j] = ys[one] - y
-        vectors[2 * BLOCK + j] = zs[one] - z
-        vectors[3 * BLOCK + j] = squared[one]
+        point = np.uint64(near[j])
+        vectors[j] = xs[point] - x
+        vectors[BLOCK + j] = ys[point] - y
+        vectors[2 * BLOCK + j] = zs[point] - z
+        vectors[3 * BLOCK + j] = squared[point]
 
 
 @jit

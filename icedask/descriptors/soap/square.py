@@ -32,7 +32,7 @@ def square_weights(soap: xr.DataArray, caller: str) -> FloatArray:
     present = set(zip(a, b, n_a, n_b, degree, strict=True))
     return np.array(
         [
-            2.0 if one == two and n != m and (two, one, m, n, k) not in present else 1.0
-            for one, two, n, m, k in zip(a, b, n_a, n_b, degree, strict=True)
+            2.0 if first == second and n != m and (second, first, m, n, k) not in present else 1.0
+            for first, second, n, m, k in zip(a, b, n_a, n_b, degree, strict=True)
         ]
     )

@@ -1,7 +1,7 @@
 """The steps of the SOAP kernel in explicit vectors.
 
 Compilers do not keep the accumulators of these loops in registers by themselves. Radial functions
-are the lanes of the contraction, neighbours those of the harmonics.
+are the lanes of the contraction, neighbours the lanes of the harmonics.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from numba import float32, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from icedask.kernels.simd import Emitter, data_of, integer
+
 # Neighbours that are expanded together: their radial functions and harmonics stay in the L1 cache.
 BLOCK = 32
 # Off the powers of two, where rows of harmonics would compete for the same cache lines.
@@ -24,69 +26,10 @@ STRIDE = BLOCK + 8
 VECTOR_BYTES = 32
 # Of the 16; with more in use the compiler's schedule spills them.
 _REGISTERS = 12
-# Alignment that every number has; more is not promised to the compiler.
-_ITEM = 4
 
 
-class _Vectors:
-    """Emits operations on vectors of `width` numbers, as many as a register holds."""
-
-    def __init__(self, builder: ir.IRBuilder, dtype: Any) -> None:
-        self.builder = builder
-        self.scalar = ir.FloatType() if dtype == float32 else ir.DoubleType()
-        self.width = VECTOR_BYTES // (4 if dtype == float32 else 8)
-        self.type = ir.VectorType(self.scalar, self.width)
-        self.double = ir.VectorType(ir.DoubleType(), self.width)
-
-    def constant(self, value: float, kind: ir.VectorType | None = None) -> ir.Value:
-        return ir.Constant(kind or self.type, [value] * self.width)
-
-    def _call(self, name: str, *values: ir.Value) -> ir.Value:
-        kind = values[0].type
-        letter = "f32" if isinstance(kind.element, ir.FloatType) else "f64"
-        function = cgutils.get_or_insert_function(
-            self.builder.module,
-            ir.FunctionType(kind, [kind] * len(values)),
-            f"llvm.{name}.v{kind.count}{letter}",
-        )
-        return self.builder.call(function, values)
-
-    def fma(self, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
-        return self._call("fmuladd", a, b, c)
-
-    def sqrt(self, a: ir.Value) -> ir.Value:
-        return self._call("sqrt", a)
-
-    def load(self, data: ir.Value, index: ir.Value | int, kind: Any = None) -> ir.Value:
-        place = self._place(data, index, kind or self.type)
-        return self.builder.load(place, align=_ITEM)
-
-    def store(self, value: ir.Value, data: ir.Value, index: ir.Value | int) -> None:
-        self.builder.store(value, self._place(data, index, value.type), align=_ITEM)
-
-    def _place(self, data: ir.Value, index: ir.Value | int, kind: ir.VectorType) -> ir.Value:
-        return self.builder.bitcast(self.element(data, index), kind.as_pointer())
-
-    def element(self, data: ir.Value, index: ir.Value | int) -> ir.Value:
-        return self.builder.gep(data, [_integer(index)])
-
-    def splat(self, value: ir.Value, kind: ir.VectorType | None = None) -> ir.Value:
-        kind = kind or self.type
-        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), value, _integer(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-        return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
-
-    def narrow(self, value: ir.Value) -> ir.Value:
-        """Return doubles in the precision of the pass."""
-        return value if value.type == self.type else self.builder.fptrunc(value, self.type)
-
-
-def _integer(value: ir.Value | int) -> ir.Value:
-    return ir.Constant(ir.IntType(64), value) if isinstance(value, int) else value
-
-
-def _data(context: Any, builder: ir.IRBuilder, kind: types.Array, value: ir.Value) -> ir.Value:
-    return context.make_array(kind)(context, builder, value).data
+def _emitter(builder: ir.IRBuilder, dtype: Any) -> Emitter:
+    return Emitter(builder, dtype, VECTOR_BYTES // (4 if dtype == float32 else 8))
 
 
 def _groups(rows: Sequence[tuple[int, int]], lanes: int) -> list[list[tuple[int, int]]]:
@@ -104,7 +47,7 @@ def _groups(rows: Sequence[tuple[int, int]], lanes: int) -> list[list[tuple[int,
 
 
 def _multiply(
-    v: _Vectors,
+    v: Emitter,
     lanes: int,
     rows: Sequence[tuple[int, int]],
     count: ir.Value,
@@ -161,14 +104,14 @@ def expand(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
-        v = _Vectors(builder, kinds[2].dtype)
+        v = _emitter(builder, kinds[2].dtype)
         source, out, hermite, place = (
-            _data(context, builder, kinds[n], arguments[n]) for n in (0, 2, 3, 4)
+            data_of(context, builder, kinds[n], arguments[n]) for n in (0, 2, 3, 4)
         )
         j = arguments[5]
 
         def at(offset: int) -> ir.Value:
-            return builder.add(j, _integer(offset))
+            return builder.add(j, integer(offset))
 
         x, y, z, squared = (v.load(source, at(n * BLOCK), v.double) for n in range(4))
         one = v.constant(1.0, v.double)
@@ -190,7 +133,7 @@ def expand(
 
 
 def _hermite_weights(
-    v: _Vectors, place: ir.Value, weights: ir.Value, knots: ir.Value, at: Callable[[int], ir.Value]
+    v: Emitter, place: ir.Value, weights: ir.Value, knots: ir.Value, at: Callable[[int], ir.Value]
 ) -> None:
     """Store the knot below each place, and the weights of values and slopes at it and above."""
     builder = v.builder
@@ -230,7 +173,7 @@ def _rise(degree: int, m: int) -> float:
     return float(np.sqrt((4 * degree**2 - 1) / (degree**2 - m**2)))
 
 
-def _harmonics(v: _Vectors, unit: Sequence[ir.Value], l_max: int) -> list[ir.Value]:
+def _harmonics(v: Emitter, unit: Sequence[ir.Value], l_max: int) -> list[ir.Value]:
     """Return the real harmonics up to their norms; degree l has the places l^2 to (l + 1)^2.
 
     Recurrences in l of Legendre functions with leading coefficient one, without their factor
@@ -284,9 +227,9 @@ def radial_values(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
-        v = _Vectors(builder, kinds[0].dtype)
+        v = _emitter(builder, kinds[0].dtype)
         source, hermite, place, target = (
-            _data(context, builder, kinds[n], arguments[n]) for n in (0, 1, 2, 4)
+            data_of(context, builder, kinds[n], arguments[n]) for n in (0, 1, 2, 4)
         )
         n_degrees, n_lanes = kinds[5].count, kinds[6].count
         row = n_lanes * v.width
@@ -294,12 +237,12 @@ def radial_values(
         with cgutils.for_range(builder, arguments[3]) as loop:
             j = loop.index
             factors = [
-                v.splat(builder.load(v.element(hermite, builder.add(j, _integer(n * BLOCK)))))
+                v.splat(builder.load(v.element(hermite, builder.add(j, integer(n * BLOCK)))))
                 for n in range(4)
             ]
             knot = builder.sext(builder.load(v.element(place, j)), ir.IntType(64))
-            begin = v.element(source, builder.mul(knot, _integer(step)))
-            end = v.element(target, builder.mul(j, _integer(row)))
+            begin = v.element(source, builder.mul(knot, integer(step)))
+            end = v.element(target, builder.mul(j, integer(row)))
             for degree in range(n_degrees):
                 for lane in range(n_lanes):
                     at = degree * 2 * row + lane * v.width
@@ -329,9 +272,9 @@ def contract(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
-        v = _Vectors(builder, kinds[0].dtype)
+        v = _emitter(builder, kinds[0].dtype)
         harmonics, functions, total = (
-            _data(context, builder, kinds[n], arguments[n]) for n in (0, 1, 3)
+            data_of(context, builder, kinds[n], arguments[n]) for n in (0, 1, 3)
         )
         total = v.element(total, arguments[4])
         n_lanes = kinds[6].count
@@ -342,7 +285,7 @@ def contract(
 
         def right(degree: int, lane: int, j: ir.Value) -> ir.Value:
             begin = v.element(functions, degree * BLOCK * row + lane * v.width)
-            return v.load(begin, builder.mul(j, _integer(row)))
+            return v.load(begin, builder.mul(j, integer(row)))
 
         def start(place: int, lane: int) -> ir.Value:
             return v.load(total, place * row + lane * v.width)
@@ -370,8 +313,8 @@ def spectrum(
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
-        v = _Vectors(builder, kinds[0].dtype)
-        source, target = (_data(context, builder, kinds[n], arguments[n]) for n in (0, 3))
+        v = _emitter(builder, kinds[0].dtype)
+        source, target = (data_of(context, builder, kinds[n], arguments[n]) for n in (0, 3))
         first, second = (v.element(source, arguments[n]) for n in (1, 2))
         n_lanes = kinds[5].count
         row = n_lanes * v.width
@@ -380,17 +323,17 @@ def spectrum(
 
             def left(n: int, m: ir.Value, degree: int = degree) -> ir.Value:
                 begin = v.element(first, degree**2 * row + n)
-                return builder.load(v.element(begin, builder.mul(m, _integer(row))))
+                return builder.load(v.element(begin, builder.mul(m, integer(row))))
 
             def right(degree: int, lane: int, m: ir.Value) -> ir.Value:
                 begin = v.element(second, degree**2 * row + lane * v.width)
-                return v.load(begin, builder.mul(m, _integer(row)))
+                return v.load(begin, builder.mul(m, integer(row)))
 
             def finish(n: int, lane: int, value: ir.Value, degree: int = degree) -> None:
                 v.store(value, target, (degree * row + n) * row + lane * v.width)
 
             rows = [(degree, n) for n in range(row)]
-            orders = _integer(2 * degree + 1)
+            orders = integer(2 * degree + 1)
             _multiply(v, n_lanes, rows, orders, left, right, lambda n, lane: zero, finish)
         return context.get_dummy_value()
 
@@ -404,9 +347,9 @@ def copy_run(typing: Any, source: Any, begin: Any, target: Any, end: Any, lanes:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kinds = signature.args
-        v = _Vectors(builder, kinds[0].dtype)
+        v = _emitter(builder, kinds[0].dtype)
         there, here = (
-            v.element(_data(context, builder, kinds[n], arguments[n]), arguments[n + 1])
+            v.element(data_of(context, builder, kinds[n], arguments[n]), arguments[n + 1])
             for n in (0, 2)
         )
         for lane in range(kinds[4].count):

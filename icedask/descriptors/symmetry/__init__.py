@@ -9,13 +9,15 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from ase.data import atomic_numbers
 
-from icedask.core.options import Centers, Cutoff, Option, Species
+from icedask.core.options import Centers, Cutoff, Option, Precision, Species
 from icedask.core.trajectory import ordered_species
 from icedask.core.types import FloatArray
-from icedask.core.variables import FUNCTION
-from icedask.descriptors.descriptor import Kernel, descriptor
+from icedask.core.variables import ATOM, FRAME, Variable
+from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
+from icedask.descriptors.lazy import descriptor
 from icedask.descriptors.symmetry.kernels import (
     Angular,
     Buffers,
@@ -127,7 +129,26 @@ def _buffers(functions: Functions, n_species: int, longest: int) -> Buffers:
     )
 
 
-@descriptor(variable="symmetry_function", version=1)
+@descriptor(
+    variable=Variable(
+        "symmetry_function",
+        (FRAME, ATOM, "function"),
+        "number",
+        "1",
+        "atom-centred symmetry functions",
+        "doi:10.1063/1.3553717",
+    ),
+    version=1,
+    example={
+        "r_cut": 4.0,
+        "g2": [(0.5, 0.0), (1.0, 2.8)],
+        "g3": [1.5],
+        "g4": [(0.01, 4, -1), (0.05, 1, 1)],
+        "g5": [(0.1, 2.5, 1)],
+        "g8": [(2.0, 0.3, 3.0, 1.0, 3.0)],
+        "dtype": "float64",
+    },
+)
 def symmetry_functions(
     trj: xr.Dataset,
     *,
@@ -164,13 +185,11 @@ def symmetry_functions(
         float | None, Option("epsilon of the Fermi cutoff.", "angstrom")
     ] = None,
     prefactor: Annotated[
-        str, Option("Before the sums of G4 and G5.", choices=("2^(1-zeta)", "2^-zeta"))
+        str, Option("Prefactor of the sums of G4 and G5.", choices=("2^(1-zeta)", "2^-zeta"))
     ] = "2^(1-zeta)",
     species: Species = None,
     centers: Centers = None,
-    dtype: Annotated[
-        str, Option("Precision of the result.", choices=("float32", "float64"))
-    ] = "float32",
+    dtype: Precision = "float32",
 ) -> Kernel:
     """Atom-centred symmetry functions G2, G3, G4, G5 and G8; lazy.
 
@@ -191,23 +210,17 @@ def symmetry_functions(
     pi / (2 nu) after, and 0 elsewhere; it does not depend on r_cut.
 
     G2 and G3 are summed for each species of neighbour, the others for each pair of species.
-    Every periodic image is a neighbour, those of the atom itself included. On the command line
+    Every periodic image is a neighbour, images of the atom itself included. On the command line
     the fields of a function are separated by colons: --g2 0.5:2.8,0.5:3.2.
 
     {parameters}
 
-    Returns
-    -------
-    xarray.Dataset
-        symmetry_function (frame, atom, function); coordinates kind, species_a, species_b, eta,
+    {returns}; coordinates kind, species_a, species_b, eta,
         shift, kappa, zeta, lambda, alpha, nu, a1, ar name the components, in DScribe's order
         without its G1, which is a G2 with eta 0. An atom without neighbours has zeros, which is
         what a sum over nothing is; an atom at the very place of another has NaN for angles.
 
-    Raises
-    ------
-    InputError
-        If an option is out of bounds, no function is asked for, a species is not in the
+    {raises}, no function is asked for, a species is not in the
         trajectory, or all its atoms are X.
 
     References
@@ -224,8 +237,6 @@ def symmetry_functions(
     >>> ds["kind"].values.tolist()
     ['G2', 'G4', 'G4']
     """
-    from ase.data import atomic_numbers
-
     parameters = {
         "G2": g2 or [],
         "G3": [(kappa,) for kappa in g3 or []],
@@ -263,7 +274,7 @@ def symmetry_functions(
         compute,
         dtype,
         reach,
-        tail=(FUNCTION, len(labels["kind"])),
+        width=len(labels["kind"]),
         coords=labels,
         species=chosen,
         parameters={"species": chosen},
@@ -273,8 +284,8 @@ def symmetry_functions(
 def _cutoff_function(
     r_cut: float, cutoff: str, alpha: float | None, epsilon: float | None
 ) -> CutoffFunction:
-    given = [value for value in (alpha, epsilon) if value is not None]
-    if len(given) != (2 if cutoff == "fermi" else 0):
+    n_parameters = (alpha is not None) + (epsilon is not None)
+    if n_parameters != (2 if cutoff == "fermi" else 0):
         raise InputError(
             "symmetry_functions: expected fermi_alpha and fermi_epsilon with cutoff='fermi' and "
             f"neither without, found fermi_alpha={alpha}, fermi_epsilon={epsilon} and "

@@ -26,19 +26,11 @@ class CutoffFunction(NamedTuple):
 
 
 class Angular(NamedTuple):
-    """G4 or G5: what is distinct among the parameters, and which function takes which.
+    """G4 (`closed`: the distance between the two neighbours counts) or G5.
 
-    Attributes
-    ----------
-    closed
-        Whether the distance between the two neighbours counts: G4.
-    prefactor
-        Before [(1 + lambda cos) / 2]^zeta.
-    etas : (n_etas,)
-    angles : (n_angles, 2)
-        lambda and zeta.
-    table : (n_functions, 3) int64
-        Number of the function, of its eta and of its angle, ordered by angle.
+    The distinct etas, and the distinct pairs of lambda and zeta, (n_angles, 2); row (number, eta,
+    angle) of the table is a function, ordered by angle. `prefactor` is before
+    [(1 + lambda cos) / 2]^zeta.
     """
 
     closed: bool
@@ -49,17 +41,9 @@ class Angular(NamedTuple):
 
 
 class Shells(NamedTuple):
-    """G8, ordered by shell.
+    """G8, ordered by shell: nu, a1 and ar are bounds[s] of shell s.
 
-    Attributes
-    ----------
-    bounds : (n_shells, 3)
-        nu, a1 and ar.
-    starts : (n_shells + 1,) int64
-        The functions of shell s are rows starts[s] to starts[s + 1] of the other arrays.
-    numbers : (n_functions,) int64
-    waves : (n_functions, 2)
-        eta and alpha.
+    Its functions are rows starts[s] to starts[s + 1] of numbers and of waves, eta and alpha.
     """
 
     bounds: FloatArray
@@ -82,18 +66,10 @@ class Functions(NamedTuple):
 class Buffers(NamedTuple):
     """Room for one centre.
 
-    Attributes
-    ----------
-    starts : (n_species + 1,) int64
-        The neighbours of species s are columns starts[s] to starts[s + 1] of `near`.
-    near : (5, n)
-        Distance, weight and unit vector of each neighbour.
-    pairs : (4, n)
-        Of neighbours j and k of centre i: the product of their weights, the cosine of the angle
-        between them, R_ij^2 + R_ik^2, and R_jk^2.
-    terms : (n_rows, n)
-        Of each pair, a row for each eta and two for an angle.
-    radial, scratch : (n,)
+    The neighbours of species s are columns starts[s] to starts[s + 1] of near (5, n): distance,
+    weight and unit vector. For neighbours j and k of centre i, pairs (4, n) are the product of
+    their weights, the cosine of the angle between them, R_ij^2 + R_ik^2, and R_jk^2; terms
+    (n_rows, n) have a row for each eta and two for an angle.
     """
 
     starts: IntArray
@@ -362,18 +338,8 @@ def evaluate(
     """Return the functions of some centres, (n_centers, n_functions).
 
     Of each species G2 and G3, then of each pair of species a <= b, by b and then a, the others.
-
-    Parameters
-    ----------
-    functions
-        What to compute.
-    neighbors
-        As far as any function reaches.
-    kinds : (n_atoms,) int64
-        Species of each atom, -1 for none that counts.
-    centers : (n_centers,) int64
-    buffers
-        Room for one centre.
+    The neighbours reach as far as any function; kinds (n_atoms,) are the species of the atoms, -1
+    where an atom does not count.
     """
     cutoff, near = functions.cutoff, buffers.near
     n_species = len(buffers.starts) - 1

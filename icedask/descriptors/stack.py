@@ -1,8 +1,9 @@
-"""Unit vectors of SOAP, and structure and dynamics of an atom in one: SOAP with LENS."""
+"""Feature vectors from descriptors: unit SOAP, SOAP with LENS, any descriptors side by side."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import dask
 import dask.array as da
@@ -18,12 +19,30 @@ from icedask.core.features import (
     lazy_blocks,
     row_coords,
 )
+from icedask.core.options import Option, with_options
 from icedask.core.provenance import Record, stamped
 from icedask.core.types import FloatArray
-from icedask.core.variables import FEATURE, VARIABLES
+from icedask.core.variables import ATOM, BLOCK, FEATURE, FRAME, Variable
 from icedask.descriptors.soap.square import square_weights
 from icedask.errors import InputError
 from icedask.kernels.jit import jit
+
+FEATURES = Variable(
+    "features",
+    (FRAME, ATOM, FEATURE),
+    "number",
+    "1",
+    "unit SOAP vector, then LENS",
+    "doi:10.1088/2632-2153/ad0fa5",
+)
+
+Filled = Annotated[
+    bool,
+    Option(
+        "Weight sqrt(2) for each component that stands for two of the full square of pairs n, n': "
+        "norms, distances and dot products as of the full vectors, as published, at half the size."
+    ),
+]
 
 
 @jit
@@ -55,19 +74,17 @@ def joined_rows(
     return result
 
 
-def unit_norm(soap: xr.Dataset, *, filled: bool = True) -> xr.Dataset:
+@with_options
+def unit_norm(soap: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     """Divide the SOAP vector of each atom by its Euclidean norm; lazy.
 
-    How many neighbours an atom has then counts no more, only how they are arranged.
+    The arrangement of the neighbours of an atom counts then, their number does not.
 
     Parameters
     ----------
     soap : xarray.Dataset
         What `soap` returned, or another variable (frame, atom, feature).
-    filled : bool, optional
-        Multiply each component that stands for two of the full square of pairs n, n' by sqrt(2):
-        norms, distances and dot products are then those of the full vectors, as published, at
-        half the size. Default True.
+    {options}
 
     Returns
     -------
@@ -99,11 +116,12 @@ def unit_norm(soap: xr.Dataset, *, filled: bool = True) -> xr.Dataset:
             f"unit_norm: expected a variable (frame, atom, feature), found {structure.name} with "
             f"the dimensions {structure.dims}; pass what icedask.soap returned"
         )
-    record = input_record(soap).child("descriptors", "unit_norm", 1, {"filled": bool(filled)})
+    record = input_record(soap).child("descriptors", "unit_norm", 1, {"filled": filled})
     return _features("unit_norm", structure, None, filled, record)
 
 
-def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Dataset:
+@with_options
+def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     """Append LENS to the unit SOAP vector of each atom; lazy.
 
     The vector of structure and dynamics of the publication: SOAP divided by its Euclidean norm,
@@ -117,10 +135,7 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Datas
     lens : xarray.Dataset
         What `lens` returned, smoothed or not, or another variable (frame, atom), of the same
         frames and atoms.
-    filled : bool, optional
-        Multiply each component that stands for two of the full square of pairs n, n' by sqrt(2):
-        norms, distances and dot products are then those of the full vectors, as published, at
-        half the size. Default True.
+    {options}
 
     Returns
     -------
@@ -152,8 +167,91 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: bool = True) -> xr.Datas
     check_same_rows(structure, dynamics, "join")
     parents = input_record(soap), input_record(lens)
     check_same_trajectory(*parents, "join")
-    record = parents[0].child("descriptors", "join", 1, {"filled": bool(filled)}, parents[1])
+    record = parents[0].child("descriptors", "join", 1, {"filled": filled}, parents[1])
     return _features("join", structure, dynamics, filled, record)
+
+
+def combine(**blocks: xr.Dataset) -> xr.Dataset:
+    """Put descriptors of the same atoms side by side, each a named block of features; lazy.
+
+    The values stay as they are. What is fitted to them scales each block apart, by its name.
+
+    Parameters
+    ----------
+    **blocks : xarray.Dataset
+        By name: a variable (frame, atom, feature) or (frame, atom) each.
+
+    Returns
+    -------
+    xarray.Dataset
+        features (frame, atom, feature), float32; coordinate feature names them, coordinate block
+        their blocks.
+
+    Raises
+    ------
+    InputError
+        If there is none, or they are not of the same trajectory, frames and atoms.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> trj = ice.from_ase(bulk("Cu", cubic=True))
+    >>> order = ice.steinhardt(trj, n_neighbors=12)
+    >>> x = ice.combine(soap=ice.soap(trj, r_cut=4.0, n_max=2, l_max=2), order=order)
+    >>> x["features"].shape, x["block"].values[-3:].tolist()
+    ((1, 4, 11), ['soap', 'order', 'order'])
+    """
+    if not blocks:
+        raise InputError("combine: expected at least one Dataset by name, found none")
+    arrays = {name: feature_variable(block) for name, block in blocks.items()}
+    records = [input_record(block) for block in blocks.values()]
+    first, *others = arrays.values()
+    for array, record in zip(others, records[1:], strict=True):
+        check_same_rows(first, array, "combine")
+        check_same_trajectory(records[0], record, "combine")
+    record = records[0].child("descriptors", "combine", 1, {"blocks": [*arrays]}, *records[1:])
+    widths = [array.shape[2] if array.ndim == 3 else 1 for array in arrays.values()]
+    joined = _blockwise(_side_by_side, [*arrays.values()], sum(widths), np.float32)
+    names = [
+        f"{name} {number}" if array.ndim == 3 else name
+        for (name, array), width in zip(arrays.items(), widths, strict=True)
+        for number in range(width)
+    ]
+    coords = {
+        **row_coords(first),
+        FEATURE: np.array(names),
+        BLOCK: (FEATURE, np.repeat([*arrays], widths)),
+    }
+    features = FEATURES.of(joined, long_name="descriptors side by side", reference="")
+    return stamped(xr.Dataset({FEATURES.name: features}, coords), record)
+
+
+def _blockwise(
+    function: Any, arrays: Sequence[xr.DataArray], width: int, dtype: npt.DTypeLike, **options: Any
+) -> da.Array:
+    """Return function(*blocks), (frame, atom, width), in the blocks of the first array."""
+    rows = lazy_blocks(arrays[0]).chunks[:2]
+    arguments: list[Any] = []
+    for number, array in enumerate(arrays, 2):
+        with dask.config.set({"array.rechunk.method": "tasks"}):
+            data = lazy_blocks(array).rechunk(dict(enumerate(rows)))
+        # Each has features of its own, which are not those of the result.
+        arguments += [data, (0, 1, number)[: data.ndim]]
+    return da.blockwise(
+        function,
+        (0, 1, -1),
+        *arguments,
+        new_axes={-1: width},
+        concatenate=True,
+        meta=np.empty((0, 0, 0), dtype),
+        **options,
+    )
+
+
+def _side_by_side(*blocks: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    columns = [block if block.ndim == 3 else block[:, :, None] for block in blocks]
+    return np.concatenate(columns, axis=2, dtype=np.float32, casting="same_kind")
 
 
 def _features(
@@ -164,27 +262,14 @@ def _features(
     record: Record,
 ) -> xr.Dataset:
     """Return the unit vectors of structure, with dynamics appended if it is given."""
-    width = structure.shape[2]
-    weights = square_weights(structure, caller) if filled else np.ones(width)
-    rows = lazy_blocks(structure)
-    arguments: list[Any] = [rows, "fak"]
-    names = _names(structure)
+    weights = square_weights(structure, caller) if filled else np.ones(structure.shape[2])
+    names, arrays = _names(structure), [structure]
     if dynamics is not None:
-        with dask.config.set({"array.rechunk.method": "tasks"}):
-            arguments += [lazy_blocks(dynamics).rechunk(rows.chunks[:2]), "fa"]
         names.append(str(dynamics.name or "lens"))
-    joined = da.blockwise(
-        _join_blocks,
-        "faj",
-        *arguments,
-        roots=np.sqrt(weights),
-        new_axes={"j": len(names)},
-        concatenate=True,
-        meta=np.empty((0, 0, 0), rows.dtype),
-    )
-    spec = VARIABLES["features"]
+        arrays.append(dynamics)
+    joined = _blockwise(_join_blocks, arrays, len(names), structure.dtype, roots=np.sqrt(weights))
     coords = {**row_coords(structure), FEATURE: np.array(names)}
-    return stamped(xr.Dataset({spec.name: (spec.dims, joined, spec.attrs)}, coords), record)
+    return stamped(xr.Dataset({FEATURES.name: FEATURES.of(joined)}, coords), record)
 
 
 def _join_blocks(

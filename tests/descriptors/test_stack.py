@@ -1,4 +1,4 @@
-"""SOAP joined with LENS: norms of the full square, missing rows, names and parents."""
+"""Unit SOAP, SOAP joined with LENS, descriptors side by side: values, names, rows, parents."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_features_of_other_parents_are_other_features(water: xr.Dataset) -> None
 
 
 def test_a_jumper_in_a_crystal_stands_out_by_lens_only() -> None:
-    """Two atoms of a crystal exchange places: only LENS tells them from the rest."""
+    """Two atoms of a crystal exchange places: they differ from the rest in LENS alone."""
     crystal = bulk("Cu", cubic=True) * (5, 5, 5)
     order = np.arange(len(crystal))
     order[[0, 250]] = [250, 0]
@@ -225,13 +225,103 @@ def test_other_trajectories_are_refused(water: xr.Dataset) -> None:
     assert ice.join(soap, plain)["features"].shape[2] == soap.sizes["soap_component"] + 1
 
 
-def test_lazy_and_shipped_to_other_processes(water: xr.Dataset) -> None:
+def test_join_is_lazy(mw: xr.Dataset, nothing_computes: None) -> None:
+    joined = ice.join(*both(mw))
+    assert dask.is_dask_collection(joined["features"])
+
+
+def test_blocks_travel_to_other_processes(water: xr.Dataset) -> None:
     soap, lens = both(water)
-    with dask.config.set(scheduler=_refuse):
-        joined = ice.join(soap, ice.smooth(lens, window=3))
+    joined = ice.join(soap, ice.smooth(lens, window=3))
     copy = cloudpickle.loads(cloudpickle.dumps(joined["features"]))
     np.testing.assert_array_equal(copy, joined["features"])
 
 
-def _refuse(*_: Any, **__: Any) -> None:
-    raise AssertionError("computed where laziness was promised")
+def parts(trj: xr.Dataset, **options: Any) -> dict[str, xr.Dataset]:
+    return {
+        "soap": ice.soap(trj, **{**OPTIONS, **options}),
+        "order": ice.steinhardt(trj, r_cut=3.5),
+        "q": ice.tetrahedral(trj),
+    }
+
+
+def raw(ds: xr.Dataset) -> np.ndarray:
+    (array,) = ds.data_vars.values()
+    values = array.values
+    return values if values.ndim == 3 else values[:, :, None]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_combined_values_and_names(water: xr.Dataset, dtype: str) -> None:
+    given = parts(water, dtype=dtype)
+    x = ice.combine(**given)
+    features = x["features"]
+    assert features.dims == ("frame", "atom", "feature")
+    expected = [raw(ds).astype(np.float32) for ds in given.values()]
+    np.testing.assert_array_equal(features, np.concatenate(expected, axis=2))
+    assert features.dtype == np.float32
+    widths = [block.shape[2] for block in expected]
+    blocks = [name for name, width in zip(given, widths, strict=True) for _ in range(width)]
+    assert features["block"].values.tolist() == blocks
+    names = features["feature"].values.tolist()
+    assert names[0] == "soap 0" and names[widths[0]] == "order 0" and names[-1] == "q"
+    assert len(set(names)) == len(names)
+    np.testing.assert_array_equal(features["time"], water["time"])
+    np.testing.assert_array_equal(features["atom"], water["atom"])
+    assert x.attrs["parameters"] == {"blocks": ["soap", "order", "q"]}
+    assert x.attrs["parents"] == [ds.attrs["run_id"] for ds in given.values()]
+
+
+@pytest.mark.parametrize("blocks", [300, 1 << 20])
+def test_combine_in_any_blocks(
+    water: xr.Dataset, monkeypatch: pytest.MonkeyPatch, blocks: int
+) -> None:
+    whole = ice.combine(**parts(water))
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", blocks)
+    given = parts(water)
+    # Each in blocks of its own.
+    given["order"] = given["order"].chunk({"frame": (1, 3), "atom": 77})
+    cut = ice.combine(**given)
+    np.testing.assert_array_equal(cut["features"], whole["features"])
+    assert cut["features"].data.numblocks[2] == 1
+
+
+def test_combine_is_lazy(mw: xr.Dataset, nothing_computes: None) -> None:
+    x = ice.combine(soap=ice.soap(mw, **OPTIONS), q=ice.tetrahedral(mw))
+    assert dask.is_dask_collection(x["features"])
+    assert x["features"].shape[:2] == (16, 4096)
+
+
+def test_combine_one_block_or_other_arrays(water: xr.Dataset) -> None:
+    q = ice.tetrahedral(water)
+    x = ice.combine(q=q)
+    assert x["features"].shape == (4, 300, 1)
+    mine = xr.Dataset({"energy": (("frame", "atom"), np.random.default_rng(0).random((4, 300)))})
+    x = ice.combine(q=q, energy=mine)
+    np.testing.assert_array_equal(x["features"][..., 1], mine["energy"].astype(np.float32))
+
+
+def test_combined_features_are_stored(water: xr.Dataset, tmp_path: Path) -> None:
+    x = ice.combine(**parts(water))
+    saved = ice.save(x, tmp_path / "s.zarr")
+    assert saved.attrs["run_id"] == x.attrs["run_id"]
+    np.testing.assert_array_equal(saved["block"], x["block"])
+    np.testing.assert_array_equal(saved["features"], x["features"])
+
+
+def test_combine_refuses_other_rows(water: xr.Dataset) -> None:
+    q, order = ice.tetrahedral(water), ice.steinhardt(water, r_cut=3.5)
+    with pytest.raises(InputError, match="combine: expected at least one Dataset"):
+        ice.combine()
+    with pytest.raises(InputError, match="combine: expected the same frames in both, found 4 and"):
+        ice.combine(q=q, order=order.isel(frame=slice(3)))
+    with pytest.raises(InputError, match="expected the same frames in both, found step"):
+        ice.combine(q=q.isel(frame=[0, 1]), order=order.isel(frame=[0, 2]))
+    some = ice.steinhardt(water, r_cut=3.5, centers="index 0:9")
+    with pytest.raises(InputError, match="combine: expected the same atoms in both"):
+        ice.combine(q=q, order=some)
+    moved = water.assign(positions=water["positions"] + np.float32(0.1))
+    with pytest.raises(InputError, match="combine: expected both of one trajectory"):
+        ice.combine(q=q, order=ice.steinhardt(moved, r_cut=3.5))
+    with pytest.raises(InputError, match="one floating-point variable"):
+        ice.combine(q=q, phase=ice.chill_plus(water))
