@@ -68,7 +68,7 @@ def score_histogram(compared: xr.Dataset, *, near: float) -> xr.Dataset:
     counts = reduce_blocks(
         [scores, rows], partial(_counts, n_phases=len(names)), _sum, "score histogram"
     )
-    edges = _edges()
+    edges = bin_edges()
     variables = summary_variables(
         "score_histogram",
         count=counts,
@@ -86,7 +86,8 @@ def _attrs(ds: xr.Dataset, name: str) -> Mapping[str, Any]:
     return ds[name].attrs if name in ds.variables else {}
 
 
-def _edges() -> FloatArray:
+def bin_edges() -> FloatArray:
+    """Return the edges of the bins of scores, evenly spaced on a logarithmic scale."""
     low, high = _DECADES
     return np.logspace(low, high, (high - low) * _PER_DECADE + 1)
 
@@ -94,7 +95,7 @@ def _edges() -> FloatArray:
 def _counts(
     scores: npt.NDArray[np.float32], nearest: npt.NDArray[np.int32], n_phases: int
 ) -> npt.NDArray[np.int64]:
-    edges = _edges()
+    edges = bin_edges()
     bins = np.searchsorted(edges, scores.ravel(), side="right") - 1
     bins = np.clip(bins, 0, len(edges) - 2)
     n_bins = len(edges) - 1
