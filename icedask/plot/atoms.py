@@ -214,7 +214,7 @@ def environments(
             f"environments: expected atoms about each motif's, found none for {', '.join(empty)}"
         )
     known = None if categories is None else checked_categories(categories, atoms, "environments")
-    turned = {int(motif): _turned(around.positions) for motif, around in atoms.items()}
+    turned = {int(motif): oriented(around.positions) for motif, around in atoms.items()}
     reach = max(np.abs(points).max() for points in turned.values()) + 1.0
     across = min(len(atoms), _COLUMNS)
     side = min(_SIDE, style.PAGE / across)
@@ -284,7 +284,7 @@ def _time(trj: xr.Dataset, frame: int) -> str:
     return f"time {times.text(frame)}" if times.unit else ""
 
 
-def _turned(positions: FloatArray) -> FloatArray:
+def oriented(positions: FloatArray) -> FloatArray:
     """Return places about the first atom: right, up and towards the eye."""
     points = np.asarray(positions, float) - positions[0]
     order = np.argsort(np.linalg.norm(points, axis=1), kind="stable")[1:3]

@@ -80,7 +80,7 @@ def chord(
     arcs, chords = chord_layout(counts, self_transitions)
     beside = _LETTER * max(map(len, called))
     figure = style.new_figure(min(style.PAGE, _SIDE + 2 * beside), _SIDE + 0.2)
-    axes = style.axes_at(figure, (figure.get_figwidth() - _SIDE) / 2, 0.2, _SIDE, _SIDE)
+    axes = figure.subplots()
     for state, span in arcs.items():
         axes.add_patch(
             Wedge(
@@ -112,6 +112,7 @@ def chord(
     _draw_ticks(axes, arcs, turn * step)
     axes.set_xlim(-1.25, 1.25)
     axes.set_ylim(-1.25, 1.25)
+    axes.set_aspect("equal")
     axes.axis("off")
     unit = "transition" if step == 1 else "transitions"
     note = f"from one tick to the next: {style.count_text(int(step))} {unit}"

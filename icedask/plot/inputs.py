@@ -23,7 +23,7 @@ from icedask.tasks.sampling import Sample, stratified_sample
 CATEGORIES = ("ice", "transient", "liquid")
 # Classes of CHILL+, the first at the bottom of a stack.
 ICES = ("cubic ice", "hexagonal ice", "interfacial ice")
-_KINDS = {"iu": "integer ", "f": "floating-point ", "iuf": ""}
+_KINDS = {"iu": " of integers", "f": " of floating-point numbers", "iuf": ""}
 
 
 class Rows(NamedTuple):
@@ -55,10 +55,8 @@ def required(
     array = ds.get(name) if isinstance(ds, xr.Dataset) else None
     if array is None or set(array.dims) != set(dims) or array.dtype.kind not in kinds:
         what = "no such variable" if array is None else f"{array.dims} of {array.dtype}"
-        raise InputError(
-            f"{caller}: expected a Dataset with the {_KINDS[kinds]}variable {name} "
-            f"({', '.join(dims)}), found {what}; pass what {source} returned"
-        )
+        wanted = f"{name} ({', '.join(dims)}){_KINDS[kinds]}"
+        raise InputError(f"{caller}: expected {wanted}, found {what}; pass what {source} returned")
     return array.transpose(*dims)
 
 

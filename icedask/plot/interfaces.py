@@ -102,14 +102,14 @@ def interface_motion(interfaces: xr.Dataset, trj: xr.Dataset, *, axis: int = 2) 
 
 
 def _speed(motion: Motion, times: style.Times) -> str:
-    slope = f"slope {_with_error(motion.rate, motion.error)} Å/{times.unit or 'frame'}"
+    slope = f"slope {value_text(motion.rate, motion.error)} Å/{times.unit or 'frame'}"
     if not times.unit:
         return slope
     each = _SPEED[times.unit] / 2
-    return f"{slope}, each interface {_with_error(each * motion.rate, each * motion.error)} m/s"
+    return f"{slope}, each interface {value_text(each * motion.rate, each * motion.error)} m/s"
 
 
-def _with_error(value: float, error: float) -> str:
+def value_text(value: float, error: float) -> str:
     """Return a value and its error with the digits that the error leaves."""
     if error <= 1e-9 * abs(value):
         return f"{value:.4g} ± 0"

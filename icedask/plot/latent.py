@@ -50,7 +50,7 @@ def latent_map(
     called = style.names_of(labels["label"], names)
     scatter(left, rows.values, np.array(style.state_colors(rows.label, called)), seed)
     points = scatter(right, rows.values, times.values[rows.frame], seed)
-    style.opaque(figure.colorbar(points, ax=right, label=times.label))
+    style.color_bar(points, right, label=times.label)
     style.legend_beside(figure, style.state_handles(np.unique(rows.label), called))
     left.set_title("by state")
     right.set_title("by time")
@@ -230,10 +230,10 @@ def name_components(
 ) -> None:
     """Label the axes by the numbers of the components, from 1, and their shares of the variance."""
     shares = [] if variance is None else _ratio(caller, variance).tolist()
-    for component, label in zip(components, (axes.set_xlabel, axes.set_ylabel), strict=True):
+    for component, axis in zip(components, (axes.xaxis, axes.yaxis), strict=True):
         share = shares[component : component + 1]
         text = f" ({100 * share[0]:.3g} % of the variance)" if share else ""
-        label(f"component {component + 1}{text}")
+        axis.set_label_text(f"component {component + 1}{text}")
 
 
 def n_components(curve: npt.NDArray[np.float64], threshold: float) -> int | None:

@@ -72,7 +72,7 @@ def value_maps(
     sample = sample_points(latent, COMPONENTS, max_points, seed, "value_maps")
     low, high = map_limits(sample.rows)
     n_panels = len(values) + time
-    figure, panels = _panels(n_panels, low, high, style.PAGE, 0.95)
+    figure, panels = _panels(n_panels, low, high, style.PAGE, 1.2)
     for axes, (title, value) in zip(panels, values.items(), strict=False):
         at_rows = values_at(sample, lazy_blocks(value), max_points, seed)
         known = np.isfinite(at_rows)
@@ -105,9 +105,9 @@ def _colored(
     )
     if limits is not None:
         drawn.set_clim(*np.asarray(limits))
-    bar = axes.figure.colorbar(
+    style.color_bar(
         drawn,
-        ax=axes,
+        axes,
         location="bottom",
         pad=0.04,
         shrink=0.8,
@@ -115,7 +115,6 @@ def _colored(
         label=label,
         extend="neither" if limits is None else "both",
     )
-    style.opaque(bar)
 
 
 @style.in_style

@@ -21,7 +21,7 @@ from icedask.plot import style
 from icedask.plot.inputs import flux_of
 
 # Per cent: smaller shares have the same colour.
-_LOWEST = 0.01
+_LOWEST, _TICKS = 0.01, (0.01, 0.1, 1, 10, 100)
 # Points: the squares in the colours of the states.
 _MARK = 5
 _TOTAL = "total"
@@ -201,7 +201,7 @@ def _draw_shares(
     bar = axes.figure.colorbar(
         image, ax=axes, label=label, fraction=0.06, pad=0.02, extend="min", extendfrac=0.04
     )
-    bar.set_ticks([0.01, 0.1, 1, 10, 100], labels=["0.01", "0.1", "1", "10", "100"])
+    bar.set_ticks(_TICKS, labels=[f"{tick:g}" for tick in _TICKS])
     bar.ax.yaxis.set_minor_locator(NullLocator())
 
 

@@ -166,7 +166,7 @@ def _in_bands(
     up = np.full(len(across), np.nan)
     heights = []
     for own in bands:
-        _swarm(own, across, radii, up)
+        swarm(own, across, radii, up)
         lowest, highest = (up[own] - radii[own]).min(), (up[own] + radii[own]).max()
         up[own] -= lowest - _BAND / 2
         heights.append(float(highest - lowest + _BAND))
@@ -176,7 +176,7 @@ def _in_bands(
     return heights, up
 
 
-def _swarm(own: Sequence[int], across: FloatArray, radii: FloatArray, up: FloatArray) -> None:
+def swarm(own: Sequence[int], across: FloatArray, radii: FloatArray, up: FloatArray) -> None:
     """Set the heights of discs such that none overlap, the largest nearest to zero."""
     placed: list[int] = []
     for disc in sorted(own, key=lambda disc: -radii[disc]):

@@ -114,8 +114,9 @@ def score_histogram(
     panels[0].set_yscale("log")
     panels[0].set_ylim(_BELOW * smallest, 1)
     panels[0].set_xlim(low, high)
-    for axes in panels if threshold is not None else []:
-        _draw_threshold(axes, float(threshold))
+    if threshold is not None:
+        for axes in panels:
+            _draw_threshold(axes, threshold)
     style.plain_logarithm(panels[-1].xaxis, coarse=high > 100 * low)
     panels[-1].set_xlabel("score (distance to the nearest reference)")
     if handles:

@@ -16,7 +16,7 @@ from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.colorbar import Colorbar
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -263,10 +263,9 @@ def legend_below(axes: Axes, states: Iterable[int], names: Names | None, width: 
     )
 
 
-def opaque(bar: Colorbar) -> None:
-    """Draw a colour bar without the transparency of the points that it belongs to."""
-    if bar.solids is not None:
-        bar.solids.set_alpha(1)
+def color_bar(points: ScalarMappable, axes: Axes, **options: Any) -> None:
+    """Draw a colour bar beside axes, without the transparency of the points that it belongs to."""
+    axes.figure.colorbar(ScalarMappable(points.norm, points.cmap), ax=axes, **options)
 
 
 def write(

@@ -238,9 +238,8 @@ def name_lines(axes: Axes, gap: float) -> None:
     if np.abs(places - ends).max() > _NEAR * gap:
         order = np.argsort([-np.nanmean(values) for values in drawn], kind="stable")
         key = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "borderpad": 0}
-        style.legend_right(
-            axes, [lines[place] for place in order], labelspacing=0.35, handletextpad=0.7, **key
-        )
+        key |= {"labelspacing": 0.35, "handletextpad": 0.7}
+        style.legend_right(axes, [lines[place] for place in order], **key)
         return
     for line, value, place in zip(lines, last, places, strict=True):
         axes.annotate(
