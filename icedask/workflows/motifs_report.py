@@ -78,8 +78,9 @@ def _motifs(found: MotifAnalysis, draw: bool) -> Section:
         columns[name.replace("_", " ")] = table["composition"].sel(reference_class=name).values
     # As in the source, where sites may be some of the atoms.
     atoms = found.sites["atom"].values
+    ids = found.sites["id"].values if "id" in found.sites.coords else atoms
     columns["medoid"] = [
-        f"frame {frame}, atom {atoms[atom]}" if frame >= 0 else "none"
+        f"frame {frame}, atom {atoms[atom]} (id {ids[atom]})" if frame >= 0 else "none"
         for frame, atom in zip(
             table["medoid_frame"].values, table["medoid_atom"].values, strict=True
         )

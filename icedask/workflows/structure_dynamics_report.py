@@ -59,7 +59,8 @@ def _comparison(found: StructureDynamics, draw: bool) -> Section:
     figures |= drawn(
         draw and all(_is_plane(one) for one in both),
         principal_components=lambda: plot.latent_maps(
-            {one.title: (one.values, one.states) for one in both}
+            {one.title: (one.values, one.states) for one in both},
+            variance={one.title: one.variance for one in both if one.variance is not None},
         ),
     )
     return Section(
@@ -116,10 +117,15 @@ def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool
         draw,
         populations=lambda: plot.timelines(one.states.isel({FRAME: slice(0, last + 1)})),
         transition_matrix=lambda: plot.transition_matrix(one.transitions),
-        dendrogram_of_clusters=lambda: plot.dendrogram(one.states),
-        snapshot=lambda: plot.snapshot(trj, one.states, last, others=True),
+        snapshot=lambda: plot.snapshot(trj, one.states, last, view="z", others=True),
         snapshot_from_the_side=lambda: plot.snapshot(trj, one.states, last, view="x", others=True),
         series=lambda: plot.series_states(found.series, one.states),
+    )
+    clusters = one.cluster_transitions.sizes["from"]
+    # A tree without a merge says nothing.
+    figures |= drawn(
+        draw and clusters > n_states,
+        dendrogram_of_clusters=lambda: plot.dendrogram(one.states),
     )
     flux = one.transitions["flux"].values
     figures |= drawn(
@@ -135,10 +141,9 @@ def _of_one(found: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool
         figures |= drawn(
             draw and _is_plane(one),
             path_of_one_atom=lambda: plot.particle_path(
-                trj, one.values, one.states, _liveliest(found.series)
+                trj, one.values, one.states, _liveliest(found.series), variance=one.variance
             ),
         )
-    clusters = one.cluster_transitions.sizes["from"]
     text = f"{clusters} clusters, {n_states} states."
     if clusters > n_states:
         groups = one.states["macro_state"].values
