@@ -98,7 +98,7 @@ def _check_compared(compared: xr.Dataset) -> None:
 
 
 def bin_edges() -> FloatArray:
-    """Return the edges of the bins of scores."""
+    """Return the edges of the bins of scores, evenly spaced on a logarithmic scale."""
     low, high = _DECADES
     return np.logspace(low, high, (high - low) * _PER_DECADE + 1)
 

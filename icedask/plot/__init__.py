@@ -1,24 +1,21 @@
 """Figures of results; every function returns a matplotlib Figure."""
 
+from icedask.plot.atoms import before_and_after, environments, snapshot
 from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
-from icedask.plot.environments import environments
-from icedask.plot.latent import latent_map, latent_maps
+from icedask.plot.interfaces import interface_motion
+from icedask.plot.latent import cumulative_variance, latent_map, latent_maps
 from icedask.plot.loss import learning_curve, training_curves
 from icedask.plot.maps import density_stages, value_maps
 from icedask.plot.matrix import confusion, transition_matrix
 from icedask.plot.motif_flow import precedence
 from icedask.plot.motif_map import motif_map
-from icedask.plot.motif_populations import motif_populations
-from icedask.plot.motion import interface_motion
 from icedask.plot.particle import particle_path
 from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states
-from icedask.plot.snapshot import before_and_after, snapshot
 from icedask.plot.stages import stages
-from icedask.plot.timelines import phase_fractions, timelines
-from icedask.plot.variance import cumulative_variance
+from icedask.plot.timelines import motif_populations, phase_fractions, timelines
 
 __all__ = [
     "before_and_after",

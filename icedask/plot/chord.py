@@ -1,4 +1,4 @@
-"""The chord diagram of the flux between states."""
+"""Chord diagrams of the flux between states."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Wedge
 from matplotlib.path import Path
+from matplotlib.patheffects import withStroke
 
 from icedask.errors import InputError
-from icedask.plot.flux import flux_of
-from icedask.plot.style import (
-    COLUMN,
-    NOISE,
-    Names,
-    in_style,
-    new_figure,
-    spread,
-)
+from icedask.plot import style
+from icedask.plot.inputs import flux_of
 
 # Degrees between arcs, where there are few.
 _GAP = 4.0
-_INNER, _LABELS = 0.9, 1.16
+# Radii: the inner side of arcs, numbers, ends of ticks, and names.
+_INNER, _NUMBERS, _TICK, _LABELS = 0.9, 0.76, 1.03, 1.16
+# Of a digit and of a line of text, in radii.
+_DIGIT, _LINE = 0.065, 0.12
+# Inches: the square about the circle, and a letter of a name beside it.
+_SIDE, _LETTER = 2.6, 0.058
+# Ticks along all arcs, about.
+_TICKS = 40
 Span = tuple[float, float]
 
 
 class Chord(NamedTuple):
-    """Two states, the spans of angles of the bases of their chord, and who gives more.
+    """Two states, the spans of angles of the bases of their chord, and the one that gives more.
 
     Attributes
     ----------
     states : two int
         Rows of the flux.
     bases : two spans
-        On the arc of either state, as wide as the flux from it to the other.
+        Degrees on the arc of either state, as wide as the flux from it to the other.
     origin : int or None
-        The state from which more atoms come; None where both give the same.
+        The state that gives more atoms; None where both give the same.
     """
 
     states: tuple[int, int]
@@ -48,16 +50,17 @@ class Chord(NamedTuple):
     origin: int | None
 
 
-@in_style
+@style.in_style
 def chord(
-    transitions: xr.Dataset, *, self_transitions: bool = True, names: Names | None = None
+    transitions: xr.Dataset, *, self_transitions: bool = True, names: style.Names | None = None
 ) -> Figure:
     """Draw the flux between states as chords of a circle.
 
     The arc of a state is as long as all transitions from it. The base of a chord is as wide, on
     the arc of either state, as the transitions from it to the other; the colour is that of the
     state that gives more, grey where neither does. Atoms that stay are the part of the arc, half
-    at each end, that has no chord.
+    at each end, that has no chord. Ticks along the arcs count transitions; the number of them
+    stands at each base that has the room.
 
     All widths are to scale. Where most atoms stay, chords are as thin as lines: each has an
     outline of half a point, so that it shows however rare it is, and without self-transitions
@@ -65,16 +68,8 @@ def chord(
 
     Parameters
     ----------
-    transitions : xarray.Dataset
-        What `transitions` returned: flux (from, to).
     self_transitions : bool
         Let arcs include the atoms that stay.
-    names : mapping of int to str, optional
-        Names of states; by default those that the flags of the states tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -83,34 +78,45 @@ def chord(
     """
     called, colors, counts = flux_of(transitions, names, "chord")
     arcs, chords = chord_layout(counts, self_transitions)
-    figure = new_figure(COLUMN, 2.7)
+    beside = _LETTER * max(map(len, called))
+    figure = style.new_figure(min(style.PAGE, _SIDE + 2 * beside), _SIDE + 0.2)
     axes = figure.subplots()
-    for one, span in arcs.items():
+    for state, span in arcs.items():
         axes.add_patch(
             Wedge(
                 (0, 0),
                 1.0,
                 *span,
                 width=1 - _INNER,
-                facecolor=colors[one],
-                edgecolor=colors[one],
+                facecolor=colors[state],
+                edgecolor=colors[state],
                 linewidth=0.5,
             )
         )
-    # The widest first: what is rare lies on top.
-    for drawn in sorted(chords, key=lambda one: -max(end - start for start, end in one.bases)):
-        color = NOISE if drawn.origin is None else colors[drawn.origin]
+    # The widest first: rare ones lie on top.
+    for ribbon in sorted(chords, key=lambda chord: -max(end - start for start, end in chord.bases)):
+        color = style.NOISE if ribbon.origin is None else colors[ribbon.origin]
         axes.add_patch(
-            PathPatch(_ribbon(*drawn.bases), facecolor=color, edgecolor=color, lw=0.5, alpha=0.75)
+            PathPatch(_ribbon(*ribbon.bases), facecolor=color, edgecolor=color, lw=0.5, alpha=0.6)
         )
-    middles = {one: np.deg2rad(sum(span) / 2) for one, span in arcs.items()}
+    for (a, b), bases, _ in chords:
+        for base, count in zip(bases, (counts[a, b], counts[b, a]), strict=True):
+            _write_count(axes, base, int(count))
+    middles = {state: np.deg2rad(sum(span) / 2) for state, span in arcs.items()}
     for right in (True, False):
-        side = {one: a for one, a in middles.items() if (np.cos(a) >= 0) == right}
-        _write(axes, side, [called[one] for one in side], right)
+        side = {state: angle for state, angle in middles.items() if (np.cos(angle) >= 0) == right}
+        _write_names(axes, side, [called[state] for state in side], right)
+    drawn = counts.sum() if self_transitions else counts.sum() - np.trace(counts)
+    step = max(1, style.round_step(float(drawn) / _TICKS))
+    turn = sum(end - start for start, end in arcs.values()) / drawn
+    _draw_ticks(axes, arcs, turn * step)
     axes.set_xlim(-1.25, 1.25)
-    axes.set_ylim(-1.12, 1.12)
+    axes.set_ylim(-1.25, 1.25)
     axes.set_aspect("equal")
     axes.axis("off")
+    unit = "transition" if step == 1 else "transitions"
+    note = f"from one tick to the next: {style.count_text(int(step))} {unit}"
+    style.write(axes, note, (0.5, 0), (0, -6), "axes fraction", ha="center", color=style.GUIDE)
     return figure
 
 
@@ -134,21 +140,21 @@ def chord_layout(
             if self_transitions or not counts.any()
             else "chord: every atom stays in its state; draw it with self_transitions=True"
         )
-    drawn = [one for one in range(n_states) if flux[one].any() or flux[:, one].any()]
+    drawn = [state for state in range(n_states) if flux[state].any() or flux[:, state].any()]
     gap = min(_GAP, 90 / len(drawn)) if len(drawn) > 1 else 0.0
     degrees = (360 - gap * len(drawn)) / flux.sum()
     arcs: dict[int, Span] = {}
     bases: dict[tuple[int, int], Span] = {}
     end = 90.0 - gap / 2
-    for one in drawn:
-        start = end - degrees * flux[one].sum()
-        arcs[one] = (start, end)
+    for state in drawn:
+        start = end - degrees * flux[state].sum()
+        arcs[state] = (start, end)
         # Towards the neighbours on either side first, so that chords of one arc do not cross.
-        place = start + degrees * flux[one, one] / 2
+        place = start + degrees * flux[state, state] / 2
         for step in range(1, n_states):
-            other = (one + step) % n_states
-            bases[one, other] = (place, place + degrees * flux[one, other])
-            place = bases[one, other][1]
+            other = (state + step) % n_states
+            bases[state, other] = (place, place + degrees * flux[state, other])
+            place = bases[state, other][1]
         end = start - gap
     chords = [
         Chord((a, b), (bases[a, b], bases[b, a]), _origin(flux, a, b))
@@ -182,12 +188,39 @@ def _arc(start: float, end: float) -> npt.NDArray[np.float64]:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def _write(axes: Axes, angles: dict[int, float], names: list[str], right: bool) -> None:
+def _write_count(axes: Axes, base: Span, count: int) -> None:
+    """Write the number of transitions at the base of a chord, where it has the room."""
+    text, middle = style.count_text(count), np.deg2rad(sum(base) / 2)
+    # Room along the arc, for a text that lies level.
+    needed = _DIGIT * len(text) * abs(np.sin(middle)) + _LINE * abs(np.cos(middle))
+    if 2 * _NUMBERS * np.sin(np.deg2rad(min(base[1] - base[0], 180) / 2)) > needed:
+        axes.text(
+            _NUMBERS * np.cos(middle),
+            _NUMBERS * np.sin(middle),
+            text,
+            ha="center",
+            va="center",
+            fontsize=style.SMALL,
+            color=style.INK,
+            path_effects=[withStroke(linewidth=1.5, foreground=style.PAPER)],
+        )
+
+
+def _draw_ticks(axes: Axes, arcs: dict[int, Span], step: float) -> None:
+    """Draw ticks outside of the arcs, every so many degrees from their beginnings on."""
+    angles = [np.arange(end, start - 1e-9, -step) for start, end in arcs.values()]
+    turned = np.deg2rad(np.concatenate(angles))
+    ends = np.stack([np.cos(turned), np.sin(turned)], axis=1)
+    lines = list(np.stack([ends, _TICK * ends], axis=1))
+    axes.add_collection(LineCollection(lines, colors=style.GUIDE, linewidths=0.5))
+
+
+def _write_names(axes: Axes, angles: dict[int, float], names: list[str], right: bool) -> None:
     """Write names beside one half of the circle, apart from each other, with lines to the arcs."""
     if not angles:
         return
     middles = np.array(list(angles.values()))
-    heights = spread(_LABELS * np.sin(middles), 0.13)
+    heights = style.spread(_LABELS * np.sin(middles), 0.13)
     sign = 1 if right else -1
     for middle, height, name in zip(middles, heights, names, strict=True):
         # Beside the circle at its height, but never within it.
@@ -198,6 +231,12 @@ def _write(axes: Axes, angles: dict[int, float], names: list[str], right: bool) 
             xytext=(sign * (out + 0.06), height),
             ha="left" if right else "right",
             va="center",
-            fontsize=7,
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "0.5", "shrinkA": 1, "shrinkB": 0},
+            fontsize=style.SMALL,
+            arrowprops={
+                "arrowstyle": "-",
+                "lw": 0.5,
+                "color": style.GUIDE,
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
         )

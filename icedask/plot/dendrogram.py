@@ -1,4 +1,4 @@
-"""How states join into macro states."""
+"""The dendrogram of states that merge into macro states."""
 
 from __future__ import annotations
 
@@ -9,24 +9,12 @@ from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 from icedask.errors import InputError
-from icedask.plot.style import (
-    COLUMN,
-    PAGE,
-    Names,
-    in_style,
-    legend_beside,
-    names_of,
-    new_figure,
-    state_color,
-    state_colors,
-)
-
-_ABOVE = "0.45"
+from icedask.plot import style
 
 
-@in_style
-def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
-    """Draw the tree of states and the cut, if any, that makes macro states of them.
+@style.in_style
+def dendrogram(merged: xr.Dataset, *, names: style.Names | None = None) -> Figure:
+    """Draw the tree of states, and the cut, if any, that makes macro states of them.
 
     Branches below the cut, and the leaves, have the colour of their macro state. States that
     cannot be compared, as none was seen to follow them, stand on the right without a branch.
@@ -37,12 +25,8 @@ def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
         What `merge_states` returned: macro_state (state), leaf (leaf), linkage (merge, 4) and the
         attribute cutoff.
     names : mapping of int to str, optional
-        Names of the macro states; by default those that the flags of the labels tell, else their
+        Names of the macro states; by default those of the labels' flags, else their
         numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -73,49 +57,41 @@ def dendrogram(merged: xr.Dataset, *, names: Names | None = None) -> Figure:
         ]
     # What is not in the tree stands beside it.
     order = np.concatenate([order, np.setdiff1d(np.arange(len(macro)), order)]).astype(int)
-    figure = new_figure(min(PAGE, max(COLUMN, 1.8 + 0.25 * len(macro))), 2.4)
+    figure = style.new_figure(min(style.PAGE, max(style.COLUMN, 1.8 + 0.25 * len(macro))), 2.4)
     axes = figure.subplots()
-    called = {int(one): f"macro state {one}" for one in macro}
+    called = {int(state): f"macro state {state}" for state in macro}
     if "label" in merged:
-        called |= names_of(merged["label"])
+        called |= style.names_of(merged["label"])
     called |= names or {}
     for x, y in lines:
         below = y[1] <= cutoff
         leaf = order[int(np.round(x[0]))]
-        color = state_color(int(macro[leaf]), called) if below else _ABOVE
+        color = style.state_color(int(macro[leaf]), called) if below else style.GUIDE
         axes.plot(x, y, color=color, lw=1.6 if below else 1.0, solid_joinstyle="miter")
     axes.scatter(
         np.arange(len(order)),
         np.zeros(len(order)),
         s=28,
-        color=state_colors(macro[order], called),
+        color=style.state_colors(macro[order], called),
         clip_on=False,
         zorder=3,
     )
     if cutoff > 0:
         _draw_cut(axes, cutoff)
-    flags = names_of(merged["state"])
-    leaf_names = [flags.get(int(one), str(one)) for one in order]
-    turned = max(len(one) for one in leaf_names) > 3
+    flags = style.names_of(merged["state"])
+    leaf_names = [flags.get(int(state), str(state)) for state in order]
+    turned = max(map(len, leaf_names)) > 3
     axes.set_xticks(np.arange(len(order)), leaf_names, rotation=90 if turned else 0)
     axes.tick_params(axis="x", length=0, pad=6)
     axes.set_xlim(-0.6, len(order) - 0.4)
     axes.set_ylim(0, 1.1 * (max(cutoff, linkage[:, 2].max(initial=0)) or 1.0))
     axes.set_xlabel("state")
     axes.set_ylabel("correlation distance")
-    legend_beside(figure, np.unique(macro), called)
+    style.legend_beside(figure, style.state_handles(np.unique(macro), called))
     return figure
 
 
 def _draw_cut(axes: Axes, cutoff: float) -> None:
-    axes.axhline(cutoff, color="black", ls="--", lw=0.8)
-    axes.annotate(
-        f"cut {cutoff:g}",
-        (1, cutoff),
-        xycoords=("axes fraction", "data"),
-        xytext=(-2, 2),
-        textcoords="offset points",
-        ha="right",
-        va="bottom",
-        fontsize=7,
-    )
+    axes.axhline(cutoff, color=style.INK, ls="--", lw=0.8)
+    # Beside the axes, where no branch is.
+    style.write(axes, f"cut {cutoff:g}", (1, cutoff), (3, 0), ("axes fraction", "data"))

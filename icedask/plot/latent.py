@@ -1,34 +1,30 @@
-"""The latent map: rows in the plane of two components."""
+"""Latent spaces: samples of rows in two components, and the variance that components explain."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from icedask.errors import InputError
-from icedask.plot.rows import Rows, sample_rows
-from icedask.plot.style import (
-    PAGE,
-    TIME_MAP,
-    Names,
-    frame_times,
-    in_style,
-    legend_below,
-    legend_beside,
-    names_of,
-    new_figure,
-    state_color,
-    state_colors,
-)
+from icedask.plot import style
+from icedask.plot.inputs import sample_rows
+
+if TYPE_CHECKING:
+    from icedask.learn.pca import PCA
+
+_MARKERS = "osD^v<>P"
 
 
-@in_style
+@style.in_style
 def latent_map(
     latent: xr.Dataset,
     labels: xr.Dataset,
@@ -36,28 +32,10 @@ def latent_map(
     components: tuple[int, int] = (0, 1),
     max_points: int = 20_000,
     seed: int = 0,
-    names: Names | None = None,
+    names: style.Names | None = None,
+    variance: PCA | npt.ArrayLike | None = None,
 ) -> Figure:
     """Draw a sample of rows in two latent components, coloured by state and by time.
-
-    Parameters
-    ----------
-    latent : xarray.Dataset
-        latent (frame, atom, component).
-    labels : xarray.Dataset
-        label (frame, atom).
-    components : two int
-        Which components to show.
-    max_points : int
-        Rows to draw, the same number from each frame.
-    seed : int
-        Of the sample.
-    names : mapping of int to str, optional
-        Names of states; by default those that the labels' flags tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -66,33 +44,31 @@ def latent_map(
         row has a NaN.
     """
     rows = sample_rows(latent, labels, components, max_points, seed, "latent_map")
-    times = frame_times(latent)
-    time = times.values[rows.frame]
-    figure = new_figure(PAGE, 2.9)
+    times = style.frame_times(latent)
+    figure = style.new_figure(style.PAGE, 2.9)
     left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-    called = names_of(labels["label"], names)
-    draw_rows(left, rows, np.array(state_colors(rows.label, called)), seed)
-    points = draw_rows(right, rows, time, seed)
-    bar = figure.colorbar(points, ax=right, label=times.label)
-    if bar.solids is not None:
-        bar.solids.set_alpha(1)
-    legend_beside(figure, np.unique(rows.label), called)
+    called = style.names_of(labels["label"], names)
+    scatter(left, rows.values, np.array(style.state_colors(rows.label, called)), seed)
+    points = scatter(right, rows.values, times.values[rows.frame], seed)
+    style.color_bar(points, right, label=times.label)
+    style.legend_beside(figure, style.state_handles(np.unique(rows.label), called))
     left.set_title("by state")
     right.set_title("by time")
     for axes in (left, right):
-        name_components(axes, components)
+        name_components(axes, components, "latent_map", variance)
     return figure
 
 
-@in_style
+@style.in_style
 def latent_maps(
     maps: Mapping[str, tuple[xr.Dataset, xr.Dataset]],
     *,
     components: tuple[int, int] = (0, 1),
     max_points: int = 20_000,
     seed: int = 0,
-    names: Mapping[str, Names] | None = None,
+    names: Mapping[str, style.Names] | None = None,
     references: Mapping[str, npt.ArrayLike] | None = None,
+    variance: Mapping[str, PCA | npt.ArrayLike] | None = None,
 ) -> Figure:
     """Draw latent spaces side by side, a sample of rows of each coloured by its states.
 
@@ -100,22 +76,14 @@ def latent_maps(
     ----------
     maps : mapping of str to (latent, labels)
         By title: latent (frame, atom, component) and label (frame, atom).
-    components : two int
-        Which components to show.
-    max_points : int
-        Rows to draw in each map, the same number from each frame.
-    seed : int
-        Of the samples.
     names : mapping of str to mapping, optional
-        By title, names of states; by default those that the labels' flags tell, else their
-        numbers.
+        By title, names of states; by default those of the labels' flags, else their numbers.
     references : mapping of str to (n_points, n_components) array, optional
         By name of state, points to mark in every map, such as the atoms of ideal crystals: the
         maps are then of one space.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    variance : mapping of str to PCA or array, optional
+        By title, the fitted PCA or its explained_variance_ratio: the axes then have the share of
+        each component.
 
     Raises
     ------
@@ -144,33 +112,109 @@ def latent_maps(
         title: sample_rows(*pair, components, max_points, seed, f"latent_maps: {title}")
         for title, pair in maps.items()
     }
-    marks = {name: _points(name, given, components) for name, given in (references or {}).items()}
-    figure = new_figure(PAGE if len(maps) > 1 else PAGE / 2, 3.4 if len(maps) < 3 else 2.7)
+    marks = {name: _points(name, place, components) for name, place in (references or {}).items()}
+    figure = style.new_figure(
+        style.PAGE if len(maps) > 1 else style.PAGE / 2, 3.4 if len(maps) < 3 else 2.7
+    )
     one_space = bool(marks)
     panels = figure.subplots(1, len(maps), squeeze=False, sharex=one_space, sharey=one_space)[0]
     for axes, (title, rows) in zip(panels, drawn.items(), strict=True):
-        called = names_of(maps[title][1]["label"], (names or {}).get(title))
-        draw_rows(axes, rows, np.array(state_colors(rows.label, called)), seed)
+        called = style.names_of(maps[title][1]["label"], (names or {}).get(title))
+        scatter(axes, rows.values, np.array(style.state_colors(rows.label, called)), seed)
         marked = _draw_references(axes, marks, called, title)
         states = np.union1d(rows.label, np.array(marked, int))
-        legend_below(axes, states, called, figure.get_figwidth() / len(maps))
+        style.legend_below(axes, states, called, figure.get_figwidth() / len(maps))
         if marks:
             axes.get_legend().set_title("crosses: references")
         axes.set_title(title)
-        name_components(axes, components)
+        share = (variance or {}).get(title)
+        name_components(axes, components, f"latent_maps: {title}", share)
     return figure
 
 
-def draw_rows(
-    axes: Axes, rows: Rows, colors: npt.NDArray[np.str_] | npt.NDArray[np.floating], seed: int
+@style.in_style
+def cumulative_variance(
+    fits: Mapping[str, PCA | npt.ArrayLike], *, threshold: float = 0.99
+) -> Figure:
+    """Draw the cumulative explained variance against the number of components.
+
+    A dotted line stands at the threshold; on each curve, the number of components that reach it
+    is marked. Components are shown up to twice the largest such number, and at least 10.
+
+    Parameters
+    ----------
+    fits : mapping of str to PCA or array
+        By name: a fitted PCA, or its explained_variance_ratio (component,).
+    threshold : float
+        Share of the variance to reach, between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If there is no fit, a ratio is no list of shares, or the threshold is out of bounds.
+    """
+    if not fits:
+        raise InputError("cumulative_variance: expected at least one fit by name, found none")
+    if not 0 < threshold < 1:
+        raise InputError(
+            f"cumulative_variance: threshold: expected a share between 0 and 1, found {threshold}"
+        )
+    curves = {
+        name: np.cumsum(_ratio(f"cumulative_variance: {name}", fit)) for name, fit in fits.items()
+    }
+    needed = {name: n_components(curve, threshold) for name, curve in curves.items()}
+    longest = max(len(curve) for curve in curves.values())
+    reached = [number for number in needed.values() if number is not None]
+    shown = longest if len(reached) < len(needed) else min(longest, max(10, 2 * max(reached)))
+    figure = style.new_figure(style.COLUMN, 2.8)
+    axes = figure.subplots()
+    for number, (name, curve) in enumerate(curves.items()):
+        color, marker = style.state_color(number), _MARKERS[number % len(_MARKERS)]
+        drawn = curve[:shown]
+        count = needed[name]
+        needed_text = f"more than {len(curve)}" if count is None else str(count)
+        axes.plot(
+            np.arange(1, len(drawn) + 1),
+            drawn,
+            color=color,
+            marker=marker,
+            markersize=3,
+            lw=1,
+            label=f"{name}: {needed_text}",
+            clip_on=False,
+        )
+        if count is not None:
+            axes.plot([count, count], [0, curve[count - 1]], color=color, lw=0.7, ls="--")
+            axes.plot(count, curve[count - 1], marker, color=color, markersize=6)
+    axes.axhline(threshold, color=style.GUIDE, ls=":", lw=1)
+    axes.set_xlim(0.5, shown + 0.5)
+    low = min(curve[0] for curve in curves.values())
+    axes.set_ylim(low - 0.1 * (1 - low), 1 + 0.02 * (1 - low))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("number of components")
+    axes.set_ylabel("cumulative explained variance")
+    title = f"components for {100 * threshold:.4g} %"
+    axes.legend(title=title, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    return figure
+
+
+def scatter(
+    axes: Axes,
+    points: npt.NDArray[np.float64],
+    colors: npt.NDArray[np.str_] | npt.NDArray[np.floating],
+    seed: int,
+    cmap: Colormap = style.TIME_MAP,
 ) -> PathCollection:
-    """Draw the points of rows in a random order, so that none covers the others as a whole."""
-    order = np.random.default_rng(seed).permutation(len(rows.values))
+    """Draw points in a random order, so that no group of them covers the others.
+
+    Colours are names of colours, or values that the colour map takes.
+    """
+    order = np.random.default_rng(seed).permutation(len(points))
     return axes.scatter(
-        rows.values[order, 0],
-        rows.values[order, 1],
+        points[order, 0],
+        points[order, 1],
         c=colors[order],
-        cmap=TIME_MAP if colors.dtype.kind == "f" else None,
+        cmap=cmap if colors.dtype.kind == "f" else None,
         s=2,
         linewidths=0,
         alpha=0.6,
@@ -178,11 +222,43 @@ def draw_rows(
     )
 
 
+def name_components(
+    axes: Axes,
+    components: tuple[int, int],
+    caller: str,
+    variance: PCA | npt.ArrayLike | None = None,
+) -> None:
+    """Label the axes by the numbers of the components, from 1, and their shares of the variance."""
+    shares = [] if variance is None else _ratio(caller, variance).tolist()
+    for component, axis in zip(components, (axes.xaxis, axes.yaxis), strict=True):
+        share = shares[component : component + 1]
+        text = f" ({100 * share[0]:.3g} % of the variance)" if share else ""
+        axis.set_label_text(f"component {component + 1}{text}")
+
+
+def n_components(curve: npt.NDArray[np.float64], threshold: float) -> int | None:
+    """Return the number of components that reach a share of the variance; None if all do not."""
+    reached = curve >= threshold
+    return int(np.argmax(reached)) + 1 if reached.any() else None
+
+
+def _ratio(where: str, variance: PCA | npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return the explained variance ratios of a fit."""
+    ratio = np.asarray(getattr(variance, "explained_variance_ratio_", variance))
+    shares = ratio.ndim == 1 and ratio.size > 0 and ratio.dtype.kind == "f"
+    if not shares or not (ratio >= 0).all() or ratio.sum() > 1 + 1e-6:
+        raise InputError(
+            f"{where}: expected a fitted PCA or its explained variance ratios, which add up to at "
+            f"most 1, found {type(variance).__name__} of the shape {ratio.shape}"
+        )
+    return ratio.astype(float)
+
+
 def _points(
-    name: str, given: npt.ArrayLike, components: tuple[int, int]
+    name: str, place: npt.ArrayLike, components: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
-    """Return the two components of the points of a reference."""
-    points = np.asarray(given, float)
+    """Return two components of the points of a reference."""
+    points = np.asarray(place, float)
     if points.ndim != 2 or points.shape[1] <= max(components):
         raise InputError(
             f"latent_maps: references: {name}: expected points (n_points, n_components) with at "
@@ -192,7 +268,7 @@ def _points(
 
 
 def _draw_references(
-    axes: Axes, marks: Mapping[str, npt.NDArray[np.float64]], called: Names, title: str
+    axes: Axes, marks: Mapping[str, npt.NDArray[np.float64]], called: style.Names, title: str
 ) -> list[int]:
     """Mark the points of references in the colours of their states, which are returned."""
     numbers = {name: state for state, name in called.items()}
@@ -208,15 +284,9 @@ def _draw_references(
             points[:, 1],
             s=42,
             marker="X",
-            color=state_color(numbers[name], called),
-            edgecolors="white",
+            color=style.state_color(numbers[name], called),
+            edgecolors=style.PAPER,
             linewidths=0.8,
             zorder=3,
         )
     return [numbers[name] for name in marks]
-
-
-def name_components(axes: Axes, components: tuple[int, int]) -> None:
-    """Label the axes by the numbers of the components, from 1."""
-    axes.set_xlabel(f"component {components[0] + 1}")
-    axes.set_ylabel(f"component {components[1] + 1}")

@@ -1,4 +1,4 @@
-"""A map coloured by values of its rows, and its density in parts of a run."""
+"""Maps of UMAP coordinates: coloured by values of their rows, and densities in parts of a run."""
 
 from __future__ import annotations
 
@@ -7,35 +7,24 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 
 from icedask.core.features import check_same_rows, feature_variable, lazy_blocks, whole_number
 from icedask.core.types import FloatArray
-from icedask.core.variables import ATOM, FRAME
+from icedask.core.variables import FRAME
 from icedask.errors import InputError
-from icedask.plot.latent import draw_rows
-from icedask.plot.motif_map import COMPONENTS, PALE, limit_map, map_limits
-from icedask.plot.rows import Rows, sample_points, values_at
-from icedask.plot.style import (
-    PAGE,
-    TIME_MAP,
-    Times,
-    frame_times,
-    in_style,
-    new_figure,
-    plain_logarithm,
-    units_text,
-)
-from icedask.tasks.sampling import Sample
+from icedask.plot import style
+from icedask.plot.inputs import sample_points, value_variable, values_at
+from icedask.plot.latent import scatter
 
-_VALUE_MAP = "viridis"
-# Per cent: what lies beyond takes the colours of the ends.
-_ROBUST = (1, 99)
+COMPONENTS = (0, 1)
+_NAMES = ("UMAP 1", "UMAP 2")
 _COLUMNS = 3
 
 
-@in_style
+@style.in_style
 def value_maps(
     latent: xr.Dataset,
     values: Mapping[str, xr.DataArray],
@@ -51,20 +40,10 @@ def value_maps(
 
     Parameters
     ----------
-    latent : xarray.Dataset
-        latent (frame, atom, component): the two components of a UMAP.
     values : mapping of str to xarray.DataArray
         By title, values (frame, atom) with the attribute units; "" or "1" where there are none.
     time : bool
         Colour the map by the time of the frames, too.
-    max_points : int
-        Rows to draw, the same number from each frame.
-    seed : int
-        Of the sample.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -87,66 +66,58 @@ def value_maps(
     if not values and not time:
         raise InputError("value_maps: expected values to colour the map by, found none")
     array = feature_variable(latent)
-    for title, given in values.items():
-        check_values(given, f"value_maps: {title}")
-        check_same_rows(array, given, f"value_maps: {title}")
+    for title, value in values.items():
+        value_variable(value, f"value_maps: {title}")
+        check_same_rows(array, value, f"value_maps: {title}")
     sample = sample_points(latent, COMPONENTS, max_points, seed, "value_maps")
-    panels = {
-        title: (
-            values_at(sample, lazy_blocks(given), max_points, seed),
-            units_text(given),
-            _VALUE_MAP,
-        )
-        for title, given in values.items()
-    }
-    if time:
-        times = frame_times(latent)
-        panels["time" if times.unit else "frame"] = times.values[sample.frame], times.unit, TIME_MAP
     low, high = map_limits(sample.rows)
-    across = 2 if len(panels) == 4 else min(len(panels), _COLUMNS)
-    down = -(-len(panels) // across)
-    wide = PAGE / max(across, 2)
-    tall = min(1.4, (high - low)[1] / (high - low)[0]) * (wide - 0.25) + 0.7
-    figure = new_figure(wide * across, tall * down)
-    grid = figure.subplots(down, across, squeeze=False).ravel()
-    for axes, (title, (value, units, cmap)) in zip(grid, panels.items(), strict=False):
-        known = np.isfinite(value)
+    n_panels = len(values) + time
+    figure, panels = _panels(n_panels, low, high, style.PAGE, 1.2)
+    for axes, (title, value) in zip(panels, values.items(), strict=False):
+        at_rows = values_at(sample, lazy_blocks(value), max_points, seed)
+        known = np.isfinite(at_rows)
         if not known.all():
-            draw_rows(axes, _some(sample, ~known), np.full((~known).sum(), PALE), seed)
-        points = draw_rows(axes, _some(sample, known), value[known], seed)
-        points.set_cmap(cmap)
-        if known.any():
-            points.set_clim(*np.percentile(value[known], _ROBUST))
-        bar = figure.colorbar(
-            points, ax=axes, location="bottom", pad=0.04, shrink=0.8, aspect=25, label=units
-        )
-        if bar.solids is not None:
-            bar.solids.set_alpha(1)
-        limit_map(axes, low, high)
+            scatter(axes, sample.rows[~known], np.full((~known).sum(), style.PALE), seed)
+        limits = np.percentile(at_rows[known], style.ROBUST) if known.any() else (0.0, 1.0)
         axes.set_title(title)
-    for axes in grid[len(panels) :]:
-        axes.remove()
+        _colored(axes, sample.rows[known], at_rows[known], seed, limits, style.units_text(value))
+    if time:
+        times = style.frame_times(latent)
+        at_rows = times.values[sample.frame]
+        panels[-1].set_title("time" if times.unit else "frame")
+        _colored(panels[-1], sample.rows, at_rows, seed, None, times.unit)
+    for axes in panels:
+        limit_map(axes, low, high)
     return figure
 
 
-def check_values(given: xr.DataArray, where: str) -> None:
-    """Raise InputError unless these are numbers (frame, atom); the message begins with `where`."""
-    if not isinstance(given, xr.DataArray) or given.dims != (FRAME, ATOM):
-        what = f"{given.dims}" if isinstance(given, xr.DataArray) else type(given).__name__
-        raise InputError(
-            f"{where}: expected a DataArray (frame, atom), found {what}; choose one variable of a "
-            "Dataset, for example ds['potential_energy']"
-        )
-    if given.dtype.kind not in "fiu":
-        raise InputError(f"{where}: expected numbers, found {given.dtype}")
+def _colored(
+    axes: Axes,
+    points: FloatArray,
+    values: FloatArray,
+    seed: int,
+    limits: npt.ArrayLike | None,
+    label: str,
+) -> None:
+    """Draw points coloured by values between limits with a bar, or by time without limits."""
+    drawn = scatter(
+        axes, points, values, seed, style.TIME_MAP if limits is None else style.VALUE_MAP
+    )
+    if limits is not None:
+        drawn.set_clim(*np.asarray(limits))
+    style.color_bar(
+        drawn,
+        axes,
+        location="bottom",
+        pad=0.04,
+        shrink=0.8,
+        aspect=25,
+        label=label,
+        extend="neither" if limits is None else "both",
+    )
 
 
-def _some(sample: Sample, keep: npt.NDArray[np.bool_]) -> Rows:
-    """Return some rows of a sample, in no state."""
-    return Rows(sample.rows[keep], sample.frame[keep], np.zeros(keep.sum(), np.int64))
-
-
-@in_style
+@style.in_style
 def density_stages(
     latent: xr.Dataset,
     *,
@@ -162,20 +133,12 @@ def density_stages(
 
     Parameters
     ----------
-    latent : xarray.Dataset
-        latent (frame, atom, component): the two components of a UMAP.
     n_stages : int
         Parts of the time.
     max_points : int
         Rows to count, the same number from each frame.
     bins : int
-        Along the longer side of the map.
-    seed : int
-        Of the sample.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Bins along the longer side of the map.
 
     Raises
     ------
@@ -203,7 +166,7 @@ def density_stages(
             f"{n_stages}"
         )
     sample = sample_points(latent, COMPONENTS, max_points, seed, "density_stages")
-    times = frame_times(latent)
+    times = style.frame_times(latent)
     edges = np.linspace(times.values[0], times.values[-1], n_stages + 1)
     stage = np.searchsorted(edges[1:-1], times.values[sample.frame], side="right")
     low, high = map_limits(sample.rows)
@@ -211,28 +174,26 @@ def density_stages(
     # Per cent; one value alone makes no scale.
     filled = 100 * densities[densities > 0]
     norm = LogNorm(filled.min(), filled.max() * (1 + 1e-9))
-    across = 2 if n_stages == 4 else min(n_stages, _COLUMNS)
-    down = -(-n_stages // across)
-    wide = (PAGE - 0.7) / max(across, 2)
-    tall = min(1.4, (high - low)[1] / (high - low)[0]) * (wide - 0.25) + 0.4
-    figure = new_figure(wide * across + 0.7, tall * down)
-    grid = figure.subplots(down, across, squeeze=False).ravel()
+    figure, panels = _panels(n_stages, low, high, style.PAGE - 0.7, 0.4, beside=0.7)
     box = (low[0], high[0], low[1], high[1])
     seen = np.where(densities.any(axis=0), 1.0, np.nan)
-    for number, (axes, density) in enumerate(zip(grid, densities, strict=False)):
-        axes.imshow(seen.T, extent=box, origin="lower", cmap=ListedColormap([PALE]))
+    for number, (axes, density) in enumerate(zip(panels, densities, strict=True)):
+        axes.imshow(seen.T, extent=box, origin="lower", cmap=ListedColormap([style.PALE]))
         shown = np.where(density > 0, 100 * density, np.nan)
         image = axes.imshow(
-            shown.T, extent=box, origin="lower", cmap=_VALUE_MAP, norm=norm, interpolation="nearest"
+            shown.T,
+            extent=box,
+            origin="lower",
+            cmap=style.VALUE_MAP,
+            norm=norm,
+            interpolation="nearest",
         )
         limit_map(axes, low, high)
         axes.set_title(_span(times, edges[number], edges[number + 1]))
-    for axes in grid[n_stages:]:
-        axes.remove()
     bar = figure.colorbar(
-        image, ax=list(grid[:n_stages]), label="rows of the part (% per bin)", aspect=30, shrink=0.8
+        image, ax=panels, label="rows of the part (% per bin)", aspect=30, shrink=0.8
     )
-    plain_logarithm(bar.ax.yaxis)
+    style.plain_logarithm(bar.ax.yaxis)
     return figure
 
 
@@ -247,14 +208,48 @@ def _densities(
     """Return the share of the points of each part in square bins, (n_parts, across, up)."""
     edge = (high - low).max() / bins
     shape = np.maximum(np.ceil((high - low) / edge), 1).astype(int)
-    grid = [np.linspace(low[one], high[one], shape[one] + 1) for one in (0, 1)]
-    counts = np.stack([np.histogramdd(points[part == one], bins=grid)[0] for one in range(n_parts)])
+    grid = [np.linspace(low[side], high[side], shape[side] + 1) for side in (0, 1)]
+    counts = np.stack([np.histogramdd(points[part == k], bins=grid)[0] for k in range(n_parts)])
     shares: FloatArray = counts / np.maximum(counts.sum(axis=(1, 2), keepdims=True), 1)
     return shares
 
 
-def _span(times: Times, start: float, stop: float) -> str:
+def _span(times: style.Times, start: float, stop: float) -> str:
     """Return a range of times with its unit."""
     if times.unit:
         return f"{start:.4g} to {stop:.4g} {times.unit}"
     return f"frames {start:.4g} to {stop:.4g}"
+
+
+def _panels(
+    number: int, low: FloatArray, high: FloatArray, page: float, room: float, beside: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels for maps on a page of some width, with room about each, inches."""
+    across = 2 if number == 4 else min(number, _COLUMNS)
+    down = -(-number // across)
+    wide = page / max(across, 2)
+    tall = min(1.4, (high - low)[1] / (high - low)[0]) * (wide - 0.25) + room
+    figure = style.new_figure(wide * across + beside, tall * down)
+    panels = list(figure.subplots(down, across, squeeze=False).ravel())
+    for axes in panels[number:]:
+        axes.remove()
+    return figure, panels[:number]
+
+
+def map_limits(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the corners of a map that holds points."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    # A single point has no extent.
+    margin = max(0.03 * (high - low).max(), 1e-6)
+    return low - margin, high + margin
+
+
+def limit_map(axes: Axes, low: FloatArray, high: FloatArray) -> None:
+    """Set the limits of a map, whose axes have names but no scale, which is the same for both."""
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_xlabel(_NAMES[0])
+    axes.set_ylabel(_NAMES[1])

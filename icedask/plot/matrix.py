@@ -1,4 +1,4 @@
-"""Matrices of shares in per cent: of transitions, and of labels where the phase is known."""
+"""Matrices in per cent: transition probabilities, and confusion of labels with true phases."""
 
 from __future__ import annotations
 
@@ -9,43 +9,36 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import xarray as xr
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 from matplotlib.transforms import offset_copy
 
 from icedask.errors import InputError
-from icedask.plot.flux import flux_of
-from icedask.plot.style import PAGE, Names, in_style, new_figure, percent_text
+from icedask.plot import style
+from icedask.plot.inputs import flux_of
 
-# Per cent: what is rarer has the same colour.
-_LOWEST = 0.01
+# Per cent: smaller shares have the same colour.
+_LOWEST, _TICKS = 0.01, (0.01, 0.1, 1, 10, 100)
 # Points: the squares in the colours of the states.
 _MARK = 5
 _TOTAL = "total"
 
 
-@in_style
-def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) -> Figure:
+@style.in_style
+def transition_matrix(transitions: xr.Dataset, *, names: style.Names | None = None) -> Figure:
     """Draw the transition probabilities in per cent, as colours on a logarithmic scale and numbers.
 
     Rows are the states that atoms leave, columns those that they enter. Cells without any
     transition are white; a row of a state without any pair of frames is hatched. The colour
-    saturates at 0.01 %, the numbers do not.
+    saturates at 0.01 %, the numbers at 0.001 %.
 
     Parameters
     ----------
     transitions : xarray.Dataset
         What `transitions` returned: flux and probability (from, to).
-    names : mapping of int to str, optional
-        Names of states; by default those that the flags of the states tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -61,7 +54,7 @@ def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) ->
     percent = 100 * transitions["probability"].transpose("from", "to").values
     written = np.full(percent.shape, "", object)
     for cell in np.argwhere(percent > 0):
-        written[tuple(cell)] = percent_text(float(percent[tuple(cell)]))
+        written[tuple(cell)] = style.percent_text(float(percent[tuple(cell)]))
     figure = _matrix_figure(called, called, (0.4, 0.36))
     axes = figure.subplots()
     _draw_shares(axes, percent, written, "probability (%)")
@@ -83,9 +76,9 @@ def transition_matrix(transitions: xr.Dataset, *, names: Names | None = None) ->
     return figure
 
 
-@in_style
+@style.in_style
 def confusion(table: pd.DataFrame) -> Figure:
-    """Draw which labels the atoms of each known phase got: shares of each row, and counts.
+    """Draw a confusion matrix: labels of the atoms of each true phase, as shares and counts.
 
     Colours and upper numbers are the share of the row in per cent, the colours on a logarithmic
     scale from 0.01 % on; lower numbers are counts of atoms, from 10,000 on in k (1,000), M or G.
@@ -95,11 +88,8 @@ def confusion(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table : pandas.DataFrame
-        Counts of atoms: a row for each true phase, a column for each label.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Counts of atoms: a row for each true phase, a column for each label. Names of the index and
+        of the columns, where they have one, are those of the axes.
 
     Raises
     ------
@@ -122,15 +112,15 @@ def confusion(table: pd.DataFrame) -> Figure:
         100.0 * whole, totals[:, None], out=np.full(whole.shape, np.nan), where=totals[:, None] > 0
     )
     written = np.full((len(whole), whole.shape[1] + 1), "", object)
-    written[:, -1] = [_count_text(int(one)) for one in totals]
+    written[:, -1] = [style.count_text(int(total)) for total in totals]
     for row, column in np.argwhere(whole > 0):
-        share = percent_text(float(percent[row, column]))
-        written[row, column] = f"{share}\n{_count_text(int(whole[row, column]))}"
+        share = style.percent_text(float(percent[row, column]))
+        written[row, column] = f"{share}\n{style.count_text(int(whole[row, column]))}"
     # Totals are no part of the colours.
     shown = np.zeros(written.shape)
     shown[:-1, :-1] = percent[:-1]
     rows, columns = (
-        [*(str(one).replace("_", " ") for one in axis), _TOTAL]
+        [*(str(name).replace("_", " ") for name in axis), _TOTAL]
         for axis in (table.index, table.columns)
     )
     figure = _matrix_figure(rows, columns, (0.46, 0.38))
@@ -138,11 +128,16 @@ def confusion(table: pd.DataFrame) -> Figure:
     _draw_shares(axes, shown, written, "share of the row (%)")
     # More columns than these are narrower on a page.
     _name_cells(axes, rows, columns, pad=3, letters=7 if len(columns) < 12 else 3)
-    axes.axhline(len(rows) - 1.5, color="0.4", lw=0.7)
-    axes.axvline(len(columns) - 1.5, color="0.4", lw=0.7)
-    axes.set_xlabel("label")
-    axes.set_ylabel("true phase")
+    axes.axhline(len(rows) - 1.5, color=style.GUIDE, lw=0.7)
+    axes.axvline(len(columns) - 1.5, color=style.GUIDE, lw=0.7)
+    axes.set_xlabel(_axis_name(table.columns, "label"))
+    axes.set_ylabel(_axis_name(table.index, "true phase"))
     return figure
+
+
+def _axis_name(axis: pd.Index, default: str) -> str:
+    """Return the name of an axis; pandas.crosstab calls nameless ones row_0 and col_0."""
+    return default if axis.name in (None, "row_0", "col_0") else str(axis.name)
 
 
 def _counts(table: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -153,28 +148,15 @@ def _counts(table: pd.DataFrame) -> npt.NDArray[np.int64]:
             f"for each label, found {'an empty one' if framed else type(table).__name__}; make "
             "one, for example with pandas.crosstab"
         )
-    kinds = {one.kind for one in table.dtypes}
+    kinds = {dtype.kind for dtype in table.dtypes}
     if not kinds <= {"i", "u"} or (table.to_numpy() < 0).any():
         raise InputError(
             "confusion: expected counts, integers of at least 0, found "
-            f"{', '.join(sorted({str(one) for one in table.dtypes}))}"
+            f"{', '.join(sorted({str(dtype) for dtype in table.dtypes}))}"
             f"{' with negative numbers' if kinds <= {'i', 'u'} else ''}; pass how many atoms of "
             "each phase got each label, not their shares"
         )
     return table.to_numpy(np.int64)
-
-
-def _count_text(count: int) -> str:
-    """Return a count in at most five characters."""
-    if count < 10_000:
-        return str(count)
-    for unit, letter in ((10**3, "k"), (10**6, "M"), (10**9, "G")):
-        # 999.6 k are written as 1.00 M.
-        if count < 999.5 * unit or letter == "G":
-            value = count / unit
-            break
-    decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
-    return f"{value:.{decimals}f}{letter}"
 
 
 def _matrix_figure(
@@ -183,7 +165,7 @@ def _matrix_figure(
     """Return a figure for a matrix with a bar beside it, its cells about as large as given."""
     width = 1.3 + 0.06 * max(map(len, rows)) + cell[0] * len(columns)
     height = 0.6 + 0.06 * max(map(len, columns)) + cell[1] * len(rows)
-    return new_figure(min(PAGE, width), min(PAGE, max(1.9, height)))
+    return style.new_figure(min(style.PAGE, width), min(style.PAGE, max(1.9, height)))
 
 
 def _draw_shares(
@@ -191,34 +173,35 @@ def _draw_shares(
 ) -> None:
     """Draw per cent as colours with a bar, hatched where unknown, and what is written on them."""
     norm = LogNorm(_LOWEST, 100, clip=True)
-    # White is for nothing: what there is begins with a tint.
-    colors = ListedColormap(colormaps["Blues"](np.linspace(0.1, 1, 256)))
     image = axes.imshow(
         np.ma.masked_invalid(np.where(percent > 0, percent, np.nan)),
         norm=norm,
-        cmap=colors,
+        cmap=style.SHARE_MAP,
         aspect="auto",
     )
     for row, column in np.argwhere(np.isnan(percent)):
         corner = (column - 0.5, row - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor="0.7", lw=0))
+        axes.add_patch(
+            Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor=style.NOISE, lw=0)
+        )
     for row, column in np.argwhere(written != ""):
         value = percent[row, column]
-        red, green, blue, _ = colors(norm(value)) if value > 0 else (1, 1, 1, 1)
-        dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
+        dark = value > 0 and style.is_dark(style.SHARE_MAP(norm(value)))
         axes.text(
             column,
             row,
             written[row, column],
             ha="center",
             va="center",
-            fontsize=7,
+            fontsize=style.SMALL,
             linespacing=1.05,
-            color="white" if dark else "black",
+            color=style.PAPER if dark else style.INK,
         )
-    bar = axes.figure.colorbar(image, ax=axes, label=label, fraction=0.06, pad=0.02)
-    bar.set_ticks([0.01, 0.1, 1, 10, 100])
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    # The arrow at the lower end: smaller shares have the same colour, none are larger than all.
+    bar = axes.figure.colorbar(
+        image, ax=axes, label=label, fraction=0.06, pad=0.02, extend="min", extendfrac=0.04
+    )
+    bar.set_ticks(_TICKS, labels=[f"{tick:g}" for tick in _TICKS])
     bar.ax.yaxis.set_minor_locator(NullLocator())
 
 
@@ -234,7 +217,7 @@ def _name_cells(
     axes.set_yticks(range(len(rows)), rows)
     axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", lw=1)
+    axes.grid(which="minor", color=style.PAPER, lw=1)
     axes.tick_params(which="both", length=0)
     axes.tick_params(pad=pad)
     axes.spines[:].set_visible(False)

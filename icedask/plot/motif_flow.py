@@ -1,4 +1,4 @@
-"""Which motif precedes which: when its members are seen, and where the net flux goes."""
+"""Precedence of motifs: the mean time of their members, and the net flux between them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from matplotlib.patheffects import withStroke
 
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
-from icedask.plot.flux import flux_of
-from icedask.plot.motifs import CATEGORIES, check_categories
-from icedask.plot.style import PAGE, axes_at, in_style, new_figure, state_color, units_text
+from icedask.plot import style
+from icedask.plot.inputs import CATEGORIES, checked_categories, flux_of
 
 # Inches: radii of the largest disc and of the smallest, the space between discs and in bands,
 # and, squared, how much all discs cover.
@@ -30,7 +29,7 @@ _THIN, _WIDE = 0.5, 3.0
 _LETTERS = 105
 
 
-@in_style
+@style.in_style
 def precedence(
     transitions: xr.Dataset,
     mean_time: xr.DataArray,
@@ -48,15 +47,10 @@ def precedence(
     transitions : xarray.Dataset
         What `transitions` returned: flux (from, to) between motifs.
     mean_time : (n_motifs,) xarray.DataArray
-        Of the members of each motif, with the attributes long_name and units; NaN without members.
-    categories : mapping of int to str
-        Of each motif: ice, transient or liquid.
+        Mean time of the members of each motif, with the attributes long_name and units; NaN without
+        members. Picoseconds are drawn as ps, ns or µs, as in all figures.
     population : (n_motifs,) array
-        Of each motif, as numbers or fractions.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Population of each motif, as numbers or fractions.
 
     Raises
     ------
@@ -71,21 +65,23 @@ def precedence(
     >>> import xarray as xr
     >>> from icedask.plot import precedence
     >>> label = np.repeat(np.array([[1], [1], [0], [0]], np.int32), 50, axis=1)
-    >>> found = ice.transitions(xr.Dataset({"label": (("frame", "atom"), label)}))
+    >>> changes = ice.transitions(xr.Dataset({"label": (("frame", "atom"), label)}))
     >>> time = xr.DataArray([2.5, 0.5], attrs={"long_name": "mean time", "units": "ns"})
-    >>> figure = precedence(found, time, {0: "ice", 1: "liquid"}, [0.5, 0.5])
+    >>> figure = precedence(changes, time, {0: "ice", 1: "liquid"}, [0.5, 0.5])
     >>> figure.axes[0].get_xlabel()
     'mean time (ns)'
     """
     net = flux_of(transitions, None, "precedence").counts
-    motifs = [int(one) for one in transitions["from"].values]
-    known = check_categories(categories, motifs, "precedence")
-    times = _one_each(mean_time, "mean_time", len(motifs))
+    motifs = [int(motif) for motif in transitions["from"].values]
+    known = checked_categories(categories, motifs, "precedence")
+    times, units = _in_unit(
+        _one_each(mean_time, "mean_time", len(motifs)), style.units_text(mean_time)
+    )
     sizes = _one_each(population, "population", len(motifs))
     members = np.flatnonzero(np.isfinite(times) & (sizes > 0))
     if not len(members):
         raise InputError("precedence: expected a motif with members and a mean time, found none")
-    width = PAGE - _LEFT - 0.1
+    width = style.PAGE - _LEFT - 0.1
     low, high = times[members].min(), times[members].max()
     # Discs at the ends do not leave the axes; a single time has no extent.
     per_inch = max(high - low, 1e-9) / (width - 2 * _LARGEST - 0.1)
@@ -94,62 +90,67 @@ def precedence(
     radii = np.maximum(largest_disc * np.sqrt(shares), _LEAST)
     across = (times - low) / per_inch + _LARGEST + 0.05
     bands = [
-        (name, [int(one) for one in members if known[motifs[one]] == name])
+        (name, [int(disc) for disc in members if known[motifs[disc]] == name])
         for name in CATEGORIES[::-1]
     ]
     bands = [(name, own) for name, own in bands if own]
     heights, up = _in_bands([own for _, own in bands], across, radii)
     height = sum(heights)
-    figure = new_figure(PAGE, height + _BELOW + 0.05)
-    axes = axes_at(figure, _LEFT, _BELOW, width, height)
+    figure = style.new_figure(style.PAGE, height + _BELOW + 0.05)
+    axes = style.axes_at(figure, _LEFT, _BELOW, width, height)
     axes.set_xlim(low - (_LARGEST + 0.05) * per_inch, low + (width - _LARGEST - 0.05) * per_inch)
     axes.set_ylim(0, height)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     top = height
     for (name, _), tall in zip(bands, heights, strict=True):
-        axes.annotate(
-            name,
-            (0, top - tall / 2),
-            xycoords=("axes fraction", "data"),
-            xytext=(-6, 0),
-            textcoords="offset points",
-            ha="right",
-            va="center",
-        )
+        middle, coords = (0, top - tall / 2), ("axes fraction", "data")
+        style.write(axes, name, middle, (-6, 0), coords, ha="right", fontsize=8)
         top -= tall
         if top > 1e-6:
-            axes.axhline(top, color="0.85", lw=0.7, zorder=0)
+            axes.axhline(top, color=style.PALE, lw=0.7, zorder=0)
     places = np.stack([times, up], axis=1)
-    largest = _draw_arrows(axes, net, members, places, radii)
-    for one in members:
+    for disc in members:
         axes.scatter(
-            [times[one]],
-            [up[one]],
-            s=(2 * 72 * radii[one]) ** 2,
-            color=state_color(motifs[one]),
+            [times[disc]],
+            [up[disc]],
+            s=(2 * 72 * radii[disc]) ** 2,
+            color=style.state_color(motifs[disc]),
             linewidths=0,
-            zorder=3,
+            zorder=2,
         )
         axes.annotate(
-            str(motifs[one]),
-            tuple(places[one]),
+            str(motifs[disc]),
+            tuple(places[disc]),
             ha="center",
             va="center_baseline",
-            fontsize=7,
+            fontsize=style.SMALL,
             fontweight="bold",
-            path_effects=[withStroke(linewidth=2, foreground="white")],
+            path_effects=[withStroke(linewidth=2, foreground=style.PAPER)],
             zorder=4,
         )
-    name, units = str(mean_time.attrs.get("long_name", "mean time")), units_text(mean_time)
+    # Over the discs that they pass, under the numbers.
+    largest = _draw_arrows(axes, net, members, places, radii)
+    name = str(mean_time.attrs.get("long_name", "mean time"))
     axes.set_xlabel(f"{name} ({units})" if units else name)
-    figure.text(0.1 / PAGE, 0.05 / figure.get_figheight(), _note(largest), fontsize=7, va="bottom")
+    note = _note(largest)
+    figure.text(
+        0.1 / style.PAGE, 0.05 / figure.get_figheight(), note, fontsize=style.SMALL, va="bottom"
+    )
     return figure
 
 
-def _one_each(given: npt.ArrayLike, what: str, n_motifs: int) -> FloatArray:
-    """Return numbers, one for each motif."""
-    values = np.asarray(given, float)
+def _in_unit(times: FloatArray, units: str) -> tuple[FloatArray, str]:
+    """Return times in picoseconds as ps, ns or µs, others as they are, and their units."""
+    if units != "ps" or not np.isfinite(times).any():
+        return times, units
+    factor, unit = style.time_scale(np.nanmax(np.abs(times)))
+    return times * factor, unit
+
+
+def _one_each(numbers: npt.ArrayLike, what: str, n_motifs: int) -> FloatArray:
+    """Return numbers, checked to be one for each motif."""
+    values = np.asarray(numbers, float)
     if values.shape != (n_motifs,):
         raise InputError(
             f"precedence: {what}: expected one for each of {n_motifs} motifs, found the shape "
@@ -165,7 +166,7 @@ def _in_bands(
     up = np.full(len(across), np.nan)
     heights = []
     for own in bands:
-        _swarm(own, across, radii, up)
+        swarm(own, across, radii, up)
         lowest, highest = (up[own] - radii[own]).min(), (up[own] + radii[own]).max()
         up[own] -= lowest - _BAND / 2
         heights.append(float(highest - lowest + _BAND))
@@ -175,10 +176,10 @@ def _in_bands(
     return heights, up
 
 
-def _swarm(own: Sequence[int], across: FloatArray, radii: FloatArray, up: FloatArray) -> None:
+def swarm(own: Sequence[int], across: FloatArray, radii: FloatArray, up: FloatArray) -> None:
     """Set the heights of discs such that none overlap, the largest nearest to zero."""
     placed: list[int] = []
-    for disc in sorted(own, key=lambda one: -radii[one]):
+    for disc in sorted(own, key=lambda disc: -radii[disc]):
         apart = radii[disc] + radii[placed] + _GAP
         beside = np.abs(across[disc] - across[placed])
         reach = np.sqrt(np.maximum(apart**2 - beside**2, 0))
@@ -217,16 +218,16 @@ def _draw_arrows(
                 lw=wide,
                 shrinkA=72 * radii[a],
                 shrinkB=72 * radii[b] + 1,
-                color="0.4",
-                alpha=0.75,
-                zorder=2,
+                color=style.DARK,
+                path_effects=[withStroke(linewidth=wide + 1.2, foreground=style.PAPER)],
+                zorder=3,
             )
         )
     return largest
 
 
 def _note(largest: int) -> str:
-    """Return what is said under the figure."""
+    """Return the note under the figure."""
     if not largest:
         return "Area: population. No net flux beyond counting noise."
     return fill(

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+from scipy.spatial import cKDTree
 
 from icedask.core.features import feature_variable
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.plot.latent import draw_rows
-from icedask.plot.motifs import category_handles, check_categories, densest_place, number_motifs
-from icedask.plot.rows import Rows, sample_rows
-from icedask.plot.style import (
-    axes_at,
-    in_style,
-    new_figure,
-    state_color,
-    state_colors,
-)
+from icedask.plot import style
+from icedask.plot.inputs import CATEGORIES, checked_categories, sample_rows
+from icedask.plot.latent import scatter
+from icedask.plot.maps import COMPONENTS, limit_map, map_limits
 
-COMPONENTS = (0, 1)
-_NAMES = ("UMAP 1", "UMAP 2")
-# What belongs to no motif, or to no part of a run.
-PALE = "#DDDDDD"
 # Inches: the longer side of a map that has the figure for itself.
 _SIDE = 4.2
+# Points: the width of a digit, the height of a number, and the box about it on all sides.
+_DIGIT, _HEIGHT, _PAD = 4.9, 8.2, 2.2
+_BOX = {"boxstyle": f"round,pad={_PAD / style.SMALL}", "edgecolor": style.INK, "lw": 0.7}
+_ROUNDS = 2000
+# Points of a motif among which the densest place is looked for, and the share of them about it.
+_SOME, _NEAR = 2000, 0.3
 
 
-@in_style
+@style.in_style
 def motif_map(
     latent: xr.Dataset,
     labels: xr.Dataset,
@@ -50,22 +50,12 @@ def motif_map(
 
     Parameters
     ----------
-    latent : xarray.Dataset
-        latent (frame, atom, component): the two components of a UMAP.
     labels : xarray.Dataset
         label (frame, atom): the motifs, -1 in none.
     categories : mapping of int to str, optional
-        Of each motif: ice, transient or liquid. The box about its number then tells it.
-    max_points : int
-        Rows to draw, the same number from each frame.
-    seed : int
-        Of the sample.
+        Category of each motif: ice, transient or liquid, shown by the box about its number.
     medoids : mapping of int to (frame, atom), optional
-        By motif, a row to mark; frame and atom are positions in the Datasets.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        By motif, a row to mark: positions of the frame and of the atom in the Datasets.
 
     Raises
     ------
@@ -88,40 +78,52 @@ def motif_map(
     """
     rows = sample_rows(latent, labels, COMPONENTS, max_points, seed, "motif_map")
     marked = _places_of(latent, medoids or {})
-    motifs = [int(one) for one in np.unique(rows.label) if one >= 0]
+    motifs = [int(motif) for motif in np.unique(rows.label) if motif >= 0]
     known = categories
     if categories is not None:
-        known = check_categories(categories, motifs, "motif_map")
+        known = checked_categories(categories, motifs, "motif_map")
     extent = np.concatenate([rows.values, *[place[None] for place in marked.values()]])
     low, high = map_limits(extent)
     width, height = _SIDE * (high - low) / (high - low).max()
-    has_legend = bool(known or marked or (rows.label < 0).any())
-    figure = new_figure(width + 0.4 + (0.95 if has_legend else 0.1), height + 0.4)
-    axes = axes_at(figure, 0.3, 0.3, width, height)
+    inside = rows.label >= 0
+    boxes = {known[motif] for motif in motifs} if known else set()
+    handles: list[Any] = [
+        Patch(facecolor=style.CATEGORY_BOXES[name][0], edgecolor=style.INK, lw=0.7, label=name)
+        for name in CATEGORIES
+        if name in boxes
+    ]
+    if marked:
+        look = {
+            "marker": "X",
+            "markersize": 6,
+            "markeredgecolor": style.INK,
+            "markeredgewidth": 0.8,
+        }
+        handles.append(style.marker_handle("medoid", style.PAPER, **look))
+    if not inside.all():
+        handles.append(style.marker_handle("in no motif", style.PALE, markersize=6))
+    figure = style.new_figure(width + 0.4 + (0.95 if handles else 0.1), height + 0.4)
+    axes = style.axes_at(figure, 0.3, 0.3, width, height)
     limit_map(axes, low, high)
-    _draw_motifs(axes, rows, seed)
+    colors = np.where(inside, style.state_colors(rows.label), style.PALE)
+    # Those in no motif first, below the others.
+    for keep in (~inside, inside):
+        scatter(axes, rows.values[keep], colors[keep], seed)
     for motif, place in marked.items():
         axes.scatter(
             [place[0]],
             [place[1]],
             s=42,
             marker="X",
-            color=state_color(motif),
-            edgecolors="black",
+            color=style.state_color(motif),
+            edgecolors=style.INK,
             linewidths=0.8,
             zorder=4,
         )
-    dense = {one: densest_place(rows.values[rows.label == one]) for one in motifs}
+    dense = {motif: densest_place(rows.values[rows.label == motif]) for motif in motifs}
     number_motifs(axes, dense, (width, height), known)
-    if has_legend:
-        handles = category_handles([known[one] for one in motifs] if known else [])
-        axes.legend(
-            handles=[*handles, *_mark_handles(bool(marked), bool((rows.label < 0).any()))],
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            handletextpad=0.4,
-            handlelength=1.2,
-        )
+    if handles:
+        style.legend_right(axes, handles, handletextpad=0.4, handlelength=1.2)
     return figure
 
 
@@ -138,65 +140,99 @@ def _places_of(latent: xr.Dataset, medoids: Mapping[int, tuple[int, int]]) -> di
     if not medoids:
         return {}
     frames, atoms = (
-        xr.DataArray([place[one] for place in medoids.values()], dims="medoid") for one in (0, 1)
+        xr.DataArray([place[k] for place in medoids.values()], dims="medoid") for k in (0, 1)
     )
     rows = array.isel({FRAME: frames, ATOM: atoms}).transpose("medoid", ...).values.astype(float)
-    places = {int(one): row[list(COMPONENTS)] for one, row in zip(medoids, rows, strict=True)}
-    unknown = [str(one) for one, place in places.items() if not np.isfinite(place).all()]
+    places = {int(motif): row[list(COMPONENTS)] for motif, row in zip(medoids, rows, strict=True)}
+    unknown = [str(motif) for motif, place in places.items() if not np.isfinite(place).all()]
     if unknown:
         raise InputError(f"motif_map: medoids: the row of {', '.join(unknown)} has a NaN")
     return places
 
 
-def _draw_motifs(axes: Axes, rows: Rows, seed: int) -> None:
-    """Draw the rows, those in no motif first."""
-    for within in (False, True):
-        keep = (rows.label >= 0) == within
-        if not keep.any():
-            continue
-        some = Rows(rows.values[keep], rows.frame[keep], rows.label[keep])
-        colors = state_colors(some.label) if within else [PALE] * len(some.label)
-        draw_rows(axes, some, np.array(colors), seed)
+def densest_place(points: FloatArray) -> FloatArray:
+    """Return the point of a sample whose nearest third of the others is nearest."""
+    some = points[:: max(1, len(points) // _SOME)]
+    reach = int(np.ceil(_NEAR * len(some)))
+    distance = cKDTree(some).query(some, [min(reach + 1, len(some))])[0][:, 0]
+    place: FloatArray = some[np.argmin(distance)]
+    return place
 
 
-def _mark_handles(has_medoids: bool, has_others: bool) -> list[Line2D]:
-    """Return what the legend of a map of motifs shows besides the categories."""
-    handles = []
-    if has_medoids:
-        handles.append(_marker("medoid", "X", "white", 0.8))
-    if has_others:
-        handles.append(_marker("in no motif", "o", PALE, 0))
-    return handles
+def number_motifs(
+    axes: Axes,
+    anchors: Mapping[int, npt.ArrayLike],
+    size: tuple[float, float],
+    categories: Mapping[int, str] | None,
+) -> None:
+    """Write the numbers of motifs at their places, or beside them where they would overlap.
+
+    The axes have their limits, and a size in inches. Where there are categories, the numbers stand
+    in boxes of their colours.
+    """
+    if not anchors:
+        return
+    low = np.array([axes.get_xlim()[0], axes.get_ylim()[0]])
+    high = np.array([axes.get_xlim()[1], axes.get_ylim()[1]])
+    points = 72 * np.array(size)
+    places = (np.array(list(anchors.values()), float) - low) / (high - low) * points
+    widths = np.array([_DIGIT * len(str(motif)) for motif in anchors])
+    boxes = np.stack([widths, np.full(len(widths), _HEIGHT)], axis=1) + 2 * _PAD + 1
+    moved = low + apart(places, boxes, points) / points * (high - low)
+    for motif, place in zip(anchors, moved, strict=True):
+        fill, ink = (
+            (style.PAPER, style.INK)
+            if categories is None
+            else style.CATEGORY_BOXES[categories[motif]]
+        )
+        anchor = np.asarray(anchors[motif], float)
+        # Under all numbers, so that no line crosses the number of another.
+        axes.plot(
+            *np.stack([anchor, place], axis=1),
+            color=style.INK,
+            lw=0.7,
+            path_effects=[withStroke(linewidth=1.8, foreground=style.PAPER)],
+            scalex=False,
+            scaley=False,
+            zorder=5,
+        )
+        axes.annotate(
+            str(motif),
+            tuple(anchor),
+            xytext=tuple(place),
+            ha="center",
+            va="center_baseline",
+            fontsize=style.SMALL,
+            fontweight="bold",
+            color=ink,
+            path_effects=[withStroke(linewidth=2, foreground=style.PAPER)]
+            if categories is None
+            else [],
+            bbox=None if categories is None else {**_BOX, "facecolor": fill},
+            annotation_clip=False,
+            zorder=6,
+        )
 
 
-def _marker(label: str, marker: str, color: str, edge: float) -> Line2D:
-    return Line2D(
-        [],
-        [],
-        linestyle="",
-        marker=marker,
-        markersize=6,
-        color=color,
-        markeredgecolor="black",
-        markeredgewidth=edge,
-        label=label,
-    )
+def apart(places: FloatArray, boxes: FloatArray, room: FloatArray) -> FloatArray:
+    """Return the centres of boxes (n, 2) moved until none overlap, within the room from 0 on.
 
-
-def map_limits(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the corners of a map that holds points."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    # A single point has no extent.
-    margin = max(0.03 * (high - low).max(), 1e-6)
-    return low - margin, high + margin
-
-
-def limit_map(axes: Axes, low: FloatArray, high: FloatArray) -> None:
-    """Set the limits of a map, whose axes have names but no scale, which is the same for both."""
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    axes.set_aspect("equal")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.set_xlabel(_NAMES[0])
-    axes.set_ylabel(_NAMES[1])
+    Each pair that overlaps moves along the direction that takes the shorter way; what the room
+    cannot hold overlaps still.
+    """
+    moved = np.clip(places, boxes / 2, np.maximum(room - boxes / 2, boxes / 2))
+    rank = np.arange(len(moved))
+    # Of two at the same place, the first moves to the left, or down.
+    before = np.sign(rank[:, None] - rank)
+    for _ in range(_ROUNDS):
+        offset = moved[:, None] - moved
+        lack = (boxes[:, None] + boxes) / 2 - np.abs(offset)
+        overlap = (lack > 1e-6).all(axis=2) & (before != 0)
+        if not overlap.any():
+            break
+        side = np.where(offset == 0, before[:, :, None], np.sign(offset))
+        shorter = np.argmin(lack, axis=2)[:, :, None] == np.arange(2)
+        steps = np.where(overlap[:, :, None] & shorter, side * lack / 2, 0)
+        moved = moved + 0.6 * steps.sum(axis=1)
+        moved = np.clip(moved, boxes / 2, np.maximum(room - boxes / 2, boxes / 2))
+    return moved

@@ -1,6 +1,8 @@
-"""The path of one particle, in a latent space and in space."""
+"""The path of one particle, in latent space and in space."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,26 +18,16 @@ from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 from icedask.kernels.neighbors import complete_cell
-from icedask.plot.balls import draw_balls, radii_of, view_of
-from icedask.plot.latent import draw_rows, name_components
-from icedask.plot.rows import check_same, sample_rows
-from icedask.plot.snapshot import labelled_atoms
-from icedask.plot.style import (
-    PAGE,
-    TIME_MAP,
-    Names,
-    axes_at,
-    frame_times,
-    in_style,
-    legend_width,
-    names_of,
-    new_figure,
-    state_colors,
-    state_handles,
-)
+from icedask.plot import style
+from icedask.plot.balls import draw_balls, labelled_atoms, radii_of, view_of
+from icedask.plot.inputs import check_same, sample_rows
+from icedask.plot.latent import name_components, scatter
+
+if TYPE_CHECKING:
+    from icedask.learn.pca import PCA
 
 
-@in_style
+@style.in_style
 def particle_path(
     trj: xr.Dataset,
     latent: xr.Dataset,
@@ -43,11 +35,12 @@ def particle_path(
     atom: int,
     *,
     around: float = 8.0,
-    view: str = "z",
+    view: str | None = None,
     components: tuple[int, int] = (0, 1),
     max_points: int = 20_000,
     seed: int = 0,
-    names: Names | None = None,
+    names: style.Names | None = None,
+    variance: PCA | npt.ArrayLike | None = None,
 ) -> Figure:
     """Draw the path of one particle through latent space and through space, coloured by time.
 
@@ -60,28 +53,12 @@ def particle_path(
     ----------
     trj : xarray.Dataset
         The trajectory: the frames of `latent`; only this particle, and the last frame, are read.
-    latent : xarray.Dataset
-        latent (frame, atom, component).
-    labels : xarray.Dataset
-        label (frame, atom).
     atom : int
-        The particle, as the coordinate atom numbers it.
+        The particle, by the coordinate atom; the title has the id of the source too.
     around : float, angstrom
         Distance from the particle at the end of its path up to which atoms are drawn.
-    view : str
-        As of `snapshot`.
-    components : two int
-        Which components to show.
     max_points : int
         Rows of all particles to draw behind the path, the same number from each frame.
-    seed : int
-        Of these rows.
-    names : mapping of int to str, optional
-        Names of states; by default those that the labels' flags tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
@@ -91,7 +68,7 @@ def particle_path(
     """
     check_trajectory(trj, "particle_path")
     check_same("particle_path", trj, latent, FRAME)
-    seen = view_of(view, "particle_path")
+    seen = view_of(view, trj, "particle_path")
     rows = sample_rows(latent, labels, components, max_points, seed, "particle_path")
     place = labelled_atoms(trj, labels, "particle_path")
     (number,) = np.nonzero(trj[ATOM].values[place] == atom)
@@ -107,7 +84,7 @@ def particle_path(
     frames = slice(0, int(np.flatnonzero(finite)[-1]) + 1)
     particle = int(place[number[0]])
     positions = unwrapped(trj.isel({FRAME: frames, ATOM: particle})) @ seen.matrix
-    times = frame_times(trj)
+    times = style.frame_times(trj)
     time = times.values[frames]
 
     last = frames.stop - 1
@@ -116,19 +93,20 @@ def particle_path(
     vectors = _vectors_to(trj.isel({FRAME: last}), particle)
     near = np.linalg.norm(vectors, axis=1) < around
     near[particle] = False
-    called, found = names_of(labels["label"], names), np.unique(states[near])
+    called, around_it = style.names_of(labels["label"], names), np.unique(states[near])
 
-    beside = legend_width(found, called) if len(found) else 0.6
-    side = max(1.5, (PAGE - 1.9 - beside) / 2)
-    figure = new_figure(2 * side + 1.9 + beside, side + 0.75)
-    left = axes_at(figure, 0.55, 0.45, side, side)
-    right = axes_at(figure, side + 1.2, 0.45, side, side)
-    draw_rows(left, rows, np.full(len(rows.values), "#CCCCCC"), seed)
+    handles = style.state_handles(around_it, called)
+    beside = style.legend_width(handles, "start")
+    side = max(1.5, (style.PAGE - 1.9 - beside) / 2)
+    figure = style.new_figure(2 * side + 1.9 + beside, side + 0.75)
+    left = style.axes_at(figure, 0.55, 0.45, side, side)
+    right = style.axes_at(figure, side + 1.2, 0.45, side, side)
+    scatter(left, rows.values, np.full(len(rows.values), style.NOISE), seed)
     _draw_path(left, coordinates[finite], times.values[finite])
-    name_components(left, components)
+    name_components(left, components, "particle_path", variance)
     left.set_title("latent space")
     radii = radii_of(trj["element"].values[near], vectors[near])
-    colors = state_colors(states[near], called)
+    colors = style.state_colors(states[near], called)
     draw_balls(right, positions[-1] + vectors[near] @ seen.matrix, radii, colors)
     line = _draw_path(right, positions[:, :2], time)
     shown = np.concatenate([positions, positions[-1:] - around, positions[-1:] + around])[:, :2]
@@ -137,19 +115,21 @@ def particle_path(
     half = np.ptp(shown, axis=0).max() / 2 + 2
     right.set_xlim(middle[0] - half, middle[0] + half)
     right.set_ylim(middle[1] - half, middle[1] + half)
-    right.set_title(f"atom {atom} in space")
+    right.set_title(f"{_atom_text(trj, particle)} in space")
     right.set_xlabel(seen.labels[0])
     right.set_ylabel(seen.labels[1])
-    bar = axes_at(figure, 2 * side + 1.3, 0.45, 0.1, side)
+    bar = style.axes_at(figure, 2 * side + 1.3, 0.45, 0.1, side)
     figure.colorbar(line, cax=bar, label=times.label)
-    handles, _ = left.get_legend_handles_labels()
-    bar.legend(
-        handles=[*handles, *state_handles(found, called)],
-        loc="upper left",
-        bbox_to_anchor=(5, 1),
-        handletextpad=0.2,
-    )
+    ends, _ = left.get_legend_handles_labels()
+    style.legend_right(bar, [*ends, *handles], bbox_to_anchor=(5, 1))
     return figure
+
+
+def _atom_text(trj: xr.Dataset, place: int) -> str:
+    """Return the number of an atom, and its id in the source where that is another."""
+    number = int(trj[ATOM].values[place])
+    source = int(trj["id"].values[place]) if "id" in trj.coords else number
+    return f"atom {number}" if source == number else f"atom {number} (id {source})"
 
 
 def unwrapped(trj: xr.Dataset) -> FloatArray:
@@ -175,10 +155,10 @@ def _shortest(vectors: FloatArray, cell: FloatArray, periodic: npt.NDArray[np.bo
 def _draw_path(axes: Axes, points: FloatArray, time: npt.NDArray[np.float64]) -> LineCollection:
     """Draw a line coloured by time, its start as a circle and its end as a square."""
     line = LineCollection(
-        list(np.stack([points[:-1], points[1:]], axis=1)), cmap=TIME_MAP, lw=1.2, zorder=4
+        list(np.stack([points[:-1], points[1:]], axis=1)), cmap=style.TIME_MAP, lw=1.2, zorder=4
     )
     line.set_array(time[:-1])
-    line.set_path_effects([withStroke(linewidth=2.0, foreground="white")])
+    line.set_path_effects([withStroke(linewidth=2.0, foreground=style.PAPER)])
     # A single frame has no extent in time.
     line.set_clim(time[0], max(time[-1], time[0] + 1e-9))
     axes.add_collection(line)
@@ -187,7 +167,7 @@ def _draw_path(axes: Axes, points: FloatArray, time: npt.NDArray[np.float64]) ->
             *points[place],
             marker,
             color=line.cmap(line.norm(time[place])),
-            markeredgecolor="black",
+            markeredgecolor=style.INK,
             markersize=7,
             linestyle="",
             label=name,

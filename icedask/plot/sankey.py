@@ -1,4 +1,4 @@
-"""How atoms pass between states from frame to frame."""
+"""Sankey diagrams of the flow of atoms between states at chosen frames."""
 
 from __future__ import annotations
 
@@ -12,31 +12,21 @@ from matplotlib.path import Path
 
 from icedask.core.variables import FRAME
 from icedask.errors import InputError
-from icedask.plot.rows import label_variable
-from icedask.plot.style import (
-    COLUMN,
-    PAGE,
-    Names,
-    frame_times,
-    in_style,
-    legend_beside,
-    names_of,
-    new_figure,
-    percent_text,
-    spread,
-    state_colors,
-)
+from icedask.plot import style
+from icedask.plot.inputs import label_variable
 
 # Widths of a bar in columns, and of the space between two states in the height of all atoms.
 _BAR, _SPACE = 0.08, 0.02
 
 
-@in_style
-def sankey(labels: xr.Dataset, frames: Sequence[int], *, names: Names | None = None) -> Figure:
-    """Draw how many atoms pass from state to state between chosen frames.
+@style.in_style
+def sankey(
+    labels: xr.Dataset, frames: Sequence[int], *, names: style.Names | None = None
+) -> Figure:
+    """Draw the flow of atoms from state to state between chosen frames.
 
     Bars are populations, ribbons the atoms that are in one state at a frame and in another, or
-    the same, at the next chosen one; what happens between is not drawn. Atoms without a state are
+    the same, at the next chosen one; frames between them are left out. Atoms without a state are
     drawn as noise, so that none is lost. A ribbon has the colour of the state it leaves.
 
     Parameters
@@ -44,13 +34,7 @@ def sankey(labels: xr.Dataset, frames: Sequence[int], *, names: Names | None = N
     labels : xarray.Dataset
         label (frame, atom); only the chosen frames are computed.
     frames : sequence of int
-        Positions of frames, ascending; those from the end are negative.
-    names : mapping of int to str, optional
-        Names of states; by default those that the labels' flags tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Positions of frames, ascending; negative ones count from the end.
 
     Raises
     ------
@@ -63,12 +47,12 @@ def sankey(labels: xr.Dataset, frames: Sequence[int], *, names: Names | None = N
     states, place = np.unique(values, return_inverse=True)
     place = place.reshape(values.shape)
     n_states, n_atoms = len(states), values.shape[1]
-    called = names_of(labels["label"], names)
-    colors = state_colors(states, called)
+    called = style.names_of(label, names)
+    colors = style.state_colors(states, called)
     bars = np.stack([np.bincount(row, minlength=n_states) for row in place]) / n_atoms
     bottoms = np.cumsum(bars, axis=1) - bars + _SPACE * np.arange(n_states)
 
-    figure = new_figure(min(PAGE, max(COLUMN, 1.6 + 1.1 * len(chosen))), 2.6)
+    figure = style.new_figure(min(style.PAGE, max(style.COLUMN, 1.6 + 1.1 * len(chosen))), 2.6)
     axes = figure.subplots()
     for column in range(len(chosen) - 1):
         pairs = place[column] * n_states + place[column + 1]
@@ -83,19 +67,19 @@ def sankey(labels: xr.Dataset, frames: Sequence[int], *, names: Names | None = N
         axes.add_patch(Rectangle(corner, _BAR, bars[column, row], facecolor=colors[row], lw=0))
     for column, side in {0: "right", len(chosen) - 1: "left"}.items():
         shown = np.flatnonzero(bars[column])
-        heights = spread((bottoms + bars / 2)[column, shown], 0.055)
+        heights = style.spread((bottoms + bars / 2)[column, shown], 0.06)
         for row, height in zip(shown, heights, strict=True):
             shift = -0.08 if side == "right" else 0.08
-            text = f"{percent_text(100 * bars[column, row])} %"
-            axes.text(column + shift, height, text, ha=side, va="center", fontsize=7)
-    times = frame_times(labels)
-    axes.set_xticks(range(len(chosen)), [times.text(one) for one in chosen])
+            text = f"{style.percent_text(100 * bars[column, row])} %"
+            axes.text(column + shift, height, text, ha=side, va="center", fontsize=style.SMALL)
+    times = style.frame_times(labels)
+    axes.set_xticks(range(len(chosen)), [times.text(frame) for frame in chosen])
     axes.set_yticks([])
     axes.set_xlim(-0.4, len(chosen) - 0.6)
     axes.set_ylim(-0.03, 1.03 + _SPACE * (n_states - 1))
     axes.spines[:].set_visible(False)
     axes.tick_params(axis="x", length=0)
-    legend_beside(figure, states[::-1], called, marker="s")
+    style.legend_beside(figure, style.state_handles(states[::-1], called, "s"))
     return figure
 
 
@@ -108,7 +92,7 @@ def _frames(frames: Sequence[int], n_frames: int) -> list[int]:
         raise InputError(
             f"sankey: frames: expected numbers from {-n_frames} to {n_frames - 1}, found {frames!r}"
         )
-    chosen = [int(one) % n_frames for one in given]
+    chosen = [int(frame) % n_frames for frame in given]
     if (np.diff(chosen) <= 0).any():
         raise InputError(f"sankey: frames: expected later and later ones, found {frames!r}")
     return chosen

@@ -1,8 +1,6 @@
-"""Time series of a quantity of atoms, and its density, by state."""
+"""Time series of a quantity of atoms and its density, coloured by state."""
 
 from __future__ import annotations
-
-from functools import partial
 
 import dask
 import dask.array as da
@@ -16,57 +14,40 @@ from matplotlib.ticker import FuncFormatter
 from icedask.core.features import feature_variable, lazy_blocks, whole_number
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
-from icedask.plot.rows import by_block, check_same, label_variable
-from icedask.plot.style import (
-    PAGE,
-    Names,
-    frame_times,
-    in_style,
-    legend_beside,
-    names_of,
-    new_figure,
-    state_color,
-)
+from icedask.plot import style
+from icedask.plot.inputs import by_block, check_same, histograms, label_variable
 
 # More points than a figure has pixels only take time.
 _MAX_FRAMES = 2000
 _BINS = 100
 
 
-@in_style
+@style.in_style
 def series_states(
     values: xr.Dataset,
     labels: xr.Dataset,
     *,
     max_atoms: int = 100,
     seed: int = 0,
-    names: Names | None = None,
+    names: style.Names | None = None,
 ) -> Figure:
-    """Draw time series of some atoms and the density of all values, coloured by state.
+    """Draw time series of a sample of atoms and the density of all values, coloured by state.
 
-    The line of an atom from one frame to the next has the colour of its state in the first. Of
-    many frames, 1000 to 2000 at even distances are drawn. The density is that of all values of all
-    atoms and frames, counted block by block, on a logarithmic scale on which rare states show;
-    the areas of all states together make one. For this the values are computed twice: save what
-    takes long first.
+    The line of an atom from one frame to the next has the colour of its state in the first; lines
+    are drawn in a random order, so that no state covers the others. Of many frames, 1000 to 2000 at
+    even distances are drawn. The density is that of all values of all atoms and frames, counted
+    block by block, on a logarithmic scale on which rare states show; the areas under the outlines
+    of all states together make one. For this the values are computed twice: save slow ones first.
 
     Parameters
     ----------
     values : xarray.Dataset
         One floating-point variable (frame, atom): LENS, smoothed or not, timeSOAP, ...; NaN is
         left out.
-    labels : xarray.Dataset
-        label (frame, atom).
     max_atoms : int
-        Atoms to draw series of.
+        Atoms whose series are drawn.
     seed : int
-        Of the choice of atoms.
-    names : mapping of int to str, optional
-        Names of states; by default those that the labels' flags tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Seed of the choice of atoms.
 
     Raises
     ------
@@ -89,83 +70,67 @@ def series_states(
     states_of = lazy_blocks(label).rechunk(data.chunks)
     series, of_series = dask.compute(data[::stride, atoms], states_of[::stride, atoms])
     states, edges, density = _density(data, states_of)
-    times = frame_times(values)
-    called = names_of(labels["label"], names)
+    times = style.frame_times(values)
+    called = style.names_of(label, names)
 
-    figure = new_figure(PAGE, 2.6)
+    figure = style.new_figure(style.PAGE, 2.6)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
-    # The most common first: what is rare lies on top.
-    for one in np.argsort(-density.sum(axis=1)):
-        color = state_color(states[one], called)
-        segments = _segments(times.values[::stride], series, of_series == states[one])
-        left.add_collection(
-            LineCollection(list(segments), colors=color, linewidths=0.5, alpha=0.7, rasterized=True)
+    segments, of_segments = _segments(times.values[::stride], series, of_series)
+    order = np.random.default_rng(seed).permutation(len(segments))
+    colors = style.state_colors(of_segments[order], called)
+    left.add_collection(
+        LineCollection(
+            list(segments[order]), colors=colors, linewidths=0.5, alpha=0.6, rasterized=True
         )
-        right.stairs(
-            density[one],
-            edges,
-            orientation="horizontal",
-            color=color,
-            fill=True,
-            alpha=0.25,
-        )
-        right.stairs(density[one], edges, orientation="horizontal", color=color, lw=0.9)
+    )
+    # Outlines alone, the most common first: none hides another.
+    for place in np.argsort(-density.sum(axis=1)):
+        color = style.state_color(states[place], called)
+        right.stairs(density[place], edges, orientation="horizontal", color=color, lw=1.2)
     left.set_xlim(times.values[0], times.values[-1] if n_frames > 1 else times.values[0] + 1)
     left.set_ylim(edges[0], edges[-1])
     left.set_xlabel(times.label)
-    units = str(array.attrs.get("units", "1"))
+    units = style.units_text(array)
     name = str(array.name or "value").replace("_", " ")
     name = name.upper() if name == "lens" else name
-    left.set_ylabel(name if units == "1" else f"{name} ({units})")
+    left.set_ylabel(f"{name} ({units})" if units else name)
     left.set_title(f"{len(atoms)} of {n_atoms} atoms")
     right.set_xscale("log")
     right.set_xlim(density[density > 0].min() / 2, density.max() * 2)
     right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    right.set_xlabel("density")
+    right.set_xlabel(f"density (1/{units})" if units else "density")
     right.set_title("all atoms")
-    legend_beside(figure, states, called, marker="s")
+    style.legend_beside(figure, style.state_handles(states, called, "s"))
     return figure
 
 
 def _segments(
-    time: npt.NDArray[np.float64], series: npt.NDArray[np.floating], chosen: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.float64]:
-    """Return the lines from each chosen (frame, atom) to the next frame, (n, 2, 2)."""
-    whole = np.isfinite(series[:-1]) & np.isfinite(series[1:]) & chosen[:-1]
-    frame, atom = np.nonzero(whole)
+    time: npt.NDArray[np.float64],
+    series: npt.NDArray[np.floating],
+    states: npt.NDArray[np.integer],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.integer]]:
+    """Return the lines from each (frame, atom) to the next frame, (n, 2, 2), and their states."""
+    frame, atom = np.nonzero(np.isfinite(series[:-1]) & np.isfinite(series[1:]))
     ends = [np.stack([time[frame + k], series[frame + k, atom]], axis=1) for k in (0, 1)]
-    return np.stack(ends, axis=1)
+    return np.stack(ends, axis=1), states[frame, atom]
 
 
-def _extent(
-    values: npt.NDArray[np.floating], label: npt.NDArray[np.integer]
-) -> tuple[float, float, set[int]]:
-    finite = np.isfinite(values)
-    some = values[finite]
-    low, high = some.min(initial=np.inf), some.max(initial=-np.inf)
-    return float(low), float(high), set(np.unique(label[finite]).tolist())
-
-
-def _count(
-    values: npt.NDArray[np.floating],
-    label: npt.NDArray[np.integer],
-    states: list[int],
-    edges: npt.NDArray[np.float64],
-) -> npt.NDArray[np.int64]:
-    return np.stack([np.histogram(values[label == one], edges)[0] for one in states])
+def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    return float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
 
 
 def _density(
     data: da.Array, label: da.Array
 ) -> tuple[list[int], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the states that have values, edges of bins and the density of each state in them."""
-    lows, highs, found = zip(*by_block(_extent, data, label), strict=True)
+    lows, highs = zip(*by_block(_extent, data), strict=True)
     low, high = min(lows), max(highs)
     if not np.isfinite(low):
         raise InputError("series_states: expected values, found none but NaN; nothing to draw")
-    states = sorted(set().union(*found))
     # Values that are all the same have a bin around them.
     margin = 0.0 if high > low else max(abs(low), 1.0) / 2
     edges = np.linspace(low - margin, high + margin, _BINS + 1)
-    counts = np.sum(by_block(partial(_count, states=states, edges=edges), data, label), axis=0)
-    return states, edges, counts / counts.sum() / np.diff(edges)
+    parts = histograms(edges, data, label)
+    counts = np.stack(list(parts.values()))
+    return list(parts), edges, counts / counts.sum() / np.diff(edges)

@@ -9,8 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
@@ -24,63 +22,53 @@ from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 from icedask.errors import InputError
 from icedask.kernels.neighbors import complete_cell, neighbor_list
-from icedask.plot.balls import View, draw_balls, draw_cell, radii_of, view_of
-from icedask.plot.maps import check_values
-from icedask.plot.rows import check_same, label_variable
-from icedask.plot.snapshot import labelled_atoms, one_frame
-from icedask.plot.style import (
-    NOISE,
-    PAGE,
-    axes_at,
-    frame_times,
-    in_style,
-    names_of,
-    new_figure,
-    units_text,
+from icedask.plot import style
+from icedask.plot.balls import (
+    Scene,
+    View,
+    draw_length,
+    draw_scene,
+    labelled_atoms,
+    one_frame,
+    radii_of,
+    scene_of,
+    view_of,
 )
+from icedask.plot.inputs import ICES, check_same, chill_variable, value_variable
 
 _MAX_FRAMES = 5
-# Of Nguyen and Molinero: cubic orange, hexagonal blue, interfacial green, liquid white.
-_COLORS = {
-    "cubic ice": "#E69F00",
-    "hexagonal ice": "#0072B2",
-    "interfacial ice": "#009E73",
-    "hydrate": "#CC79A7",
-    "interfacial hydrate": "#CC79A7",
-}
-# Of the trajectory.
+# Classes in the order of the legend; atoms of all others are drawn as liquid, smaller.
+_SOLIDS = (*ICES, "hydrate", "interfacial hydrate")
+_SMALL = 0.45
+# Variables of the trajectory that are read.
 _READ = ("positions", "cell", "pbc", "cell_origin", "element")
-_ICES = tuple(_COLORS)[:3]
-_LIQUID, _SMALL = "#F2F2F2", 0.45
-_VALUE_MAP = "viridis"
-_ROBUST = (1, 99)
-# Angstrom: neighbours in a cluster of ice, and how much of the depth is drawn.
+# Angstrom: neighbours in a cluster of ice, and the depth of a slab.
 _BOND, _THICK = 3.5, 10.0
 # A cluster of ice of fewer molecules may be a fluctuation.
 _NUCLEUS = 100
-# Inches.
-_GAP, _BESIDE, _BELOW, _LINE = 0.08, 0.95, 0.2, 0.14
-# Of the title, per inch.
+# Inches: between panels, below them, beside them at least, and a line of the title.
+_GAP, _BELOW, _BESIDE, _LINE = 0.08, 0.2, 0.95, 0.14
+# Letters of the title, per inch.
 _LETTERS = 15
 # White in the colour of the farthest ball of a slab.
 _HAZE = 0.2
 
 
-@in_style
+@style.in_style
 def stages(
     trj: xr.Dataset,
     values: xr.DataArray,
     chill: xr.Dataset,
     frames: Sequence[int],
     *,
-    view: str = "z",
+    view: str | None = None,
 ) -> Figure:
     """Draw chosen frames as balls: a value of the atoms above, their class by CHILL+ below.
 
-    What is thick is cut to a slab of 10 Å across the view, so that a nucleus within shows: through
+    Thick cells are cut to a slab of 10 Å across the view, so that a nucleus within shows: through
     the largest cluster of ice of the first chosen frame in which it has 100 molecules, or, where
     there is none, through the middle of the cell. Periodic cells are shifted so that the slab is
-    in their middle. Balls of the liquid are small and nearly white in the lower row.
+    in their middle. Balls of the liquid are small in the lower row.
 
     Parameters
     ----------
@@ -88,17 +76,11 @@ def stages(
         The trajectory; only the chosen frames are read.
     values : xarray.DataArray
         Values (frame, atom) of the atoms of `chill`, with the attributes long_name and units.
-        Colours range from the 1st to the 99th percentile of what is drawn.
+        Colours range from the 1st to the 99th percentile of those drawn.
     chill : xarray.Dataset
         label (frame, atom) of `chill_plus`.
     frames : sequence of int
-        Positions of one to five frames; those from the end are negative.
-    view : str
-        The axis to look along, or a rotation, as for `snapshot`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+        Positions of one to five frames; negative ones count from the end.
 
     Raises
     ------
@@ -118,43 +100,37 @@ def stages(
     'slab of 10 Å through the largest cluster of ice at frame 0'
     """
     check_trajectory(trj, "stages")
-    label = label_variable(chill, "stages")
-    check_values(values, "stages: values")
+    label = chill_variable(chill, "stages")
+    value_variable(values, "stages: values")
     check_same_rows(label, values, "stages: values")
     check_same("stages", trj, chill, FRAME)
-    names = names_of(label)
-    if not set(_ICES) <= set(names.values()):
-        raise InputError(
-            "stages: expected labels with the flags of CHILL+, found "
-            f"{', '.join(names.values()) or 'none'}; pass what chill_plus returned"
-        )
-    seen = view_of(view, "stages")
-    chosen = [whole_number(one, "stages: frames", at_least=-trj.sizes[FRAME]) for one in frames]
+    seen = view_of(view, trj, "stages")
+    chosen = [whole_number(frame, "stages: frames", at_least=-trj.sizes[FRAME]) for frame in frames]
     if not 1 <= len(chosen) <= _MAX_FRAMES:
         raise InputError(f"stages: frames: expected 1 to {_MAX_FRAMES}, found {len(chosen)}")
     place = labelled_atoms(trj, chill, "stages")
-    read = [one for one in _READ if one in trj]
-    for one in chosen:
-        one_frame(trj, one, "stages")
-    # All at once: what is lazy may compute many frames for one.
-    here = trj[read].isel({FRAME: chosen}).compute()
-    of_atoms, of_classes = (one.isel({FRAME: chosen}).compute() for one in (values, label))
-    found = [
-        _of_frame(here.isel({FRAME: one}), of_atoms[one], of_classes[one], place, names)
-        for one in range(len(chosen))
+    for frame in chosen:
+        one_frame(trj, frame, "stages")
+    # All at once: a lazy variable may compute many frames for one.
+    here = trj[[name for name in _READ if name in trj]].isel({FRAME: chosen}).compute()
+    of_atoms, of_classes = (array.isel({FRAME: chosen}).compute() for array in (values, label))
+    names = style.names_of(label)
+    drawn = [
+        _atoms(here.isel({FRAME: k}), of_atoms[k], of_classes[k], place, names)
+        for k in range(len(chosen))
     ]
-    times = [frame_times(trj).text(one) for one in chosen]
-    middle, where = _middle(found, times)
-    slabs = [_slab(one, middle, seen) for one in found]
+    times = [style.frame_times(trj).text(frame) for frame in chosen]
+    middle, where = _middle(drawn, times)
+    slabs = [_slab(atoms, middle, seen) for atoms in drawn]
     name = str(values.attrs.get("long_name", values.name or "value"))
     title = [f"above: {name}; below: class by CHILL+"]
     if slabs[0].is_cut:
         title.append(f"slab of {_THICK:g} Å {where}")
-    return _drawn(slabs, title, units_text(values), times)
+    return _draw(slabs, title, style.units_text(values), times)
 
 
 class _Atoms(NamedTuple):
-    """What of a frame is drawn: places in the cell, values, and names of classes."""
+    """Atoms of a frame: places in the cell, values, and names of classes."""
 
     fractions: FloatArray
     cell: FloatArray
@@ -165,20 +141,15 @@ class _Atoms(NamedTuple):
 
 
 class _Slab(NamedTuple):
-    """The atoms of a slab seen along a direction, and the corners of the paper of all atoms."""
+    """The balls of a slab, in the corners of all atoms, with their values and classes."""
 
-    points: FloatArray
-    radii: FloatArray
+    scene: Scene
     values: FloatArray
     classes: npt.NDArray[np.object_]
-    cell: FloatArray
-    view: View
-    low: FloatArray
-    high: FloatArray
     is_cut: bool
 
 
-def _of_frame(
+def _atoms(
     here: xr.Dataset,
     values: xr.DataArray,
     label: xr.DataArray,
@@ -189,20 +160,17 @@ def _of_frame(
     origin = here["cell_origin"].values if "cell_origin" in here else np.zeros(3)
     fractions = (here["positions"].values[place].astype(float) - origin) @ np.linalg.inv(cell)
     fractions[:, pbc] %= 1
-    classes = np.array([names.get(int(one), "") for one in label.values])
+    classes = [names.get(int(number), "") for number in label.values]
+    classes = [name if name in _SOLIDS else "liquid" for name in classes]
+    elements = here["element"].values[place].astype(str)
     return _Atoms(
-        fractions,
-        cell,
-        pbc,
-        here["element"].values[place].astype(str),
-        values.values.astype(float),
-        classes.astype(object),
+        fractions, cell, pbc, elements, values.values.astype(float), np.array(classes, object)
     )
 
 
-def _middle(found: Sequence[_Atoms], times: Sequence[str]) -> tuple[FloatArray, str]:
-    """Return what the slab goes through, in fractions of the cell, and how this is called."""
-    for atoms, time in zip(found, times, strict=True):
+def _middle(frames: Sequence[_Atoms], times: Sequence[str]) -> tuple[FloatArray, str]:
+    """Return the middle of the slab, in fractions of the cell, and its description."""
+    for atoms, time in zip(frames, times, strict=True):
         nucleus = _largest_cluster(atoms)
         if len(nucleus) >= _NUCLEUS:
             # The mean of places on a circle: a cluster may lie across a face of the cell.
@@ -210,13 +178,13 @@ def _middle(found: Sequence[_Atoms], times: Sequence[str]) -> tuple[FloatArray, 
             around = np.angle(turns) / (2 * np.pi) % 1
             middle = np.where(atoms.pbc, around, nucleus.mean(axis=0))
             return middle, f"through the largest cluster of ice at {time}"
-    middle = np.where(found[0].pbc, 0.5, found[0].fractions.mean(axis=0))
+    middle = np.where(frames[0].pbc, 0.5, frames[0].fractions.mean(axis=0))
     return middle, "through the middle of the cell"
 
 
 def _largest_cluster(atoms: _Atoms) -> FloatArray:
     """Return the places of the molecules in the largest cluster of ice."""
-    ice = atoms.fractions[np.isin(atoms.classes, _ICES)]
+    ice = atoms.fractions[np.isin(atoms.classes, ICES)]
     if len(ice) < _NUCLEUS:
         return ice
     pairs = neighbor_list(ice @ atoms.cell, atoms.cell, atoms.pbc, _BOND)
@@ -232,129 +200,64 @@ def _slab(atoms: _Atoms, middle: FloatArray, view: View) -> _Slab:
     """Return the atoms that are near enough to the middle of the depth."""
     # The middle comes to that of the cell along its periodic vectors.
     shifted = np.where(atoms.pbc, (atoms.fractions - middle + 0.5) % 1, atoms.fractions)
+    positions = shifted @ atoms.cell
     center = np.where(atoms.pbc, 0.5, middle) @ atoms.cell @ view.matrix
-    points = shifted @ atoms.cell @ view.matrix
-    depth = points[:, 2] - center[2]
-    is_cut = bool(np.ptp(depth) > 1.5 * _THICK)
-    keep = np.abs(depth) <= _THICK / 2 if is_cut else np.full(len(depth), True)
-    radii = radii_of(atoms.elements, shifted @ atoms.cell)
-    corners = points
     # A box that repeats nothing is no part of the matter.
     cell = atoms.cell if atoms.pbc.all() else np.zeros((3, 3))
-    if cell.any():
-        bits = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(-1, 3)
-        corners = bits @ cell @ view.matrix
-    edge = radii.max()
-    return _Slab(
-        points[keep],
-        radii[keep],
-        atoms.values[keep],
-        atoms.classes[keep],
-        cell,
-        view,
-        corners[:, :2].min(axis=0) - edge,
-        corners[:, :2].max(axis=0) + edge,
-        is_cut,
-    )
+    scene = scene_of(positions, radii_of(atoms.elements, positions), cell, view)
+    depth = scene.points[:, 2] - center[2]
+    is_cut = bool(np.ptp(depth) > 1.5 * _THICK)
+    keep = np.abs(depth) <= _THICK / 2 if is_cut else np.full(len(depth), True)
+    scene = scene._replace(points=scene.points[keep], radii=scene.radii[keep])
+    return _Slab(scene, atoms.values[keep], atoms.classes[keep], is_cut)
 
 
-def _drawn(
-    slabs: Sequence[_Slab], title: Sequence[str], units: str, times: Sequence[str]
-) -> Figure:
+def _draw(slabs: Sequence[_Slab], title: Sequence[str], units: str, times: Sequence[str]) -> Figure:
     """Draw two rows of panels to one scale, the bar of the values and the legend of the classes."""
-    low = np.min([one.low for one in slabs], axis=0)
-    high = np.max([one.high for one in slabs], axis=0)
+    low = np.min([slab.scene.low for slab in slabs], axis=0)
+    high = np.max([slab.scene.high for slab in slabs], axis=0)
+    handles = _handles({name for slab in slabs for name in slab.classes})
+    beside = max(_BESIDE, style.legend_width(handles))
     n = len(slabs)
-    width = min(2.2, (PAGE - 0.1 - _BESIDE) / n - _GAP)
+    width = min(2.2, (style.PAGE - 0.1 - beside) / n - _GAP)
     height = width * (high - low)[1] / (high - low)[0]
-    across = 0.1 + n * (width + _GAP) + _BESIDE
-    lines = [line for one in title for line in wrap(one, int(_LETTERS * across))]
-    figure = new_figure(across, 2 * height + _GAP + _BELOW + 0.27 + _LINE * len(lines))
-    every = np.concatenate([one.values for one in slabs])
-    known = every[np.isfinite(every)]
-    limits = np.percentile(known, _ROBUST) if len(known) else (0.0, 1.0)
-    scale = ScalarMappable(Normalize(*limits), colormaps[_VALUE_MAP].with_extremes(bad=NOISE))
-    for column, slab in enumerate(slabs):
-        left = 0.1 + column * (width + _GAP)
-        upper = axes_at(figure, left, _BELOW + height + _GAP, width, height)
-        lower = axes_at(figure, left, _BELOW, width, height)
-        upper.set_title(times[column])
-        colors = [to_hex(one) for one in scale.to_rgba(slab.values)]
-        _draw_panel(upper, slab, slab.radii, colors, low, high)
-        solid = np.isin(slab.classes, list(_COLORS))
-        colors = [_COLORS.get(one, _LIQUID) for one in slab.classes]
-        _draw_panel(lower, slab, np.where(solid, 1, _SMALL) * slab.radii, colors, low, high)
-        if not column:
-            _draw_scale(lower, low, high, height)
     right = 0.1 + n * (width + _GAP)
-    bar = axes_at(figure, right + 0.05, _BELOW + height + _GAP, 0.1, height)
-    figure.colorbar(scale, cax=bar, label=units)
-    present = {one for slab in slabs for one in slab.classes}
-    figure.legend(
-        handles=_class_handles(present),
-        loc="upper left",
-        bbox_to_anchor=(
-            right / figure.get_figwidth(),
-            (_BELOW + 0.03 + height) / figure.get_figheight(),
-        ),
-        handletextpad=0.2,
-        borderpad=0,
-    )
+    across = right + beside
+    lines = [line for text in title for line in wrap(text, int(_LETTERS * across))]
+    figure = style.new_figure(across, 2 * height + _GAP + _BELOW + 0.27 + _LINE * len(lines))
+    every = np.concatenate([slab.values for slab in slabs])
+    known = every[np.isfinite(every)]
+    limits = np.percentile(known, style.ROBUST) if len(known) else (0.0, 1.0)
+    scale = ScalarMappable(Normalize(*limits), style.VALUE_MAP.with_extremes(bad=style.NOISE))
+    for column, (slab, time) in enumerate(zip(slabs, times, strict=True)):
+        left, scene = 0.1 + column * (width + _GAP), slab.scene
+        upper = style.axes_at(figure, left, _BELOW + height + _GAP, width, height)
+        lower = style.axes_at(figure, left, _BELOW, width, height)
+        upper.set_title(time)
+        colors = [to_hex(color) for color in scale.to_rgba(slab.values)]
+        draw_scene(upper, scene, colors, low, high, _HAZE)
+        radii = np.where(slab.classes == "liquid", _SMALL, 1) * scene.radii
+        colors = [style.CLASS_COLORS[name] for name in slab.classes]
+        draw_scene(lower, scene._replace(radii=radii), colors, low, high, _HAZE)
+        for axes in (upper, lower):
+            axes.axis("off")
+        if not column:
+            draw_length(lower, 0.09 / height)
+    bar = style.axes_at(figure, right + 0.05, _BELOW + height + _GAP, 0.1, height)
+    figure.colorbar(scale, cax=bar, label=units, extend="both")
+    corner = (right / across, (_BELOW + 0.03 + height) / figure.get_figheight())
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=corner, borderpad=0)
     figure.suptitle("\n".join(lines), fontsize=8, y=1 - 0.04 / figure.get_figheight())
     return figure
 
 
-def _draw_panel(
-    axes: Axes,
-    slab: _Slab,
-    radii: FloatArray,
-    colors: list[str],
-    low: FloatArray,
-    high: FloatArray,
-) -> None:
-    draw_balls(axes, slab.points, radii, colors, haze=_HAZE)
-    if slab.cell.any():
-        draw_cell(axes, slab.cell, slab.view)
-    axes.set_xlim(low[0], high[0])
-    axes.set_ylim(low[1], high[1])
-    axes.axis("off")
-
-
-def _draw_scale(axes: Axes, low: FloatArray, high: FloatArray, height: float) -> None:
-    """Draw a bar of round length in angstrom under a panel that is `height` inches high."""
-    longest = 0.45 * (high - low)[0]
-    power = 10 ** np.floor(np.log10(longest))
-    length = power * max(one for one in (1, 2, 5) if one * power <= longest)
-    y = low[1] - 0.09 / height * (high - low)[1]
-    axes.plot([low[0], low[0] + length], [y, y], color="black", lw=1.5, clip_on=False)
-    axes.annotate(
-        f"{length:g} Å",
-        (low[0] + length, y),
-        xytext=(3, 0),
-        textcoords="offset points",
-        va="center_baseline",
-        fontsize=7,
-        annotation_clip=False,
-    )
-
-
-def _class_handles(present: set[str]) -> list[Line2D]:
-    """Return what the legend of the classes shows."""
-    # Both kinds of hydrate have one colour.
-    found = {name.replace("interfacial hydrate", "hydrate") for name in present}
-    looks = {name: (color, 6.0) for name, color in _COLORS.items() if name in found}
-    looks["liquid"] = (_LIQUID, 6.0 * _SMALL)
+def _handles(present: set[str]) -> list[Line2D]:
+    """Return a marker of each class that is drawn for the legend."""
+    edge = {"markeredgecolor": style.GUIDE, "markeredgewidth": 0.4}
     return [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker="o",
-            markersize=size,
-            color=color,
-            markeredgecolor="0.4",
-            markeredgewidth=0.4,
-            label=name,
+        style.marker_handle(
+            name, style.CLASS_COLORS[name], markersize=6 * _SMALL if name == "liquid" else 6, **edge
         )
-        for name, (color, size) in looks.items()
+        for name in (*_SOLIDS, "liquid")
+        if name in present
     ]

@@ -1,113 +1,105 @@
-"""Fractions of atoms in each class against time."""
+"""Fractions of atoms in states, phases and motifs against time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from textwrap import fill
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME, STATE
-from icedask.errors import InputError
-from icedask.plot.rows import check_same, label_counts, label_variable
-from icedask.plot.style import (
-    PAGE,
-    Names,
-    Times,
-    frame_times,
-    in_style,
-    names_of,
-    new_figure,
-    spread,
-    state_color,
-    state_name,
+from icedask.plot import style
+from icedask.plot.inputs import (
+    CATEGORIES,
+    ICES,
+    check_same,
+    checked_categories,
+    chill_variable,
+    label_counts,
+    label_variable,
+    population_variable,
 )
 
 # Phases that never are a larger fraction are not drawn.
 _RARE = 1e-3
 # Points from one name to the next, and letters of a line of notes.
-APART = 10
-_LETTERS = 64
-_ICE = {"cubic_ice": "#0072B2", "hexagonal_ice": "#56B4E9", "interfacial_ice": "#DDDDDD"}
+_APART, _LETTERS = 10, 64
+# In distances between names: a name farther from the end of its line seems to be of another.
+_NEAR = 1.5
+# Inches: a panel of motifs, and the space between two.
+_WIDTH, _HEIGHT, _GAP = 0.8 * style.PAGE, 1.5, 0.28
 
 
-@in_style
+@style.in_style
 def timelines(
-    labels: xr.Dataset, chill: xr.Dataset | None = None, *, names: Names | None = None
+    labels: xr.Dataset, chill: xr.Dataset | None = None, *, names: style.Names | None = None
 ) -> Figure:
     """Draw state populations against time, and the ice that CHILL+ finds.
 
     Parameters
     ----------
-    labels : xarray.Dataset
-        label (frame, atom) of the states.
     chill : xarray.Dataset, optional
         label (frame, atom) of `chill_plus`; without it, the populations alone are drawn.
-    names : mapping of int to str, optional
-        Names of states; by default those that the labels' flags tell, else their numbers.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
 
     Raises
     ------
     InputError
-        If there are no labels, or the frames of the two differ.
+        If there are no labels, their frames differ, or those of `chill` have no classes of CHILL+.
     """
     label = label_variable(labels, "timelines")
     n_panels = 1 if chill is None else 2
+    ices = None if chill is None else chill_variable(chill, "timelines")
     if chill is not None:
-        label_variable(chill, "timelines")
         check_same("timelines", chill, labels, FRAME)
-    times = frame_times(labels)
-    figure = new_figure(PAGE * 0.75, 0.6 + 1.8 * n_panels)
+    times = style.frame_times(labels)
+    figure = style.new_figure(style.PAGE * 0.75, 0.6 + 1.8 * n_panels)
     panels = figure.subplots(n_panels, 1, sharex=True, squeeze=False)[:, 0]
-    called = names_of(labels["label"], names)
+    called = style.names_of(label, names)
     states, counts = label_counts(label)
     _draw_fractions(panels[0], times, states, counts / label.shape[1], called)
     panels[0].set_title("state populations")
-    if chill is not None:
-        found, ice = label_counts(chill["label"])
-        meanings = chill["label"].attrs["flag_meanings"].split()
-        of_state = dict(zip(found, ice.T / chill.sizes["atom"], strict=True))
-        zero = np.zeros(len(times.values))
-        parts = [of_state.get(meanings.index(name), zero) for name in _ICE]
-        panels[1].stackplot(
-            times.values,
-            *parts,
-            labels=[name.replace("_", " ") for name in _ICE],
-            colors=list(_ICE.values()),
-        )
-        panels[1].set_title("ice by CHILL+")
+    style.legend_right(panels[0], panels[0].lines, bbox_to_anchor=(1.01, 1.05))
+    if ices is not None:
+        _stack_ices(panels[1], times, ices)
     panels[-1].set_xlabel(times.label)
     for axes in panels:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.05))
         axes.set_ylabel("fraction of atoms")
         axes.margins(x=0)
         axes.set_ylim(bottom=0)
     return figure
 
 
-@in_style
-def phase_fractions(populations: xr.Dataset, *, names: Names | None = None) -> Figure:
-    """Draw the fraction of each phase against time, its name at the end of its line.
+def _stack_ices(axes: Axes, times: style.Times, label: xr.DataArray) -> None:
+    """Draw the fractions of the ices that occur, each on top of the one before."""
+    states, counts = label_counts(label)
+    called = style.names_of(label)
+    fractions = {
+        called.get(state, ""): count / label.shape[1]
+        for state, count in zip(states, counts.T, strict=True)
+    }
+    present = [name for name in ICES if name in fractions]
+    axes.set_title("ice by CHILL+")
+    if present:
+        drawn = axes.stackplot(
+            times.values,
+            *(fractions[name] for name in present),
+            labels=present,
+            colors=[style.CLASS_COLORS[name] for name in present],
+        )
+        # In the order of the stack.
+        style.legend_right(axes, drawn[::-1], bbox_to_anchor=(1.01, 1.05))
 
-    Phases that never are more than 0.1 % of the atoms are not drawn, but written under the figure.
 
-    Parameters
-    ----------
-    populations : xarray.Dataset
-        What `populations` returned: population (frame, state).
-    names : mapping of int to str, optional
-        Names of phases; by default those that the flags of the states tell, else their numbers.
+@style.in_style
+def phase_fractions(populations: xr.Dataset, *, names: style.Names | None = None) -> Figure:
+    """Draw the fraction of each phase against time.
 
-    Returns
-    -------
-    matplotlib.figure.Figure
+    The name of a phase stands at the end of its line, or in a key where the ends crowd. Phases that
+    never are more than 0.1 % of the atoms are not drawn, but written under the figure.
 
     Raises
     ------
@@ -127,80 +119,129 @@ def phase_fractions(populations: xr.Dataset, *, names: Names | None = None) -> F
     >>> [line.get_label() for line in figure.axes[0].lines]
     ['Ih', 'liquid']
     """
-    found = populations.get("population") if isinstance(populations, xr.Dataset) else None
-    if found is None or found.dims != (FRAME, STATE):
-        raise InputError(
-            "phase_fractions: expected population (frame, state), found "
-            f"{'no such variable' if found is None else found.dims}; pass what populations returned"
-        )
-    fractions = found.values
-    if not np.isfinite(fractions).any():
-        raise InputError(
-            "phase_fractions: expected fractions, found none but NaN: no atom has a state"
-        )
-    every = [int(one) for one in found[STATE].values]
-    called = names_of(found[STATE], names)
-    seen = np.nanmax(fractions, axis=0, initial=0) > _RARE
-    shown = [one for one, is_seen in zip(every, seen, strict=True) if is_seen]
-    times = frame_times(populations)
-    room = max(1.9, APART * len(shown) / 72)
-    figure = new_figure(PAGE * 0.6, 0.8 + room)
+    array = population_variable(populations, "phase_fractions")
+    every = [int(state) for state in array[STATE].values]
+    called = style.names_of(array[STATE], names)
+    seen = np.nanmax(array.values, axis=0, initial=0) > _RARE
+    shown = [state for state, is_seen in zip(every, seen, strict=True) if is_seen]
+    times = style.frame_times(populations)
+    room = max(1.9, _APART * len(shown) / 72)
+    figure = style.new_figure(style.PAGE * 0.6, 0.8 + room)
     axes = figure.subplots()
-    _draw_fractions(axes, times, shown, fractions[:, seen], called)
+    _draw_fractions(axes, times, shown, array.values[:, seen], called)
     axes.set_ylim(0, 1)
-    name_at_the_end(axes, APART / 72 / room)
+    name_lines(axes, _APART / 72 / room)
     axes.set_xlabel(times.label)
     axes.set_ylabel("fraction of atoms")
-    rare = [state_name(one, called) for one in every if one not in shown]
+    rare = [style.state_name(state, called) for state in every if state not in shown]
     if rare:
         note = fill(f"never above {100 * _RARE:g} %: {', '.join(rare)}", _LETTERS)
-        axes.annotate(
-            note,
-            (0, 0),
-            xycoords="axes fraction",
-            xytext=(0, -32),
-            textcoords="offset points",
-            va="top",
-            fontsize=7,
-            color="0.35",
-        )
+        style.write(axes, note, (0, 0), (0, -32), "axes fraction", va="top", color=style.GUIDE)
+    return figure
+
+
+@style.in_style
+def motif_populations(populations: xr.Dataset, categories: Mapping[int, str]) -> Figure:
+    """Draw the fraction of each motif against time, one panel for each category.
+
+    The number of a motif stands at the end of its line, or in a key where the ends crowd. The thick
+    pale line is the sum of the category. Each panel has a scale of its own.
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, every population is NaN, or a motif has no category.
+
+    Examples
+    --------
+    >>> import icedask as ice
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> from icedask.plot import motif_populations
+    >>> label = np.array([[1, 1, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]], np.int32)
+    >>> labels = xr.Dataset({"label": (("frame", "atom"), label)})
+    >>> figure = motif_populations(ice.populations(labels), {0: "ice", 1: "liquid"})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['liquid', 'ice']
+    """
+    array = population_variable(populations, "motif_populations")
+    motifs = [int(motif) for motif in array[STATE].values]
+    known = checked_categories(categories, motifs, "motif_populations")
+    members = {
+        name: [place for place, motif in enumerate(motifs) if known[motif] == name]
+        for name in CATEGORIES[::-1]
+    }
+    members = {name: own for name, own in members.items() if own}
+    times = style.frame_times(populations)
+    # Names stand one above the other beside a panel.
+    most = max(len(own) for own in members.values()) + 1
+    height = max(_HEIGHT, _APART * most / 72)
+    figure = style.new_figure(_WIDTH + 1.2, 0.45 + len(members) * (height + _GAP))
+    called = {motif: str(motif) for motif in motifs}
+    for number, (name, own) in enumerate(members.items()):
+        bottom = 0.45 + (len(members) - 1 - number) * (height + _GAP)
+        axes = style.axes_at(figure, 0.6, bottom, _WIDTH, height)
+        total = array.values[:, own].sum(axis=1)
+        axes.plot(times.values, total, color=style.PALE, lw=4, marker=_marker(times), label="all")
+        own_motifs = [motifs[place] for place in own]
+        _draw_fractions(axes, times, own_motifs, array.values[:, own], called)
+        # A category may be empty.
+        axes.set_ylim(0, 1.05 * max(np.nanmax(total), 1e-6))
+        name_lines(axes, _APART / 72 / height)
+        axes.set_title(name)
+        axes.set_ylabel("fraction of atoms")
+        axes.tick_params(labelbottom=number == len(members) - 1)
+    figure.axes[-1].set_xlabel(times.label)
     return figure
 
 
 def _draw_fractions(
     axes: Axes,
-    times: Times,
-    states: list[int],
-    fractions: npt.NDArray[np.float64],
-    called: Names,
+    times: style.Times,
+    states: Sequence[int],
+    fractions: FloatArray,
+    called: style.Names,
 ) -> None:
     """Draw the fraction of each state (frame, state) as a line, or a point of one frame."""
     for state, fraction in zip(states, fractions.T, strict=True):
         axes.plot(
             times.values,
             fraction,
-            color=state_color(state, called),
-            label=state_name(state, called),
-            marker="o" if len(times.values) == 1 else None,
-            lw=1.3,
+            color=style.state_color(state, called),
+            label=style.state_name(state, called),
+            marker=_marker(times),
+            lw=1.2,
         )
     if len(times.values) > 1:
         axes.margins(x=0)
 
 
-def name_at_the_end(axes: Axes, gap: float) -> None:
-    """Write the names of lines beside their ends, with leaders to them.
+def _marker(times: style.Times) -> str | None:
+    """Return the marker of a line: a disc where it is a single point."""
+    return "o" if len(times.values) == 1 else None
 
-    They are at least `gap` apart, in heights of the axes.
+
+def name_lines(axes: Axes, gap: float) -> None:
+    """Write the names of lines beside their ends, or in a key where the ends crowd.
+
+    Names are at least `gap` apart, in heights of the axes. The key is in the order of the means.
     """
-    drawn = [np.asarray(line.get_ydata(), float) for line in axes.lines]
-    last = [one[np.isfinite(one)][-1] for one in drawn]
+    lines = list(axes.lines)
+    drawn = [np.asarray(line.get_ydata(), float) for line in lines]
+    last = np.array([values[np.isfinite(values)][-1] for values in drawn])
     low, high = axes.get_ylim()
-    places = spread((np.array(last) - low) / (high - low), gap)
+    ends = (last - low) / (high - low)
+    places = style.spread(ends, gap)
     # At the ends of the axis, names stay beside it.
     rank = np.argsort(np.argsort(places))
     places = np.clip(places, gap * rank, 1 - gap * (len(places) - 1 - rank))
-    for line, value, place in zip(list(axes.lines), last, places, strict=True):
+    if np.abs(places - ends).max() > _NEAR * gap:
+        order = np.argsort([-np.nanmean(values) for values in drawn], kind="stable")
+        key = {"loc": "center left", "bbox_to_anchor": (1.01, 0.5), "borderpad": 0}
+        key |= {"labelspacing": 0.35, "handletextpad": 0.7}
+        style.legend_right(axes, [lines[place] for place in order], **key)
+        return
+    for line, value, place in zip(lines, last, places, strict=True):
         axes.annotate(
             str(line.get_label()),
             (1, value),
@@ -208,7 +249,7 @@ def name_at_the_end(axes: Axes, gap: float) -> None:
             xytext=(1.07, place),
             textcoords="axes fraction",
             va="center",
-            fontsize=7,
+            fontsize=style.SMALL,
             annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-",

@@ -113,7 +113,7 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     clusters = fit_or_load(HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store)
     states = save(clusters.predict(latent), store, label="states")
     figures = {
-        "latent_map.png": latent_map(latent, states),
+        "latent_map.png": latent_map(latent, states, variance=pca),
         "timelines.png": timelines(states, chill),
         "snapshot.png": snapshot(trj, states),
     }

@@ -61,6 +61,7 @@ def _comparison(result: StructureDynamics, draw: bool) -> Section:
         "state.",
         plot.latent_maps,
         {one.title: (one.values, one.states) for one in both},
+        variance={one.title: one.variance for one in both if one.variance is not None},
         when=all(_is_plane(one) for one in both),
     )
     first = pd.DataFrame({title: pd.Series(total[:_MOST]) for title, total in totals.items()})
@@ -156,6 +157,7 @@ def _add_joint_figures(figures: Drawings, result: StructureDynamics, trj: xr.Dat
         result.joint.values,
         states,
         liveliest,
+        variance=result.joint.variance,
         when=_is_plane(result.joint),
     )
 

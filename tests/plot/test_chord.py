@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from helpers.figures import check_readable, many_states, transitions_of, words
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Wedge
 
@@ -79,7 +80,30 @@ def test_rare_exchanges_have_a_line() -> None:
 @pytest.mark.parametrize("self_transitions", [True, False])
 def test_labels_of_twelve_states_do_not_overlap(seed: int, self_transitions: bool) -> None:
     figure = chord(many_states(12, seed), self_transitions=self_transitions)
-    assert {f"state {one}" for one in range(12)} >= set(words(figure))
+    names = {one for one in words(figure) if one.startswith("state")}
+    assert names <= {f"state {one}" for one in range(12)}
+    assert len(names) >= 5
+    check_readable(figure)
+
+
+def test_bases_have_their_numbers_and_arcs_a_scale() -> None:
+    figure = chord(transitions_of([[0, 400, 300], [200, 0, 0], [100, 0, 0]]))
+    axes = figure.axes[0]
+    numbers = [one for one in axes.texts if one.get_text().isdigit()]
+    assert sorted(int(one.get_text()) for one in numbers) == [100, 200, 300, 400]
+    arcs, chords = chord_layout(np.array([[0, 400, 300], [200, 0, 0], [100, 0, 0]]), True)
+    bases = {300: chords[1].bases[0], 100: chords[1].bases[1]}
+    for text in numbers:
+        if (count := int(text.get_text())) in bases:
+            angle = np.rad2deg(np.arctan2(*text.get_position()[::-1]))
+            assert (angle - np.mean(bases[count]) + 180) % 360 == pytest.approx(180)
+    # 1,000 transitions: 20 apart.
+    assert "from one tick to the next: 20 transitions" in words(figure)
+    (ticks,) = [one for one in axes.collections if isinstance(one, LineCollection)]
+    assert len(ticks.get_segments()) == sum(
+        1 + int((end - start) / (sum(np.diff(list(arcs.values()))[:, 0]) / 50) + 1e-6)
+        for start, end in arcs.values()
+    )
     check_readable(figure)
 
 
@@ -87,7 +111,7 @@ def test_one_state_is_a_ring() -> None:
     figure = chord(transitions_of([[5]]), names={0: "bulk"})
     (ring,) = patches(figure, Wedge)
     assert ring.theta2 - ring.theta1 == 360
-    assert words(figure) == ["bulk"]
+    assert "bulk" in words(figure)
 
 
 def test_nothing_to_draw_is_refused() -> None:

@@ -37,6 +37,15 @@ def test_branches_below_the_cut_have_the_colour_of_their_macro_state() -> None:
     check_readable(figure)
 
 
+def test_the_name_of_the_cut_stands_beside_the_axes() -> None:
+    figure = dendrogram(merged([0, 0, 1, 1, 2], range(5), [0.2, 1.03, 0.4, 1.3]))
+    axes = figure.axes[0]
+    (cut,) = [one for one in axes.texts if one.get_text() == "cut 1"]
+    figure.draw_without_rendering()
+    assert cut.get_window_extent().x0 >= axes.get_window_extent().x1
+    check_readable(figure)
+
+
 def test_names_come_from_flags() -> None:
     states = merged([0, 0, 1], [0, 1, 2], [0.2, 1.5])
     flags = {"flag_values": [0, 1, 2], "flag_meanings": "hexagonal_ice cubic_ice liquid"}

@@ -3,9 +3,10 @@ import pytest
 from helpers.figures import check_readable, some_labels, some_latent, words
 from matplotlib.colors import to_rgb
 
+import icedask as ice
 from icedask.errors import InputError
-from icedask.plot import latent_map, latent_maps
-from icedask.plot.rows import sample_rows
+from icedask.plot import cumulative_variance, latent_map, latent_maps
+from icedask.plot.inputs import sample_rows
 from icedask.plot.style import NOISE, state_color
 
 
@@ -47,6 +48,24 @@ def test_rows_have_the_labels_of_their_frame_and_atom(labels) -> None:
     assert max(np.std(one, axis=0).max() for one in centers.values()) < 0.5
 
 
+def test_axes_have_the_shares_of_the_variance(labels) -> None:
+    latent = some_latent(labels)
+    fit = ice.PCA().fit(latent)
+    figure = latent_map(fit.transform(latent), labels, components=(2, 0), variance=fit)
+    shares = 100 * fit.explained_variance_ratio_
+    left, right, _ = figure.axes
+    for axes in (left, right):
+        assert axes.get_xlabel() == f"component 3 ({shares[2]:.3g} % of the variance)"
+        assert axes.get_ylabel() == f"component 1 ({shares[0]:.3g} % of the variance)"
+    maps = {"SOAP": (latent, labels), "SOAP & LENS": (latent, labels)}
+    first, second = latent_maps(maps, variance={"SOAP": np.array([0.75, 0.2])}).axes
+    assert first.get_ylabel() == "component 2 (20 % of the variance)"
+    assert second.get_ylabel() == "component 2"
+    with pytest.raises(InputError, match="latent_map: expected a fitted PCA"):
+        latent_map(latent, labels, variance=[0.9, 0.9])
+    check_readable(figure)
+
+
 def test_noise_is_grey(labels) -> None:
     labels["label"][:, :30] = -1
     figure = latent_maps({"": (some_latent(labels), labels)})
@@ -66,7 +85,9 @@ def test_what_cannot_be_drawn_is_refused(labels) -> None:
         latent_map(latent.isel(atom=slice(10, 20)), labels.isel(atom=slice(10)))
     with pytest.raises(InputError, match="components from 0 to 2"):
         latent_map(latent, labels, components=(0, 3))
-    with pytest.raises(InputError, match="label \\(frame, atom\\), found no such variable"):
+    with pytest.raises(
+        InputError, match="label \\(frame, atom\\) of integers, found no such variable"
+    ):
         latent_map(latent, latent)
     with pytest.raises(InputError, match="every row"):
         latent_map(latent * np.nan, labels)
@@ -78,6 +99,7 @@ def test_references_are_marked_in_the_colours_of_their_states(labels) -> None:
     labels["label"].attrs = {"flag_values": [0, 1, 12], "flag_meanings": "Ih Ic ice_II"}
     latent = some_latent(labels)
     maps = {"before": (latent, labels), "after": (latent, labels)}
+    names = {0: "Ih", 1: "Ic", 12: "ice II"}
     points = {"Ih": np.array([[1.0, 2, 3], [4, 5, 6]]), "ice II": np.array([[7.0, 8, 9]])}
     figure = latent_maps(maps, components=(2, 0), references=points)
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
@@ -85,7 +107,7 @@ def test_references_are_marked_in_the_colours_of_their_states(labels) -> None:
         _, first, second = axes.collections
         np.testing.assert_array_equal(first.get_offsets(), [[3, 1], [6, 4]])
         np.testing.assert_array_equal(second.get_offsets(), [[9, 7]])
-        np.testing.assert_allclose(second.get_facecolor()[0, :3], to_rgb(state_color(12)))
+        np.testing.assert_allclose(second.get_facecolor()[0, :3], to_rgb(state_color(12, names)))
         # A phase that no atom is of has a reference all the same.
         assert "ice II" in [one.get_text() for one in axes.get_legend().get_texts()]
     check_readable(figure)
@@ -98,3 +120,36 @@ def test_references_of_other_spaces_or_states_are_refused(labels) -> None:
         latent_maps(maps, references={"Ih": [[1.0]]})
     with pytest.raises(InputError, match="names of states of 'before', Ih, Ic, found XI"):
         latent_maps(maps, references={"XI": [[1.0, 2.0]]})
+
+
+def test_the_number_of_components_for_the_threshold_is_marked() -> None:
+    slow, fast = 0.5 ** np.arange(1, 20), 0.1 ** np.arange(20) * 0.9
+    figure = cumulative_variance({"SOAP": fast, "SOAP & LENS": slow}, threshold=0.95)
+    assert {"SOAP: 2", "SOAP & LENS: 5", "components for 95 %"} <= set(words(figure))
+    lines = figure.axes[0].lines
+    np.testing.assert_allclose(lines[0].get_ydata(), np.cumsum(fast)[:10])
+    assert any((np.asarray(line.get_ydata()) == 0.95).all() for line in lines)
+    check_readable(figure)
+
+
+def test_a_fit_that_keeps_too_few_components_says_so() -> None:
+    figure = cumulative_variance({"SOAP": np.array([0.5, 0.2])})
+    assert "SOAP: more than 2" in words(figure)
+
+
+def test_a_fitted_pca_is_taken() -> None:
+    fit = ice.PCA().fit(some_latent(some_labels()))
+    np.testing.assert_allclose(cumulative_variance({"": fit}).axes[0].lines[0].get_ydata()[-1], 1.0)
+
+
+@pytest.mark.parametrize("ratio", [[0.9, 0.9], [-0.1], [[0.5]], [1, 2], []])
+def test_what_are_no_shares_is_refused(ratio) -> None:
+    with pytest.raises(InputError, match="explained variance ratios"):
+        cumulative_variance({"SOAP": ratio})
+
+
+def test_a_bad_threshold_is_refused() -> None:
+    with pytest.raises(InputError, match="threshold"):
+        cumulative_variance({"SOAP": [0.9]}, threshold=99)
+    with pytest.raises(InputError, match="at least one"):
+        cumulative_variance({})

@@ -5,7 +5,7 @@ from helpers.figures import check_readable, many_states, transitions_of, words
 
 from icedask.errors import InputError
 from icedask.plot import confusion, transition_matrix
-from icedask.plot.matrix import _count_text
+from icedask.plot.style import count_text
 
 
 def test_rows_are_the_states_left_and_numbers_per_cent() -> None:
@@ -22,6 +22,17 @@ def test_rows_are_the_states_left_and_numbers_per_cent() -> None:
     assert [one.get_hatch() for one in axes.patches] == ["////"] * 3
     np.testing.assert_allclose(axes.images[0].get_array()[0, :2], [99.9, 0.1])
     assert bar.get_ylabel() == "probability (%)"
+    check_readable(figure)
+
+
+def test_numbers_are_decimals_and_the_bar_marks_its_open_end() -> None:
+    figure = transition_matrix(transitions_of([[10**8, 5000, 70, 1], *np.eye(4, dtype=int)[1:]]))
+    axes, bar = figure.axes
+    row = [one.get_text() for one in axes.texts if one.get_position()[1] == 0]
+    assert row == ["99.99", "0.005", "<0.001", "<0.001"]
+    assert [one.get_text() for one in bar.get_yticklabels()] == ["0.01", "0.1", "1", "10", "100"]
+    colorbar = axes.images[0].colorbar
+    assert colorbar.extend == "min"
     check_readable(figure)
 
 
@@ -79,6 +90,16 @@ def test_confusion_has_shares_of_rows_counts_and_totals() -> None:
     check_readable(figure)
 
 
+def test_axes_of_a_confusion_have_the_names_of_the_table() -> None:
+    table = pd.DataFrame({"Ih": [3, 4]})
+    axes = confusion(table).axes[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("true phase", "label")
+    axes = confusion(table.rename_axis("positions").rename_axis("class", axis=1)).axes[0]
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("positions", "class")
+    counted = pd.crosstab(np.array([0, 0, 1]), np.array([0, 1, 1]))
+    assert confusion(counted).axes[0].get_ylabel() == "true phase"
+
+
 @pytest.mark.parametrize("n_phases", [1, 3, 13])
 def test_any_number_of_phases_is_readable(n_phases: int) -> None:
     counts = np.random.default_rng(0).integers(0, 10**7, (n_phases, n_phases + 2))
@@ -98,7 +119,7 @@ def test_counts_have_five_characters_at_most() -> None:
         12_345_678: "12.3M",
         5 * 10**9: "5.00G",
     }
-    assert {count: _count_text(count) for count in written} == written
+    assert {count: count_text(count) for count in written} == written
 
 
 def test_what_are_no_counts_is_refused() -> None:

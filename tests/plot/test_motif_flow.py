@@ -7,8 +7,8 @@ from helpers.figures import check_readable, transitions_of, words
 from matplotlib.patches import FancyArrowPatch
 
 from icedask.errors import InputError
-from icedask.plot import motif_flow as precedence
-from icedask.plot.motif_flow import _swarm
+from icedask.plot import precedence
+from icedask.plot.motif_flow import swarm
 
 CATEGORIES = {0: "ice", 1: "transient", 2: "liquid", 3: "liquid"}
 
@@ -37,6 +37,27 @@ def test_arrows_lead_where_more_go_than_come_back() -> None:
     check_readable(figure)
 
 
+def test_arrows_lie_over_discs_and_under_numbers() -> None:
+    flux = np.diag([900, 100, 900, 900])
+    flux[2, 0] = 300
+    figure = precedence(transitions_of(flux), mean_time(3.0, 2.0, 0.5, 1.0), CATEGORIES, [1] * 4)
+    axes = figure.axes[0]
+    (arrow,) = [one for one in axes.patches if isinstance(one, FancyArrowPatch)]
+    discs = axes.collections
+    numbers = [one for one in axes.texts if one.get_text().isdigit()]
+    assert max(one.get_zorder() for one in discs) < arrow.get_zorder()
+    assert arrow.get_zorder() < min(one.get_zorder() for one in numbers)
+
+
+@pytest.mark.parametrize("units", ["picosecond", "ps"])
+def test_picoseconds_have_the_unit_of_all_figures(units: str) -> None:
+    time = xr.DataArray([500.0, 4600, 1000, 2000], attrs={"long_name": "mean", "units": units})
+    figure = precedence(transitions_of(np.eye(4)), time, CATEGORIES, [1] * 4)
+    axes = figure.axes[0]
+    assert axes.get_xlabel() == "mean (ns)"
+    assert max(one.get_offsets()[0, 0] for one in axes.collections) == pytest.approx(4.6)
+
+
 def test_areas_are_populations_and_bands_do_not_mix() -> None:
     time = mean_time(1.0, 1.0, 1.0, 1.0)
     figure = precedence(transitions_of(np.eye(4)), time, CATEGORIES, [4, 2, 4, 1])
@@ -53,7 +74,7 @@ def test_discs_of_many_motifs_do_not_overlap() -> None:
     rng = np.random.default_rng(0)
     across, radii = rng.uniform(0, 2, 40), rng.uniform(0.08, 0.3, 40)
     up = np.full(40, np.nan)
-    _swarm(range(40), across, radii, up)
+    swarm(range(40), across, radii, up)
     for a, b in combinations(range(40), 2):
         assert np.hypot(across[a] - across[b], up[a] - up[b]) > radii[a] + radii[b]
 
@@ -67,7 +88,7 @@ def test_motifs_without_members_are_not_drawn() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     flux, time, part = transitions_of(np.eye(4)), mean_time(1, 2, 3, 4), np.full(4, 0.25)
-    with pytest.raises(InputError, match="expected a Dataset with flux"):
+    with pytest.raises(InputError, match="expected flux"):
         precedence(xr.Dataset(), time, CATEGORIES, part)
     with pytest.raises(InputError, match=r"mean_time: expected one for each of 4 motifs.*\(2,\)"):
         precedence(flux, time[:2], CATEGORIES, part)

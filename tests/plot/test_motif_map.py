@@ -8,8 +8,8 @@ from matplotlib.colors import to_rgb
 
 from icedask.errors import InputError
 from icedask.plot import motif_map
-from icedask.plot.motif_map import PALE
-from icedask.plot.motifs import apart, densest_place
+from icedask.plot.motif_map import apart, densest_place
+from icedask.plot.style import PALE
 
 MANY = 24
 

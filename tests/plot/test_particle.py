@@ -6,7 +6,7 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from icedask.core.trajectory import trajectory
 from icedask.errors import InputError
 from icedask.plot import particle_path
-from icedask.plot.balls import _DISCS
+from icedask.plot.balls import DISCS
 from icedask.plot.particle import unwrapped
 
 
@@ -46,7 +46,7 @@ def test_both_paths_are_drawn_with_their_ends() -> None:
     # As SOAP with LENS: the last frames have no values.
     latent["latent"][-2:] = np.nan
     labels["label"][-2:] = -1
-    figure = particle_path(trj, latent, labels, 5, around=4.0, names={0: "bulk"})
+    figure = particle_path(trj, latent, labels, 5, around=4.0, view="z", names={0: "bulk"})
     left, right = figure.axes[:2]
     coordinates = latent["latent"].values[:18, 5, :2]
     np.testing.assert_allclose(lines(left)[:, 0], coordinates[:-1])
@@ -62,11 +62,17 @@ def test_both_paths_are_drawn_with_their_ends() -> None:
     check_readable(figure)
 
 
+def test_an_atom_has_its_index_and_the_id_of_the_source() -> None:
+    trj, latent, labels, _ = crossing(3)
+    trj = trj.assign_coords(id=("atom", np.arange(1, 61)))
+    assert "atom 5 (id 6) in space" in words(particle_path(trj, latent, labels, 5, around=4.0))
+
+
 def test_the_balls_are_the_atoms_around_the_end_images_included() -> None:
     trj, latent, labels, expected = crossing()
-    figure = particle_path(trj, latent, labels, 5, around=4.0)
+    figure = particle_path(trj, latent, labels, 5, around=4.0, view="z")
     (drawn,) = [one for one in figure.axes[1].collections if isinstance(one, EllipseCollection)]
-    centers = np.asarray(drawn.get_offsets())[:: len(_DISCS)]
+    centers = np.asarray(drawn.get_offsets())[:: len(DISCS)]
     others = np.delete(trj["positions"].values[-1].astype(float), 5, axis=0)
     vectors = others - expected[-1]
     vectors[:, :2] -= 12 * np.round(vectors[:, :2] / 12)

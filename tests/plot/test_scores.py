@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers.figures import check_readable, words
+from matplotlib.colors import to_hex
 
 from icedask.errors import InputError
 from icedask.plot import score_histogram
-from icedask.plot.style import state_color
+from icedask.plot.style import CLASS_COLORS
 
 FLAGS = {"flag_values": [0, 1, 2], "flag_meanings": "Ih Ic liquid"}
 
@@ -22,9 +23,9 @@ def some_scores(width: float, seed: int = 0) -> xr.Dataset:
 
 
 def heights(axes) -> np.ndarray:
-    """Return the sum of the outlines of a panel."""
-    outlines = [one for one in axes.patches if not one.get_fill()]
-    return np.sum([one.get_data().values for one in outlines], axis=0)
+    """Return the fraction of all atoms in each bin of a panel."""
+    (area,) = [one for one in axes.patches if one.get_fill()]
+    return area.get_data().values
 
 
 def test_fractions_are_of_all_atoms_over_common_bins_whatever_the_blocks() -> None:
@@ -44,16 +45,37 @@ def test_fractions_are_of_all_atoms_over_common_bins_whatever_the_blocks() -> No
     check_readable(figure)
 
 
-def test_states_have_outlines_which_add_up() -> None:
+def test_states_have_outlines_which_add_up_to_the_area_of_all() -> None:
     scores = {"": some_scores(3.0).chunk(frame=11)}
-    whole, parts = score_histogram(scores), score_histogram(scores, by="label")
-    np.testing.assert_allclose(heights(parts.axes[0]), heights(whole.axes[0]))
-    assert {"Ih", "Ic", "liquid"} <= set(words(parts))
-    assert len(parts.axes[0].patches) == 3
-    edges = {tuple(np.round(one.get_edgecolor()[:3], 3)) for one in parts.axes[0].patches}
-    assert len(edges) == 3
-    assert parts.legends[0].get_lines()[2].get_color() == state_color(2, {2: "liquid"})
-    check_readable(parts)
+    (axes, whole) = (score_histogram(scores, by=by).axes[0] for by in ("label", None))
+    np.testing.assert_allclose(heights(axes), heights(whole))
+    outlines = [one for one in axes.patches if not one.get_fill()]
+    np.testing.assert_allclose(sum(one.get_data().values for one in outlines), heights(axes))
+    colors = {to_hex(one.get_edgecolor()).upper() for one in outlines}
+    assert colors == {CLASS_COLORS[name] for name in ("Ih", "Ic", "liquid")}
+    figure = axes.figure
+    assert {"Ih", "Ic", "liquid", "all atoms", "label"} <= set(words(figure))
+    check_readable(figure)
+
+
+def test_the_minimum_that_the_threshold_is_taken_from_shows() -> None:
+    rng = np.random.default_rng(0)
+    crystal, liquid = rng.lognormal(1.0, 0.25, (20, 900)), rng.lognormal(3.0, 0.3, (20, 100))
+    score = np.concatenate([crystal, liquid], axis=1).astype("float32")
+    nearest = np.zeros(score.shape, np.int32)
+    ds = xr.Dataset({"score": (("frame", "atom"), score)})
+    ds["nearest"] = (("frame", "atom"), nearest, {"flag_values": [0], "flag_meanings": "Ih"})
+    (axes,) = score_histogram({"": ds}, threshold=7.4, by="nearest").axes
+    drawn, edges = heights(axes), axes.patches[0].get_data().edges
+    place = np.searchsorted(edges, 7.4) - 1
+    assert axes.get_xscale() == "log"
+    assert drawn[place] < 0.05 * min(drawn[:place].max(), drawn[place:].max())
+
+
+def test_states_without_scores_are_not_in_the_legend() -> None:
+    ds = some_scores(1.0)
+    ds["score"] = ds["score"].where(ds["label"] != 1)
+    assert "Ic" not in words(score_histogram({"": ds}, by="label"))
 
 
 def test_equal_scores_can_be_drawn() -> None:
@@ -68,7 +90,7 @@ def test_what_has_no_scores_is_refused() -> None:
         score_histogram({})
     with pytest.raises(InputError, match=r"after: expected score .*no such variable"):
         score_histogram({"after": ds[["label"]]})
-    with pytest.raises(InputError, match=r"nearest .*an integer, found no such variable"):
+    with pytest.raises(InputError, match=r"nearest .*of integers, found no such variable"):
         score_histogram({"after": ds}, by="nearest")
     with pytest.raises(InputError, match="none but NaN"):
         score_histogram({"": ds.assign(score=ds["score"] * np.nan)})

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers.figures import check_readable, some_labels, words
+from matplotlib.colors import to_hex
 
 from icedask.errors import InputError
 from icedask.plot import series_states
+from icedask.plot.style import state_color
 
 
 def some_values(labels: xr.Dataset) -> xr.Dataset:
@@ -19,11 +21,14 @@ def test_every_step_of_a_chosen_atom_is_a_line_in_the_colour_of_its_state() -> N
     labels = some_labels(3)
     figure = series_states(some_values(labels), labels, max_atoms=10)
     left, right = figure.axes
+    (lines,) = left.collections
     # 20 frames, the last without a value.
-    assert sum(len(one.get_segments()) for one in left.collections) == 10 * 18
-    for lines in left.collections:
-        state = {int(segment[0, 1]) for segment in lines.get_segments()}
-        assert len(state) == 1
+    assert len(lines.get_segments()) == 10 * 18
+    states = [int(segment[0, 1]) for segment in lines.get_segments()]
+    colors = [to_hex(color).upper() for color in lines.get_colors()]
+    assert colors == [state_color(state) for state in states]
+    # In a random order, so that no state covers the others.
+    assert 60 < np.count_nonzero(np.diff(states)) < 179
     assert left.get_ylim() == right.get_ylim()
     assert "10 of 60 atoms" in words(figure)
     check_readable(figure)
@@ -38,8 +43,9 @@ def test_density_is_of_all_values_whatever_the_blocks() -> None:
     others = [patch.get_data() for patch in blocks.axes[1].patches]
     for one, other in zip(parts, others, strict=True):
         np.testing.assert_array_equal(one.values, other.values)
-    # Each state has an area and an outline.
-    area = sum((one.values * np.diff(one.edges)).sum() for one in parts[::2])
+    # Outlines alone, which hide nothing.
+    assert not any(patch.get_fill() for patch in whole.axes[1].patches)
+    area = sum((one.values * np.diff(one.edges)).sum() for one in parts)
     assert area == pytest.approx(1)
     check_readable(blocks)
 

@@ -9,7 +9,8 @@ from matplotlib.colors import to_rgb
 import icedask as ice
 from icedask.errors import InputError
 from icedask.plot import stages
-from icedask.plot.balls import _DISCS
+from icedask.plot.balls import DISCS
+from icedask.plot.style import CLASS_COLORS
 
 
 def balls(axes) -> EllipseCollection:
@@ -18,7 +19,7 @@ def balls(axes) -> EllipseCollection:
 
 
 def number_of_balls(axes) -> int:
-    return len(balls(axes).get_offsets()) // len(_DISCS)
+    return len(balls(axes).get_offsets()) // len(DISCS)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,8 @@ def test_a_slab_through_the_ice_is_in_the_middle(frozen) -> None:
     upper, lower, *_ = figure.axes
     assert 100 < number_of_balls(upper) == number_of_balls(lower) < 300
     # Ice lies about a face of the cell: only where it is shifted is it nearest to the middle.
-    faces = balls(lower).get_facecolors()[1 :: len(_DISCS), :3]
-    assert (np.abs(faces[-20:] - to_rgb("#E69F00")).max(axis=1) < 0.2).sum() > 10
+    faces = balls(lower).get_facecolors()[1 :: len(DISCS), :3]
+    assert (np.abs(faces[-20:] - to_rgb(CLASS_COLORS["cubic ice"])).max(axis=1) < 0.2).sum() > 10
     check_readable(figure)
 
 
@@ -68,10 +69,17 @@ def test_the_liquid_is_small_and_a_value_colours_the_upper_row(frozen) -> None:
     values[:, ::2] = np.nan
     figure = stages(trj, values, chill, [1])
     upper, lower = figure.axes[:2]
-    width = balls(upper).get_widths()[:: len(_DISCS)]
-    assert np.median(balls(lower).get_widths()[:: len(_DISCS)]) < 0.6 * np.median(width)
+    width = balls(upper).get_widths()[:: len(DISCS)]
+    assert np.median(balls(lower).get_widths()[:: len(DISCS)]) < 0.6 * np.median(width)
     assert any(one.startswith("above: something") for one in words(figure))
     assert {"g/cm³", "liquid"} <= set(words(figure))
+
+
+def test_the_legend_lists_the_classes_that_are_drawn() -> None:
+    trj = ice.from_ase(bulk("O", "diamond", a=6.37, cubic=True) * 3)
+    figure = stages(trj, ice.tetrahedral(trj)["tetrahedral"], ice.chill_plus(trj), [0])
+    assert [one.get_text() for one in figure.legends[0].get_texts()] == ["cubic ice"]
+    check_readable(figure)
 
 
 def test_clusters_that_are_not_periodic_are_drawn_whole() -> None:

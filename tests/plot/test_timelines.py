@@ -2,13 +2,22 @@ import numpy as np
 import pytest
 import xarray as xr
 from helpers.figures import check_readable, some_labels, words
+from matplotlib.colors import to_hex
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.plot import phase_fractions, timelines
-from icedask.plot.rows import label_counts
+from icedask.plot import motif_populations, phase_fractions, timelines
+from icedask.plot.inputs import label_counts
+from icedask.plot.style import CLASS_COLORS
 
 CLASSES = "other cubic_ice hexagonal_ice interfacial_ice"
+
+
+def chill(n_frames: int = 20) -> xr.Dataset:
+    """Return labels with the flags of CHILL, all of which occur."""
+    labels = some_labels(4, n_frames, seed=3)
+    labels["label"].attrs = {"flag_values": [0, 1, 2, 3], "flag_meanings": CLASSES}
+    return labels
 
 
 def test_populations_of_any_labels_need_no_chill() -> None:
@@ -27,15 +36,25 @@ def test_populations_of_any_labels_need_no_chill() -> None:
 
 
 def test_ice_is_stacked_below() -> None:
-    labels, chill = some_labels(2), some_labels(4, seed=3)
-    chill["label"].attrs = {"flag_values": [0, 1, 2, 3], "flag_meanings": CLASSES}
-    figure = timelines(labels, chill)
+    classes = chill()
+    figure = timelines(some_labels(2), classes)
     stacks = figure.axes[1].collections
     assert [one.get_label() for one in stacks] == ["cubic ice", "hexagonal ice", "interfacial ice"]
     top = stacks[-1].get_paths()[0].vertices[:, 1].max()
-    assert top == pytest.approx((chill["label"] > 0).mean("atom").max())
+    assert top == pytest.approx((classes["label"] > 0).mean("atom").max())
     assert "ice by CHILL+" in words(figure)
+    colors = [to_hex(one.get_facecolor()).upper() for one in stacks]
+    assert colors == [CLASS_COLORS[one.get_label()] for one in stacks]
     check_readable(figure)
+
+
+def test_ices_that_do_not_occur_are_not_in_the_legend() -> None:
+    labels = some_labels(2)
+    figure = timelines(labels, chill().clip(max=1, keep_attrs=True))
+    legend = figure.axes[1].get_legend()
+    assert [one.get_text() for one in legend.get_texts()] == ["cubic ice"]
+    with pytest.raises(InputError, match="flags of CHILL"):
+        timelines(labels, labels)
 
 
 def test_counts_do_not_depend_on_blocks() -> None:
@@ -57,7 +76,7 @@ def test_one_frame_without_time_has_points() -> None:
 
 def test_frames_must_be_the_same() -> None:
     with pytest.raises(InputError, match="same frames"):
-        timelines(some_labels(2), some_labels(2, 5))
+        timelines(some_labels(2), chill(5))
 
 
 PHASES = "Ih Ic II III VI VII sI liquid unknown"
@@ -105,3 +124,65 @@ def test_frames_without_states_are_gaps() -> None:
         phase_fractions(ice.populations(labels.isel(frame=[-1])))
     with pytest.raises(InputError, match="found no such variable"):
         phase_fractions(labels)
+
+
+def categories(n_motifs: int) -> dict[int, str]:
+    return {one: ("ice", "transient", "liquid")[3 * one // n_motifs] for one in range(n_motifs)}
+
+
+@pytest.mark.parametrize("n_motifs", [3, 18, 60])
+def test_each_motif_has_a_line_and_its_number(n_motifs: int) -> None:
+    populations = ice.populations(some_labels(n_motifs, n_atoms=240))
+    figure = motif_populations(populations, categories(n_motifs))
+    assert [axes.get_title() for axes in figure.axes] == ["liquid", "transient", "ice"]
+    numbers = [line.get_label() for axes in figure.axes for line in axes.lines[1:]]
+    assert sorted(numbers, key=int) == [str(one) for one in range(n_motifs)]
+    assert "time (ps)" in words(figure)
+    check_readable(figure)
+
+
+def test_names_stand_at_the_ends_of_their_lines_or_in_a_key() -> None:
+    time = ("frame", 100.0 * np.arange(3))
+    apart = np.array([[0.5, 0.1, 0.4], [0.5, 0.1, 0.4], [0.6, 0.1, 0.3]])
+    crowded = np.tile([0.01, 0.98, 0.005, 0.003, 0.002], (3, 1))
+    for share, is_key in ((apart, False), (crowded, True)):
+        state = ("state", np.arange(share.shape[1], dtype=np.int32))
+        populations = xr.Dataset(
+            {"population": (("frame", "state"), share)}, {"time": time, "state": state}
+        )
+        figure = phase_fractions(populations)
+        (axes,) = figure.axes
+        assert (axes.get_legend() is not None) == is_key
+        if is_key:
+            keys = [one.get_text() for one in axes.get_legend().get_texts()]
+            assert keys == [f"state {state}" for state in (1, 0, 2, 3, 4)]
+            continue
+        ends = {line.get_label(): line.get_ydata()[-1] for line in axes.lines}
+        for text in axes.texts:
+            assert text.get_position()[1] == pytest.approx(ends[text.get_text()], abs=0.05)
+
+
+def test_the_pale_line_is_the_sum() -> None:
+    populations = ice.populations(some_labels(4))
+    known = {0: "ice", 1: "ice", 2: "liquid", 3: "liquid"}
+    liquid, solid = motif_populations(populations, known).axes
+    for axes, motifs in ((liquid, [2, 3]), (solid, [0, 1])):
+        total, *parts = [line.get_ydata() for line in axes.lines]
+        expected = populations["population"].sel(state=motifs).values
+        np.testing.assert_allclose(np.stack(parts, axis=1), expected)
+        np.testing.assert_allclose(total, expected.sum(axis=1))
+
+
+def test_one_frame_is_drawn_as_points() -> None:
+    populations = ice.populations(some_labels(3, n_frames=1))
+    check_readable(motif_populations(populations, categories(3)))
+
+
+def test_what_are_no_populations_is_refused() -> None:
+    populations = ice.populations(some_labels(3))
+    with pytest.raises(InputError, match="expected population \\(frame, state\\)"):
+        motif_populations(xr.Dataset(), {})
+    with pytest.raises(InputError, match="found none for 2"):
+        motif_populations(populations, {0: "ice", 1: "liquid"})
+    with pytest.raises(InputError, match="none but NaN"):
+        motif_populations(populations * np.nan, categories(3))

@@ -1,3 +1,4 @@
+import ase
 import numpy as np
 import pytest
 import xarray as xr
@@ -6,12 +7,14 @@ from helpers.figures import check_readable, words
 from helpers.systems import system
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.colors import to_rgb
+from scipy.spatial.transform import Rotation
 
 import icedask as ice
 from icedask.errors import InputError
-from icedask.plot import before_and_after, snapshot
-from icedask.plot.balls import _DISCS, draw_balls, radii_of, view_of
-from icedask.plot.style import new_figure, state_color
+from icedask.plot import before_and_after, environments, snapshot
+from icedask.plot.atoms import oriented
+from icedask.plot.balls import DISCS
+from icedask.plot.style import state_color
 
 
 def balls(figure) -> EllipseCollection:
@@ -21,7 +24,7 @@ def balls(figure) -> EllipseCollection:
 
 def outlines(figure) -> np.ndarray:
     """Return the centres of the drawn balls in the order of drawing."""
-    return balls(figure).get_offsets()[:: len(_DISCS)]
+    return balls(figure).get_offsets()[:: len(DISCS)]
 
 
 @pytest.fixture
@@ -63,37 +66,16 @@ def test_views_show_their_plane_the_nearest_on_top(view, seen, depth, labels) ->
     assert (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()) == labels
 
 
-def test_balls_touch_and_the_far_are_paler() -> None:
-    positions = np.array([[0.0, 0, 0], [0, 0, 3], [3, 0, 0]])
-    radii = radii_of(np.array(["Cu", "Cu", "Cu"]), positions)
-    np.testing.assert_allclose(radii, 1.5)
-    axes = new_figure(2, 2).subplots()
-    draw_balls(axes, positions, radii, ["#FF0000", "#FF0000", "#0000FF"])
-    (drawn,) = axes.collections
-    bodies = drawn.get_facecolors()[1 :: len(_DISCS), :3]
-    np.testing.assert_allclose(bodies[-1], to_rgb("#FF0000"))
-    assert bodies[0, 1] > 0.3
-    np.testing.assert_allclose(drawn.get_widths()[:: len(_DISCS)], 3.0)
-
-
-def test_radii_keep_the_ratio_of_the_elements() -> None:
-    positions = np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]])
-    oxygen, hydrogen, _ = radii_of(np.array(["O", "H", "H"]), positions)
-    assert oxygen + hydrogen == pytest.approx(0.96, rel=1e-2)
-    assert oxygen / hydrogen == pytest.approx(0.66 / 0.31)
-    assert radii_of(np.array(["Cu"]), positions[:1]) == pytest.approx(1.32)
-
-
 def test_atoms_without_a_label_are_small_and_grey(slab) -> None:
     trj, labels = slab
     some = labels.isel(atom=slice(0, 10))
     assert len(outlines(snapshot(trj, some))) == 10
     figure = snapshot(trj, some, others=True)
     assert len(outlines(figure)) == trj.sizes["atom"]
-    widths = balls(figure).get_widths()[:: len(_DISCS)]
+    widths = balls(figure).get_widths()[:: len(DISCS)]
     small = widths < 0.5 * widths.max()
     assert small.sum() == trj.sizes["atom"] - 10
-    colors = balls(figure).get_facecolors()[1 :: len(_DISCS), :3]
+    colors = balls(figure).get_facecolors()[1 :: len(DISCS), :3]
     np.testing.assert_allclose(np.ptp(colors[small], axis=1), 0, atol=1e-12)
 
 
@@ -104,7 +86,7 @@ def test_the_frame_is_chosen_and_states_are_named(slab) -> None:
     trj = trj.assign_coords(time=("frame", [0.0, 20.0, 40.0]))
     figure = snapshot(trj, labels, 1, names={1: "edge"})
     assert {"edge", "time 20 ps"} <= set(words(figure))
-    nearest = balls(figure).get_facecolors()[-len(_DISCS) + 1, :3]
+    nearest = balls(figure).get_facecolors()[-len(DISCS) + 1, :3]
     np.testing.assert_allclose(nearest, to_rgb(state_color(1)))
 
 
@@ -122,19 +104,13 @@ def test_what_does_not_fit_is_refused(slab) -> None:
         snapshot(labels, labels)
 
 
-def test_a_view_is_a_rotation() -> None:
-    for view in ("x", "y", "z", "-70x,20y"):
-        matrix = view_of(view, "test").matrix
-        np.testing.assert_allclose(matrix @ matrix.T, np.eye(3), atol=1e-12)
-        assert np.linalg.det(matrix) == pytest.approx(1)
-
-
 @pytest.mark.parametrize("repeats", [(1, 1, 3), (3, 1, 1), (2, 2, 2)])
 def test_before_and_after_are_to_one_scale_with_one_legend(repeats) -> None:
     atoms = bulk("O", "diamond", a=6.37, cubic=True) * repeats
     noisy = atoms.copy()
     noisy.rattle(0.5)
-    before, after = ice.from_ase(noisy), ice.from_ase(atoms)
+    time = ("frame", [4600.0])
+    before, after = (ice.from_ase(one).assign_coords(time=time) for one in (noisy, atoms))
     names = {"flag_values": [0, 1], "flag_meanings": "Ic liquid"}
     moved = (np.arange(len(atoms)) % 2)[None].astype(np.int32)
     labels = [
@@ -148,11 +124,12 @@ def test_before_and_after_are_to_one_scale_with_one_legend(repeats) -> None:
     assert (first.get_position().y0 > second.get_position().y1) == (repeats == (3, 1, 1))
     (legend,) = [one for axes in figure.axes if (one := axes.get_legend())]
     assert [one.get_text() for one in legend.get_texts()] == ["Ic", "liquid"]
+    assert legend.get_title().get_text() == "time 4.6 ns"
     drawn = [
         next(one for one in axes.collections if isinstance(one, EllipseCollection))
         for axes in figure.axes
     ]
-    assert len(drawn[0].get_offsets()) == len(drawn[1].get_offsets()) == len(_DISCS) * len(atoms)
+    assert len(drawn[0].get_offsets()) == len(drawn[1].get_offsets()) == len(DISCS) * len(atoms)
     check_readable(figure)
 
 
@@ -162,3 +139,64 @@ def test_before_and_after_are_of_the_same_frames(slab) -> None:
         before_and_after(trj, trj.isel(frame=[0]), labels, labels.isel(frame=[0]))
     with pytest.raises(InputError, match="before_and_after: frame: expected a number"):
         before_and_after(trj, trj, labels, labels, 5)
+
+
+@pytest.fixture
+def cubic() -> ase.Atoms:
+    """A molecule of cubic ice and those within 6 angstrom."""
+    block = bulk("O", "diamond", a=6.37, cubic=True) * 4
+    middle = np.argmin(np.abs(block.positions - 12).sum(axis=1))
+    vectors = block.positions - block.positions[middle]
+    near = vectors[np.linalg.norm(vectors, axis=1) < 6]
+    return ase.Atoms(f"O{len(near)}", near[np.argsort(np.linalg.norm(near, axis=1))])
+
+
+@pytest.mark.parametrize("n_motifs", [1, 7, 18])
+def test_motifs_and_categories_are_titles(cubic, n_motifs: int) -> None:
+    figure = environments(dict.fromkeys(range(n_motifs), cubic))
+    assert [axes.get_title() for axes in figure.axes] == [str(one) for one in range(n_motifs)]
+    check_readable(figure)
+    known = dict.fromkeys(range(n_motifs), "transient")
+    figure = environments(dict.fromkeys(range(n_motifs), cubic), categories=known)
+    assert figure.axes[0].get_title() == "0 (transient)"
+    check_readable(figure)
+
+
+def test_balls_have_bonds_and_the_centre_its_colour(cubic) -> None:
+    axes = environments({4: cubic}).axes[0]
+    balls = [one for one in axes.collections if isinstance(one, EllipseCollection)]
+    sticks = [one for one in axes.collections if isinstance(one, LineCollection)]
+    assert sum(len(one.get_offsets()) for one in balls) == len(DISCS) * len(cubic)
+    distances = cubic.get_all_distances()
+    halves = np.count_nonzero((distances > 0) & (distances < 3.5))
+    assert sum(len(one.get_segments()) for one in sticks) == halves
+    faces = np.concatenate([one.get_facecolors()[1 :: len(DISCS), :3] for one in balls])
+    assert np.isclose(faces, to_rgb(state_color(4))).all(axis=1).sum() == 1
+
+
+def test_all_are_turned_the_same_way(cubic) -> None:
+    # No two neighbours at the same distance.
+    places = cubic.positions * (1 + 0.01 * np.arange(len(cubic)))[:, None]
+    turned = oriented(places)
+    np.testing.assert_allclose(
+        np.linalg.norm(turned, axis=1), np.linalg.norm(places, axis=1), atol=1e-9
+    )
+    for seed in range(3):
+        rotation = Rotation.random(random_state=seed).as_matrix()
+        np.testing.assert_allclose(oriented(places @ rotation + 5), turned, atol=1e-9)
+    assert turned[1, 1] > 0.9 * np.linalg.norm(turned[1])
+
+
+def test_few_atoms_are_drawn_too() -> None:
+    line = np.array([[0.0, 0, 0], [0, 0, 2.8], [0, 0, -2.9]])
+    for n_atoms in (1, 2, 3):
+        environments({0: ase.Atoms("O" * n_atoms, line[:n_atoms])}).draw_without_rendering()
+
+
+def test_what_is_no_environment_is_refused(cubic) -> None:
+    with pytest.raises(InputError, match="at least one"):
+        environments({})
+    with pytest.raises(InputError, match="found none for 3"):
+        environments({0: cubic, 3: ase.Atoms()})
+    with pytest.raises(InputError, match="found none for 1"):
+        environments({0: cubic, 1: cubic}, categories={0: "ice"})

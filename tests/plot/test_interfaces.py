@@ -7,7 +7,7 @@ from helpers.figures import check_readable, words
 import icedask as ice
 from icedask.errors import InputError
 from icedask.plot import interface_motion
-from icedask.plot.motion import _with_error
+from icedask.plot.interfaces import value_text
 
 N = 200
 
@@ -56,9 +56,9 @@ def test_without_times_the_speed_is_by_frame() -> None:
 
 
 def test_errors_have_two_digits() -> None:
-    assert _with_error(12.3456, 0.0234) == "12.346 ± 0.023"
-    assert _with_error(-1234.5, 23.4) == "-1234 ± 23"
-    assert _with_error(2.0, 0.0) == "2 ± 0"
+    assert value_text(12.3456, 0.0234) == "12.346 ± 0.023"
+    assert value_text(-1234.5, 23.4) == "-1234 ± 23"
+    assert value_text(2.0, 0.0) == "2 ± 0"
 
 
 def test_what_does_not_fit_is_refused() -> None:
