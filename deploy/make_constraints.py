@@ -55,7 +55,9 @@ def holds(marker: str, python: str) -> bool:
 def pins(python: str) -> dict[str, str]:
     """Lines `package==version` of the present file that hold on a Python, by name."""
     lines = [line.split("#")[0].partition(";") for line in CONSTRAINTS.read_text().splitlines()]
-    return {canonical(pin): pin.strip() for pin, _, marker in lines if pin and holds(marker, python)}
+    return {
+        canonical(pin): pin.strip() for pin, _, marker in lines if pin and holds(marker, python)
+    }
 
 
 def resolved(python: str, wanted: list[str], options: list[str]) -> dict[str, str]:
