@@ -1,4 +1,4 @@
-"""The package as a whole: names, import time, documentation, examples, the README."""
+"""The package as a whole: names, import time, documentation, examples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import DEMO_DUMP
 
 import icedask as ice
 
 PUBLIC = [name for name in ice.__all__ if name != "__version__"]
-README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -74,18 +72,3 @@ def test_layers_point_one_way() -> None:
         for path in (root / layer).glob("*.py"):
             for other in others:
                 assert not re.search(rf"icedask\.{other}\b", path.read_text()), (path, other)
-
-
-def test_readme_workflow_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: object
-) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    workflow = next(block for block in blocks if "ice.ingest" in block)
-    assert len(workflow.strip().splitlines()) <= 24
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "run.lammpstrj.gz").write_bytes(DEMO_DUMP.read_bytes())
-    # A few frames are enough here, and the workers are there already.
-    workflow = workflow.replace('elements="O"', 'elements="O", frames="54:58"')
-    workflow = workflow.replace("ice.connect()", "None")
-    exec(compile(workflow, "README", "exec"), {"__name__": "__main__"})
-    assert (tmp_path / "states.png").stat().st_size > 10_000

@@ -46,13 +46,31 @@ INGESTING = {"README", "ingest-formats"}
 # Pages whose commands submit jobs.
 SUBMITTING = {"cluster"}
 
+RECIPES = ("nucleation", "ice-phases", "metals", "amorphous", "cu211")
+
 # Text of a page, and what stands for it here. Workers are those of the session: no page starts
 # its own, but for jobs. Numbers are of four frames of 4,096 molecules.
 SIZES: dict[str, list[tuple[str, str]]] = {
     "README": [("ice.connect()", "None")],
+    "structure-dynamics": [('preset="ice-water")', 'preset="ice-water", window=0)')],
+    "motifs": [('"run.zarr")\nprint(result', '"run.zarr", **SMALL_MOTIFS)\nprint(result')],
 }
-# Options for lines of a page that begin so.
-OPTIONS: dict[str, list[tuple[str, str]]] = {}
+# Options for the lines of a page that begin so.
+OPTIONS: dict[str, list[tuple[str, str]]] = {
+    "structure-dynamics": [("icedask run structure-dynamics", "--window 0")],
+    "motifs": [
+        (
+            "icedask run motifs",
+            "--epochs 2 --sample-size 1500 --min-cluster-size 0.05 --no-baselines",
+        )
+    ],
+}
+SMALL_MOTIFS = {
+    "epochs": 2,
+    "sample_size": 1500,
+    "min_cluster_size": 0.05,
+    "baselines": False,
+}
 # Lines that are checked and not run: they install, take minutes, or need what no test has.
 CHECKED = (
     "python3 -m venv",
@@ -62,6 +80,7 @@ CHECKED = (
     ".ci/run",
     "icedask demo",
     "icedask watch run.zarr --follow",
+    *(f"icedask simulate {recipe} " for recipe in RECIPES),
 )
 
 
@@ -157,7 +176,7 @@ class Session:
         self.page = page
         self.folder = folder
         self.scheduler = scheduler
-        self.names: dict[str, Any] = {"__name__": "__main__"}
+        self.names: dict[str, Any] = {"__name__": "__main__", "SMALL_MOTIFS": SMALL_MOTIFS}
 
     def text(self, block: Block) -> str:
         """Text of a block with the sizes of a test."""
