@@ -14,6 +14,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -34,6 +35,7 @@ from conftest import DEMO_DUMP, DEMO_OPTIONS
 import icedask as ice
 from icedask import plot
 from icedask.cli.program import cli
+from icedask.hpc.submit import jobs
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "notebooks" / "guide"
@@ -52,24 +54,22 @@ RECIPES = ("nucleation", "ice-phases", "metals", "amorphous", "cu211")
 # its own, but for jobs. Numbers are of four frames of 4,096 molecules.
 SIZES: dict[str, list[tuple[str, str]]] = {
     "README": [("ice.connect()", "None")],
-    "structure-dynamics": [('preset="ice-water")', 'preset="ice-water", window=0)')],
-    "motifs": [('"run.zarr")\nprint(result', '"run.zarr", **SMALL_MOTIFS)\nprint(result')],
-}
-# Options for the lines of a page that begin so.
-OPTIONS: dict[str, list[tuple[str, str]]] = {
-    "structure-dynamics": [("icedask run structure-dynamics", "--window 0")],
+    "structure-dynamics": [
+        ("icedask run structure-dynamics", "icedask run structure-dynamics --window 0"),
+        ('preset="ice-water")', 'preset="ice-water", window=0)'),
+    ],
     "motifs": [
         (
             "icedask run motifs",
-            "--epochs 2 --sample-size 1500 --min-cluster-size 0.05 --no-baselines",
-        )
+            "icedask run motifs --epochs 2 --sample-size 1500 --min-cluster-size 0.05 "
+            "--no-baselines",
+        ),
+        (
+            'motifs(trj, "run.zarr")',
+            'motifs(trj, "run.zarr", epochs=2, sample_size=1500, min_cluster_size=0.05, '
+            "baselines=False)",
+        ),
     ],
-}
-SMALL_MOTIFS = {
-    "epochs": 2,
-    "sample_size": 1500,
-    "min_cluster_size": 0.05,
-    "baselines": False,
 }
 # Lines that are checked and not run: they install, take minutes, or need what no test has.
 CHECKED = (
@@ -176,7 +176,7 @@ class Session:
         self.page = page
         self.folder = folder
         self.scheduler = scheduler
-        self.names: dict[str, Any] = {"__name__": "__main__", "SMALL_MOTIFS": SMALL_MOTIFS}
+        self.names: dict[str, Any] = {"__name__": "__main__"}
 
     def text(self, block: Block) -> str:
         """Text of a block with the sizes of a test."""
@@ -207,11 +207,8 @@ class Session:
             done = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{where}: {done.stderr}"
             return
-        for start, options in OPTIONS.get(self.name, []):
-            if line.startswith(start):
-                words += shlex.split(options)
         arguments = words[1:]
-        takes_profile = any(p.name == "profile" for p in parse(arguments).command.params)
+        takes_profile = any("--profile" in p.opts for p in parse(arguments).command.params)
         if takes_profile and "--profile" not in arguments:
             arguments += ["--profile", self.scheduler]
         result = CliRunner().invoke(cli, arguments, catch_exceptions=True)
@@ -251,6 +248,10 @@ def folder(
         "ICEDASK_HOME": str(tmp_path / "home" / "icedask"),
         "EDITOR": "true",
         "MPLBACKEND": "agg",
+        # Jobs that fit the nodes of the test SLURM.
+        "DASK_JOBQUEUE__SLURM__CORES": "1",
+        "DASK_JOBQUEUE__SLURM__MEMORY": "700MiB",
+        "DASK_JOBQUEUE__SLURM__WALLTIME": "00:10:00",
     }.items():
         monkeypatch.setenv(variable, value)
     return tmp_path
@@ -278,6 +279,15 @@ def write_small_files(folder: Path) -> None:
     ase.io.write(folder / "copper.traj", frames)
 
 
+def expect_complete_jobs() -> None:
+    """Wait until every submitted command has ended, and well."""
+    deadline = time.monotonic() + 300
+    while (table := jobs())["state"].isin(["pending", "running"]).any():
+        assert time.monotonic() < deadline, table
+        time.sleep(1)
+    assert (table["state"] == "complete").all(), table
+
+
 def marked(page: Path) -> Any:
     """A page as a parameter, slow where its session is."""
     slow = name_of(page) in SLOW | SUBMITTING
@@ -291,6 +301,7 @@ def test_every_line_runs(
     if name_of(page) in SUBMITTING:
         request.getfixturevalue("slurm")
     Session(page, folder, client.scheduler.address).run()
+    expect_complete_jobs()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -306,7 +317,7 @@ def test_every_command_parses(page: Path, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_sizes_stand_for_text_of_the_page(page: Path) -> None:
     text = page.read_text()
-    for old, _ in [*SIZES.get(name_of(page), []), *OPTIONS.get(name_of(page), [])]:
+    for old, _ in SIZES.get(name_of(page), []):
         assert old in text, old
 
 
@@ -342,9 +353,8 @@ def test_names_and_links_are_there(page: Path) -> None:
             assert hasattr(ice, name), code
         for name in re.findall(r"\bicedask\.plot\.(\w+)", code):
             assert hasattr(plot, name), code
-        path = re.fullmatch(r"(icedask|tests|deploy|notebooks)/[\w./-]+", code)
-        if path and not re.search(r"[A-Z]{4}", code):
-            assert (ROOT / code).exists(), code
+        for path in re.findall(r"(?<!\S)(?:icedask|tests|deploy|notebooks)/[\w./-]+", code):
+            assert re.search(r"[A-Z]{4}", path) or (ROOT / path).exists(), path
         if re.match(r"icedask [a-z]", code) and not re.search(r"[A-Z.]{3}|--help|STORE", code):
             # The name of a command alone, as prose has it, is enough.
             with suppress(click.MissingParameter, NoArgsIsHelpError):
