@@ -15,7 +15,6 @@ import icedask as ice
 from icedask.descriptors import registry
 
 PUBLIC = [name for name in ice.__all__ if name != "__version__"]
-README = Path(__file__).parent.parent / "README.md"
 
 
 @pytest.mark.parametrize("name", PUBLIC)
