@@ -14,6 +14,7 @@ import pytest
 import icedask as ice
 from icedask.descriptors import registry
 
+ROOT = Path(__file__).parents[1]
 PUBLIC = [name for name in ice.__all__ if name != "__version__"]
 
 
@@ -53,9 +54,9 @@ def test_the_stub_lists_every_descriptor() -> None:
 
 
 def test_one_version() -> None:
-    project = tomllib.loads((README.parent / "pyproject.toml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["dynamic"] == ["version"]
-    source = README.parent / project["tool"]["hatch"]["version"]["path"]
+    source = ROOT / project["tool"]["hatch"]["version"]["path"]
     assert source == Path(ice.__file__)
     assert (source.parent / "py.typed").exists()
 

@@ -24,11 +24,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
-from icedask import __version__
 from icedask.core.provenance import now, record_of
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 from icedask.store.runs import find_run, iter_runs
+from icedask.store.save import versions
 
 # Largest SVG by its estimated size, in which a rasterized artist counts as much as its image;
 # larger figures are embedded as images.
@@ -111,7 +111,7 @@ def html_report(
     template = environment.from_string(page)
     figures, tables = count(1), count(1)
     shown = [_shown(section, figures, tables) for section in sections]
-    head = {"title": title, "subtitle": subtitle, "version": __version__}
+    head = {"title": title, "subtitle": subtitle, "version": versions()["icedask"]}
     text = template.render(**head, sections=shown, written=_readable(now()))
     partial = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
     try:
