@@ -32,7 +32,7 @@ LANES = 8
 # Least number: rows that some lanes have more of than others are left out of an epoch.
 _BLOCKS_PER_LANE = 4
 # Largest array that is read once and kept.
-_KEPT_BYTES = 2**27
+KEPT_BYTES = 2**27
 
 Read = Callable[[int], Rows]
 
@@ -97,7 +97,7 @@ class RowBlocks:
         The workers of `client` compute the blocks; None computes them here.
         """
         read = partial(self._read, client=client)
-        kept = self._features.size * np.dtype(np.float32).itemsize <= _KEPT_BYTES
+        kept = self._features.size * np.dtype(np.float32).itemsize <= KEPT_BYTES
         return lru_cache(maxsize=None)(read) if kept else read
 
     def _read(self, number: int, client: Any | None) -> Rows:

@@ -23,10 +23,10 @@ from tqdm import tqdm
 logger = logging.getLogger("icedask")
 
 FOLDER = ".progress"
-_KEPT = 20
-_WRITE_SECONDS = 1.0
+KEPT_REPORTS = 20
+WRITE_SECONDS = 1.0
 # Heartbeat while nothing changes.
-_BEAT_SECONDS = 10.0
+BEAT_SECONDS = 10.0
 _RATE_SECONDS = 60.0
 _LOG_SECONDS = 60.0
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
@@ -34,7 +34,7 @@ _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 _active: ContextVar[_Report | None] = ContextVar("icedask_report", default=None)
 
 
-class _Stage:
+class Stage:
     """One progress bar: tasks done of a total."""
 
     def __init__(self, description: str, total: int) -> None:
@@ -87,10 +87,10 @@ class _Report(threading.Thread):
             "job": job,
             "started": time.time(),
         }
-        self._stages: list[_Stage] = []
+        self._stages: list[Stage] = []
         self._ended = threading.Event()
 
-    def begin(self, new: _Stage) -> None:
+    def begin(self, new: Stage) -> None:
         """Add a stage; the first one starts the thread."""
         self._stages.append(new)
         if len(self._stages) == 1:
@@ -100,9 +100,9 @@ class _Report(threading.Thread):
     def run(self) -> None:
         """Write changes, or a heartbeat, until the end."""
         written = time.time()
-        while not self._ended.wait(_WRITE_SECONDS):
+        while not self._ended.wait(WRITE_SECONDS):
             changed = self._stages[-1].updated > written
-            if changed or time.time() - written > _BEAT_SECONDS:
+            if changed or time.time() - written > BEAT_SECONDS:
                 written = time.time()
                 self._write("running")
 
@@ -135,7 +135,7 @@ class _Report(threading.Thread):
             partial.replace(self._path)
 
     def _drop_old(self) -> None:
-        for path in sorted(self._path.parent.glob("*.json"))[: -(_KEPT - 1)]:
+        for path in sorted(self._path.parent.glob("*.json"))[: -(KEPT_REPORTS - 1)]:
             path.unlink(missing_ok=True)
 
 
@@ -171,7 +171,7 @@ def stage(description: str, total: int) -> Iterator[Callable[[int], None]]:
     As a bar on a terminal, else as lines of the log; and in the active report.
     """
     report = _active.get()
-    current = _Stage(description, total)
+    current = Stage(description, total)
     if report is not None:
         report.begin(current)
     with tqdm(total=total, desc=description, disable=None, unit="task", file=sys.stderr) as bar:
@@ -192,7 +192,7 @@ class _Log:
     A stage with a line gets one for its end.
     """
 
-    def __init__(self, of: _Stage) -> None:
+    def __init__(self, of: Stage) -> None:
         self._stage = of
         self._tenth = 0
         self._began = False

@@ -163,12 +163,10 @@ def test_bad_parameters(parameters: dict, message: str) -> None:
 def test_label_and_probability_are_one_prediction(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from icedask.learn import hdbscan as module
-
     calls = []
-    original = module._predict_block
+    original = DensityTree.predict
     monkeypatch.setattr(
-        module, "_predict_block", lambda *a, **k: (calls.append(1), original(*a, **k))[1]
+        DensityTree, "predict", lambda *a, **k: (calls.append(1), original(*a, **k))[1]
     )
     trj = ice.from_ase([system("orthogonal")] * 6)
     trj["positions"][:] += np.random.default_rng(0).normal(0, 0.3, trj["positions"].shape)

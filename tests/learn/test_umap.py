@@ -13,8 +13,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import silhouette_score
 
 import icedask as ice
-from icedask.core.features import feature_blocks
 from icedask.errors import InputError
+from icedask.learn import umap as module
 from icedask.learn.umap import farthest_rows, split_rows
 
 Clusters = tuple[xr.Dataset, np.ndarray]
@@ -53,20 +53,21 @@ def test_sample_is_recorded(clusters: Clusters, fitted_map: ice.UMAP) -> None:
     assert fitted_map.sample_farthest_.sum() == 40
 
 
-def test_rare_rows_are_in_the_sample() -> None:
+def test_rare_rows_are_in_the_sample(monkeypatch: pytest.MonkeyPatch, few_steps: None) -> None:
+    # The sample alone: its map is of no interest here.
+    monkeypatch.setattr(module, "embed", lambda rows, n, *_: rows[:, :n].astype(np.float32))
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(10, 200, 3))
     rare = rng.permutation(2000)[:5]
     rows.reshape(-1, 3)[rare] += 50 * np.eye(3)[[0, 1, 2, 0, 1]]
     x = xr.Dataset({"latent": (("frame", "atom", "component"), rows)})
-    umap = ice.UMAP(sample_size=500, farthest=0.1)
-    drawn, added = umap._draw(feature_blocks(x.chunk({"frame": 3})))
-    places = drawn.frame * 200 + drawn.atom
+    umap = ice.UMAP(sample_size=500, farthest=0.1, layers=(4,)).fit(x.chunk({"frame": 3}))
+    places = umap.sample_frame_ * 200 + umap.sample_atom_
     assert set(rare) <= set(places.tolist())
-    assert added.sum() == 50 and len(places) == 500
-    plain, none = ice.UMAP(sample_size=500, farthest=0)._draw(feature_blocks(x))
-    assert not none.any()
-    assert np.bincount(plain.frame).tolist() == [50] * 10
+    assert umap.sample_farthest_.sum() == 50 and len(places) == 500
+    plain = ice.UMAP(sample_size=500, farthest=0, layers=(4,)).fit(x)
+    assert not plain.sample_farthest_.any()
+    assert np.bincount(plain.sample_frame_).tolist() == [50] * 10
 
 
 def test_farthest_rows_equal_a_slow_loop() -> None:

@@ -337,16 +337,13 @@ def test_interrupted_training_resumes(
     x, _ = planted()
     path = tmp_path / "new" / "state"
     interrupted(x, path, monkeypatch)
-    epochs = []
-    original = vae_training._train_epoch
-
-    def counting(*args: Any) -> None:
-        epochs.append(1)
-        original(*args)
-
-    monkeypatch.setattr(vae_training, "_train_epoch", counting)
+    written = []
+    original = vae_training.write_checkpoint
+    monkeypatch.setattr(
+        vae_training, "write_checkpoint", lambda *a: (written.append(a), original(*a))[1]
+    )
     assert same(ice.VAE(2, **SMALL).fit(x, checkpoint=path), plain)
-    assert len(epochs) == 1
+    assert len(written) == 1
     assert list(path.parent.iterdir()) == []
 
 

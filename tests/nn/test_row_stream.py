@@ -275,7 +275,7 @@ def test_large_arrays_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     read = blocks.reader(None)
     assert read(0) is read(0)
     assert len(calls) == 1
-    monkeypatch.setattr(row_stream, "_KEPT_BYTES", 4 * 10 * 2 * 4 - 1)
+    monkeypatch.setattr(row_stream, "KEPT_BYTES", 4 * 10 * 2 * 4 - 1)
     read = blocks.reader(None)
     assert read(0) is not read(0)
     assert len(calls) == 3

@@ -113,8 +113,8 @@ def test_killed(store: Path) -> None:
 
 
 def test_heartbeat_without_finished_tasks(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "_WRITE_SECONDS", 0.05)
-    monkeypatch.setattr(reports, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(reports, "WRITE_SECONDS", 0.05)
+    monkeypatch.setattr(reports, "BEAT_SECONDS", 0.05)
     with reports.reporting(store, "long"), reports.stage("work", 10) as advance:
         advance(4)
         seen = set()
@@ -130,7 +130,7 @@ def test_heartbeat_without_finished_tasks(store: Path, monkeypatch: pytest.Monke
 def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(time, "time", lambda: now[0])
-    current = reports._Stage("work", 1000)
+    current = reports.Stage("work", 1000)
     for _ in range(200):
         now[0] += 1
         current.add(1)
@@ -151,10 +151,10 @@ def test_report_that_cannot_be_written(store: Path) -> None:
 
 
 def test_only_the_newest_are_kept(store: Path) -> None:
-    for number in range(reports._KEPT + 3):
+    for number in range(reports.KEPT_REPORTS + 3):
         with reports.reporting(store, f"number {number}"), reports.stage("work", 1) as advance:
             advance(1)
-    assert len(status.progress(store)["reports"]) == reports._KEPT
+    assert len(status.progress(store)["reports"]) == reports.KEPT_REPORTS
 
 
 def test_lines_of_the_log_without_a_terminal(
