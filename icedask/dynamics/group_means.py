@@ -69,9 +69,9 @@ def group_means(
 
 def block_groups(label: LabelArray, *values: FloatArray, n_groups: int) -> Groups:
     """Return the sums over the rows of one block."""
-    mine = label.ravel() >= 0
-    rows = label.ravel()[mine]
-    columns = [column for value in values for column in value.reshape(label.size, -1)[mine].T]
+    mine = label >= 0
+    rows = label[mine]
+    columns = [column for value in values for column in np.atleast_2d(value[mine].T)]
     parts = np.zeros((3, n_groups, len(columns)))
     for place, column in enumerate(columns):
         parts[:, :, place] = _column_sums(rows, column.astype(np.float64), n_groups)

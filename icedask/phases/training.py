@@ -21,6 +21,7 @@ from torch import Tensor
 from icedask.core.provenance import digest
 from icedask.errors import ComputeError, InputError
 from icedask.kernels.neighbors import neighbor_list
+from icedask.nn.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
 from icedask.nn.torch_utils import reproducible
 from icedask.phases.calibration import large_cell
 from icedask.phases.network import Edges, ScoreNetwork
@@ -104,10 +105,15 @@ def train(
         )
         crystals = _Crystals(*(one.to(device) for one in _crystals(structures, plan)))
         loss = np.zeros(plan.steps, np.float32)
-        parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
+        parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
         path = None if checkpoint is None else Path(checkpoint)
         identity = f"{plan} of {_names(structures)}"
-        first = 0 if path is None else _resume(path, identity, parts, generator, loss)
+        first = 0
+        if path is not None and (state := read_checkpoint(path, identity)) is not None:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+            generator.set_state(state["generator"])
+            first, loss[:] = int(state["step"]), state["loss"].numpy()
         with stage("training", plan.steps) as advance:
             advance(first)
             for step in range(first, plan.steps):
@@ -125,9 +131,11 @@ def train(
                     )
                 advance(1)
                 if path is not None and (step + 1) % _CHECKPOINT_STEPS == 0:
-                    _write(path, identity, parts, generator, loss, step + 1)
+                    state = {name: part.state_dict() for name, part in parts.items()}
+                    state |= {"generator": generator.get_state(), "step": step + 1}
+                    write_checkpoint(path, identity, {**state, "loss": torch.from_numpy(loss)})
     if path is not None:
-        path.unlink(missing_ok=True)
+        remove_checkpoint(path)
     weights = {name: one.detach().cpu().numpy() for name, one in network.named_parameters()}
     return Trained(weights, loss)
 
@@ -187,52 +195,3 @@ def _loss(
     predicted = network(edges)
     error = ((predicted - noise) ** 2).sum(1)
     return (error / (3 * sigma[phase] ** 2)).mean()
-
-
-def _write(
-    path: Path,
-    identity: str,
-    parts: Mapping[str, Any],
-    generator: torch.Generator,
-    loss: npt.NDArray[np.float32],
-    step: int,
-) -> None:
-    state = {name: part.state_dict() for name, part in parts.items()}
-    state |= {"identity": identity, "step": step}
-    state |= {"generator": generator.get_state(), "loss": torch.from_numpy(loss)}
-    # Never half a file under the name that is read.
-    beside = path.with_name(path.name + ".new")
-    torch.save(state, beside)
-    beside.replace(path)
-
-
-def _resume(
-    path: Path,
-    identity: str,
-    parts: Mapping[str, Any],
-    generator: torch.Generator,
-    loss: npt.NDArray[np.float32],
-) -> int:
-    """Restore the state from a checkpoint, if there is one; return its number of steps."""
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: expected a file in a folder that exists, found none")
-    if not path.exists():
-        return 0
-    try:
-        state = torch.load(path, weights_only=True)
-        other = state["identity"]
-    except Exception as error:
-        raise InputError(
-            f"{path}: expected a checkpoint of a training, found something else "
-            f"({type(error).__name__}); remove the file to start again"
-        ) from error
-    if other != identity:
-        raise InputError(
-            f"{path}: expected a checkpoint of {identity}, found one of {other}; give another "
-            "file, or remove this one to start again"
-        )
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    generator.set_state(state["generator"])
-    loss[:] = state["loss"].numpy()
-    return int(state["step"])

@@ -85,17 +85,17 @@ def interrupted(
 ) -> None:
     """Train until something breaks after a checkpoint."""
     written: list[int] = []
-    original = training._write
+    original = training.write_checkpoint
 
     def breaking(*args: Any) -> None:
         original(*args)
-        written.append(args[-1])
+        written.append(args[-1]["step"])
         if len(written) == 2:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "_CHECKPOINT_STEPS", 20)
-        patch.setattr(training, "_write", breaking)
+        patch.setattr(training, "write_checkpoint", breaking)
         with pytest.raises(KeyboardInterrupt):
             trained(phases, path, **changes)
     assert written == [20, 40]
@@ -151,8 +151,8 @@ def test_bad_checkpoints(metals: ice.Phases, tmp_path: Path) -> None:
         trained(metals, path)
     with pytest.raises(InputError, match="expected a checkpoint of a training"):
         trained(metals, tmp_path)
-    with pytest.raises(InputError, match="in a folder that exists"):
-        trained(metals, tmp_path / "none" / "state")
+    with pytest.raises(InputError, match="in a folder that can be made"):
+        trained(metals, path / "state")
 
 
 def test_crystals_of_your_own() -> None:
