@@ -172,7 +172,7 @@ def _matrix_figure(
 def _draw_shares(
     axes: Axes, percent: FloatArray, written: npt.NDArray[np.object_], label: str
 ) -> None:
-    """Draw per cent as colours with a bar, hatched where unknown, and what is written on them."""
+    """Draw percentages as colours with a bar, hatched where unknown, under texts."""
     norm = LogNorm(_LOWEST, 100, clip=True)
     image = axes.imshow(
         np.ma.masked_invalid(np.where(percent > 0, percent, np.nan)),

@@ -28,7 +28,7 @@ def series_states(
     values: xr.Dataset,
     labels: xr.Dataset,
     *,
-    max_atoms: int = 100,
+    max_atoms: int = 40,
     seed: int = 0,
     names: style.Names | None = None,
 ) -> Figure:

@@ -374,9 +374,9 @@ def round_step(longest: float) -> float:
 
 def spread(positions: npt.ArrayLike, gap: float) -> FloatArray:
     """Return positions at least `gap` apart, in their order, nearest to the given ones."""
-    given = np.asarray(positions, float)
-    order = np.argsort(given, kind="stable")
-    steps = gap * np.arange(len(given))
-    moved = np.empty_like(given)
-    moved[order] = isotonic_regression(given[order] - steps).x + steps
+    wanted = np.asarray(positions, float)
+    order = np.argsort(wanted, kind="stable")
+    steps = gap * np.arange(len(wanted))
+    moved = np.empty_like(wanted)
+    moved[order] = isotonic_regression(wanted[order] - steps).x + steps
     return moved
