@@ -6,7 +6,6 @@ from matplotlib.colors import to_rgb
 import icedask as ice
 from icedask.errors import InputError
 from icedask.plot import cumulative_variance, latent_map, latent_maps
-from icedask.plot.inputs import sample_rows
 from icedask.plot.style import NOISE, state_color
 
 
@@ -32,20 +31,6 @@ def test_maps_side_by_side_have_their_own_states_and_names(labels) -> None:
     assert titles == ["SOAP", "SOAP & LENS"]
     assert legends == [[f"state {state}" for state in range(12)], ["bulk", "state 1", "state 2"]]
     check_readable(figure)
-
-
-def test_rows_have_the_labels_of_their_frame_and_atom(labels) -> None:
-    latent = some_latent(labels)
-    latent["latent"][-1] = np.nan
-    latent["latent"][3, 5] = np.nan
-    lazy = latent.chunk(frame=7, atom=13)
-    rows = sample_rows(lazy, labels.chunk(frame=4), (0, 2), 10**6, 0, "test")
-    assert len(rows.values) == 19 * 60 - 1
-    centers = {}
-    for value, label in zip(rows.values, rows.label, strict=True):
-        centers.setdefault(label, []).append(value)
-    # Blobs are far apart: a wrong label would widen one.
-    assert max(np.std(group, axis=0).max() for group in centers.values()) < 0.5
 
 
 def test_axes_have_the_shares_of_the_variance(labels) -> None:

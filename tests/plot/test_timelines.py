@@ -7,7 +7,6 @@ from matplotlib.colors import to_hex
 import icedask as ice
 from icedask.errors import InputError
 from icedask.plot import motif_populations, phase_fractions, timelines
-from icedask.plot.inputs import label_counts
 from icedask.plot.style import CLASS_COLORS
 
 CLASSES = "other cubic_ice hexagonal_ice interfacial_ice"
@@ -59,17 +58,6 @@ def test_ices_that_do_not_occur_are_not_in_the_legend() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["cubic ice"]
     with pytest.raises(InputError, match="flags of CHILL"):
         timelines(labels, labels)
-
-
-def test_counts_do_not_depend_on_blocks() -> None:
-    labels = some_labels(5)
-    labels["label"][4] = -1
-    states, counts = label_counts(labels["label"])
-    again, others = label_counts(labels.chunk(frame=6, atom=11)["label"])
-    assert states == again == [-1, 0, 1, 2, 3, 4]
-    np.testing.assert_array_equal(counts, others)
-    np.testing.assert_array_equal(counts.sum(axis=1), 60)
-    assert counts[4].tolist() == [60, 0, 0, 0, 0, 0]
 
 
 def test_one_frame_without_time_has_points() -> None:
