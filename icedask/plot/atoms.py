@@ -81,18 +81,7 @@ def snapshot(
         the view is unknown.
     """
     picture = _picture(trj, labels, frame, view, names, "snapshot", others=others)
-    width, height = picture.scene.high - picture.scene.low
-    scale = _LONGER / max(width, height)
-    handles = style.state_handles(picture.states, picture.names)
-    beside = style.legend_width(handles)
-    figure = style.new_figure(scale * width + _ALL + beside, scale * height + _ALL)
-    axes = style.axes_at(figure, _LEFT, _BELOW, scale * width, scale * height)
-    draw_scene(axes, picture.scene, picture.colors, picture.scene.low, picture.scene.high)
-    axes.set_xlabel(picture.scene.view.labels[0])
-    axes.set_ylabel(picture.scene.view.labels[1])
-    axes.set_title(_time(trj, frame))
-    style.legend_right(axes, handles)
-    return figure
+    return _to_one_scale({_time(trj, frame): picture})
 
 
 @style.in_style
@@ -142,38 +131,9 @@ def before_and_after(
     caller = "before_and_after"
     check_trajectory(denoised, caller)
     check_same(caller, trj, denoised, FRAME)
-    before, after = (
-        _picture(*pair, frame, view, names, caller)
-        for pair in ((trj, labels_before), (denoised, labels_after))
-    )
-    called = {**after.names, **before.names}
-    states = np.union1d(before.states, after.states)
-    low = np.minimum(before.scene.low, after.scene.low)
-    high = np.maximum(before.scene.high, after.scene.high)
-    width, height = high - low
-    stacked = width > height
-    across, up = (1, 2) if stacked else (2, 1)
-    time = _time(trj, frame)
-    handles = style.state_handles(states, called)
-    beside = style.legend_width(handles, time)
-    room = style.PAGE - _ALL - _GAP - beside
-    scale = min(_LONGER / max(width, height), room / (across * width))
-    wide, tall = scale * width, scale * height
-    figure = style.new_figure(
-        across * wide + (across - 1) * _GAP + _ALL + beside, up * tall + (up - 1) * _GAP + _ALL
-    )
-    for number, (picture, title) in enumerate(((before, "before"), (after, "after"))):
-        left = _LEFT if stacked else _LEFT + number * (wide + _GAP)
-        bottom = _BELOW + (1 - number) * (tall + _GAP) if stacked else _BELOW
-        axes = style.axes_at(figure, left, bottom, wide, tall)
-        draw_scene(axes, picture.scene, picture.colors, low, high)
-        axes.set_title(title)
-        lowest, leftmost = not stacked or number == 1, stacked or number == 0
-        axes.tick_params(labelbottom=lowest, labelleft=leftmost)
-        axes.set_xlabel(picture.scene.view.labels[0] if lowest else "")
-        axes.set_ylabel(picture.scene.view.labels[1] if leftmost else "")
-    style.legend_right(figure.axes[0 if stacked else 1], handles, title=time or None)
-    return figure
+    before = _picture(trj, labels_before, frame, view, names, caller)
+    after = _picture(denoised, labels_after, frame, view, names, caller)
+    return _to_one_scale({"before": before, "after": after}, _time(trj, frame))
 
 
 @style.in_style
@@ -276,6 +236,37 @@ def _picture(
     cell = here["cell"].values if here["pbc"].values.any() else np.zeros((3, 3))
     scene = scene_of(positions[drawn], radii[drawn], cell, seen, margin=0.01)
     return _Picture(scene, list(colors[drawn]), np.unique(states), called)
+
+
+def _to_one_scale(pictures: Mapping[str, _Picture], heading: str = "") -> Figure:
+    """Draw pictures by their titles, one above the other if wide, with one legend."""
+    low = np.min([picture.scene.low for picture in pictures.values()], axis=0)
+    high = np.max([picture.scene.high for picture in pictures.values()], axis=0)
+    width, height = high - low
+    n, stacked = len(pictures), width > height
+    across, up = (1, n) if stacked else (n, 1)
+    states = np.unique(np.concatenate([picture.states for picture in pictures.values()]))
+    called = {state: name for picture in pictures.values() for state, name in picture.names.items()}
+    handles = style.state_handles(states, called)
+    beside = style.legend_width(handles, heading) + _ALL
+    room = style.PAGE - beside - (across - 1) * _GAP
+    scale = min(_LONGER / max(width, height), room / (across * width))
+    wide, tall = scale * width, scale * height
+    figure = style.new_figure(
+        across * wide + (across - 1) * _GAP + beside, up * tall + (up - 1) * _GAP + _ALL
+    )
+    for number, (title, picture) in enumerate(pictures.items()):
+        row, column = (number, 0) if stacked else (0, number)
+        left, bottom = _LEFT + column * (wide + _GAP), _BELOW + (up - 1 - row) * (tall + _GAP)
+        axes = style.axes_at(figure, left, bottom, wide, tall)
+        draw_scene(axes, picture.scene, picture.colors, low, high)
+        axes.set_title(title)
+        lowest, leftmost = row == up - 1, column == 0
+        axes.tick_params(labelbottom=lowest, labelleft=leftmost)
+        axes.set_xlabel(picture.scene.view.labels[0] if lowest else "")
+        axes.set_ylabel(picture.scene.view.labels[1] if leftmost else "")
+    style.legend_right(figure.axes[across - 1], handles, title=heading or None)
+    return figure
 
 
 def _time(trj: xr.Dataset, frame: int) -> str:

@@ -72,7 +72,7 @@ class Scene(NamedTuple):
 
 
 def view_of(view: str | None, trj: xr.Dataset, caller: str) -> View:
-    """Return the view along an axis or by a rotation of ASE; a slab from its side without either.
+    """Return the view along an axis or by a rotation of ASE; by default a slab from its side.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from matplotlib.patches import PathPatch, Wedge
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.plot import style
 from icedask.plot.inputs import flux_of
@@ -164,15 +165,15 @@ def chord_layout(
     return arcs, chords
 
 
-def _origin(flux: npt.NDArray[np.float64], a: int, b: int) -> int | None:
+def _origin(flux: FloatArray, a: int, b: int) -> int | None:
     if flux[a, b] == flux[b, a]:
         return None
     return a if flux[a, b] > flux[b, a] else b
 
 
-def _ribbon(one: Span, other: Span) -> Path:
+def _ribbon(first: Span, second: Span) -> Path:
     """Return the outline of a chord: two arcs of the inner circle joined by curves."""
-    here, there = (_arc(*span) for span in (one, other))
+    here, there = (_arc(*span) for span in (first, second))
     center = np.zeros((1, 2))
     outline = np.concatenate([here, center, there, center, here[:1]])
     codes = [Path.LINETO] * len(outline)
@@ -182,7 +183,7 @@ def _ribbon(one: Span, other: Span) -> Path:
     return Path(_INNER * outline, codes)
 
 
-def _arc(start: float, end: float) -> npt.NDArray[np.float64]:
+def _arc(start: float, end: float) -> FloatArray:
     """Return points on the unit circle, at least one a degree, from one angle to another."""
     angles = np.deg2rad(np.linspace(start, end, 2 + int(end - start)))
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)

@@ -29,9 +29,9 @@ _KINDS = {"iu": " of integers", "f": " of floating-point numbers", "iuf": ""}
 class Rows(NamedTuple):
     """Rows of features, their frames and the states they are in."""
 
-    values: npt.NDArray[np.float64]
-    frame: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int64]
+    values: FloatArray
+    frame: IntArray
+    label: IntArray
 
 
 class Flux(NamedTuple):
@@ -39,7 +39,7 @@ class Flux(NamedTuple):
 
     names: list[str]
     colors: list[str]
-    counts: npt.NDArray[np.int64]
+    counts: IntArray
 
 
 def required(

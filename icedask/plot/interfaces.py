@@ -52,8 +52,8 @@ def interface_motion(interfaces: xr.Dataset, trj: xr.Dataset, *, axis: int = 2) 
     >>> box = ase.Atoms("O", cell=[20, 20, 60], pbc=True)
     >>> trj = ice.from_ase([box] * 5).assign_coords(time=("frame", 100.0 * np.arange(5)))
     >>> place = np.stack([20 - np.arange(5.0), 40 + np.arange(5.0)], axis=1)
-    >>> found = xr.Dataset({"interface_position": (("frame", "interface"), place)})
-    >>> interface_motion(found, trj).axes[1].get_title()
+    >>> planes = xr.Dataset({"interface_position": (("frame", "interface"), place)})
+    >>> interface_motion(planes, trj).axes[1].get_title()
     'slope 0.02 ± 0 Å/ps, each interface 1 ± 0 m/s'
     """
     check_trajectory(trj, "interface_motion")

@@ -14,6 +14,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.plot import style
 from icedask.plot.inputs import sample_rows
@@ -200,7 +201,7 @@ def cumulative_variance(
 
 def scatter(
     axes: Axes,
-    points: npt.NDArray[np.float64],
+    points: FloatArray,
     colors: npt.NDArray[np.str_] | npt.NDArray[np.floating],
     seed: int,
     cmap: Colormap = style.TIME_MAP,
@@ -236,13 +237,13 @@ def name_components(
         axis.set_label_text(f"component {component + 1}{text}")
 
 
-def n_components(curve: npt.NDArray[np.float64], threshold: float) -> int | None:
+def n_components(curve: FloatArray, threshold: float) -> int | None:
     """Return the number of components that reach a share of the variance; None if all do not."""
     reached = curve >= threshold
     return int(np.argmax(reached)) + 1 if reached.any() else None
 
 
-def _ratio(where: str, variance: PCA | npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _ratio(where: str, variance: PCA | npt.ArrayLike) -> FloatArray:
     """Return the explained variance ratios of a fit."""
     ratio = np.asarray(getattr(variance, "explained_variance_ratio_", variance))
     shares = ratio.ndim == 1 and ratio.size > 0 and ratio.dtype.kind == "f"
@@ -254,9 +255,7 @@ def _ratio(where: str, variance: PCA | npt.ArrayLike) -> npt.NDArray[np.float64]
     return ratio.astype(float)
 
 
-def _points(
-    name: str, place: npt.ArrayLike, components: tuple[int, int]
-) -> npt.NDArray[np.float64]:
+def _points(name: str, place: npt.ArrayLike, components: tuple[int, int]) -> FloatArray:
     """Return two components of the points of a reference."""
     points = np.asarray(place, float)
     if points.ndim != 2 or points.shape[1] <= max(components):
@@ -268,7 +267,7 @@ def _points(
 
 
 def _draw_references(
-    axes: Axes, marks: Mapping[str, npt.NDArray[np.float64]], called: style.Names, title: str
+    axes: Axes, marks: Mapping[str, FloatArray], called: style.Names, title: str
 ) -> list[int]:
     """Mark the points of references in the colours of their states, which are returned."""
     numbers = {name: state for state, name in called.items()}

@@ -74,7 +74,7 @@ def learning_curve(loss: npt.ArrayLike, *, steps: npt.ArrayLike | None = None) -
 
 @style.in_style
 def training_curves(curves: Mapping[str, npt.ArrayLike], *, best: int | None = None) -> Figure:
-    """Draw losses of a training against its epochs, such as those of training and held-out rows.
+    """Draw losses of a training, on held-out rows too, against its epochs.
 
     The scale is logarithmic where all are above zero and they span a factor of three.
 

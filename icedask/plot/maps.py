@@ -33,7 +33,7 @@ def value_maps(
     max_points: int = 20_000,
     seed: int = 0,
 ) -> Figure:
-    """Draw a sample of rows in a map of two components, coloured by each of some values.
+    """Draw a sample of rows in a map of two components, coloured by each of several values.
 
     Colours range from the 1st to the 99th percentile of the sample. Rows where a value is NaN are
     pale grey.

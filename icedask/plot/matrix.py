@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import offset_copy
 
+from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.plot import style
 from icedask.plot.inputs import flux_of
@@ -169,9 +170,9 @@ def _matrix_figure(
 
 
 def _draw_shares(
-    axes: Axes, percent: npt.NDArray[np.float64], written: npt.NDArray[np.object_], label: str
+    axes: Axes, percent: FloatArray, written: npt.NDArray[np.object_], label: str
 ) -> None:
-    """Draw per cent as colours with a bar, hatched where unknown, and what is written on them."""
+    """Draw percentages as colours with a bar, hatched where unknown, under texts."""
     norm = LogNorm(_LOWEST, 100, clip=True)
     image = axes.imshow(
         np.ma.masked_invalid(np.where(percent > 0, percent, np.nan)),

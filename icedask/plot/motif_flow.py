@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -110,25 +111,19 @@ def precedence(
         if top > 1e-6:
             axes.axhline(top, color=style.PALE, lw=0.7, zorder=0)
     places = np.stack([times, up], axis=1)
+    axes.scatter(
+        times[members],
+        up[members],
+        s=(2 * 72 * radii[members]) ** 2,
+        color=[style.state_color(motifs[disc]) for disc in members],
+        linewidths=0,
+        zorder=2,
+    )
+    halo = [withStroke(linewidth=2, foreground=style.PAPER)]
     for disc in members:
-        axes.scatter(
-            [times[disc]],
-            [up[disc]],
-            s=(2 * 72 * radii[disc]) ** 2,
-            color=style.state_color(motifs[disc]),
-            linewidths=0,
-            zorder=2,
-        )
-        axes.annotate(
-            str(motifs[disc]),
-            tuple(places[disc]),
-            ha="center",
-            va="center_baseline",
-            fontsize=style.SMALL,
-            fontweight="bold",
-            path_effects=[withStroke(linewidth=2, foreground=style.PAPER)],
-            zorder=4,
-        )
+        place, number = tuple(places[disc]), str(motifs[disc])
+        look: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontweight": "bold"}
+        style.write(axes, number, place, path_effects=halo, zorder=4, **look)
     # Over the discs that they pass, under the numbers.
     largest = _draw_arrows(axes, net, members, places, radii)
     name = str(mean_time.attrs.get("long_name", "mean time"))

@@ -152,10 +152,10 @@ def _places_of(latent: xr.Dataset, medoids: Mapping[int, tuple[int, int]]) -> di
 
 def densest_place(points: FloatArray) -> FloatArray:
     """Return the point of a sample whose nearest third of the others is nearest."""
-    some = points[:: max(1, len(points) // _SOME)]
-    reach = int(np.ceil(_NEAR * len(some)))
-    distance = cKDTree(some).query(some, [min(reach + 1, len(some))])[0][:, 0]
-    place: FloatArray = some[np.argmin(distance)]
+    sample = points[:: max(1, len(points) // _SOME)]
+    reach = int(np.ceil(_NEAR * len(sample)))
+    distance = cKDTree(sample).query(sample, [min(reach + 1, len(sample))])[0][:, 0]
+    place: FloatArray = sample[np.argmin(distance)]
     return place
 
 

@@ -152,7 +152,7 @@ def _shortest(vectors: FloatArray, cell: FloatArray, periodic: npt.NDArray[np.bo
     return shortened
 
 
-def _draw_path(axes: Axes, points: FloatArray, time: npt.NDArray[np.float64]) -> LineCollection:
+def _draw_path(axes: Axes, points: FloatArray, time: FloatArray) -> LineCollection:
     """Draw a line coloured by time, its start as a circle and its end as a square."""
     line = LineCollection(
         list(np.stack([points[:-1], points[1:]], axis=1)), cmap=style.TIME_MAP, lw=1.2, zorder=4

@@ -85,14 +85,14 @@ def sankey(
 
 def _frames(frames: Sequence[int], n_frames: int) -> list[int]:
     """Return positions of frames from the start, ascending."""
-    given = np.atleast_1d(frames)
-    if given.ndim != 1 or not given.size or given.dtype.kind not in "iu":
+    positions = np.atleast_1d(frames)
+    if positions.ndim != 1 or not positions.size or positions.dtype.kind not in "iu":
         raise InputError(f"sankey: frames: expected whole numbers, at least one, found {frames!r}")
-    if (given < -n_frames).any() or (given >= n_frames).any():
+    if (positions < -n_frames).any() or (positions >= n_frames).any():
         raise InputError(
             f"sankey: frames: expected numbers from {-n_frames} to {n_frames - 1}, found {frames!r}"
         )
-    chosen = [int(frame) % n_frames for frame in given]
+    chosen = [int(frame) % n_frames for frame in positions]
     if (np.diff(chosen) <= 0).any():
         raise InputError(f"sankey: frames: expected later and later ones, found {frames!r}")
     return chosen

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from icedask.core.features import feature_variable, lazy_blocks, whole_number
+from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 from icedask.plot import style
@@ -27,7 +28,7 @@ def series_states(
     values: xr.Dataset,
     labels: xr.Dataset,
     *,
-    max_atoms: int = 100,
+    max_atoms: int = 40,
     seed: int = 0,
     names: style.Names | None = None,
 ) -> Figure:
@@ -105,10 +106,10 @@ def series_states(
 
 
 def _segments(
-    time: npt.NDArray[np.float64],
+    time: FloatArray,
     series: npt.NDArray[np.floating],
     states: npt.NDArray[np.integer],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.integer]]:
+) -> tuple[FloatArray, npt.NDArray[np.integer]]:
     """Return the lines from each (frame, atom) to the next frame, (n, 2, 2), and their states."""
     frame, atom = np.nonzero(np.isfinite(series[:-1]) & np.isfinite(series[1:]))
     ends = [np.stack([time[frame + k], series[frame + k, atom]], axis=1) for k in (0, 1)]
@@ -120,9 +121,7 @@ def _extent(values: npt.NDArray[np.floating]) -> tuple[float, float]:
     return float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
 
 
-def _density(
-    data: da.Array, label: da.Array
-) -> tuple[list[int], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _density(data: da.Array, label: da.Array) -> tuple[list[int], FloatArray, FloatArray]:
     """Return the states that have values, edges of bins and the density of each state in them."""
     lows, highs = zip(*by_block(_extent, data), strict=True)
     low, high = min(lows), max(highs)

@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy.optimize import isotonic_regression
 
+from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), yellow last: it is weak on white. Then eight
@@ -182,7 +183,7 @@ def axes_at(figure: Figure, left: float, bottom: float, width: float, height: fl
 
 
 def state_color(label: int, names: Names | None = None) -> str:
-    """Return the colour of a state: that of its class if its name is one, grey for noise."""
+    """Return the colour of a state, by its class if its name is one, else by its number."""
     known = names or {}
     if known.get(label) in CLASS_COLORS:
         return CLASS_COLORS[known[label]]
@@ -206,7 +207,7 @@ def state_colors(labels: npt.NDArray[np.integer], names: Names | None = None) ->
 
 
 def names_of(array: xr.DataArray, names: Names | None = None) -> dict[int, str]:
-    """Return the names of states: those in `names`, else those of the flags of `array`."""
+    """Return the names of states, from `names`, else from the flags of `array`."""
     meanings = [name.replace("_", " ") for name in array.attrs.get("flag_meanings", "").split()]
     values = np.atleast_1d(array.attrs.get("flag_values", np.arange(len(meanings))))
     flags = {int(value): name for value, name in zip(values, meanings, strict=False)}
@@ -301,7 +302,7 @@ class Times(NamedTuple):
         Unit of the values; empty for numbers of frames.
     """
 
-    values: npt.NDArray[np.float64]
+    values: FloatArray
     label: str
     unit: str
 
@@ -371,11 +372,11 @@ def round_step(longest: float) -> float:
     return float(power * max(digit for digit in (1, 2, 5) if digit * power <= longest))
 
 
-def spread(positions: npt.ArrayLike, gap: float) -> npt.NDArray[np.float64]:
+def spread(positions: npt.ArrayLike, gap: float) -> FloatArray:
     """Return positions at least `gap` apart, in their order, nearest to the given ones."""
-    given = np.asarray(positions, float)
-    order = np.argsort(given, kind="stable")
-    steps = gap * np.arange(len(given))
-    moved = np.empty_like(given)
-    moved[order] = isotonic_regression(given[order] - steps).x + steps
+    wanted = np.asarray(positions, float)
+    order = np.argsort(wanted, kind="stable")
+    steps = gap * np.arange(len(wanted))
+    moved = np.empty_like(wanted)
+    moved[order] = isotonic_regression(wanted[order] - steps).x + steps
     return moved

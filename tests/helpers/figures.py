@@ -61,19 +61,19 @@ def texts(figure: Figure) -> list[Text]:
             for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
                 if not low <= tick.get_loc() <= high or not axes.axison:
                     beyond.update((tick.label1, tick.label2))
-    found = figure.findobj(lambda one: isinstance(one, Text) and one not in beyond)
-    return [one for one in found if one.get_visible() and one.get_text().strip()]
+    artists = figure.findobj(lambda artist: isinstance(artist, Text) and artist not in beyond)
+    return [text for text in artists if text.get_visible() and text.get_text().strip()]
 
 
 def words(figure: Figure) -> list[str]:
-    """Return what is written in a figure."""
-    return [one.get_text() for one in texts(figure)]
+    """Return the texts of a figure as strings."""
+    return [text.get_text() for text in texts(figure)]
 
 
 def check_readable(figure: Figure) -> None:
     """Assert that texts are large enough, on the page and clear of each other."""
     # Of an annotation, the text without its line; the box of a text is wider than its letters.
-    boxes = {one: Text.get_window_extent(one).padded(-1) for one in texts(figure)}
+    boxes = {text: Text.get_window_extent(text).padded(-1) for text in texts(figure)}
     assert figure.get_figwidth() <= 7.01
     for text, box in boxes.items():
         assert text.get_fontsize() >= 7, text
@@ -81,5 +81,5 @@ def check_readable(figure: Figure) -> None:
         assert box.y0 >= figure.bbox.y0, text
         assert box.x1 <= figure.bbox.x1, text
         assert box.y1 <= figure.bbox.y1, text
-    for one, other in combinations(boxes, 2):
-        assert not boxes[one].overlaps(boxes[other]), f"{one} and {other} overlap"
+    for text, other in combinations(boxes, 2):
+        assert not boxes[text].overlaps(boxes[other]), f"{text} and {other} overlap"

@@ -14,7 +14,7 @@ FLUX = np.array([[900, 40, 10], [20, 100, 0], [10, 0, 50]])
 
 
 def patches(figure, kind):
-    return [one for one in figure.axes[0].patches if isinstance(one, kind)]
+    return [patch for patch in figure.axes[0].patches if isinstance(patch, kind)]
 
 
 @pytest.mark.parametrize("self_transitions", [True, False])
@@ -24,7 +24,7 @@ def test_arcs_and_bases_are_as_wide_as_the_flux(self_transitions: bool) -> None:
     widths = np.array([end - start for start, end in arcs.values()])
     scale = widths.sum() / flux.sum()
     np.testing.assert_allclose(widths, scale * flux.sum(axis=1))
-    assert [one.states for one in chords] == [(0, 1), (0, 2)]
+    assert [chord.states for chord in chords] == [(0, 1), (0, 2)]
     for (a, b), ((a_start, a_end), (b_start, b_end)), _ in chords:
         assert a_end - a_start == pytest.approx(scale * flux[a, b])
         assert b_end - b_start == pytest.approx(scale * flux[b, a])
@@ -33,17 +33,17 @@ def test_arcs_and_bases_are_as_wide_as_the_flux(self_transitions: bool) -> None:
 def test_bases_lie_side_by_side_on_the_arcs_of_their_states() -> None:
     flux = many_states(12)["flux"].values
     arcs, chords = chord_layout(flux, True)
-    bases = {one: [] for one in arcs}
+    bases = {state: [] for state in arcs}
     for states, spans, _ in chords:
-        for one, span in zip(states, spans, strict=True):
-            bases[one].append(span)
-    for one, spans in bases.items():
+        for state, span in zip(states, spans, strict=True):
+            bases[state].append(span)
+    for state, spans in bases.items():
         if not spans:
             continue
         edges = np.sort(np.array(spans), axis=0)
         assert (edges[1:, 0] >= edges[:-1, 1] - 1e-9).all()
-        free = arcs[one][1] - arcs[one][0] - np.diff(edges, axis=1).sum()
-        assert edges.min() - arcs[one][0] == pytest.approx(free / 2, abs=1e-9)
+        free = arcs[state][1] - arcs[state][0] - np.diff(edges, axis=1).sum()
+        assert edges.min() - arcs[state][0] == pytest.approx(free / 2, abs=1e-9)
     everything = np.sort(np.array(list(arcs.values())), axis=0)
     assert (everything[1:, 0] > everything[:-1, 1]).all()
 
@@ -52,12 +52,12 @@ def test_artists_have_these_widths_and_the_colour_of_who_gives_more() -> None:
     figure = chord(transitions_of(FLUX))
     arcs, chords = chord_layout(FLUX, True)
     wedges = patches(figure, Wedge)
-    assert [(one.theta1, one.theta2) for one in wedges] == list(arcs.values())
-    assert [to_hex(one.get_facecolor()).upper() for one in wedges] == [
-        state_color(one) for one in range(3)
+    assert [(wedge.theta1, wedge.theta2) for wedge in wedges] == list(arcs.values())
+    assert [to_hex(wedge.get_facecolor()).upper() for wedge in wedges] == [
+        state_color(state) for state in range(3)
     ]
     drawn = patches(figure, PathPatch)
-    colors = [to_hex(one.get_facecolor()).upper() for one in drawn]
+    colors = [to_hex(patch.get_facecolor()).upper() for patch in drawn]
     # From 0 to 1 go twice as many as back; between 0 and 2 neither gives more.
     assert colors == [state_color(0), NOISE]
     for (_, (here, there), _), patch in zip(chords, drawn, strict=True):
@@ -80,8 +80,8 @@ def test_rare_exchanges_have_a_line() -> None:
 @pytest.mark.parametrize("self_transitions", [True, False])
 def test_labels_of_twelve_states_do_not_overlap(seed: int, self_transitions: bool) -> None:
     figure = chord(many_states(12, seed), self_transitions=self_transitions)
-    names = {one for one in words(figure) if one.startswith("state")}
-    assert names <= {f"state {one}" for one in range(12)}
+    names = {text for text in words(figure) if text.startswith("state")}
+    assert names <= {f"state {state}" for state in range(12)}
     assert len(names) >= 5
     check_readable(figure)
 
@@ -89,8 +89,8 @@ def test_labels_of_twelve_states_do_not_overlap(seed: int, self_transitions: boo
 def test_bases_have_their_numbers_and_arcs_a_scale() -> None:
     figure = chord(transitions_of([[0, 400, 300], [200, 0, 0], [100, 0, 0]]))
     axes = figure.axes[0]
-    numbers = [one for one in axes.texts if one.get_text().isdigit()]
-    assert sorted(int(one.get_text()) for one in numbers) == [100, 200, 300, 400]
+    numbers = [text for text in axes.texts if text.get_text().isdigit()]
+    assert sorted(int(text.get_text()) for text in numbers) == [100, 200, 300, 400]
     arcs, chords = chord_layout(np.array([[0, 400, 300], [200, 0, 0], [100, 0, 0]]), True)
     bases = {300: chords[1].bases[0], 100: chords[1].bases[1]}
     for text in numbers:
@@ -99,7 +99,7 @@ def test_bases_have_their_numbers_and_arcs_a_scale() -> None:
             assert (angle - np.mean(bases[count]) + 180) % 360 == pytest.approx(180)
     # 1,000 transitions: 20 apart.
     assert "from one tick to the next: 20 transitions" in words(figure)
-    (ticks,) = [one for one in axes.collections if isinstance(one, LineCollection)]
+    (ticks,) = [artist for artist in axes.collections if isinstance(artist, LineCollection)]
     assert len(ticks.get_segments()) == sum(
         1 + int((end - start) / (sum(np.diff(list(arcs.values()))[:, 0]) / 50) + 1e-6)
         for start, end in arcs.values()

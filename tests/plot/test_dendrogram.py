@@ -30,9 +30,9 @@ def test_branches_below_the_cut_have_the_colour_of_their_macro_state() -> None:
     assert branches[0.2] == state_color(0)
     assert branches[0.4] == state_color(1)
     assert branches[1.5] not in map(state_color, range(4))
-    leaves = [to_hex(one).upper() for one in axes.collections[0].get_facecolors()]
-    order = [int(one.get_text()) for one in axes.get_xticklabels()]
-    assert leaves == [state_color([0, 0, 1, 1][one]) for one in order]
+    leaves = [to_hex(artist).upper() for artist in axes.collections[0].get_facecolors()]
+    order = [int(text.get_text()) for text in axes.get_xticklabels()]
+    assert leaves == [state_color([0, 0, 1, 1][leaf]) for leaf in order]
     assert {"bulk", "macro state 1", "cut 1"} <= set(words(figure))
     check_readable(figure)
 
@@ -40,7 +40,7 @@ def test_branches_below_the_cut_have_the_colour_of_their_macro_state() -> None:
 def test_the_name_of_the_cut_stands_beside_the_axes() -> None:
     figure = dendrogram(merged([0, 0, 1, 1, 2], range(5), [0.2, 1.03, 0.4, 1.3]))
     axes = figure.axes[0]
-    (cut,) = [one for one in axes.texts if one.get_text() == "cut 1"]
+    (cut,) = [text for text in axes.texts if text.get_text() == "cut 1"]
     figure.draw_without_rendering()
     assert cut.get_window_extent().x0 >= axes.get_window_extent().x1
     check_readable(figure)
@@ -59,7 +59,7 @@ def test_names_come_from_flags() -> None:
 
 def test_a_state_outside_the_tree_stands_beside_it() -> None:
     figure = dendrogram(merged([0, 1, 0], [0, 2], [0.5]))
-    labels = [one.get_text() for one in figure.axes[0].get_xticklabels()]
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert labels[-1] == "1"
     assert sorted(labels) == ["0", "1", "2"]
     assert max(figure.axes[0].lines[0].get_xdata()) == 1

@@ -16,7 +16,7 @@ def slab(growth: float = 0.05, *, timed: bool = True) -> tuple[xr.Dataset, xr.Da
     """Return interfaces of a slab that drifts upwards and grows, its trajectory and thickness."""
     rng = np.random.default_rng(0)
     height = 60 + 0.3 * rng.normal(size=N)
-    trj = ice.from_ase([ase.Atoms("O", cell=[20, 20, one], pbc=True) for one in height])
+    trj = ice.from_ase([ase.Atoms("O", cell=[20, 20, length], pbc=True) for length in height])
     if timed:
         trj = trj.assign_coords(time=("frame", np.arange(N) * 10.0))
     else:
@@ -29,8 +29,8 @@ def slab(growth: float = 0.05, *, timed: bool = True) -> tuple[xr.Dataset, xr.Da
 
 
 def test_places_do_not_jump_and_the_slope_is_that_of_the_thickness() -> None:
-    found, trj, thickness = slab()
-    figure = interface_motion(found, trj)
+    planes, trj, thickness = slab()
+    figure = interface_motion(planes, trj)
     upper, lower = figure.axes
     for line in upper.lines:
         steps = np.diff(line.get_ydata())
@@ -39,7 +39,7 @@ def test_places_do_not_jump_and_the_slope_is_that_of_the_thickness() -> None:
     np.testing.assert_allclose(np.delete(drawn, 17), np.delete(thickness, 17))
     assert np.isnan(drawn[17])
     # 0.05 angstrom each 10 ps: 5 angstrom per ns, each interface 0.25 m/s.
-    (title,) = [one for one in words(figure) if one.startswith("slope")]
+    (title,) = [text for text in words(figure) if text.startswith("slope")]
     assert title.endswith("m/s")
     slope, each = (float(part.split(" ± ")[0].split()[-1]) for part in title.split(","))
     assert slope == pytest.approx(5, rel=0.02)
@@ -49,9 +49,9 @@ def test_places_do_not_jump_and_the_slope_is_that_of_the_thickness() -> None:
 
 
 def test_without_times_the_speed_is_by_frame() -> None:
-    found, trj, _ = slab(-0.03, timed=False)
-    figure = interface_motion(found, trj)
-    assert [one for one in words(figure) if "Å/frame" in one and "m/s" not in one]
+    planes, trj, _ = slab(-0.03, timed=False)
+    figure = interface_motion(planes, trj)
+    assert [text for text in words(figure) if "Å/frame" in text and "m/s" not in text]
     check_readable(figure)
 
 
@@ -62,12 +62,12 @@ def test_errors_have_two_digits() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    found, trj, _ = slab()
+    planes, trj, _ = slab()
     with pytest.raises(InputError, match="expected interface_position"):
         interface_motion(trj, trj)
     with pytest.raises(InputError, match="same frames"):
-        interface_motion(found.isel(frame=slice(5)), trj)
+        interface_motion(planes.isel(frame=slice(5)), trj)
     with pytest.raises(InputError, match=r"within the cell along its vector 0, at most 20 Å"):
-        interface_motion(found, trj, axis=0)
+        interface_motion(planes, trj, axis=0)
     with pytest.raises(InputError, match="at least 3 frames, found 2 of 3"):
-        interface_motion(found.isel(frame=slice(16, 19)), trj.isel(frame=slice(16, 19)))
+        interface_motion(planes.isel(frame=slice(16, 19)), trj.isel(frame=slice(16, 19)))

@@ -6,7 +6,6 @@ from matplotlib.colors import to_rgb
 import icedask as ice
 from icedask.errors import InputError
 from icedask.plot import cumulative_variance, latent_map, latent_maps
-from icedask.plot.inputs import sample_rows
 from icedask.plot.style import NOISE, state_color
 
 
@@ -18,7 +17,7 @@ def labels():
 def test_latent_map_shows_states_and_times(labels) -> None:
     figure = latent_map(some_latent(labels), labels, max_points=500)
     left, right, _ = figure.axes
-    assert [len(one.collections[0].get_offsets()) for one in (left, right)] == [500, 500]
+    assert [len(axes.collections[0].get_offsets()) for axes in (left, right)] == [500, 500]
     assert {"state 11", "by time", "time (ps)"} <= set(words(figure))
     check_readable(figure)
 
@@ -28,24 +27,10 @@ def test_maps_side_by_side_have_their_own_states_and_names(labels) -> None:
     maps = {"SOAP": (some_latent(labels), labels), "SOAP & LENS": (some_latent(other), other)}
     figure = latent_maps(maps, names={"SOAP & LENS": {0: "bulk"}})
     titles = [axes.get_title() for axes in figure.axes]
-    legends = [[one.get_text() for one in axes.get_legend().get_texts()] for axes in figure.axes]
+    legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
     assert titles == ["SOAP", "SOAP & LENS"]
-    assert legends == [[f"state {one}" for one in range(12)], ["bulk", "state 1", "state 2"]]
+    assert legends == [[f"state {state}" for state in range(12)], ["bulk", "state 1", "state 2"]]
     check_readable(figure)
-
-
-def test_rows_have_the_labels_of_their_frame_and_atom(labels) -> None:
-    latent = some_latent(labels)
-    latent["latent"][-1] = np.nan
-    latent["latent"][3, 5] = np.nan
-    lazy = latent.chunk(frame=7, atom=13)
-    rows = sample_rows(lazy, labels.chunk(frame=4), (0, 2), 10**6, 0, "test")
-    assert len(rows.values) == 19 * 60 - 1
-    centers = {}
-    for value, label in zip(rows.values, rows.label, strict=True):
-        centers.setdefault(label, []).append(value)
-    # Blobs are far apart: a wrong label would widen one.
-    assert max(np.std(one, axis=0).max() for one in centers.values()) < 0.5
 
 
 def test_axes_have_the_shares_of_the_variance(labels) -> None:
@@ -109,7 +94,7 @@ def test_references_are_marked_in_the_colours_of_their_states(labels) -> None:
         np.testing.assert_array_equal(second.get_offsets(), [[9, 7]])
         np.testing.assert_allclose(second.get_facecolor()[0, :3], to_rgb(state_color(12, names)))
         # A phase that no atom is of has a reference all the same.
-        assert "ice II" in [one.get_text() for one in axes.get_legend().get_texts()]
+        assert "ice II" in [text.get_text() for text in axes.get_legend().get_texts()]
     check_readable(figure)
 
 

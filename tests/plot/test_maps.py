@@ -19,7 +19,7 @@ def first_component(latent: xr.Dataset) -> xr.DataArray:
 
 @pytest.mark.parametrize("n_values", [0, 1, 2, 3, 4])
 def test_maps_have_titles_and_bars_with_units(latent, n_values: int) -> None:
-    values = {f"value {one}": first_component(latent) for one in range(n_values)}
+    values = {f"value {number}": first_component(latent) for number in range(n_values)}
     figure = value_maps(latent, values)
     assert {*values, "time", "ps"} <= set(words(figure))
     assert words(figure).count("g/cm³") == n_values
@@ -69,10 +69,10 @@ def test_what_cannot_be_a_colour_is_refused(latent) -> None:
 def test_stages_are_equal_parts_of_the_time(latent, n_stages: int) -> None:
     figure = density_stages(latent.chunk(frame=3), n_stages=n_stages, bins=20)
     images = [axes.images for axes in figure.axes[:n_stages]]
-    sums = [np.nansum(one.get_array()) for _, one in images]
+    sums = [np.nansum(image.get_array()) for _, image in images]
     np.testing.assert_allclose(sums, 100)
-    assert len({one.get_clim() for _, one in images}) == 1
-    assert len({np.ma.count_masked(one.get_array()) for one, _ in images}) == 1
+    assert len({image.get_clim() for _, image in images}) == 1
+    assert len({np.ma.count_masked(image.get_array()) for image, _ in images}) == 1
     check_readable(figure)
 
 

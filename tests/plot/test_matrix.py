@@ -13,13 +13,13 @@ def test_rows_are_the_states_left_and_numbers_per_cent() -> None:
     names = {0: "bulk", 1: "edge"}
     figure = transition_matrix(transitions_of(flux), names=names)
     axes, bar = figure.axes
-    cells = {one.get_position(): one.get_text() for one in axes.texts}
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
     # (column, row).
     assert cells == {(0, 0): "99.9", (1, 0): "0.10", (0, 1): "25.0", (1, 1): "75.0"}
-    assert [one.get_text() for one in axes.get_yticklabels()] == ["bulk", "edge", "state 2"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["bulk", "edge", "state 2"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("to", "from")
     # The row of a state without pairs is hatched.
-    assert [one.get_hatch() for one in axes.patches] == ["////"] * 3
+    assert [patch.get_hatch() for patch in axes.patches] == ["////"] * 3
     np.testing.assert_allclose(axes.images[0].get_array()[0, :2], [99.9, 0.1])
     assert bar.get_ylabel() == "probability (%)"
     check_readable(figure)
@@ -28,9 +28,9 @@ def test_rows_are_the_states_left_and_numbers_per_cent() -> None:
 def test_numbers_are_decimals_and_the_bar_marks_its_open_end() -> None:
     figure = transition_matrix(transitions_of([[10**8, 5000, 70, 1], *np.eye(4, dtype=int)[1:]]))
     axes, bar = figure.axes
-    row = [one.get_text() for one in axes.texts if one.get_position()[1] == 0]
+    row = [text.get_text() for text in axes.texts if text.get_position()[1] == 0]
     assert row == ["99.99", "0.005", "<0.001", "<0.001"]
-    assert [one.get_text() for one in bar.get_yticklabels()] == ["0.01", "0.1", "1", "10", "100"]
+    assert [text.get_text() for text in bar.get_yticklabels()] == ["0.01", "0.1", "1", "10", "100"]
     colorbar = axes.images[0].colorbar
     assert colorbar.extend == "min"
     check_readable(figure)
@@ -38,9 +38,9 @@ def test_numbers_are_decimals_and_the_bar_marks_its_open_end() -> None:
 
 def test_the_order_of_dimensions_does_not_matter() -> None:
     transitions = transitions_of([[5, 5], [0, 10]])
-    one = transition_matrix(transitions).axes[0].images[0].get_array()
+    straight = transition_matrix(transitions).axes[0].images[0].get_array()
     other = transition_matrix(transitions.transpose("to", "from")).axes[0].images[0].get_array()
-    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(straight, other)
 
 
 def test_names_of_the_states_come_from_their_flags() -> None:
@@ -67,7 +67,7 @@ def test_confusion_has_shares_of_rows_counts_and_totals() -> None:
     counts = {"Ih": [1999, 0, 0], "liquid_water": [1, 38000, 0]}
     figure = confusion(pd.DataFrame(counts, index=["Ih", "water", "V"]))
     axes, bar = figure.axes
-    cells = {one.get_position(): one.get_text() for one in axes.texts}
+    cells = {text.get_position(): text.get_text() for text in axes.texts}
     # (column, row).
     assert cells == {
         (0, 0): "99.95\n1999",
@@ -80,10 +80,10 @@ def test_confusion_has_shares_of_rows_counts_and_totals() -> None:
         (1, 3): "95.0\n38.0k",
         (2, 3): "40.0k",
     }
-    assert [one.get_text() for one in axes.get_xticklabels()] == ["Ih", "liquid water", "total"]
-    assert [one.get_text() for one in axes.get_yticklabels()] == ["Ih", "water", "V", "total"]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["Ih", "liquid water", "total"]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["Ih", "water", "V", "total"]
     # The phase without atoms is hatched; totals have no colour.
-    assert [one.get_hatch() for one in axes.patches] == ["////"] * 2
+    assert [patch.get_hatch() for patch in axes.patches] == ["////"] * 2
     assert axes.images[0].get_array().mask[:, -1].all()
     assert axes.images[0].get_array().mask[-1].all()
     assert bar.get_ylabel() == "share of the row (%)"
@@ -103,7 +103,7 @@ def test_axes_of_a_confusion_have_the_names_of_the_table() -> None:
 @pytest.mark.parametrize("n_phases", [1, 3, 13])
 def test_any_number_of_phases_is_readable(n_phases: int) -> None:
     counts = np.random.default_rng(0).integers(0, 10**7, (n_phases, n_phases + 2))
-    names = [f"phase {one}" for one in range(n_phases)]
+    names = [f"phase {phase}" for phase in range(n_phases)]
     table = pd.DataFrame(counts, index=names, columns=[*names, "liquid", "unknown"])
     check_readable(confusion(table))
 

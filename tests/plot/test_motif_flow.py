@@ -18,8 +18,10 @@ def mean_time(*values: float) -> xr.DataArray:
 
 
 def arrows(figure) -> list[tuple]:
-    found = [one for one in figure.axes[0].patches if isinstance(one, FancyArrowPatch)]
-    return [(one._posA_posB[0][0], one._posA_posB[1][0], one.get_linewidth()) for one in found]
+    drawn = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    return [
+        (arrow._posA_posB[0][0], arrow._posA_posB[1][0], arrow.get_linewidth()) for arrow in drawn
+    ]
 
 
 def test_arrows_lead_where_more_go_than_come_back() -> None:
@@ -33,7 +35,7 @@ def test_arrows_lead_where_more_go_than_come_back() -> None:
     assert set(ends) == {(0.5, 2.0), (2.0, 3.0)}
     assert ends[0.5, 2.0] > ends[2.0, 3.0]
     assert {"ice", "transient", "liquid", "mean time (ns)"} <= set(words(figure))
-    assert any("widest 200 transitions" in one for one in words(figure))
+    assert any("widest 200 transitions" in text for text in words(figure))
     check_readable(figure)
 
 
@@ -42,11 +44,11 @@ def test_arrows_lie_over_discs_and_under_numbers() -> None:
     flux[2, 0] = 300
     figure = precedence(transitions_of(flux), mean_time(3.0, 2.0, 0.5, 1.0), CATEGORIES, [1] * 4)
     axes = figure.axes[0]
-    (arrow,) = [one for one in axes.patches if isinstance(one, FancyArrowPatch)]
-    discs = axes.collections
-    numbers = [one for one in axes.texts if one.get_text().isdigit()]
-    assert max(one.get_zorder() for one in discs) < arrow.get_zorder()
-    assert arrow.get_zorder() < min(one.get_zorder() for one in numbers)
+    (arrow,) = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+    (discs,) = axes.collections
+    numbers = [text for text in axes.texts if text.get_text().isdigit()]
+    assert discs.get_zorder() < arrow.get_zorder()
+    assert arrow.get_zorder() < min(text.get_zorder() for text in numbers)
 
 
 @pytest.mark.parametrize("units", ["picosecond", "ps"])
@@ -55,18 +57,18 @@ def test_picoseconds_have_the_unit_of_all_figures(units: str) -> None:
     figure = precedence(transitions_of(np.eye(4)), time, CATEGORIES, [1] * 4)
     axes = figure.axes[0]
     assert axes.get_xlabel() == "mean (ns)"
-    assert max(one.get_offsets()[0, 0] for one in axes.collections) == pytest.approx(4.6)
+    assert axes.collections[0].get_offsets()[:, 0].max() == pytest.approx(4.6)
 
 
 def test_areas_are_populations_and_bands_do_not_mix() -> None:
     time = mean_time(1.0, 1.0, 1.0, 1.0)
     figure = precedence(transitions_of(np.eye(4)), time, CATEGORIES, [4, 2, 4, 1])
-    discs = figure.axes[0].collections
-    areas = [one.get_sizes()[0] for one in discs]
-    np.testing.assert_allclose(np.array(areas) / areas[3], [4, 2, 4, 1])
-    heights = [one.get_offsets()[0, 1] for one in discs]
+    (discs,) = figure.axes[0].collections
+    areas = discs.get_sizes()
+    np.testing.assert_allclose(areas / areas[3], [4, 2, 4, 1])
+    heights = discs.get_offsets()[:, 1]
     assert heights[0] < heights[1] < min(heights[2:])
-    assert any("No net flux" in one for one in words(figure))
+    assert any("No net flux" in text for text in words(figure))
     check_readable(figure)
 
 

@@ -22,7 +22,7 @@ def labels():
 
 
 def categories(n_motifs: int = MANY) -> dict[int, str]:
-    return {one: ("ice", "transient", "liquid")[one % 3] for one in range(n_motifs)}
+    return {state: ("ice", "transient", "liquid")[state % 3] for state in range(n_motifs)}
 
 
 @pytest.mark.parametrize("categorised", [True, False])
@@ -30,14 +30,14 @@ def test_each_of_many_motifs_has_its_number_and_none_overlap(labels, categorised
     figure = motif_map(
         some_latent(labels), labels, categories=categories() if categorised else None
     )
-    numbers = [one for one in words(figure) if one.isdigit()]
-    assert sorted(numbers, key=int) == [str(one) for one in range(MANY)]
+    numbers = [text for text in words(figure) if text.isdigit()]
+    assert sorted(numbers, key=int) == [str(state) for state in range(MANY)]
     assert ("transient" in words(figure)) == categorised
     assert {"UMAP 1", "UMAP 2", "in no motif"} <= set(words(figure))
     boxes = [
-        one.get_bbox_patch().get_window_extent() for one in figure.axes[0].texts if categorised
+        text.get_bbox_patch().get_window_extent() for text in figure.axes[0].texts if categorised
     ]
-    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert not any(box.overlaps(other) for box, other in combinations(boxes, 2))
     check_readable(figure)
 
 
@@ -61,8 +61,10 @@ def test_rows_in_no_motif_are_pale_and_below(labels) -> None:
 def test_medoids_are_marked_where_their_rows_are(labels) -> None:
     latent = some_latent(labels)
     figure = motif_map(latent.chunk(frame=3), labels, medoids={3: (5, 17), 4: (0, 2)})
-    marks = [one for one in figure.axes[0].collections if isinstance(one, PathCollection)][2:]
-    places = [one.get_offsets()[0] for one in marks]
+    marks = [artist for artist in figure.axes[0].collections if isinstance(artist, PathCollection)][
+        2:
+    ]
+    places = [mark.get_offsets()[0] for mark in marks]
     expected = [latent["latent"].values[row][:2] for row in ((5, 17), (0, 2))]
     np.testing.assert_allclose(places, expected)
     assert "medoid" in words(figure)

@@ -31,8 +31,8 @@ def crossing(n_frames: int = 20):
 
 
 def lines(axes) -> np.ndarray:
-    (found,) = [one for one in axes.collections if isinstance(one, LineCollection)]
-    return np.array(found.get_segments())
+    (path,) = [artist for artist in axes.collections if isinstance(artist, LineCollection)]
+    return np.array(path.get_segments())
 
 
 def test_the_path_does_not_jump_at_a_face() -> None:
@@ -71,7 +71,9 @@ def test_an_atom_has_its_index_and_the_id_of_the_source() -> None:
 def test_the_balls_are_the_atoms_around_the_end_images_included() -> None:
     trj, latent, labels, expected = crossing()
     figure = particle_path(trj, latent, labels, 5, around=4.0, view="z")
-    (drawn,) = [one for one in figure.axes[1].collections if isinstance(one, EllipseCollection)]
+    (drawn,) = [
+        artist for artist in figure.axes[1].collections if isinstance(artist, EllipseCollection)
+    ]
     centers = np.asarray(drawn.get_offsets())[:: len(DISCS)]
     others = np.delete(trj["positions"].values[-1].astype(float), 5, axis=0)
     vectors = others - expected[-1]

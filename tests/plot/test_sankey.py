@@ -10,7 +10,7 @@ from icedask.plot.style import NOISE, state_color
 
 
 def drawn(figure, kind):
-    return [one for one in figure.axes[0].patches if isinstance(one, kind)]
+    return [patch for patch in figure.axes[0].patches if isinstance(patch, kind)]
 
 
 def test_bars_are_populations_and_ribbons_lose_no_atom() -> None:
@@ -21,20 +21,20 @@ def test_bars_are_populations_and_ribbons_lose_no_atom() -> None:
     chosen = labels["label"].values[frames]
     bars = drawn(figure, Rectangle)
     for column, row in enumerate(chosen):
-        here = [one for one in bars if round(one.get_x() + one.get_width() / 2) == column]
-        found = {to_hex(one.get_facecolor()).upper(): one.get_height() for one in here}
+        here = [bar for bar in bars if round(bar.get_x() + bar.get_width() / 2) == column]
+        heights = {to_hex(bar.get_facecolor()).upper(): bar.get_height() for bar in here}
         states, counts = np.unique(row, return_counts=True)
-        colors = [state_color(int(one)) for one in states]
+        colors = [state_color(int(state)) for state in states]
         expected = dict(zip(colors, counts / 60, strict=True))
-        assert found == pytest.approx(expected)
+        assert heights == pytest.approx(expected)
     # Corners of a ribbon: lower left and right, upper right and left.
-    corners = [one.get_path().vertices[[0, 3, 4, 7]] for one in drawn(figure, PathPatch)]
+    corners = [patch.get_path().vertices[[0, 3, 4, 7]] for patch in drawn(figure, PathPatch)]
     for column in (0, 1):
-        some = [one for one in corners if int(one[0, 0]) == column]
+        own = [ribbon for ribbon in corners if int(ribbon[0, 0]) == column]
         pairs = np.unique(np.stack(chosen[column : column + 2]), axis=1).shape[1]
-        assert len(some) == pairs
+        assert len(own) == pairs
         for ends in ((0, 3), (1, 2)):
-            spans = sorted((one[ends[0], 1], one[ends[1], 1]) for one in some)
+            spans = sorted((ribbon[ends[0], 1], ribbon[ends[1], 1]) for ribbon in own)
             heights = np.diff(spans, axis=1)[:, 0]
             assert heights.sum() == pytest.approx(1)
             # Side by side, none over another.
@@ -47,9 +47,9 @@ def test_a_ribbon_has_the_colour_of_the_state_it_leaves() -> None:
     labels["label"][:] = np.array([[0, 0, 1, -1], [1, 1, 1, 0]])
     ribbons = drawn(sankey(labels, [0, 1]), PathPatch)
     heights = {}
-    for one in ribbons:
-        corners = one.get_path().vertices
-        heights[to_hex(one.get_facecolor()).upper()] = corners[7, 1] - corners[0, 1]
+    for ribbon in ribbons:
+        corners = ribbon.get_path().vertices
+        heights[to_hex(ribbon.get_facecolor()).upper()] = corners[7, 1] - corners[0, 1]
     assert heights == pytest.approx({state_color(0): 0.5, state_color(1): 0.25, NOISE: 0.25})
 
 

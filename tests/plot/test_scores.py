@@ -24,7 +24,7 @@ def some_scores(width: float, seed: int = 0) -> xr.Dataset:
 
 def heights(axes) -> np.ndarray:
     """Return the fraction of all atoms in each bin of a panel."""
-    (area,) = [one for one in axes.patches if one.get_fill()]
+    (area,) = [patch for patch in axes.patches if patch.get_fill()]
     return area.get_data().values
 
 
@@ -38,10 +38,10 @@ def test_fractions_are_of_all_atoms_over_common_bins_whatever_the_blocks() -> No
         assert heights(axes).sum() == pytest.approx(1 - 50 / 6000)
     lazy = {title: ds.chunk(frame=7, atom=33) for title, ds in scores.items()}
     again = score_histogram(lazy)
-    for one, other in zip(figure.axes, again.axes, strict=True):
-        np.testing.assert_array_equal(heights(one), heights(other))
+    for axes, other in zip(figure.axes, again.axes, strict=True):
+        np.testing.assert_array_equal(heights(axes), heights(other))
     assert words(figure).count("threshold 5") == 2
-    assert not any("threshold" in one for one in words(again))
+    assert not any("threshold" in text for text in words(again))
     check_readable(figure)
 
 
@@ -49,9 +49,11 @@ def test_states_have_outlines_which_add_up_to_the_area_of_all() -> None:
     scores = {"": some_scores(3.0).chunk(frame=11)}
     (axes, whole) = (score_histogram(scores, by=by).axes[0] for by in ("label", None))
     np.testing.assert_allclose(heights(axes), heights(whole))
-    outlines = [one for one in axes.patches if not one.get_fill()]
-    np.testing.assert_allclose(sum(one.get_data().values for one in outlines), heights(axes))
-    colors = {to_hex(one.get_edgecolor()).upper() for one in outlines}
+    outlines = [patch for patch in axes.patches if not patch.get_fill()]
+    np.testing.assert_allclose(
+        sum(outline.get_data().values for outline in outlines), heights(axes)
+    )
+    colors = {to_hex(outline.get_edgecolor()).upper() for outline in outlines}
     assert colors == {CLASS_COLORS[name] for name in ("Ih", "Ic", "liquid")}
     figure = axes.figure
     assert {"Ih", "Ic", "liquid", "all atoms", "label"} <= set(words(figure))

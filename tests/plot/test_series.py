@@ -41,11 +41,11 @@ def test_density_is_of_all_values_whatever_the_blocks() -> None:
     blocks = series_states(values.chunk(frame=3, atom=17), labels.chunk(frame=8))
     parts = [patch.get_data() for patch in whole.axes[1].patches]
     others = [patch.get_data() for patch in blocks.axes[1].patches]
-    for one, other in zip(parts, others, strict=True):
-        np.testing.assert_array_equal(one.values, other.values)
+    for part, other in zip(parts, others, strict=True):
+        np.testing.assert_array_equal(part.values, other.values)
     # Outlines alone, which hide nothing.
     assert not any(patch.get_fill() for patch in whole.axes[1].patches)
-    area = sum((one.values * np.diff(one.edges)).sum() for one in parts)
+    area = sum((part.values * np.diff(part.edges)).sum() for part in parts)
     assert area == pytest.approx(1)
     check_readable(blocks)
 
@@ -53,7 +53,7 @@ def test_density_is_of_all_values_whatever_the_blocks() -> None:
 def test_long_series_are_thinned() -> None:
     labels = some_labels(2, 4501, 2)
     figure = series_states(some_values(labels), labels)
-    drawn = sum(len(one.get_segments()) for one in figure.axes[0].collections)
+    drawn = sum(len(artist.get_segments()) for artist in figure.axes[0].collections)
     assert 2 * 1000 <= drawn <= 2 * 2000
 
 

@@ -14,8 +14,8 @@ from icedask.plot.style import CLASS_COLORS
 
 
 def balls(axes) -> EllipseCollection:
-    (found,) = [one for one in axes.collections if isinstance(one, EllipseCollection)]
-    return found
+    (drawn,) = [artist for artist in axes.collections if isinstance(artist, EllipseCollection)]
+    return drawn
 
 
 def number_of_balls(axes) -> int:
@@ -51,7 +51,9 @@ def test_a_slab_through_the_ice_is_in_the_middle(frozen) -> None:
 
 def test_without_ice_the_slab_is_in_the_middle_of_the_cell(frozen) -> None:
     figure = stages(*frozen, [-1])
-    assert any("through the middle of the cell" in one.replace("\n", " ") for one in words(figure))
+    assert any(
+        "through the middle of the cell" in text.replace("\n", " ") for text in words(figure)
+    )
     check_readable(figure)
 
 
@@ -71,14 +73,14 @@ def test_the_liquid_is_small_and_a_value_colours_the_upper_row(frozen) -> None:
     upper, lower = figure.axes[:2]
     width = balls(upper).get_widths()[:: len(DISCS)]
     assert np.median(balls(lower).get_widths()[:: len(DISCS)]) < 0.6 * np.median(width)
-    assert any(one.startswith("above: something") for one in words(figure))
+    assert any(text.startswith("above: something") for text in words(figure))
     assert {"g/cm³", "liquid"} <= set(words(figure))
 
 
 def test_the_legend_lists_the_classes_that_are_drawn() -> None:
     trj = ice.from_ase(bulk("O", "diamond", a=6.37, cubic=True) * 3)
     figure = stages(trj, ice.tetrahedral(trj)["tetrahedral"], ice.chill_plus(trj), [0])
-    assert [one.get_text() for one in figure.legends[0].get_texts()] == ["cubic ice"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cubic ice"]
     check_readable(figure)
 
 
@@ -88,13 +90,13 @@ def test_clusters_that_are_not_periodic_are_drawn_whole() -> None:
     trj = ice.from_ase(atoms)
     figure = stages(trj, ice.tetrahedral(trj)["tetrahedral"], ice.chill_plus(trj), [0])
     assert number_of_balls(figure.axes[0]) == len(atoms)
-    assert not any("slab" in one for one in words(figure))
+    assert not any("slab" in text for text in words(figure))
 
 
 def test_only_the_atoms_with_classes_are_drawn(frozen) -> None:
     trj, values, chill = frozen
-    some = slice(0, 200)
-    figure = stages(trj, values.isel(atom=some), chill.isel(atom=some), [0])
+    part = slice(0, 200)
+    figure = stages(trj, values.isel(atom=part), chill.isel(atom=part), [0])
     assert number_of_balls(figure.axes[0]) <= 200
 
 

@@ -31,7 +31,7 @@ from icedask.plot.style import (
 
 
 def test_sixteen_states_have_colours_of_their_own() -> None:
-    colors = [state_color(one) for one in range(16)]
+    colors = [state_color(state) for state in range(16)]
     assert len({*colors, NOISE}) == 17
     assert colors == list(PALETTE)
     assert state_color(-1) == NOISE
@@ -65,8 +65,8 @@ def test_classes_of_chill_plus_have_one_palette_in_all_figures() -> None:
         plot.sankey(chill, [0, 1]).legends[0],
     ]
     for legend in legends:
-        assert [one.get_text() for one in legend.get_texts()] == ["cubic ice"]
-        assert [one.get_color() for one in legend.get_lines()] == [cubic]
+        assert [text.get_text() for text in legend.get_texts()] == ["cubic ice"]
+        assert [line.get_color() for line in legend.get_lines()] == [cubic]
     populations = ice.populations(chill)
     (line,) = plot.phase_fractions(populations).axes[0].lines
     assert line.get_color() == cubic
@@ -135,7 +135,7 @@ def test_figures_document_all_their_parameters(name: str) -> None:
 def test_names_come_from_the_caller_then_from_the_flags() -> None:
     array = xr.DataArray([0], attrs={"flag_values": [0, 4], "flag_meanings": "liquid cubic_ice"})
     names = names_of(array, {0: "water"})
-    assert [state_name(one, names) for one in (-1, 0, 1, 4)] == [
+    assert [state_name(state, names) for state in (-1, 0, 1, 4)] == [
         "noise",
         "water",
         "state 1",
@@ -167,7 +167,7 @@ def test_frames_without_times_are_numbered() -> None:
 
 def test_percentages_keep_their_digits() -> None:
     values = (100.0, 99.97, 43.21, 5.0, 0.12, 0.004, 0.0004, 0.0)
-    assert [percent_text(one) for one in values] == [
+    assert [percent_text(value) for value in values] == [
         "100",
         "99.97",
         "43.2",
@@ -180,9 +180,9 @@ def test_percentages_keep_their_digits() -> None:
 
 
 def test_spread_keeps_order_and_distance() -> None:
-    given = np.array([0.0, 0.01, 5.0, 0.02])
-    moved = spread(given, 0.5)
-    assert (np.diff(moved[np.argsort(given)]) >= 0.5 - 1e-12).all()
+    positions = np.array([0.0, 0.01, 5.0, 0.02])
+    moved = spread(positions, 0.5)
+    assert (np.diff(moved[np.argsort(positions)]) >= 0.5 - 1e-12).all()
     assert moved[2] == 5.0
     np.testing.assert_allclose(moved[[0, 1, 3]].mean(), 0.01)
 

@@ -7,7 +7,6 @@ from matplotlib.colors import to_hex
 import icedask as ice
 from icedask.errors import InputError
 from icedask.plot import motif_populations, phase_fractions, timelines
-from icedask.plot.inputs import label_counts
 from icedask.plot.style import CLASS_COLORS
 
 CLASSES = "other cubic_ice hexagonal_ice interfacial_ice"
@@ -25,12 +24,12 @@ def test_populations_of_any_labels_need_no_chill() -> None:
     labels["label"][5:, :3] = -1
     figure = timelines(labels.chunk(frame=3, atom=7), names={0: "bulk"})
     (axes,) = figure.axes
-    assert [one.get_label() for one in axes.lines] == [
+    assert [line.get_label() for line in axes.lines] == [
         "noise",
         "bulk",
-        *(f"state {one}" for one in range(1, 12)),
+        *(f"state {state}" for state in range(1, 12)),
     ]
-    total = np.sum([one.get_ydata() for one in axes.lines], axis=0)
+    total = np.sum([line.get_ydata() for line in axes.lines], axis=0)
     np.testing.assert_allclose(total, 1)
     check_readable(figure)
 
@@ -39,12 +38,16 @@ def test_ice_is_stacked_below() -> None:
     classes = chill()
     figure = timelines(some_labels(2), classes)
     stacks = figure.axes[1].collections
-    assert [one.get_label() for one in stacks] == ["cubic ice", "hexagonal ice", "interfacial ice"]
+    assert [stack.get_label() for stack in stacks] == [
+        "cubic ice",
+        "hexagonal ice",
+        "interfacial ice",
+    ]
     top = stacks[-1].get_paths()[0].vertices[:, 1].max()
     assert top == pytest.approx((classes["label"] > 0).mean("atom").max())
     assert "ice by CHILL+" in words(figure)
-    colors = [to_hex(one.get_facecolor()).upper() for one in stacks]
-    assert colors == [CLASS_COLORS[one.get_label()] for one in stacks]
+    colors = [to_hex(stack.get_facecolor()).upper() for stack in stacks]
+    assert colors == [CLASS_COLORS[stack.get_label()] for stack in stacks]
     check_readable(figure)
 
 
@@ -52,25 +55,14 @@ def test_ices_that_do_not_occur_are_not_in_the_legend() -> None:
     labels = some_labels(2)
     figure = timelines(labels, chill().clip(max=1, keep_attrs=True))
     legend = figure.axes[1].get_legend()
-    assert [one.get_text() for one in legend.get_texts()] == ["cubic ice"]
+    assert [text.get_text() for text in legend.get_texts()] == ["cubic ice"]
     with pytest.raises(InputError, match="flags of CHILL"):
         timelines(labels, labels)
 
 
-def test_counts_do_not_depend_on_blocks() -> None:
-    labels = some_labels(5)
-    labels["label"][4] = -1
-    states, counts = label_counts(labels["label"])
-    again, others = label_counts(labels.chunk(frame=6, atom=11)["label"])
-    assert states == again == [-1, 0, 1, 2, 3, 4]
-    np.testing.assert_array_equal(counts, others)
-    np.testing.assert_array_equal(counts.sum(axis=1), 60)
-    assert counts[4].tolist() == [60, 0, 0, 0, 0, 0]
-
-
 def test_one_frame_without_time_has_points() -> None:
     figure = timelines(some_labels(3, 1, timed=False))
-    assert [one.get_marker() for one in figure.axes[0].lines] == ["o"] * 3
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["o"] * 3
     check_readable(figure)
 
 
@@ -100,9 +92,9 @@ def test_fractions_are_those_of_the_populations_and_rare_phases_a_note() -> None
     populations = ice.populations(freezing())
     figure = phase_fractions(populations)
     (axes,) = figure.axes
-    assert [one.get_label() for one in axes.lines] == ["Ih", "Ic", "liquid"]
+    assert [line.get_label() for line in axes.lines] == ["Ih", "Ic", "liquid"]
     np.testing.assert_array_equal(axes.lines[1].get_ydata(), populations["population"][:, 1])
-    (note,) = [one for one in words(figure) if one.startswith("never")]
+    (note,) = [text for text in words(figure) if text.startswith("never")]
     assert note == "never above 0.1 %: II, III, VI, VII, sI, unknown"
     assert {"Ih", "Ic", "liquid"} <= set(words(figure))
     check_readable(figure)
@@ -127,7 +119,9 @@ def test_frames_without_states_are_gaps() -> None:
 
 
 def categories(n_motifs: int) -> dict[int, str]:
-    return {one: ("ice", "transient", "liquid")[3 * one // n_motifs] for one in range(n_motifs)}
+    return {
+        state: ("ice", "transient", "liquid")[3 * state // n_motifs] for state in range(n_motifs)
+    }
 
 
 @pytest.mark.parametrize("n_motifs", [3, 18, 60])
@@ -136,7 +130,7 @@ def test_each_motif_has_a_line_and_its_number(n_motifs: int) -> None:
     figure = motif_populations(populations, categories(n_motifs))
     assert [axes.get_title() for axes in figure.axes] == ["liquid", "transient", "ice"]
     numbers = [line.get_label() for axes in figure.axes for line in axes.lines[1:]]
-    assert sorted(numbers, key=int) == [str(one) for one in range(n_motifs)]
+    assert sorted(numbers, key=int) == [str(state) for state in range(n_motifs)]
     assert "time (ps)" in words(figure)
     check_readable(figure)
 
@@ -154,7 +148,7 @@ def test_names_stand_at_the_ends_of_their_lines_or_in_a_key() -> None:
         (axes,) = figure.axes
         assert (axes.get_legend() is not None) == is_key
         if is_key:
-            keys = [one.get_text() for one in axes.get_legend().get_texts()]
+            keys = [text.get_text() for text in axes.get_legend().get_texts()]
             assert keys == [f"state {state}" for state in (1, 0, 2, 3, 4)]
             continue
         ends = {line.get_label(): line.get_ydata()[-1] for line in axes.lines}
