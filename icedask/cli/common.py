@@ -15,14 +15,14 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
     )(function)
     function = click.option(
-        "--jobs", help="For a batch system: a number, or the fewest and the most, 0:8."
+        "--jobs", help="Jobs of a batch system: a number, or the fewest and the most, 0:8."
     )(function)
     return click.option(
         "--profile",
         default="local",
         show_default=True,
-        help="local, slurm, pbs, sge, lsf, a profile of your own, the name of a cluster that "
-        "runs, the address of a Dask scheduler, or a scheduler file.",
+        help="Place of the workers: local, slurm, pbs, sge, lsf, a profile of your own, the name "
+        "of a running cluster, the address of a Dask scheduler, or a scheduler file.",
     )(function)
 
 
