@@ -17,7 +17,7 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
     )(function)
     function = click.option(
-        "--jobs", help="For a batch system: a number, or the fewest and the most, 0:8."
+        "--jobs", help="Jobs of a batch system: a number, or the fewest and the most, 0:8."
     )(function)
     return click.option(
         "--profile",

@@ -1,4 +1,4 @@
-"""The program: its commands, and what becomes of errors."""
+"""The program: its commands, and its exit status after an error."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def main() -> None:
     """Run the command line; a user's mistake is one line on stderr and exit status 1 or 2."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("icedask").setLevel(logging.INFO)
-    # It speaks of optional readers at every start.
+    # Its warnings about optional readers come at every start.
     logging.getLogger("MDAnalysis").setLevel(logging.ERROR)
-    # Read by distributed when it is first imported, here and in the workers.
-    # What becomes of a client's connection is said by the commands, in words.
+    # Read by distributed when it is first imported, here and in the workers. Commands report a lost
+    # connection themselves.
     levels = {"distributed": "error", "distributed.client": "critical"}
     dask.config.set({"logging": levels})
     try:

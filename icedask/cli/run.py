@@ -37,13 +37,11 @@ class Workflows(RegistryGroup):
 
 
 def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
-    @click.option(
-        "--figures", type=click.Path(path_type=Path), help="Folder to write figures to, as PNG."
-    )
+    @click.option("--figures", type=click.Path(path_type=Path), help="Folder for figures, as PNG.")
     @click.option(
         "--report",
         type=click.Path(path_type=Path),
-        help="File to write figures, tables, settings and provenance to, as HTML.",
+        help="File for figures, tables, settings and provenance, as HTML.",
     )
     @common
     def run(

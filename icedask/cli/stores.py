@@ -105,10 +105,14 @@ def remove(store: Path, run: str) -> None:
 
 @click.command()
 @click.argument("store", type=STORE)
-@click.option("--follow", type=float, help="Show it again so often, until interrupted. [s]")
+@click.option(
+    "--follow",
+    type=float,
+    help="Interval of repeated display. [s]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def watch(store: Path, follow: float | None, as_json: bool) -> None:
-    """Show how far the computations of STORE are, from anywhere that sees it."""
+    """Show the progress of the computations of STORE, from any host that has it."""
     with suppress(KeyboardInterrupt) if follow else nullcontext():
         while True:
             text = json.dumps(progress(store)) if as_json else progress_text(store)

@@ -62,11 +62,6 @@ def from_ase(
                 f"from_ase: frame {number}: expected the {len(first)} atoms of the first frame in "
                 f"the same order, found {frame.get_chemical_formula()}"
             )
-        if not np.array_equal(frame.pbc, first.pbc):
-            raise InputError(
-                f"from_ase: frame {number}: expected pbc {first.pbc.tolist()} as in the first "
-                f"frame, found {frame.pbc.tolist()}"
-            )
     blocks = [frame_of(frame, {}, number, frame_interval) for number, frame in enumerate(frames)]
     shared = sorted(set.intersection(*[set(block.columns) for block in blocks]))
     blocks = [

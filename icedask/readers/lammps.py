@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -20,7 +20,6 @@ from icedask.readers.lammps_index import (
     Header,
     Index,
     build_index,
-    first_header,
     frame_text,
     open_dump,
     parse_header,
@@ -126,6 +125,29 @@ def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
     )
 
 
+def _read_table(path: str, index: Index, file: BinaryIO, frame: int) -> tuple[Header, pd.DataFrame]:
+    text = frame_text(file, index, frame)
+    header = parse_header(text, path)
+    try:
+        table = _parse_body(text[header.body :], len(header.columns), header.n_atoms)
+    except (pd.errors.ParserError, ValueError) as error:
+        raise InputError(f"{path}: frame {frame}: the atoms cannot be read ({error})") from error
+    table.columns = pd.Index(header.columns)
+    if len(table) != header.n_atoms:
+        raise InputError(
+            f"{path}: frame {frame}: expected {header.n_atoms} atoms, found {len(table)}"
+        )
+    for name in ("id", "mol"):
+        if name in table and table[name].dtype.kind not in "iu":
+            raise InputError(
+                f"{path}: frame {frame}: column {name} is not a whole number everywhere; "
+                "repair the file"
+            )
+    if "id" in table and not table["id"].is_monotonic_increasing:
+        table = table.sort_values("id", kind="stable", ignore_index=True)
+    return header, table
+
+
 @dataclass(frozen=True)
 class LammpsDump(Format):
     """A LAMMPS text dump, plain or gzipped."""
@@ -145,10 +167,10 @@ class LammpsDump(Format):
     index: Index
     units: Units
     timestep: float | None  # in the file's unit of time; None if the dump states the time itself
-    elements: ElementMap = None
-    columns: Mapping[str, str | None] | None = None
-    gzip_index: str | None = None  # file of seek points
-    reference: Reference | None = None
+    elements: ElementMap
+    columns: Mapping[str, str | None] | None
+    gzip_index: str | None  # file of seek points
+    reference: Reference
 
     @classmethod
     def recognises(cls, path: str) -> bool:
@@ -170,7 +192,8 @@ class LammpsDump(Format):
         n_frames = len(index.steps)
         if n_frames == 0:
             raise InputError(f"{path}: has no whole frame: {index.truncated}")
-        header = first_header(path, index, gzip_index)
+        with open_dump(path, gzip_index) as file:
+            header, table = _read_table(path, index, file, 0)
         if header.units is not None and options.units not in (None, header.units):
             raise InputError(
                 f"{path}: expected units {header.units}, as the file says, found units="
@@ -183,44 +206,28 @@ class LammpsDump(Format):
             )
         scale = {name: getattr(options, name) for name in _LJ}
         units = lammps_units(header.units or options.units, **scale)
-        rest = options.timestep, options.elements, options.columns, gzip_index
-        source = cls(path, n_frames, index.truncated, index, units, *rest)
-        with open_dump(path, gzip_index) as file:
-            return replace(source, reference=Reference.of(*source._raw(file, 0)))
+        return cls(
+            path=path,
+            n_frames=n_frames,
+            truncated=index.truncated,
+            index=index,
+            units=units,
+            timestep=options.timestep,
+            elements=options.elements,
+            columns=options.columns,
+            gzip_index=gzip_index,
+            reference=Reference.of(header, table),
+        )
 
     @property
     def column_units(self) -> str:
         """Units of per-atom columns that icedask does not know."""
         return f"unconverted ({self.units.style})"
 
-    def _raw(self, file: BinaryIO, frame: int) -> tuple[Header, pd.DataFrame]:
-        text = frame_text(file, self.index, frame)
-        header = parse_header(text, self.path)
-        try:
-            table = _parse_body(text[header.body :], len(header.columns), header.n_atoms)
-        except (pd.errors.ParserError, ValueError) as error:
-            raise InputError(
-                f"{self.path}: frame {frame}: the atoms cannot be read ({error})"
-            ) from error
-        table.columns = pd.Index(header.columns)
-        if len(table) != header.n_atoms:
-            raise InputError(
-                f"{self.path}: frame {frame}: expected {header.n_atoms} atoms, found {len(table)}"
-            )
-        for name in ("id", "mol"):
-            if name in table and table[name].dtype.kind not in "iu":
-                raise InputError(
-                    f"{self.path}: frame {frame}: column {name} is not a whole number everywhere; "
-                    "repair the file"
-                )
-        if "id" in table and not table["id"].is_monotonic_increasing:
-            table = table.sort_values("id", kind="stable", ignore_index=True)
-        return header, table
-
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates, from the first frame."""
         with open_dump(self.path, self.gzip_index) as file:
-            _, table = self._raw(file, 0)
+            _, table = _read_table(self.path, self.index, file, 0)
         atoms: dict[str, npt.NDArray[Any]] = {
             name: table[column].to_numpy().astype(kind)
             for column, name, kind in _ATOMS
@@ -238,9 +245,8 @@ class LammpsDump(Format):
         blocks = []
         with open_dump(self.path, self.gzip_index) as file:
             for frame in frames:
-                head, table = self._raw(file, frame)
-                if self.reference is not None:
-                    self.reference.check(head, table, f"{self.path}: frame {frame}")
+                head, table = _read_table(self.path, self.index, file, frame)
+                self.reference.check(head, table, f"{self.path}: frame {frame}")
                 blocks.append(self._convert(head, table))
         return join_blocks(blocks)
 

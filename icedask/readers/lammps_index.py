@@ -153,12 +153,6 @@ def frame_text(file: BinaryIO, index: Index, frame: int) -> bytes:
     return file.read(end - start)
 
 
-def first_header(path: str, index: Index, gzip_index: str | None) -> Header:
-    """Parse the header of the first frame."""
-    with open_dump(path, gzip_index) as file:
-        return parse_header(frame_text(file, index, 0), path)
-
-
 def _end_of_file(file: BinaryIO, path: str, start: int, end: int) -> str:
     """Return how the last frame is truncated, "" if it is not."""
     file.seek(start)

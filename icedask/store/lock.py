@@ -1,4 +1,4 @@
-"""One writer at a time: an advisory lock that the operating system drops with its holder."""
+"""The lock of a store: advisory, one writer, dropped by the operating system with its holder."""
 
 from __future__ import annotations
 

@@ -61,10 +61,10 @@ def test_from_file_to_descriptor(run: Any, tmp_path: Path) -> None:
     assert "coordination-" in out
     assert ": r_cut=3.5" in out
     assert " cn " in out
-    found = json.loads(run("info", store, "--json")[1])
-    assert found["trajectory"]["elements"] == {"O": 4096}
-    assert found["trajectory"]["time_ps"] == [80.0, 240.0]
-    assert found["runs"][0]["label"] == "cn"
+    shown = json.loads(run("info", store, "--json")[1])
+    assert shown["trajectory"]["elements"] == {"O": 4096}
+    assert shown["trajectory"]["time_ps"] == [80.0, 240.0]
+    assert shown["runs"][0]["label"] == "cn"
     assert run("remove", store, "cn")[0] == 0
     assert json.loads(run("info", store, "--json")[1])["runs"] == []
 
@@ -145,12 +145,12 @@ def test_bad_usage(run: Any, tmp_path: Path) -> None:
 
 
 def test_as_a_program(tmp_path: Path) -> None:
-    found = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-m", "icedask", "info", str(tmp_path)], capture_output=True, text=True
     )
-    assert found.returncode == 1
-    assert found.stdout == ""
-    assert "expected an icedask store" in found.stderr
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "expected an icedask store" in ended.stderr
 
 
 def test_simulate(run: Any, tmp_path: Path) -> None:

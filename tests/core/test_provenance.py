@@ -105,5 +105,5 @@ def test_changed_positions_have_another_identity(stored: xr.Dataset, kind: str) 
 
 
 def test_identity_reaches_workers(stored: xr.Dataset, client: object) -> None:
-    found = client.submit(fingerprint, stored.isel(frame=slice(0, 5))).result()  # type: ignore[attr-defined]
-    assert found == fingerprint(stored.isel(frame=slice(0, 5)))
+    remote = client.submit(fingerprint, stored.isel(frame=slice(0, 5))).result()  # type: ignore[attr-defined]
+    assert remote == fingerprint(stored.isel(frame=slice(0, 5)))

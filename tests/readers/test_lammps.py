@@ -393,9 +393,9 @@ def test_files_in_natural_order_with_a_shared_seam(tmp_path):
         [tmp_path / "run.2.dump", tmp_path / "run.10.dump"], tmp_path / "l.zarr", **OPTIONS
     )
     np.testing.assert_array_equal(listed["positions"], whole["positions"])
-    some = ice.ingest(str(tmp_path / "run.*.dump"), tmp_path / "s.zarr", frames="1:6:2", **OPTIONS)
-    np.testing.assert_array_equal(some["step"], [100, 300, 500])
-    np.testing.assert_array_equal(some["positions"], whole["positions"][1:6:2])
+    part = ice.ingest(str(tmp_path / "run.*.dump"), tmp_path / "s.zarr", frames="1:6:2", **OPTIONS)
+    np.testing.assert_array_equal(part["step"], [100, 300, 500])
+    np.testing.assert_array_equal(part["positions"], whole["positions"][1:6:2])
 
 
 def test_files_without_a_seam_frame(tmp_path):

