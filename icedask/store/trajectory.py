@@ -155,10 +155,12 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
         return "absent"
     attrs = group_attrs(store / TRAJECTORY)
     stored = attrs["identity"]
-    if canonical(stored) != canonical(dict(identity)):
+    # Compared as numbers: a time step of 10 is one of 10.0.
+    plain = json.loads(canonical(dict(identity)))
+    if stored != plain:
         if overwrite:
             return "other"
-        new = [key for key in identity if canonical(stored.get(key)) != canonical(identity[key])]
+        new = [key for key in plain if stored.get(key) != plain[key]]
         what = "the source changed" if new == ["files"] else f"other {', '.join(new)}"
         state = "an unfinished ingest" if attrs["status"] == "running" else "a trajectory"
         raise StoreError(
