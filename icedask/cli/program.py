@@ -2,42 +2,52 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 
 import click
 import dask
 
-from icedask.cli.cluster import cluster, jobs, submit
-from icedask.cli.describe import describe
-from icedask.cli.plan import plan
-from icedask.cli.run import demo, run
-from icedask.cli.simulate import simulate
-from icedask.cli.stores import info, ingest, remove, watch
 from icedask.errors import IcedaskError
 
+# Module of each command, imported when the command is used: none waits for what others import.
+_MODULES = {
+    "ingest": "stores",
+    "info": "stores",
+    "remove": "stores",
+    "describe": "describe",
+    "plan": "plan",
+    "run": "run",
+    "simulate": "simulate",
+    "demo": "run",
+    "cluster": "cluster",
+    "submit": "cluster",
+    "jobs": "cluster",
+    "watch": "stores",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Program(click.Group):
+    """The commands by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None if there is none of this name."""
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"icedask.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="icedask", prog_name="icedask")
 def cli() -> None:
     """Analyse molecular-dynamics trajectories of any size, in parallel."""
-
-
-for _command in (
-    ingest,
-    info,
-    remove,
-    describe,
-    plan,
-    run,
-    simulate,
-    demo,
-    cluster,
-    submit,
-    jobs,
-    watch,
-):
-    cli.add_command(_command)
 
 
 def main() -> None:
