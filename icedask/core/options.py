@@ -11,7 +11,7 @@ import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import update_wrapper, wraps
+from functools import wraps
 from types import NoneType, UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -330,24 +330,6 @@ def documented(text: str | None, parameters: Sequence[Parameter], *first: str) -
     section = f"Parameters\n----------\n{entries}"
     text = inspect.cleandoc(text or "")
     return text.replace("{parameters}", section).replace("{options}", entries)
-
-
-def with_options(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorate a function: its declared options are checked in each call, and documented."""
-    parameters = parameters_of(function)
-
-    names = [parameter.name for parameter in parameters]
-
-    def call(*args: Any, **values: Any) -> Any:
-        options = {name: values.pop(name) for name in names if name in values}
-        return function(*args, **values, **checked(function.__name__, parameters, options))
-
-    update_wrapper(call, function)
-    signature = inspect.signature(function)
-    returns = signature.return_annotation
-    call.__signature__ = plain_signature(signature, parameters, returns)  # type: ignore[attr-defined]
-    call.__doc__ = documented(function.__doc__, parameters)
-    return call
 
 
 def plain_signature(

@@ -19,7 +19,7 @@ from icedask.core.features import (
     lazy_blocks,
     row_coords,
 )
-from icedask.core.options import Option, with_options
+from icedask.core.options import Option, takes_options
 from icedask.core.provenance import Record, stamped
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, BLOCK, FEATURE, FRAME, Variable
@@ -74,7 +74,7 @@ def joined_rows(
     return result
 
 
-@with_options
+@takes_options()
 def unit_norm(soap: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     """Divide the SOAP vector of each atom by its Euclidean norm; lazy.
 
@@ -120,7 +120,7 @@ def unit_norm(soap: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     return _features("unit_norm", structure, None, filled, record)
 
 
-@with_options
+@takes_options()
 def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     """Append LENS to the unit SOAP vector of each atom; lazy.
 

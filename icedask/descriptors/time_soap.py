@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.features import feature_variable, input_record, lazy_blocks, row_coords
-from icedask.core.options import Delay, Option, with_options
+from icedask.core.options import Delay, Option, takes_options
 from icedask.core.provenance import Record, stamped
 from icedask.core.trajectory import check_delay, check_even_steps, frame_interval
 from icedask.core.types import FloatArray
@@ -62,7 +62,7 @@ def angular_changes(
     return result
 
 
-@with_options
+@takes_options()
 def time_soap(
     soap: xr.Dataset,
     *,

@@ -14,7 +14,7 @@ from scipy.stats import linregress
 
 from icedask.core.features import check_same_rows, lazy_blocks, rechunked
 from icedask.core.labels import Labels, checked_labels
-from icedask.core.options import Option, checked, documented, parameters_of
+from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_trajectory
 from icedask.core.types import FloatArray
@@ -27,6 +27,11 @@ _BIN = 0.5
 _MOST_PERSISTENT = 0.99
 
 
+@takes_options(
+    "trj : xarray.Dataset\n    The trajectory, periodic along `axis`.",
+    "labels : xarray.Dataset\n    label (frame, atom) with flag_meanings, as of `chill_plus`, of "
+    "some or all of its atoms.",
+)
 def interfaces(
     trj: xr.Dataset,
     labels: xr.Dataset,
@@ -79,10 +84,7 @@ def interfaces(
     """
     check_trajectory(trj, "interfaces")
     states = checked_labels(labels, "interfaces")
-    values = {"classes": classes, "axis": axis, "width": width}
-    options = checked("interfaces", parameters_of(interfaces), values)
-    axis = options["axis"]
-    numbers = _numbers(states, options["classes"])
+    numbers = _numbers(states, classes)
     if not trj["pbc"].values[axis]:
         raise InputError(
             f"interfaces: expected a trajectory that is periodic along cell vector {axis}, found "
@@ -93,9 +95,7 @@ def interfaces(
     atoms = rechunked(lazy_blocks(here["positions"]), (rows.chunks[0], -1, -1))
     cells = da.from_array(here["cell"].values, chunks=(rows.chunks[0], -1, -1))
     positions = da.blockwise(
-        partial(
-            _frames, numbers=numbers, axis=axis, width=options["width"], pbc=here["pbc"].values
-        ),
+        partial(_frames, numbers=numbers, axis=axis, width=width, pbc=here["pbc"].values),
         "fi",
         rows,
         "fa",
@@ -107,20 +107,12 @@ def interfaces(
         concatenate=True,
         meta=np.empty((0, 0)),
     )
+    options = {"classes": list(classes), "axis": axis, "width": width}
     record = states.record.child("results", "interfaces", 1, options)
     spec = VARIABLES["interface_position"]
     coords = {name: coord for name, coord in states.array.coords.items() if coord.dims == (FRAME,)}
     coords[INTERFACE] = np.array(["begin", "end"])
     return stamped(xr.Dataset({spec.name: (spec.dims, positions, spec.attrs)}, coords), record)
-
-
-interfaces.__doc__ = documented(
-    interfaces.__doc__,
-    parameters_of(interfaces),
-    "trj : xarray.Dataset\n    The trajectory, periodic along `axis`.",
-    "labels : xarray.Dataset\n    label (frame, atom) with flag_meanings, as of `chill_plus`, of "
-    "some or all of its atoms.",
-)
 
 
 def _labelled_atoms(trj: xr.Dataset, labels: Labels) -> xr.Dataset:

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
 from icedask.core.features import lazy_blocks, rechunked, variables_record
-from icedask.core.options import Option, checked, documented, parameters_of
+from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import summary_variables
@@ -28,6 +28,7 @@ _SMOOTHING = 1.5
 _FACTOR, _DEPTH, _SMALLEST_SIDE = 3.0, 0.5, 1e-3
 
 
+@takes_options("compared : xarray.Dataset\n    Result of `PhaseClassifier.compare`.")
 def score_threshold(
     compared: xr.Dataset,
     *,
@@ -57,7 +58,6 @@ def score_threshold(
         If `compared` has no scores, or `near` is not a positive number.
     """
     _check_compared(compared)
-    options = checked("score_threshold", parameters_of(score_threshold), {"near": near})
     names = [str(name) for name in compared["nearest"].attrs["flag_meanings"].split()]
     rows = lazy_blocks(compared["nearest"])
     scores = rechunked(lazy_blocks(compared["score"]), rows.chunks)
@@ -70,19 +70,12 @@ def score_threshold(
         count=counts,
         score_low=edges[:-1],
         score_high=edges[1:],
-        threshold=minimum_between_modes(counts.sum(axis=0), edges, options["near"]),
+        threshold=minimum_between_modes(counts.sum(axis=0), edges, near),
     )
     record = variables_record(compared, ["score", "nearest"]).child(
-        "results", "score_histogram", 1, options
+        "results", "score_histogram", 1, {"near": near}
     )
     return stamped(xr.Dataset(variables, {"phase": names}), record)
-
-
-score_threshold.__doc__ = documented(
-    score_threshold.__doc__,
-    parameters_of(score_threshold),
-    "compared : xarray.Dataset\n    What `PhaseClassifier.compare` returned.",
-)
 
 
 def _check_compared(compared: xr.Dataset) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import pytest
 
-from icedask.core.options import Option, checked, parameters_of, with_options
+from icedask.core.options import Option, checked, parameters_of, takes_options
 from icedask.errors import InputError
 
 
@@ -100,17 +100,13 @@ def test_documentation_names_the_type_of_items() -> None:
     assert parameters_of(declared)[-1].documentation().endswith("Peaks. Units: place angstrom.")
 
 
-@with_options
+@takes_options("x : float\n    Number.")
 def scaled(
     x: float, *, factor: Annotated[int, Option("Factor.", at_least=1)] = 2, offset: float = 0.0
 ) -> float:
     """Scale a number.
 
-    Parameters
-    ----------
-    x : float
-        The number.
-    {options}
+    {parameters}
     """
     assert type(factor) is int
     return factor * x + offset
@@ -123,7 +119,7 @@ def test_a_function_checks_and_documents_its_options() -> None:
         scaled(3.0, factor=0)
     with pytest.raises(TypeError, match="unexpected keyword"):
         scaled(3.0, other=1)  # type: ignore[call-arg]
-    assert "    The number.\nfactor : int, optional\n    Factor. Default 2." in str(scaled.__doc__)
+    assert "    Number.\nfactor : int, optional\n    Factor. Default 2." in str(scaled.__doc__)
     assert "factor: 'int' = 2" in str(inspect.signature(scaled))
 
 
