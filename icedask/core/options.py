@@ -87,9 +87,15 @@ OwnSpecies = Annotated[
 Species = Annotated[
     Sequence[str] | None, Option("Elements that count as environment; all but X by default.")
 ]
-RadialFunctions = Annotated[int, Option("Radial functions of SOAP.", at_least=1, at_most=12)]
-LargestDegree = Annotated[int, Option("Largest degree of SOAP.", at_least=0, at_most=12)]
-GaussianWidth = Annotated[float, Option("Width of SOAP's Gaussians.", "angstrom", above=0)]
+RadialFunctions = Annotated[
+    int, Option("Number of radial basis functions of SOAP.", at_least=1, at_most=12)
+]
+LargestDegree = Annotated[
+    int, Option("Highest degree of the harmonics of SOAP.", at_least=0, at_most=12)
+]
+GaussianWidth = Annotated[
+    float, Option("Width of SOAP's Gaussian on each atom.", "angstrom", above=0)
+]
 NearestCount = Annotated[
     int | None, Option("Number of nearest neighbours.", at_least=1, at_most=1000)
 ]

@@ -19,7 +19,8 @@ from icedask.hpc import systems as registry
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEST_SLURM = DEPLOY / "test-slurm"
 # The class of dask-jobqueue that writes a job's script, and lines that the script must have.
-SYSTEMS = {
+# Class of dask-jobqueue, and lines of the script, of the batch systems that are tried here.
+JOB_SCRIPTS = {
     "slurm": ("SLURMJob", ["#SBATCH --cpus-per-task=8", "#SBATCH --mem=32G", "-t 02:00:00"]),
     "pbs": ("PBSJob", ["select=1:ncpus=8:mem=32GB", "walltime=02:00:00"]),
     "sge": ("SGEJob", ["#$ -pe smp 8", "h_rt=02:00:00"]),
@@ -45,18 +46,17 @@ def known_settings(name: str) -> dict[str, Any]:
 
 
 def job_script(name: str, settings: dict[str, Any]) -> str:
-    job = getattr(importlib.import_module(f"dask_jobqueue.{name}"), SYSTEMS[name][0])
+    job = getattr(importlib.import_module(f"dask_jobqueue.{name}"), JOB_SCRIPTS[name][0])
     with dask.config.set({f"jobqueue.{name}": {**known_settings(name), **settings}}):
         return job("tls://10.0.0.1:8786", name="worker").job_script()
 
 
 def test_every_batch_system_has_one_file() -> None:
     assert {path.stem for path in DEPLOY.glob("*.yaml")} == {*registry.SYSTEMS, "local"}
-    assert set(SYSTEMS) == set(registry.SYSTEMS)
 
 
 @pytest.mark.parametrize("every_setting", [False, True])
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", JOB_SCRIPTS)
 def test_profiles_have_settings_of_their_system(name: str, every_setting: bool) -> None:
     settings = section(name, every_setting=every_setting)
     assert set(settings) <= {*known_settings(name), "jobs", "resubmissions", "idle"}
@@ -69,10 +69,10 @@ def test_profiles_have_settings_of_their_system(name: str, every_setting: bool) 
         assert all(value not in (None, [], "") for value in settings.values())
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", JOB_SCRIPTS)
 def test_profiles_make_job_scripts(name: str, tmp_path: Path) -> None:
     plain = job_script(name, section(name))
-    assert all(line in plain for line in SYSTEMS[name][1]), plain
+    assert all(line in plain for line in JOB_SCRIPTS[name][1]), plain
     assert "--nworkers 8" in plain
 
     settings = {**section(name, every_setting=True), "log-directory": str(tmp_path / "logs")}

@@ -16,6 +16,8 @@ from icedask.hpc.profiles import Profile, load_profile, parse_jobs, profile_name
 from icedask.hpc.submit import job_script
 from icedask.hpc.systems import SYSTEMS, Queued, System
 
+SYSTEM_NAMES = ", ".join(SYSTEMS)
+
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -192,7 +194,7 @@ def test_profile_from_file(config: Path, tmp_path: Path) -> None:
         ({"memory": "lots"}, "memory: expected a size such as 32GiB, found 'lots'"),
         ({"cores": 2, "processes": 3}, "processes: expected 1 to 2"),
         ({"core": 2}, "no setting core; there are account, cores,"),
-        ({"system": "torque"}, "system: expected one of slurm, pbs, sge, lsf, found 'torque'"),
+        ({"system": "torque"}, f"system: expected one of {SYSTEM_NAMES}, found 'torque'"),
         ({"jobs": "many"}, "jobs: expected a number of jobs"),
         ({"cores": "two"}, "cores: expected a whole number, found 'two'"),
         ({"cores": 0}, "cores: expected 1 or more, found 0"),
@@ -222,7 +224,7 @@ def test_slots_of_sge(config: Path) -> None:
 
 
 def test_unknown_profile(config: Path) -> None:
-    with pytest.raises(InputError, match="expected local, slurm, pbs, sge, lsf, a YAML file"):
+    with pytest.raises(InputError, match=f"expected local, {SYSTEM_NAMES}, a YAML file"):
         load_profile("nowhere")
     (config / "mine.yaml").write_text("jobqueue:\n  mine:\n    queue: short\n")
     with pytest.raises(InputError, match="profile mine: expected a setting system, found none"):

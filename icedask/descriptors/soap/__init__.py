@@ -11,7 +11,14 @@ import xarray as xr
 from ase.data import atomic_numbers
 from scipy.sparse import csr_matrix
 
-from icedask.core.options import Centers, Option, Species
+from icedask.core.options import (
+    Centers,
+    GaussianWidth,
+    LargestDegree,
+    Option,
+    RadialFunctions,
+    Species,
+)
 from icedask.core.trajectory import ordered_species
 from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.descriptor import Kernel
@@ -78,11 +85,9 @@ def soap(
     r_cut: Annotated[
         float, Option("Cutoff radius of the basis, more than 1.", "angstrom", above=0)
     ] = 6.0,
-    n_max: Annotated[int, Option("Number of radial basis functions.", at_least=1, at_most=12)] = 8,
-    l_max: Annotated[int, Option("Highest degree of the harmonics.", at_least=0, at_most=12)] = 8,
-    sigma: Annotated[
-        float, Option("Width of the Gaussian on each atom.", "angstrom", above=0)
-    ] = 1.0,
+    n_max: RadialFunctions = 8,
+    l_max: LargestDegree = 8,
+    sigma: GaussianWidth = 1.0,
     species: Species = None,
     centers: Centers = None,
     average_within: Annotated[
