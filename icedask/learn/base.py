@@ -111,7 +111,7 @@ class Estimator(BaseEstimator):
             raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
 
     def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, n_here: int) -> None:
-        """Raise InputError if the features of `x` differ from those of the fit."""
+        """Raise InputError unless `x` has the features of the fit."""
         name = type(self).__name__
         if n_here != n_features:
             expected = f"expected {n_features} features as in the fit"

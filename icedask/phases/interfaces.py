@@ -168,7 +168,7 @@ def _frames(
 
 def spacing(cell: FloatArray, axis: int) -> float:
     """Return the distance between the two faces of a cell that `axis` joins, angstrom."""
-    a, b = (cell[one] for one in range(3) if one != axis)
+    a, b = (cell[side] for side in range(3) if side != axis)
     normal = np.cross(a, b)
     return float(abs(cell[axis] @ normal) / np.linalg.norm(normal))
 

@@ -111,13 +111,14 @@ def whitened_space(references: Sequence[Features], hot: Sequence[Features]) -> S
     mean, scales = rows.mean(0), _scales(rows)
     plain = Space(mean, np.diag(scales), True, False, rows, phase, np.ones(len(references)))
     covariance = np.mean(
-        [_spread(plain, rows[phase == number], one) for number, one in enumerate(hot)], axis=0
+        [_spread(plain, rows[phase == number], features) for number, features in enumerate(hot)],
+        axis=0,
     )
     values, vectors = np.linalg.eigh(covariance)
     width = (1 - _SHRINKAGE) * np.maximum(values, 0.0) + _SHRINKAGE * values.mean()
     white = plain._replace(matrix=scales[:, None] * vectors / np.sqrt(width))
     white = _with_references(white, rows, phase)
-    usual = [np.quantile(white.compare(one)[0], _USUAL) for one in hot]
+    usual = [np.quantile(white.compare(features)[0], _USUAL) for features in hot]
     return white._replace(scale=np.array(usual))
 
 
@@ -130,7 +131,7 @@ def _spread(space: Space, own: Features, hot: Features) -> FloatArray:
 
 
 def _stacked(references: Sequence[Features]) -> tuple[FloatArray, IntArray]:
-    phase = np.repeat(np.arange(len(references)), [len(one) for one in references])
+    phase = np.repeat(np.arange(len(references)), [len(features) for features in references])
     return np.concatenate(references).astype(np.float64), phase
 
 

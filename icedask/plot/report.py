@@ -173,7 +173,9 @@ def _image(figure: Figure) -> dict[str, Any]:
 
 def _drawing_bytes(figure: Figure) -> int:
     """Return the size of a figure as SVG, estimated from its visible artists."""
-    return sum(_artist_bytes(one) for one in figure.findobj(lambda artist: artist.get_visible()))
+    return sum(
+        _artist_bytes(artist) for artist in figure.findobj(lambda artist: artist.get_visible())
+    )
 
 
 def _artist_bytes(artist: Any) -> int:
@@ -216,14 +218,14 @@ def _numbers(values: pd.Series) -> list[str]:
     known = values.to_numpy(float, na_value=np.nan)
     if pd.api.types.is_integer_dtype(values):
         pairs = zip(known, values, strict=True)
-        return [_NOTHING if math.isnan(one) else _signed(str(value)) for one, value in pairs]
+        return [_NOTHING if math.isnan(number) else _signed(str(value)) for number, value in pairs]
     sizes = np.abs(known[(known != 0) & (np.abs(known) < _LARGE)])
     decimals = 1
     if len(sizes):
-        smallest, largest = (math.floor(math.log10(one)) for one in (sizes.min(), sizes.max()))
+        smallest, largest = (math.floor(math.log10(size)) for size in (sizes.min(), sizes.max()))
         decimals = min(_DIGITS - 1 - smallest, 2 * _DIGITS - 1 - largest)
         decimals = min(max(decimals, 0), _MOST_DECIMALS)
-    return [_number(float(one), decimals) for one in known]
+    return [_number(float(value), decimals) for value in known]
 
 
 def _number(value: float, decimals: int) -> str:
