@@ -30,10 +30,7 @@ _NOT_OF_FEATURES = ("centers", "dtype", "precision")
 def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Return the one variable of `x` with dimensions (frame, atom[, feature]).
 
-    Raises
-    ------
-    InputError
-        If there is none, or more than one.
+    Raises InputError if there is none, or more than one.
     """
     if not isinstance(x, xr.Dataset | xr.DataArray):
         raise InputError(

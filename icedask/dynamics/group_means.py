@@ -16,17 +16,11 @@ from icedask.tasks.reduce import reduce_blocks
 
 
 class Groups(NamedTuple):
-    """Mergeable sums over the rows of each label; values that are not finite do not count.
+    """Mergeable sums over the rows of each label; values that are not finite do not count."""
 
-    Attributes
-    ----------
-    members : (n_groups,)
-        Number of rows.
-    known, total, scatter : (n_groups, n_values)
-        Number of finite values, their sum, and the sum of their squared deviations from the mean.
-    """
-
-    members: IntArray
+    members: IntArray  # (n_groups,): number of rows
+    # (n_groups, n_values): number of finite values, their sum, and the sum of their squared
+    # deviations from the mean.
     known: IntArray
     total: FloatArray
     scatter: FloatArray

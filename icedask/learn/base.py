@@ -311,10 +311,7 @@ def starting_sample(
 ) -> FloatArray:
     """Compute the sample of rows that iterations start from.
 
-    Raises
-    ------
-    InputError
-        If it has fewer than `at_least` distinct rows, or too large numbers.
+    Raises InputError if it has fewer than `at_least` distinct rows, or too large numbers.
     """
     rows = stratified_sample(features, sample_size, seed).rows
     _check_size(rows, caller)

@@ -209,22 +209,14 @@ def crossings(
 
 
 class Motion(NamedTuple):
-    """Motion of the interfaces of a slab.
+    """Motion of the interfaces of a slab."""
 
-    Attributes
-    ----------
-    position : (n_frames, 2)
-        Begin and end of the slab, angstrom, without jumps over the cell's faces; NaN where
-        unknown.
-    thickness : (n_frames,)
-        Thickness of the slab, angstrom; NaN where unknown.
-    rate, error, intercept
-        Slope of the straight line through the thickness, angstrom per unit of time, its standard
-        error, and its intercept, angstrom.
-    """
-
+    # (n_frames, 2): begin and end of the slab, angstrom, without jumps over the cell's faces; NaN
+    # where unknown.
     position: FloatArray
-    thickness: FloatArray
+    thickness: FloatArray  # (n_frames,): thickness of the slab, angstrom; NaN where unknown
+    # Slope of the straight line through the thickness, angstrom per unit of time, its standard
+    # error, and its intercept, angstrom.
     rate: float
     error: float
     intercept: float

@@ -27,29 +27,17 @@ _SAME = 6
 
 
 class Space(NamedTuple):
-    """Points of the references, and the map from features to points.
+    """Points of the references, and the map from features to points."""
 
-    Attributes
-    ----------
-    mean, matrix
-        Points are (features - mean) @ matrix.
-    unit
-        Whether features are divided by their norm before that.
-    cosine
-        Whether the distance is one minus the cosine of the angle, else Euclidean.
-    references, phase
-        Points (n_references, n_components), and the phase of each.
-    scale : (n_phases,)
-        Unit of the distances from references of each phase.
-    """
-
+    # Points are (features - mean) @ matrix.
     mean: FloatArray
     matrix: FloatArray
-    unit: bool
-    cosine: bool
+    unit: bool  # Whether features are divided by their norm before that
+    cosine: bool  # Whether the distance is one minus the cosine of the angle, else Euclidean
+    # Points (n_references, n_components), and the phase of each.
     references: FloatArray
     phase: IntArray
-    scale: FloatArray
+    scale: FloatArray  # (n_phases,): unit of the distances from references of each phase
 
     def compare(self, features: Features) -> tuple[FloatArray, IntArray]:
         """Return the distance from the nearest reference, and its phase, of each row."""
@@ -79,12 +67,8 @@ class Space(NamedTuple):
 def principal_space(references: Sequence[Features], n_components: int, cosine: bool) -> Space:
     """Return the published space: principal components of the standardised references.
 
-    There are at most `n_components`, and no more than the references span.
-
-    Raises
-    ------
-    InputError
-        If all references are the same: there is nothing to standardise by.
+    There are at most `n_components`, and no more than the references span. Raises InputError if all
+    references are the same: there is nothing to standardise by.
     """
     rows, phase = _stacked(references)
     if _alike(rows):

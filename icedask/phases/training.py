@@ -78,14 +78,8 @@ def train(
     """Train a network on one crystal of each phase.
 
     The checkpoint is a file of the state, from which an interrupted training is resumed; it is
-    removed at the end.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint is of another training, or a crystal has no pairs within the cutoff.
-    ComputeError
-        If the loss is not a finite number.
+    removed at the end. Raises InputError if the checkpoint is of another training, or a crystal has
+    no pairs within the cutoff; ComputeError if the loss is not a finite number.
     """
     device = torch.device(plan.device)
     with reproducible():

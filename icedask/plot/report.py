@@ -44,25 +44,14 @@ _NOTHING = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Section:
-    """Section of a report; everything but the title is optional.
-
-    Attributes
-    ----------
-    title : str
-    text : str
-        Plain; an empty line begins a new paragraph.
-    figures : mapping of str to matplotlib.figure.Figure
-        Figures by their captions, "name: what is seen", which are also their alternative texts.
-    tables : mapping of str to pandas.DataFrame
-        Tables by their captions. The index is shown unless it only counts rows; units of columns
-        are taken from `attrs["units"]`, a mapping by column.
-    parameters : mapping
-        Names and values.
-    """
+    """Section of a report; everything but the title is optional."""
 
     title: str
-    text: str = ""
+    text: str = ""  # Plain; an empty line begins a new paragraph
+    # Figures by their captions, "name: what is seen", which are also their alternative texts.
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    # Tables by their captions. The index is shown unless it only counts rows; units of columns are
+    # taken from `attrs["units"]`, a mapping by column.
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -288,10 +277,7 @@ def atom_name(trj: xr.Dataset, place: int) -> str:
 def settings_section(settings: Any, store: Path, results: Iterable[xr.Dataset]) -> Section:
     """Return the section of the options of a workflow, a dataclass, and of its saved results.
 
-    Raises
-    ------
-    StoreError
-        If a result is not in the store.
+    Raises StoreError if a result is not in the store.
     """
     runs = [ds.attrs["run_id"] for ds in results]
     return Section(

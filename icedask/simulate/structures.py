@@ -124,12 +124,8 @@ def liquid(n: int, density: float, seed: int, sites: Sites = "OHH") -> ase.Atoms
     """Return n molecules at random in a cube: a start for a liquid, not an equilibrated one.
 
     Oxygens are at least 2.5 angstrom apart, orientations uniformly random; hydrogens of neighbours
-    may be close: minimise the energy first. The density is in g/cm3, sites as for `ice`.
-
-    Raises
-    ------
-    InputError
-        If the molecules do not fit at this density.
+    may be close: minimise the energy first. The density is in g/cm3, sites as for `ice`. Raises
+    InputError if the molecules do not fit at this density.
     """
     _check_sites(sites)
     if n < 1 or density <= 0:

@@ -35,12 +35,8 @@ def parameters(potential: Potential) -> dict[str, float]:
 def choose_cutoff(cell: FloatArray) -> float:
     """Return the cutoff of the Lennard-Jones and the real-space Coulomb sum, angstrom.
 
-    The cell is lower triangular and reduced.
-
-    Raises
-    ------
-    InputError
-        If the cell is too small for a sensible one.
+    The cell is lower triangular and reduced. Raises InputError if the cell is too small for a
+    sensible one.
     """
     narrowest = float(np.diag(cell).min())
     if _OF_WIDTH * narrowest < _SHORTEST_CUTOFF:
@@ -54,11 +50,8 @@ def choose_cutoff(cell: FloatArray) -> float:
 def molecules_of(atoms: ase.Atoms) -> tuple[FloatArray, FloatArray]:
     """Return whole molecules (n_molecules, 3, 3), and the lower triangular reduced cell; angstrom.
 
-    Raises
-    ------
-    InputError
-        If the atoms are not water molecules in the order O, H, H, periodic in all directions, or
-        the cell is left-handed.
+    Raises InputError if the atoms are not water molecules in the order O, H, H, periodic in all
+    directions, or the cell is left-handed.
     """
     symbols = atoms.get_chemical_symbols()
     if not symbols or symbols != ["O", "H", "H"] * (len(symbols) // 3):

@@ -26,10 +26,7 @@ def create_root(store: Path) -> None:
 def check_format(store: Path) -> dict[str, Any]:
     """Return the attributes of a store's root.
 
-    Raises
-    ------
-    StoreError
-        If there is no store at the path, or one of another format version.
+    Raises StoreError if there is no store at the path, or one of another format version.
     """
     if not store.exists():
         raise StoreError(f"{store}: no such store; make one with icedask ingest or icedask.ingest")
