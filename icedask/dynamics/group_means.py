@@ -41,16 +41,9 @@ def group_means(
 ) -> Groups:
     """Compute counts, means and deviations of values by label; computes.
 
-    Parameters
-    ----------
-    labels
-        (frame, atom), integers below `n_groups`; negative ones are left out.
-    values
-        (frame, atom) or (frame, atom, feature), of the same rows; features count as values.
-    n_groups
-        Number of labels.
-    description
-        Title of the progress bar.
+    Labels (frame, atom) are integers below `n_groups`; negative ones are left out. Values (frame,
+    atom) or (frame, atom, feature) are of the same rows, and features count as values.
+    `description` is the title of the progress bar.
     """
     rows = lazy_blocks(labels)
     chunks = dict(enumerate(rows.chunks))

@@ -72,17 +72,9 @@ def measure(
 ) -> Measured:
     """Compute and write the chosen blocks of a Dataset into a temporary store.
 
-    Parameters
-    ----------
-    ds
-        The Dataset in the blocks of `save`.
-    record
-        Its record.
-    precision
-        Bits of mantissa to keep.
-    chosen
-        Indices of blocks, the most representative first: where a block takes long, the others are
-        left out.
+    The Dataset is in the blocks of `save`. Of the chosen indices of blocks the most representative
+    comes first: where a block takes long, the others are left out. `precision` is the number of
+    bits of mantissa to keep.
     """
     with tempfile.TemporaryDirectory(prefix="icedask-plan-") as name:
         store = Path(name, "measured.zarr")

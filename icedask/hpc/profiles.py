@@ -88,16 +88,9 @@ class Profile:
     def job(self, address: str, name: str, log_directory: Path, **security: Any) -> Any:
         """Return the job of dask-jobqueue whose script starts the workers.
 
-        Parameters
-        ----------
-        address
-            Address of the scheduler.
-        name
-            Name of the workers; where there are several, each has "-0", "-1", ... added.
-        log_directory
-            Folder of the job's output, unless the profile has one.
-        **security
-            protocol and security of `distributed`.
+        Of several workers each has "-0", "-1", ... added to the name. The folder is that of the
+        job's output, unless the profile has one; `security` are protocol and security of
+        `distributed`.
         """
         environment = {"distributed": {"nanny": {"pre-spawn-environ": dict(MEMORY)}}}
         section = {

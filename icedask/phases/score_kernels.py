@@ -18,14 +18,8 @@ def nearby(
 ) -> tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]:
     """Return the edges of the graph from a neighbour list (CSR) with a longer cutoff.
 
-    Returns
-    -------
-    indptr, indices
-        CSR arrays of the pairs within the cutoff.
-    unit : (n_pairs, 3)
-        Directions.
-    place : (n_pairs,), weight : (n_pairs, 4)
-        The first of the four nodes about each distance, and the weights of these nodes.
+    These are indptr and indices of the pairs within the cutoff; directions (n_pairs, 3); the first
+    of the four nodes about each distance, and the weights (n_pairs, 4) of these nodes.
     """
     n_atoms = len(indptr) - 1
     starts = np.zeros(n_atoms + 1, np.int64)

@@ -215,14 +215,8 @@ def load_lammps() -> Any:
 class LammpsEngine:
     """LAMMPS in this process; the current folder holds restart files, potential and log.
 
-    Parameters
-    ----------
-    job
-        The simulation.
-    cores
-        Number of threads.
-    progress
-        Function called with the steps of the segment that are done.
+    `cores` is the number of threads; `progress` is called with the steps of the segment that are
+    done.
     """
 
     def __init__(self, job: Job, cores: int, progress: Callable[[int], None]) -> None:

@@ -141,19 +141,10 @@ def default_segment_steps(n_atoms: int) -> int:
 
 
 def cut(stages: Sequence[Stage], longest: int, timestep: float) -> list[Segment]:
-    """Cut stages into segments.
+    """Cut stages into segments of at most `longest` time steps (of `timestep`, fs).
 
-    They are the same on any machine: an interrupted simulation goes through the same restarts as
-    an unbroken one, and ends with the same trajectory.
-
-    Parameters
-    ----------
-    stages
-        Stages in order.
-    longest
-        Largest number of time steps of a segment.
-    timestep
-        fs.
+    They are the same on any machine: an interrupted simulation goes through the same restarts as an
+    unbroken one, and ends with the same trajectory.
     """
     segments: list[Segment] = []
     n_frames, time, started = 0, 0.0, False

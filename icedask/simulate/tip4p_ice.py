@@ -77,19 +77,9 @@ def make_system(
 ) -> Any:
     """Return the System of rigid molecules with sites O, H, H and the virtual M.
 
-    Parameters
-    ----------
-    openmm
-        The module.
-    potential
-        TIP4P/Ice.
-    cell : (3, 3) array, angstrom
-        Lower triangular and reduced.
-    cutoff : float, angstrom
-        Beyond it, Coulomb interactions are summed by particle-mesh Ewald, and dispersion is
-        integrated over a uniform density.
-    mobile : (n_molecules,) bool
-        Molecules that move; the others have no mass.
+    The cell is lower triangular and reduced. Beyond the cutoff, angstrom, Coulomb interactions are
+    summed by particle-mesh Ewald, and dispersion is integrated over a uniform density. Molecules
+    that are not in the mask `mobile` have no mass.
     """
     model = parameters(potential)
     bond, half = model["distance_OH"] * _NM, np.radians(model["angle_HOH"]) / 2
