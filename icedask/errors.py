@@ -14,4 +14,4 @@ class StoreError(IcedaskError):
 
 
 class ComputeError(IcedaskError):
-    """Workers died again and again; what was finished is kept."""
+    """Workers died again and again; finished tasks are kept."""

@@ -30,10 +30,7 @@ _NOT_OF_FEATURES = ("centers", "dtype", "precision")
 def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """Return the one variable of `x` with dimensions (frame, atom[, feature]).
 
-    Raises
-    ------
-    InputError
-        If there is none, or more than one.
+    Raises InputError if there is none, or more than one.
     """
     if not isinstance(x, xr.Dataset | xr.DataArray):
         raise InputError(
@@ -136,18 +133,18 @@ def variables_record(x: xr.Dataset, names: Sequence[str]) -> Record:
     return record_of(used).child("external", names[0], 1, {"content": content_of(used)})
 
 
-def check_same_rows(one: xr.DataArray, other: xr.DataArray, caller: str) -> None:
+def check_same_rows(first: xr.DataArray, second: xr.DataArray, caller: str) -> None:
     """Raise InputError unless both have the same frames and atoms."""
     for dim in (FRAME, ATOM):
-        if one.sizes[dim] != other.sizes[dim]:
+        if first.sizes[dim] != second.sizes[dim]:
             raise InputError(
-                f"{caller}: expected the same {dim}s in both, found {one.sizes[dim]} and "
-                f"{other.sizes[dim]}; compute both of one trajectory, with the same centers"
+                f"{caller}: expected the same {dim}s in both, found {first.sizes[dim]} and "
+                f"{second.sizes[dim]}; compute both of one trajectory, with the same centers"
             )
     for name, dim in (("step", FRAME), ("time", FRAME), ("atom", ATOM)):
-        if name not in one.coords or name not in other.coords:
+        if name not in first.coords or name not in second.coords:
             continue
-        here, there = one[name].values, other[name].values
+        here, there = first[name].values, second[name].values
         same = (here == there) | ((here != here) & (there != there))
         if not same.all():
             place = int(np.argmin(same))
@@ -158,14 +155,14 @@ def check_same_rows(one: xr.DataArray, other: xr.DataArray, caller: str) -> None
             )
 
 
-def check_same_trajectory(one: Record, other: Record, caller: str) -> None:
+def check_same_trajectory(first: Record, second: Record, caller: str) -> None:
     """Raise InputError if the records name different positions."""
     # Data from other programs has no record of its positions.
-    known = one.positions and other.positions
-    if known and one.positions != other.positions:
+    known = first.positions and second.positions
+    if known and first.positions != second.positions:
         raise InputError(
             f"{caller}: expected both of one trajectory, found other positions behind "
-            f"{one.run_id} than behind {other.run_id}; compute both of the same Dataset, with "
+            f"{first.run_id} than behind {second.run_id}; compute both of the same Dataset, with "
             "centers and species for some of its atoms"
         )
 

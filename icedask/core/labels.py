@@ -60,11 +60,8 @@ def checked_labels(
 ) -> Labels:
     """Return the variable `label` of a Dataset, checked.
 
-    Raises
-    ------
-    InputError
-        If it is none of label (frame, atom), int32, it is empty, or there are not more than `span`
-        frames, which `because` needs.
+    Raises InputError if it is none of label (frame, atom), int32, it is empty, or there are not
+    more than `span` frames, which `because` needs.
     """
     array = labels
     if isinstance(labels, xr.Dataset) and "label" in labels.data_vars:

@@ -307,10 +307,7 @@ def checked(
 ) -> dict[str, Any]:
     """Return the value of every parameter, checked, with defaults filled in.
 
-    Raises
-    ------
-    InputError
-        If a name is not known, a value is missing, of another type or out of bounds.
+    Raises InputError if a name is not known, a value is missing, of another type or out of bounds.
     """
     names = [parameter.name for parameter in parameters]
     for name in values:

@@ -145,10 +145,7 @@ def is_unchanged(ds: xr.Dataset) -> bool:
 def record_of(ds: xr.Dataset) -> Record:
     """Read the record back from a Dataset's attributes.
 
-    Raises
-    ------
-    StoreError
-        If the Dataset does not say how it was computed.
+    Raises StoreError if the Dataset does not say how it was computed.
     """
     attrs = ds.attrs
     try:

@@ -56,7 +56,7 @@ def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float, lanes: Floa
     The exponential is 1 / p^32 with p = exp(x^2 / 64) by its series, exact to 1e-11. All terms of
     the series are positive: no x needs a branch, not even infinity.
     """
-    one, total = splat(1.0), splat(0.0)
+    unit, total = splat(1.0), splat(0.0)
     for vector in range(n_vectors):
         x = load(offsets, vector) - splat(center)
         y = x * x * splat(1 / 64)
@@ -65,12 +65,12 @@ def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float, lanes: Floa
         p = p * y + splat(1 / 24)
         p = p * y + splat(1 / 6)
         p = p * y + splat(1 / 2)
-        p = (p * y + one) * y + one
+        p = (p * y + unit) * y + unit
         p2 = p * p
         p4 = p2 * p2
         p8 = p4 * p4
         p16 = p8 * p8
-        total = total + one / (p16 * p16)
+        total = total + unit / (p16 * p16)
     store(lanes, 0, total)
     result = 0.0
     for lane in range(WIDTH):

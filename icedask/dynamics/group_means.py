@@ -16,17 +16,11 @@ from icedask.tasks.reduce import reduce_blocks
 
 
 class Groups(NamedTuple):
-    """Mergeable sums over the rows of each label; values that are not finite do not count.
+    """Mergeable sums over the rows of each label; values that are not finite do not count."""
 
-    Attributes
-    ----------
-    members : (n_groups,)
-        Number of rows.
-    known, total, scatter : (n_groups, n_values)
-        Number of finite values, their sum, and the sum of their squared deviations from the mean.
-    """
-
-    members: IntArray
+    members: IntArray  # (n_groups,): number of rows
+    # (n_groups, n_values): number of finite values, their sum, and the sum of their squared
+    # deviations from the mean.
     known: IntArray
     total: FloatArray
     scatter: FloatArray
@@ -47,16 +41,9 @@ def group_means(
 ) -> Groups:
     """Compute counts, means and deviations of values by label; computes.
 
-    Parameters
-    ----------
-    labels
-        (frame, atom), integers below `n_groups`; negative ones are left out.
-    values
-        (frame, atom) or (frame, atom, feature), of the same rows; features count as values.
-    n_groups
-        Number of labels.
-    description
-        Title of the progress bar.
+    Labels (frame, atom) are integers below `n_groups`; negative ones are left out. Values (frame,
+    atom) or (frame, atom, feature) are of the same rows, and features count as values.
+    `description` is the title of the progress bar.
     """
     rows = lazy_blocks(labels)
     chunks = dict(enumerate(rows.chunks))

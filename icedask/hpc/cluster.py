@@ -168,10 +168,7 @@ def start(
 ) -> JobsClient:
     """Start the head of a new cluster and connect to it.
 
-    Raises
-    ------
-    ComputeError
-        If the batch system refuses the jobs, or the head cannot start.
+    Raises ComputeError if the batch system refuses the jobs, or the head cannot start.
     """
     loaded = load_profile(profile, jobs=parse_jobs(jobs) if jobs is not None else None, **overrides)
     if name in ("local", *profile_names()):
@@ -252,10 +249,7 @@ def _wait_for_start(head: subprocess.Popen[bytes], folder: Path) -> None:
 def attach(folder: Path, **options: Any) -> JobsClient:
     """Connect to a cluster that runs.
 
-    Raises
-    ------
-    ComputeError
-        If it does not answer.
+    Raises ComputeError if it does not answer.
     """
     if not is_alive(folder):
         raise ComputeError(

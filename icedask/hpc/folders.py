@@ -28,10 +28,7 @@ def home() -> Path:
 def make_folder(kind: str, name: str) -> Path:
     """Make a folder of mode 700, and delete folders older than a month.
 
-    Raises
-    ------
-    InputError
-        If the path is not valid in a job's script.
+    Raises InputError if the path is not valid in a job's script.
     """
     folder = home() / kind / name
     if not re.fullmatch(r"[\w/.+@=-]+", str(folder)):
@@ -65,10 +62,7 @@ def _drop_old(kind: Path) -> None:
 def cluster_folder(name: str) -> Path:
     """Return the folder of a cluster of this name.
 
-    Raises
-    ------
-    InputError
-        If the name could be mistaken for a path, an address or a file.
+    Raises InputError if the name could be mistaken for a path, an address or a file.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise InputError(f"name: expected letters, digits, - and _, found {name!r}")

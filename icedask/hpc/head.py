@@ -63,16 +63,9 @@ def security_of(folder: Path) -> Security:
 class Head:
     """Scheduler and jobs of a cluster.
 
-    Parameters
-    ----------
-    profile
-        Settings of the jobs.
-    profile_name
-        The user's name or file of the profile.
-    folder
-        Private folder that all nodes see.
-    idle
-        Seconds without work after which the cluster ends; None for never.
+    The folder is private, and all nodes see it; `idle` is the time, seconds, without work after
+    which the cluster ends, None for never. `profile_name` is the user's name or file of the
+    profile.
     """
 
     def __init__(

@@ -51,16 +51,8 @@ class Submitted:
 class Jobs:
     """Control loop that keeps the number of jobs at its target.
 
-    Parameters
-    ----------
-    scheduler
-        A running distributed.Scheduler.
-    profile
-        Settings of the jobs.
-    folder
-        Folder of scripts and logs, which all nodes see.
-    security
-        distributed.Security with files for the workers, or None.
+    The scheduler is a running distributed.Scheduler, the folder of scripts and logs one that all
+    nodes see; `security` is a distributed.Security with files for the workers, or None.
     """
 
     def __init__(self, scheduler: Any, profile: Profile, folder: Path, security: Any) -> None:

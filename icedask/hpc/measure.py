@@ -45,48 +45,26 @@ _LONG = 30.0
 
 @dataclass(frozen=True)
 class MeasuredBlock:
-    """A block that was computed and written.
+    """A block that was computed and written."""
 
-    Attributes
-    ----------
-    index
-        Number of the block along frame and atom.
-    seconds, cpu_seconds
-        Time to read, compute and write it.
-    bytes, written_bytes
-        Size of its values, in memory and on disk.
-    """
-
-    index: tuple[int, ...]
+    index: tuple[int, ...]  # Number of the block along frame and atom
+    # Time to read, compute and write it.
     seconds: float
     cpu_seconds: float
+    # Size of its values, in memory and on disk.
     bytes: int
     written_bytes: int
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Result of the measuring process.
-
-    Attributes
-    ----------
-    blocks
-        The measured blocks.
-    startup_seconds
-        Time to start a process, import, and compile the kernels or load them.
-    peak_memory_bytes
-        Largest memory of the process.
-    fixed_bytes
-        Size of the run on disk, without its blocks.
-    tasks_per_block
-        Number of tasks in the graph of one block.
-    """
+    """Result of the measuring process."""
 
     blocks: tuple[MeasuredBlock, ...]
-    startup_seconds: float
-    peak_memory_bytes: int
-    fixed_bytes: int
-    tasks_per_block: int
+    startup_seconds: float  # Time to start a process, import, and compile the kernels or load them
+    peak_memory_bytes: int  # Largest memory of the process
+    fixed_bytes: int  # Size of the run on disk, without its blocks
+    tasks_per_block: int  # Number of tasks in the graph of one block
 
 
 def measure(
@@ -94,17 +72,9 @@ def measure(
 ) -> Measured:
     """Compute and write the chosen blocks of a Dataset into a temporary store.
 
-    Parameters
-    ----------
-    ds
-        The Dataset in the blocks of `save`.
-    record
-        Its record.
-    precision
-        Bits of mantissa to keep.
-    chosen
-        Indices of blocks, the most representative first: where a block takes long, the others are
-        left out.
+    The Dataset is in the blocks of `save`. Of the chosen indices of blocks the most representative
+    comes first: where a block takes long, the others are left out. `precision` is the number of
+    bits of mantissa to keep.
     """
     with tempfile.TemporaryDirectory(prefix="icedask-plan-") as name:
         store = Path(name, "measured.zarr")

@@ -43,30 +43,14 @@ _OWN = {"system": None, "jobs": [0, 4], "resubmissions": 20, "idle": "2 minutes"
 
 @dataclass(frozen=True)
 class Profile:
-    """Settings of workers as jobs of a batch system.
-
-    Attributes
-    ----------
-    name
-        Name of the section.
-    system
-        The batch system.
-    section
-        All settings of dask-jobqueue, by the names of its configuration.
-    jobs
-        Fewest and most jobs at a time.
-    resubmissions
-        Number of lost jobs that are replaced.
-    idle
-        Seconds after which a job without work is released, down to the fewest.
-    """
+    """Settings of workers as jobs of a batch system."""
 
     name: str
     system: System
-    section: Mapping[str, Any]
-    jobs: tuple[int, int]
-    resubmissions: int
-    idle: float
+    section: Mapping[str, Any]  # All settings of dask-jobqueue, by the names of its configuration
+    jobs: tuple[int, int]  # Fewest and most jobs at a time
+    resubmissions: int  # Number of lost jobs that are replaced
+    idle: float  # Seconds after which a job without work is released, down to the fewest
 
     @property
     def walltime(self) -> float:
@@ -104,16 +88,9 @@ class Profile:
     def job(self, address: str, name: str, log_directory: Path, **security: Any) -> Any:
         """Return the job of dask-jobqueue whose script starts the workers.
 
-        Parameters
-        ----------
-        address
-            Address of the scheduler.
-        name
-            Name of the workers; where there are several, each has "-0", "-1", ... added.
-        log_directory
-            Folder of the job's output, unless the profile has one.
-        **security
-            protocol and security of `distributed`.
+        Of several workers each has "-0", "-1", ... added to the name. The folder is that of the
+        job's output, unless the profile has one; `security` are protocol and security of
+        `distributed`.
         """
         environment = {"distributed": {"nanny": {"pre-spawn-environ": dict(MEMORY)}}}
         section = {
@@ -138,10 +115,7 @@ class Profile:
 def parse_jobs(jobs: Any) -> tuple[int, int]:
     """Return the fewest and most jobs of a number, a pair or "MIN:MAX".
 
-    Raises
-    ------
-    InputError
-        If it is none of these.
+    Raises InputError if it is none of these.
     """
     limits = str(jobs).split(":") if isinstance(jobs, str | int) else jobs
     try:

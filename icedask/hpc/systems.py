@@ -34,33 +34,19 @@ class Queued:
 
 @dataclass(frozen=True)
 class System:
-    """A batch system.
+    """A batch system."""
 
-    Attributes
-    ----------
-    name
-        Name of its module in dask-jobqueue, of its section of `jobqueue` in Dask's configuration,
-        and of the file `deploy/<name>.yaml` with the project's defaults.
-    job_class
-        Class of dask-jobqueue that writes and submits its scripts.
-    queue_command
-        Command that lists the jobs of a user, "{user}".
-    parse_queue
-        Parser of its output: the jobs by id.
-    memory_directive
-        Setting of dask-jobqueue that requests the cores and the bytes of a job.
-    walltime_units
-        Seconds of each field of a walltime, by the number of fields: one, two or three.
-    script_on_stdin
-        Whether the submit command reads the script from standard input only.
-    """
-
+    # Name of its module in dask-jobqueue, of its section of `jobqueue` in Dask's configuration, and
+    # of the file `deploy/<name>.yaml` with the project's defaults.
     name: str
-    job_class: str
-    queue_command: tuple[str, ...]
-    parse_queue: Callable[[str], dict[str, Queued]]
+    job_class: str  # Class of dask-jobqueue that writes and submits its scripts
+    queue_command: tuple[str, ...]  # Command that lists the jobs of a user, "{user}"
+    parse_queue: Callable[[str], dict[str, Queued]]  # Parser of its output: the jobs by id
+    # Setting of dask-jobqueue that requests the cores and the bytes of a job.
     memory_directive: Callable[[int, int], dict[str, Any]]
+    # Seconds of each field of a walltime, by the number of fields: one, two or three.
     walltime_units: Mapping[int, tuple[int, ...]]
+    # Whether the submit command reads the script from standard input only.
     script_on_stdin: bool = False
 
     def job(self) -> Any:
@@ -70,10 +56,7 @@ class System:
     def seconds(self, walltime: str) -> float:
         """Return a walltime in seconds.
 
-        Raises
-        ------
-        InputError
-            If it has not the form that the system takes.
+        Raises InputError if it has not the form that the system takes.
         """
         match = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d+){0,2})", str(walltime).strip())
         fields = [int(part) for part in match[2].split(":")] if match else []
@@ -100,10 +83,7 @@ class System:
     def submit(self, script: Path) -> str:
         """Submit a script and return the job's id.
 
-        Raises
-        ------
-        ComputeError
-            With the message of the system, if it refuses.
+        Raises ComputeError with the message of the system, if it refuses.
         """
         job = self.job()
         command = job.submit_command.split()
@@ -128,10 +108,7 @@ class System:
 def jobqueue(system: str) -> ModuleType:
     """Return dask-jobqueue's module for a batch system.
 
-    Raises
-    ------
-    InputError
-        If dask-jobqueue is not installed.
+    Raises InputError if dask-jobqueue is not installed.
     """
     name = f"dask_jobqueue.{system}"
     if name in sys.modules:

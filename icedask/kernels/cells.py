@@ -223,13 +223,13 @@ Rows = tuple[IntArray, IntArray, FloatArray, FloatArray]
 def count_neighbors(bins: Bins, centers: FloatArray, reach: float, limit: float) -> IntArray:
     """Return how many points are near each centre, itself included if it is a point."""
     n_points = len(bins.order)
-    found, places = np.empty((3, n_points + 1)), np.empty(n_points + 1, np.int64)
+    gathered, places = np.empty((3, n_points + 1)), np.empty(n_points + 1, np.int64)
     counts = np.zeros(len(centers), np.int64)
     for home in range(len(bins.center_start) - 1):
         if bins.center_start[home] == bins.center_start[home + 1]:
             continue
-        n_found = gather(bins, 0, home, reach, found, places, 0)
-        xs, ys, zs = found[0, :n_found], found[1, :n_found], found[2, :n_found]
+        n_gathered = gather(bins, 0, home, reach, gathered, places, 0)
+        xs, ys, zs = gathered[0, :n_gathered], gathered[1, :n_gathered], gathered[2, :n_gathered]
         for member in range(bins.center_start[home], bins.center_start[home + 1]):
             center = bins.center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
@@ -261,13 +261,13 @@ def fill_rows(
     """
     starts, indices, vectors, distances = rows
     n_points = len(own)
-    found, squared = np.empty((3, n_points + 1)), np.empty(n_points + 1)
+    gathered, squared = np.empty((3, n_points + 1)), np.empty(n_points + 1)
     places, near = np.empty(n_points + 1, np.int64), np.empty(n_points + WIDTH, np.int32)
     for home in range(len(bins.center_start) - 1):
         if bins.center_start[home] == bins.center_start[home + 1]:
             continue
-        n_found = gather(bins, 0, home, reach, found, places, 0)
-        xs, ys, zs = found[0, :n_found], found[1, :n_found], found[2, :n_found]
+        n_gathered = gather(bins, 0, home, reach, gathered, places, 0)
+        xs, ys, zs = gathered[0, :n_gathered], gathered[1, :n_gathered], gathered[2, :n_gathered]
         for member in range(bins.center_start[home], bins.center_start[home + 1]):
             center = bins.center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]

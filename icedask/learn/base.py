@@ -111,7 +111,7 @@ class Estimator(BaseEstimator):
             raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
 
     def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, n_here: int) -> None:
-        """Raise InputError if the features of `x` differ from those of the fit."""
+        """Raise InputError unless `x` has the features of the fit."""
         name = type(self).__name__
         if n_here != n_features:
             expected = f"expected {n_features} features as in the fit"
@@ -311,10 +311,7 @@ def starting_sample(
 ) -> FloatArray:
     """Compute the sample of rows that iterations start from.
 
-    Raises
-    ------
-    InputError
-        If it has fewer than `at_least` distinct rows, or too large numbers.
+    Raises InputError if it has fewer than `at_least` distinct rows, or too large numbers.
     """
     rows = stratified_sample(features, sample_size, seed).rows
     _check_size(rows, caller)

@@ -20,43 +20,30 @@ _ROWS = 8192
 
 @dataclass(frozen=True)
 class DensityTree:
-    """Arrays of a condensed tree, whose clusters are numbered from the root, 0.
+    """Arrays of a condensed tree, whose clusters are numbered from the root, 0."""
 
-    Attributes
-    ----------
-    points : (n_points, n_features)
-    core : (n_points,)
-        Core distance of each point.
-    point_cluster, point_lambda : (n_points,)
-        Smallest cluster of each point, and the inverse distance at which the point leaves it.
-    parent, birth : (n_clusters_of_tree,)
-        Parent of each cluster (-1 for the root) and the inverse distance at which it splits off.
-    label : (n_clusters_of_tree,)
-        Number of the selected cluster that contains it, or -1.
-    peak, selected_peak : (n_clusters_of_tree,), (n_labels,)
-        Largest inverse distance of the members of each cluster, and of each selected cluster.
-    merge : (n_clusters_of_tree, n_labels)
-        Inverse distance of the branch point with a selected cluster; NaN where one contains the
-        other.
-    exemplars, exemplar_label : (n_exemplars,)
-        Most persistent points of the selected clusters.
-    min_samples : () int
-        Neighbours that define the core distance.
-    """
-
-    points: FloatArray
-    core: FloatArray
+    points: FloatArray  # (n_points, n_features)
+    core: FloatArray  # (n_points,): core distance of each point
+    # (n_points,): smallest cluster of each point, and the inverse distance at which the point
+    # leaves it.
     point_cluster: IntArray
     point_lambda: FloatArray
+    # (n_clusters_of_tree,): parent of each cluster (-1 for the root) and the inverse distance at
+    # which it splits off.
     parent: IntArray
     birth: FloatArray
-    label: IntArray
+    label: IntArray  # (n_clusters_of_tree,): number of the selected cluster that contains it, or -1
+    # (n_clusters_of_tree,), (n_labels,): largest inverse distance of the members of each cluster,
+    # and of each selected cluster.
     peak: FloatArray
     selected_peak: FloatArray
+    # (n_clusters_of_tree, n_labels): inverse distance of the branch point with a selected cluster;
+    # NaN where one contains the other.
     merge: FloatArray
+    # (n_exemplars,): most persistent points of the selected clusters.
     exemplars: IntArray
     exemplar_label: IntArray
-    min_samples: IntArray
+    min_samples: IntArray  # Neighbours that define the core distance
 
     @property
     def n_labels(self) -> int:

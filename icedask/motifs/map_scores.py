@@ -92,12 +92,12 @@ def map_scores(
     Trustworthiness: Venna and Kaski, doi:10.1007/3-540-44668-0_68
     """
     chosen = draw(latent.sizes[FRAME], latent.sizes[ATOM], size, settings.seed)
-    rows, coordinates = (rows_at(feature_blocks(one), chosen) for one in (features, latent))
+    rows, coordinates = (rows_at(feature_blocks(dataset), chosen) for dataset in (features, latent))
     classes = rows_at(lazy_blocks(reference["label"])[:, :, None], chosen)[:, 0].astype(int)
     finite = np.isfinite(rows).all(axis=1)
     scaled = ((rows - vae.center_) * vae.scale_)[finite]
     names = reference["label"].attrs["flag_meanings"].split()
-    numbers = [names.index(one) for one in known]
+    numbers = [names.index(name) for name in known]
     classes = np.where(np.isin(classes, numbers), classes, -1)[finite]
     mine = features[BLOCK].values == block
     spaces = {

@@ -250,10 +250,10 @@ def clusters(
 ) -> npt.NDArray[np.int32]:
     """Return the clusters of HDBSCAN among places in a map; -1 is noise."""
     points = places.astype(float)
-    found = fit_hdbscan(points, size, min_samples, method)
-    labels = found.labels_.astype(np.int32)
+    fitted = fit_hdbscan(points, size, min_samples, method)
+    labels = fitted.labels_.astype(np.int32)
     if assign_noise and labels.max() >= 0:
-        tree = DensityTree.of(found, points, min_samples or size)
+        tree = DensityTree.of(fitted, points, min_samples or size)
         labels = np.where(labels < 0, tree.predict(points, assign_noise=True)[0], labels)
     return labels
 

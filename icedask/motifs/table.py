@@ -80,13 +80,13 @@ def motif_table(
     InputError
         If the rows are not the same, or the reference has no flags or not those of `categories`.
     """
-    arrays = {name: feature_variable(one) for name, one in values.items()}
+    arrays = {name: feature_variable(dataset) for name, dataset in values.items()}
     for other in (latent["latent"], reference["label"], *arrays.values()):
         check_same_rows(labels["label"], other, "motif_table")
     names = reference["label"].attrs.get("flag_meanings", "").split()
     if not names:
         raise InputError("motif_table: expected a reference with flag_meanings, found none")
-    if unknown := {one for some in categories.values() for one in some} - set(names):
+    if unknown := {phase for phases in categories.values() for phase in phases} - set(names):
         raise InputError(
             f"motif_table: categories: expected classes of the reference, {', '.join(names)}, "
             f"found {', '.join(sorted(unknown))}"
@@ -131,7 +131,7 @@ def motif_table(
         {"values": [*values], "categories": {**categories}, "share": share},
         input_record(latent),
         record_of(reference),
-        *(input_record(one) for one in values.values()),
+        *(input_record(dataset) for dataset in values.values()),
     )
     coords = {MOTIF: np.arange(n_motifs), REFERENCE_CLASS: names}
     return stamped(xr.Dataset(variables, coords), record)
@@ -160,7 +160,9 @@ def category_table(table: xr.Dataset) -> xr.Dataset:
     )
     for name in [name for name in map(str, table.data_vars) if f"{name}_std" in table]:
         values = table[name].values
-        members = [values[(number == one) & np.isfinite(values)] for one in range(len(names))]
+        members = [
+            values[(number == category) & np.isfinite(values)] for category in range(len(names))
+        ]
         for end, extreme in (("min", np.min), ("max", np.max)):
             ends = [extreme(part) if len(part) else np.nan for part in members]
             variables[f"{name}_{end}"] = (CATEGORY, np.array(ends), table[name].attrs)

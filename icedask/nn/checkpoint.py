@@ -27,10 +27,7 @@ def write_checkpoint(path: Path, identity: str, state: Mapping[str, Any]) -> Non
 def read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     """Return the state at `path`, on the CPU; None if there is no file.
 
-    Raises
-    ------
-    InputError
-        If the folder cannot be made, or the file is damaged or of another training.
+    Raises InputError if the folder cannot be made, or the file is damaged or of another training.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

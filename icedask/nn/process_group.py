@@ -156,10 +156,8 @@ def connect_store(host: str, port: int, timeout_s: float) -> torch.distributed.T
 def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
     """Join the group of all ranks; leave it at the end of the block.
 
-    Raises
-    ------
-    RankLate, RankLost, RankCancelled
-        If some ranks do not begin in time, one is lost, or the task of this rank is cancelled.
+    Raises RankLate, RankLost, RankCancelled if some ranks do not begin in time, one is lost, or the
+    task of this rank is cancelled.
     """
     try:
         visible = _rendezvous(store, place)

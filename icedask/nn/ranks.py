@@ -97,9 +97,9 @@ def run_ranks(
             f"run_ranks: expected {n_ranks} workers for {n_ranks} ranks, found no client: "
             f"ice.connect(n_workers={n_ranks}) first, or ask for one rank"
         )
-    if (found := len(_workers(client))) < n_ranks:
+    if (n_workers := len(_workers(client))) < n_ranks:
         raise InputError(
-            f"run_ranks: expected {n_ranks} workers for {n_ranks} ranks, found {found}: start "
+            f"run_ranks: expected {n_ranks} workers for {n_ranks} ranks, found {n_workers}: start "
             f"more of them, client.wait_for_workers({n_ranks}) if they are on their way, or ask "
             "for fewer ranks"
         )

@@ -131,14 +131,8 @@ def train(
     """Train one network on the ranks of a group, which share the lanes of `row_stream`.
 
     The state is written to the file `checkpoint` after each epoch, and resumed from it; `report` is
-    called with the number of finished epochs.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint is of another training, or there are fewer blocks than ranks.
-    ComputeError
-        If the loss is not a finite number.
+    called with the number of finished epochs. Raises InputError if the checkpoint is of another
+    training, or there are fewer blocks than ranks; ComputeError if the loss is not a finite number.
     """
     read = blocks.reader(active_client())
     path = None if checkpoint is None else Path(checkpoint)

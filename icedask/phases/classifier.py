@@ -156,7 +156,9 @@ class PhaseClassifier(BaseEstimator):
         crystals = list(phases.structures.values())
         references = [self._features(crystal) for crystal in crystals]
         hot, melts = samples(crystals, score, steps, CLIP, options["seed"])
-        features = [np.concatenate([self._features(one.atoms) for one in group]) for group in hot]
+        features = [
+            np.concatenate([self._features(sample.atoms) for sample in group]) for group in hot
+        ]
         self._space = (
             whitened_space(references, features)
             if self.metric == "mahalanobis"
@@ -168,13 +170,13 @@ class PhaseClassifier(BaseEstimator):
         if denoiser is not None:
             self._denoised = {"weights": denoiser.digest_, "steps": steps, "clip": CLIP}
         solid = [self._space.compare(rows)[0] for rows in features]
-        liquid = [self._space.compare(self._features(one.atoms))[0] for one in melts]
+        liquid = [self._space.compare(self._features(sample.atoms))[0] for sample in melts]
         self._boundary = boundary(solid, liquid)
         self.threshold_, self.residual_threshold_ = self._boundary.limit, None
         self._residual: Boundary | None = None
         if denoiser is not None:
-            settled = [one.residual for group in hot for one in group]
-            self._residual = boundary(settled, [one.residual for one in melts])
+            settled = [sample.residual for group in hot for sample in group]
+            self._residual = boundary(settled, [sample.residual for sample in melts])
             self.residual_threshold_ = self._residual.limit
         return self
 

@@ -175,7 +175,7 @@ class Denoiser(BaseEstimator):
     def digest_(self) -> str:
         """Digest of the weights."""
         self._check_fitted()
-        return digest(self.cutoff, *[one for _, one in sorted(self.weights_.items())])
+        return digest(self.cutoff, *[weight for _, weight in sorted(self.weights_.items())])
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "weights_"):
@@ -276,7 +276,7 @@ class Denoiser(BaseEstimator):
             If the file cannot be written.
         """
         self._check_fitted()
-        arrays = {f"weight/{name}": one for name, one in self.weights_.items()}
+        arrays = {f"weight/{name}": weight for name, weight in self.weights_.items()}
         for name, atoms in self.phases_.structures.items():
             arrays[f"phase/{name}/cell"] = atoms.cell.array
             arrays[f"phase/{name}/fractions"] = atoms.get_scaled_positions()

@@ -75,7 +75,9 @@ def denoised_dataset(trj: xr.Dataset, arrays: Mapping[str, da.Array]) -> xr.Data
         name: (FRAME, trj[name].values) for name in ("time", "step") if name in trj.variables
     }
     coords |= {name: (ATOM, trj[name].values) for name in ATOM_COORDS if name in trj.variables}
-    variables: dict[str, Any] = {name: (VARIABLES[name].dims, one) for name, one in arrays.items()}
+    variables: dict[str, Any] = {
+        name: (VARIABLES[name].dims, array) for name, array in arrays.items()
+    }
     kept = [name for name in ("cell", "cell_origin", "pbc") if name in trj.variables]
     variables |= {name: (trj[name].dims, trj[name].values) for name in kept}
     return with_attrs(xr.Dataset(variables, coords)).drop_vars([XYZ], errors="ignore")

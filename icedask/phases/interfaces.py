@@ -160,7 +160,7 @@ def _frames(
 
 def spacing(cell: FloatArray, axis: int) -> float:
     """Return the distance between the two faces of a cell that `axis` joins, angstrom."""
-    a, b = (cell[one] for one in range(3) if one != axis)
+    a, b = (cell[side] for side in range(3) if side != axis)
     normal = np.cross(a, b)
     return float(abs(cell[axis] @ normal) / np.linalg.norm(normal))
 
@@ -170,14 +170,8 @@ def crossings(
 ) -> tuple[float, float]:
     """Return the begin and the end of a slab, angstrom; NaN unless there is exactly one.
 
-    Parameters
-    ----------
-    fraction : (n_atoms,)
-        Fractional coordinates across the slab.
-    inside : (n_atoms,)
-        Whether an atom has a class of the slab.
-    height, width
-        Height of the cell, and standard deviation of the Gaussian, angstrom.
+    Of each atom, the fractional coordinate across the slab, and whether it has a class of the slab;
+    `height` of the cell and `width`, the standard deviation of the Gaussian, are in angstrom.
     """
     n_bins = max(8, round(height / _BIN))
     bins = np.minimum((fraction * n_bins).astype(int), n_bins - 1)
@@ -201,22 +195,14 @@ def crossings(
 
 
 class Motion(NamedTuple):
-    """Motion of the interfaces of a slab.
+    """Motion of the interfaces of a slab."""
 
-    Attributes
-    ----------
-    position : (n_frames, 2)
-        Begin and end of the slab, angstrom, without jumps over the cell's faces; NaN where
-        unknown.
-    thickness : (n_frames,)
-        Thickness of the slab, angstrom; NaN where unknown.
-    rate, error, intercept
-        Slope of the straight line through the thickness, angstrom per unit of time, its standard
-        error, and its intercept, angstrom.
-    """
-
+    # (n_frames, 2): begin and end of the slab, angstrom, without jumps over the cell's faces; NaN
+    # where unknown.
     position: FloatArray
-    thickness: FloatArray
+    thickness: FloatArray  # (n_frames,): thickness of the slab, angstrom; NaN where unknown
+    # Slope of the straight line through the thickness, angstrom per unit of time, its standard
+    # error, and its intercept, angstrom.
     rate: float
     error: float
     intercept: float
@@ -225,18 +211,14 @@ class Motion(NamedTuple):
 def slab_motion(position: FloatArray, height: FloatArray, time: FloatArray) -> Motion:
     """Follow the interfaces of a slab from frame to frame.
 
-    An interface moves by less than half the cell from one known place to the next. The standard
-    error holds for residuals that follow each other as in an autoregressive process of first
-    order: each frame counts as (1 - r) / (1 + r) independent ones, r being the correlation of
-    neighbouring frames.
+    Positions (n_frames, 2) are the begin and end of the slab within the cell, angstrom: NaN where
+    unknown, known in at least three frames. The height of the cell, angstrom, and the time are
+    (n_frames,).
 
-    Parameters
-    ----------
-    position : (n_frames, 2)
-        Begin and end of the slab within the cell, angstrom; NaN where unknown, known in at
-        least three frames.
-    height, time : (n_frames,)
-        Height of the cell, angstrom, and time.
+    An interface moves by less than half the cell from one known place to the next. The standard
+    error holds for residuals that follow each other as in an autoregressive process of first order:
+    each frame counts as (1 - r) / (1 + r) independent ones, r being the correlation of neighbouring
+    frames.
     """
     known = np.isfinite(position).all(axis=1)
     share = position[known] / height[known, None]

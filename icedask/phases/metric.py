@@ -27,29 +27,17 @@ _SAME = 6
 
 
 class Space(NamedTuple):
-    """Points of the references, and the map from features to points.
+    """Points of the references, and the map from features to points."""
 
-    Attributes
-    ----------
-    mean, matrix
-        Points are (features - mean) @ matrix.
-    unit
-        Whether features are divided by their norm before that.
-    cosine
-        Whether the distance is one minus the cosine of the angle, else Euclidean.
-    references, phase
-        Points (n_references, n_components), and the phase of each.
-    scale : (n_phases,)
-        Unit of the distances from references of each phase.
-    """
-
+    # Points are (features - mean) @ matrix.
     mean: FloatArray
     matrix: FloatArray
-    unit: bool
-    cosine: bool
+    unit: bool  # Whether features are divided by their norm before that
+    cosine: bool  # Whether the distance is one minus the cosine of the angle, else Euclidean
+    # Points (n_references, n_components), and the phase of each.
     references: FloatArray
     phase: IntArray
-    scale: FloatArray
+    scale: FloatArray  # (n_phases,): unit of the distances from references of each phase
 
     def compare(self, features: Features) -> tuple[FloatArray, IntArray]:
         """Return the distance from the nearest reference, and its phase, of each row."""
@@ -79,12 +67,8 @@ class Space(NamedTuple):
 def principal_space(references: Sequence[Features], n_components: int, cosine: bool) -> Space:
     """Return the published space: principal components of the standardised references.
 
-    There are at most `n_components`, and no more than the references span.
-
-    Raises
-    ------
-    InputError
-        If all references are the same: there is nothing to standardise by.
+    There are at most `n_components`, and no more than the references span. Raises InputError if all
+    references are the same: there is nothing to standardise by.
     """
     rows, phase = _stacked(references)
     if _alike(rows):
@@ -111,13 +95,14 @@ def whitened_space(references: Sequence[Features], hot: Sequence[Features]) -> S
     mean, scales = rows.mean(0), _scales(rows)
     plain = Space(mean, np.diag(scales), True, False, rows, phase, np.ones(len(references)))
     covariance = np.mean(
-        [_spread(plain, rows[phase == number], one) for number, one in enumerate(hot)], axis=0
+        [_spread(plain, rows[phase == number], features) for number, features in enumerate(hot)],
+        axis=0,
     )
     values, vectors = np.linalg.eigh(covariance)
     width = (1 - _SHRINKAGE) * np.maximum(values, 0.0) + _SHRINKAGE * values.mean()
     white = plain._replace(matrix=scales[:, None] * vectors / np.sqrt(width))
     white = _with_references(white, rows, phase)
-    usual = [np.quantile(white.compare(one)[0], _USUAL) for one in hot]
+    usual = [np.quantile(white.compare(features)[0], _USUAL) for features in hot]
     return white._replace(scale=np.array(usual))
 
 
@@ -130,7 +115,7 @@ def _spread(space: Space, own: Features, hot: Features) -> FloatArray:
 
 
 def _stacked(references: Sequence[Features]) -> tuple[FloatArray, IntArray]:
-    phase = np.repeat(np.arange(len(references)), [len(one) for one in references])
+    phase = np.repeat(np.arange(len(references)), [len(features) for features in references])
     return np.concatenate(references).astype(np.float64), phase
 
 

@@ -67,12 +67,12 @@ class Phases:
 
     def __init__(self, structures: Mapping[str, ase.Atoms]) -> None:
         _check_names(structures)
-        self._structures = {name: _checked(name, one) for name, one in structures.items()}
+        self._structures = {name: _checked(name, atoms) for name, atoms in structures.items()}
         self.names = tuple(structures)
         self.element = _one_element(self._structures)
         _check_different(self._structures)
         self.digest = digest(
-            list(self.names), self.element, *[_place(one) for one in self._structures.values()]
+            list(self.names), self.element, *[_place(atoms) for atoms in self._structures.values()]
         )
 
     @classmethod
@@ -190,7 +190,7 @@ class Phases:
             If the trajectory is not periodic along all three cell vectors, or volumes of an atom
             in the references differ by more than 3 %.
         """
-        own = [one.get_volume() / len(one) for one in self._structures.values()]
+        own = [crystal.get_volume() / len(crystal) for crystal in self._structures.values()]
         if max(own) > _SAME_VOLUME * min(own):
             raise InputError(
                 "Phases: expected references with the same volume for each atom, to scale them by "
@@ -224,15 +224,17 @@ class Phases:
             raise InputError(f"Phases: scale: expected a positive factor, found {factor}")
         check_elements(np.array([element or self.element]))
         structures = dict(self.structures)
-        for one in structures.values():
-            one.set_cell(factor * one.cell, scale_atoms=True)
-            one.symbols[:] = element or self.element
+        for crystal in structures.values():
+            crystal.set_cell(factor * crystal.cell, scale_atoms=True)
+            crystal.symbols[:] = element or self.element
         return Phases(structures)
 
     @property
     def structures(self) -> Mapping[str, ase.Atoms]:
         """Copies of the crystals by name, atoms wrapped into the cell."""
-        return MappingProxyType({name: one.copy() for name, one in self._structures.items()})
+        return MappingProxyType(
+            {name: crystal.copy() for name, crystal in self._structures.items()}
+        )
 
     def atoms_of(self, trj: xr.Dataset, centers: str | None, caller: str) -> npt.NDArray[np.int64]:
         """Return the indices of the atoms of the phases' element, or of a selection.
@@ -275,7 +277,7 @@ class Phases:
         return hash(self.digest)
 
     def __repr__(self) -> str:
-        listed = ", ".join(f"{name} ({len(one)})" for name, one in self._structures.items())
+        listed = ", ".join(f"{name} ({len(crystal)})" for name, crystal in self._structures.items())
         return f"<Phases of {self.element}: {listed}>"
 
 
@@ -295,13 +297,13 @@ def _shipped() -> Mapping[str, ase.Atoms]:
     return MappingProxyType(
         {
             name: ase.Atoms(
-                f"O{len(one['fractions'])}",
-                scaled_positions=one["fractions"],
-                cell=one["cell"],
+                f"O{len(entry['fractions'])}",
+                scaled_positions=entry["fractions"],
+                cell=entry["cell"],
                 pbc=True,
-                info={"origin": one["origin"]},
+                info={"origin": entry["origin"]},
             )
-            for name, one in json.loads(text).items()
+            for name, entry in json.loads(text).items()
         }
     )
 
@@ -360,7 +362,7 @@ def _checked(name: str, atoms: Any) -> ase.Atoms:
 
 
 def _one_element(structures: Mapping[str, ase.Atoms]) -> str:
-    elements = sorted({symbol for one in structures.values() for symbol in one.symbols})
+    elements = sorted({symbol for crystal in structures.values() for symbol in crystal.symbols})
     if len(elements) > 1:
         keep = "O" if elements == ["H", "O"] else elements[-1]
         raise InputError(
@@ -378,12 +380,12 @@ def _check_different(structures: Mapping[str, ase.Atoms]) -> None:
         # Broader Gaussians hardly distinguish the close-packed metals.
         described = soap(from_ase(atoms), sigma=0.5, l_max=6, dtype="float64")["soap"]
         means[name] = described.compute(scheduler="sync").values.mean(axis=(0, 1))
-    for one, other in combinations(means, 2):
-        apart = np.linalg.norm(means[one] - means[other])
-        if apart < _SAME_CRYSTAL * np.linalg.norm(means[one]):
+    for first, second in combinations(means, 2):
+        apart = np.linalg.norm(means[first] - means[second])
+        if apart < _SAME_CRYSTAL * np.linalg.norm(means[first]):
             raise InputError(
-                f"Phases: {one} and {other} are the same crystal, by their average SOAP vectors; "
-                "keep one of them"
+                f"Phases: {first} and {second} are the same crystal, by their average SOAP "
+                "vectors; keep one of them"
             )
 
 

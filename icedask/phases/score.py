@@ -259,17 +259,9 @@ def in_parts(
 ) -> FloatArray:
     """Apply a function of a neighbour list to all atoms, at most MAX_ATOMS at a time.
 
-    Parameters
-    ----------
-    positions, cell, pbc
-        Frame, angstrom.
-    reach
-        Range of the function, angstrom.
-    cutoff
-        Cutoff of the neighbour lists, angstrom.
-    function
-        Function of a neighbour list, and of the atom that each of its rows is an image of, that
-        returns a value, or a vector, for each row.
+    `reach` is the range of the function, `cutoff` that of the neighbour lists, angstrom. The
+    function takes a neighbour list, and the atom that each of its rows is an image of; it returns a
+    value, or a vector, for each row.
     """
     points, source = with_images(positions, cell, pbc, reach)
     values = None

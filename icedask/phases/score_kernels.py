@@ -18,14 +18,8 @@ def nearby(
 ) -> tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]:
     """Return the edges of the graph from a neighbour list (CSR) with a longer cutoff.
 
-    Returns
-    -------
-    indptr, indices
-        CSR arrays of the pairs within the cutoff.
-    unit : (n_pairs, 3)
-        Directions.
-    place : (n_pairs,), weight : (n_pairs, 4)
-        The first of the four nodes about each distance, and the weights of these nodes.
+    These are indptr and indices of the pairs within the cutoff; directions (n_pairs, 3); the first
+    of the four nodes about each distance, and the weights (n_pairs, 4) of these nodes.
     """
     n_atoms = len(indptr) - 1
     starts = np.zeros(n_atoms + 1, np.int64)
@@ -100,27 +94,27 @@ def add_messages(
                 first = 3 * place[pair] * n_rows + row
                 w0, w1 = splat(weight[pair, 0]), splat(weight[pair, 1])
                 w2, w3 = splat(weight[pair, 2]), splat(weight[pair, 3])
-                one, two = first + 3 * n_rows, first + 6 * n_rows
-                three = first + 9 * n_rows
+                second, third = first + 3 * n_rows, first + 6 * n_rows
+                fourth = first + 9 * n_rows
                 a = (
                     w0 * load(table, first)
-                    + w1 * load(table, one)
-                    + w2 * load(table, two)
-                    + w3 * load(table, three)
+                    + w1 * load(table, second)
+                    + w2 * load(table, third)
+                    + w3 * load(table, fourth)
                 )
                 s = s + a * load(sent, other)
                 b = (
                     w0 * load(table, first + n_rows)
-                    + w1 * load(table, one + n_rows)
-                    + w2 * load(table, two + n_rows)
-                    + w3 * load(table, three + n_rows)
+                    + w1 * load(table, second + n_rows)
+                    + w2 * load(table, third + n_rows)
+                    + w3 * load(table, fourth + n_rows)
                 )
                 b = b * load(sent, other + n_rows)
                 d = (
                     w0 * load(table, first + 2 * n_rows)
-                    + w1 * load(table, one + 2 * n_rows)
-                    + w2 * load(table, two + 2 * n_rows)
-                    + w3 * load(table, three + 2 * n_rows)
+                    + w1 * load(table, second + 2 * n_rows)
+                    + w2 * load(table, third + 2 * n_rows)
+                    + w3 * load(table, fourth + 2 * n_rows)
                 )
                 d = d * load(sent, other + 2 * n_rows)
                 x = x + b * load(vector, other) + d * splat(unit[pair, 0])

@@ -41,7 +41,7 @@ def score_threshold(
         ),
     ],
 ) -> xr.Dataset:
-    """Count scores, and find the minimum between those of crystals and the others; computes.
+    """Histogram of scores, and its minimum between crystals and the rest; computes.
 
     {parameters}
 

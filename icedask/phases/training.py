@@ -39,7 +39,7 @@ _CHECKPOINT_STEPS = 250
 
 @dataclass(frozen=True)
 class DenoiserPlan:
-    """Parameters of a training, as those of `Denoiser`, and the device of torch."""
+    """Parameters of a training, named as in `Denoiser`, and the device of torch."""
 
     width: int
     layers: int
@@ -78,14 +78,8 @@ def train(
     """Train a network on one crystal of each phase.
 
     The checkpoint is a file of the state, from which an interrupted training is resumed; it is
-    removed at the end.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint is of another training, or a crystal has no pairs within the cutoff.
-    ComputeError
-        If the loss is not a finite number.
+    removed at the end. Raises InputError if the checkpoint is of another training, or a crystal has
+    no pairs within the cutoff; ComputeError if the loss is not a finite number.
     """
     device = torch.device(plan.device)
     with reproducible():
@@ -103,7 +97,7 @@ def train(
             # At least two steps, one to begin with and one at the top.
             pct_start=max(_WARM_UP, 2 / plan.steps),
         )
-        crystals = _Crystals(*(one.to(device) for one in _crystals(structures, plan)))
+        crystals = _Crystals(*(array.to(device) for array in _crystals(structures, plan)))
         loss = np.zeros(plan.steps, np.float32)
         parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
         path = None if checkpoint is None else Path(checkpoint)
@@ -136,13 +130,14 @@ def train(
                     write_checkpoint(path, identity, {**state, "loss": torch.from_numpy(loss)})
     if path is not None:
         remove_checkpoint(path)
-    weights = {name: one.detach().cpu().numpy() for name, one in network.named_parameters()}
+    weights = {name: weight.detach().cpu().numpy() for name, weight in network.named_parameters()}
     return Trained(weights, loss)
 
 
 def _names(structures: Mapping[str, ase.Atoms]) -> str:
     return ", ".join(
-        f"{name} ({digest(one.cell.array, one.positions)})" for name, one in structures.items()
+        f"{name} ({digest(atoms.cell.array, atoms.positions)})"
+        for name, atoms in structures.items()
     )
 
 
@@ -165,7 +160,7 @@ def _crystals(structures: Mapping[str, ase.Atoms], plan: DenoiserPlan) -> _Cryst
         vectors.append(pairs.vectors.astype(np.float32))
         n_atoms += len(large)
     arrays = (phase, centers, neighbors, vectors)
-    return _Crystals(*(torch.from_numpy(np.concatenate(one)) for one in arrays))
+    return _Crystals(*(torch.from_numpy(np.concatenate(parts)) for parts in arrays))
 
 
 def _loss(

@@ -46,18 +46,12 @@ _SEEN = {"x": ("y (Å)", "z (Å)"), "y": ("x (Å)", "z (Å)"), "z": ("x (Å)", "
 
 
 class View(NamedTuple):
-    """A direction to look along.
+    """A direction to look along."""
 
-    Attributes
-    ----------
-    matrix : (3, 3) array
-        Turns positions (n, 3) into right, up and towards the eye by multiplication from the right.
-    labels : two str
-        Labels of the axes of the paper.
-    """
-
+    # (3, 3): turns positions (n, 3) into right, up and towards the eye by multiplication from the
+    # right.
     matrix: FloatArray
-    labels: tuple[str, str]
+    labels: tuple[str, str]  # Labels of the axes of the paper
 
 
 class Scene(NamedTuple):
@@ -74,10 +68,7 @@ class Scene(NamedTuple):
 def view_of(view: str | None, trj: xr.Dataset, caller: str) -> View:
     """Return the view along an axis or by a rotation of ASE; by default a slab from its side.
 
-    Raises
-    ------
-    InputError
-        If it is neither.
+    Raises InputError if it is neither.
     """
     if view is None:
         view = "x" if _normal(trj) == 2 else "z"
@@ -104,10 +95,7 @@ def _normal(trj: xr.Dataset) -> int | None:
 def one_frame(trj: xr.Dataset, frame: int, caller: str) -> xr.Dataset:
     """Return one frame of a trajectory.
 
-    Raises
-    ------
-    InputError
-        If it is out of range.
+    Raises InputError if it is out of range.
     """
     n_frames = trj.sizes[FRAME]
     if not -n_frames <= frame < n_frames:

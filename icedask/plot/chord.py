@@ -34,21 +34,12 @@ Span = tuple[float, float]
 
 
 class Chord(NamedTuple):
-    """Two states, the spans of angles of the bases of their chord, and the one that gives more.
+    """Two states, the spans of angles of the bases of their chord, and the one that gives more."""
 
-    Attributes
-    ----------
-    states : two int
-        Rows of the flux.
-    bases : two spans
-        Degrees on the arc of either state, as wide as the flux from it to the other.
-    origin : int or None
-        The state that gives more atoms; None where both give the same.
-    """
-
-    states: tuple[int, int]
+    states: tuple[int, int]  # Rows of the flux
+    # Degrees on the arc of either state, as wide as the flux from it to the other.
     bases: tuple[Span, Span]
-    origin: int | None
+    origin: int | None  # The state that gives more atoms; None where both give the same
 
 
 @style.in_style
@@ -126,10 +117,7 @@ def chord_layout(
 ) -> tuple[dict[int, Span], list[Chord]]:
     """Return the span of degrees of each state's arc, clockwise from the top, and the chords.
 
-    Raises
-    ------
-    InputError
-        If there are no transitions.
+    Raises InputError if there are no transitions.
     """
     n_states = len(counts)
     flux = counts.astype(float)

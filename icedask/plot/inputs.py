@@ -47,10 +47,7 @@ def required(
 ) -> xr.DataArray:
     """Return a variable of a Dataset, with its dimensions in the order of `dims`.
 
-    Raises
-    ------
-    InputError
-        If there is none, or it has other dimensions or another kind of numbers.
+    Raises InputError if there is none, or it has other dimensions or another kind of numbers.
     """
     array = ds.get(name) if isinstance(ds, xr.Dataset) else None
     if array is None or set(array.dims) != set(dims) or array.dtype.kind not in kinds:
@@ -68,10 +65,7 @@ def label_variable(labels: xr.Dataset, caller: str) -> xr.DataArray:
 def chill_variable(chill: xr.Dataset, caller: str) -> xr.DataArray:
     """Return labels (frame, atom) whose flags are the classes of CHILL+.
 
-    Raises
-    ------
-    InputError
-        If there are none, or their flags are others.
+    Raises InputError if there are none, or their flags are others.
     """
     label = label_variable(chill, caller)
     names = style.names_of(label).values()
@@ -109,10 +103,7 @@ def value_variable(values: xr.DataArray, caller: str) -> None:
 def flux_of(transitions: xr.Dataset, names: style.Names | None, caller: str) -> Flux:
     """Return the flux between states, named as in `names` or by their flags.
 
-    Raises
-    ------
-    InputError
-        If there is none, it is not square or negative somewhere.
+    Raises InputError if there is none, it is not square or negative somewhere.
     """
     flux = required(transitions, "flux", (FROM, TO), caller, "transitions")
     counts = flux.values
@@ -135,10 +126,7 @@ def checked_categories(
 ) -> dict[int, str]:
     """Return the category of each motif.
 
-    Raises
-    ------
-    InputError
-        If a motif has none, or one that is not known.
+    Raises InputError if a motif has none, or one that is not known.
     """
     known = {int(motif): str(name) for motif, name in categories.items()}
     missing = [str(motif) for motif in motifs if motif >= 0 and motif not in known]
@@ -200,10 +188,7 @@ def sample_points(
 ) -> Sample:
     """Return two components of a sample of rows.
 
-    Raises
-    ------
-    InputError
-        If there are no such components, or every row has a NaN.
+    Raises InputError if there are no such components, or every row has a NaN.
     """
     array = feature_variable(latent)
     width = array.shape[2] if array.ndim == 3 else 1

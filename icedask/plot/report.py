@@ -44,25 +44,14 @@ _NOTHING = "\N{EN DASH}"
 
 @dataclass(frozen=True)
 class Section:
-    """Section of a report; everything but the title is optional.
-
-    Attributes
-    ----------
-    title : str
-    text : str
-        Plain; an empty line begins a new paragraph.
-    figures : mapping of str to matplotlib.figure.Figure
-        Figures by their captions, "name: what is seen", which are also their alternative texts.
-    tables : mapping of str to pandas.DataFrame
-        Tables by their captions. The index is shown unless it only counts rows; units of columns
-        are taken from `attrs["units"]`, a mapping by column.
-    parameters : mapping
-        Names and values.
-    """
+    """Section of a report; everything but the title is optional."""
 
     title: str
-    text: str = ""
+    text: str = ""  # Plain; an empty line begins a new paragraph
+    # Figures by their captions, "name: what is seen", which are also their alternative texts.
     figures: Mapping[str, Figure] = field(default_factory=dict)
+    # Tables by their captions. The index is shown unless it only counts rows; units of columns are
+    # taken from `attrs["units"]`, a mapping by column.
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -173,7 +162,9 @@ def _image(figure: Figure) -> dict[str, Any]:
 
 def _drawing_bytes(figure: Figure) -> int:
     """Return the size of a figure as SVG, estimated from its visible artists."""
-    return sum(_artist_bytes(one) for one in figure.findobj(lambda artist: artist.get_visible()))
+    return sum(
+        _artist_bytes(artist) for artist in figure.findobj(lambda artist: artist.get_visible())
+    )
 
 
 def _artist_bytes(artist: Any) -> int:
@@ -216,14 +207,14 @@ def _numbers(values: pd.Series) -> list[str]:
     known = values.to_numpy(float, na_value=np.nan)
     if pd.api.types.is_integer_dtype(values):
         pairs = zip(known, values, strict=True)
-        return [_NOTHING if math.isnan(one) else _signed(str(value)) for one, value in pairs]
+        return [_NOTHING if math.isnan(number) else _signed(str(value)) for number, value in pairs]
     sizes = np.abs(known[(known != 0) & (np.abs(known) < _LARGE)])
     decimals = 1
     if len(sizes):
-        smallest, largest = (math.floor(math.log10(one)) for one in (sizes.min(), sizes.max()))
+        smallest, largest = (math.floor(math.log10(size)) for size in (sizes.min(), sizes.max()))
         decimals = min(_DIGITS - 1 - smallest, 2 * _DIGITS - 1 - largest)
         decimals = min(max(decimals, 0), _MOST_DECIMALS)
-    return [_number(float(one), decimals) for one in known]
+    return [_number(float(value), decimals) for value in known]
 
 
 def _number(value: float, decimals: int) -> str:
@@ -286,10 +277,7 @@ def atom_name(trj: xr.Dataset, place: int) -> str:
 def settings_section(settings: Any, store: Path, results: Iterable[xr.Dataset]) -> Section:
     """Return the section of the options of a workflow, a dataclass, and of its saved results.
 
-    Raises
-    ------
-    StoreError
-        If a result is not in the store.
+    Raises StoreError if a result is not in the store.
     """
     runs = [ds.attrs["run_id"] for ds in results]
     return Section(

@@ -290,21 +290,11 @@ def write(
 
 
 class Times(NamedTuple):
-    """The axis of frames.
+    """The axis of frames."""
 
-    Attributes
-    ----------
-    values : (n_frames,) array
-        Time of each frame, or its number where frames have no times.
-    label : str
-        Label of the axis.
-    unit : str
-        Unit of the values; empty for numbers of frames.
-    """
-
-    values: FloatArray
+    values: FloatArray  # (n_frames,): time of each frame, or its number where frames have no times
     label: str
-    unit: str
+    unit: str  # Unit of the values; empty for numbers of frames
 
     def text(self, frame: int) -> str:
         """Return the time of a frame with its unit."""

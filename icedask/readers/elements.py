@@ -34,14 +34,8 @@ def parse_element_map(text: str) -> str | dict[str, str]:
 def map_elements(keys: npt.NDArray[np.str_], elements: ElementMap, what: str) -> npt.NDArray:
     """Return the element of each atom.
 
-    Parameters
-    ----------
-    keys : (n_atoms,) strings
-        Type, or name, of each atom; "" where an atom has none.
-    elements : str or mapping
-        One symbol for all atoms, or a symbol for each key.
-    what : str
-        Kind of the keys, for the error message.
+    Keys are the type, or name, of each atom; "" where an atom has none. Elements are one symbol for
+    all atoms, or a symbol for each key. `what` is the kind of the keys, for the error message.
     """
     if isinstance(elements, str):
         return np.full(len(keys), elements)

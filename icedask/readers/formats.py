@@ -133,10 +133,7 @@ def formats() -> list[type[Format]]:
 def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Format:
     """Open one file with the reader for its format.
 
-    Raises
-    ------
-    InputError
-        If an option is given that the format does not take.
+    Raises InputError if an option is given that the format does not take.
     """
     kind = next(kind for kind in formats() if kind.recognises(path))
     unused = [

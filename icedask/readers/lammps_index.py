@@ -106,10 +106,7 @@ def _item_offsets(pieces: Iterable[bytes]) -> tuple[list[tuple[int, bytes]], int
 def build_index(path: str, gzip_index: str | None = None) -> Index:
     """Scan a dump once for the offset of each frame; keep the seek points of a gzipped one.
 
-    Raises
-    ------
-    InputError
-        If the file is empty or not a LAMMPS text dump.
+    Raises InputError if the file is empty or not a LAMMPS text dump.
     """
     items, length, broken = _scan(path, gzip_index)
     if length == 0:

@@ -98,10 +98,8 @@ def open_source(
 ) -> JoinedSource:
     """Open all files of a trajectory, each in a Dask task, and join them in time.
 
-    Raises
-    ------
-    InputError
-        If files hold different atoms, overlap in time, or any but the last is truncated.
+    Raises InputError if files hold different atoms, overlap in time, or any but the last is
+    truncated.
     """
     if len(paths) == 1:
         files = [open_file(paths[0], options, scratch)]

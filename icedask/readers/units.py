@@ -44,12 +44,8 @@ def lammps_units(
     """Return the factors of a LAMMPS unit style, "real", "metal" or "lj".
 
     Style lj needs its units of length (angstrom), energy (eV) and time (picosecond); values of 1
-    keep the reduced numbers.
-
-    Raises
-    ------
-    InputError
-        If the style is missing or unknown, or lj is not given its scale.
+    keep the reduced numbers. Raises InputError if the style is missing or unknown, or lj is not
+    given its scale.
     """
     if style is None:
         raise InputError(

@@ -55,21 +55,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Glass:
-    """Bounds for an amorphous ice at 1 bar.
+    """Bounds for an amorphous ice at 1 bar."""
 
-    Attributes
-    ----------
-    density
-        Bounds of the density, g/cm3.
-    coordination
-        Bounds of the number of oxygens within 3.4 angstrom.
-    ice
-        Largest share of molecules in the classes of ice or hydrate of CHILL+.
-    """
-
-    density: tuple[float, float]
-    coordination: tuple[float, float]
-    ice: float
+    density: tuple[float, float]  # Bounds of the density, g/cm3
+    coordination: tuple[float, float]  # Bounds of the number of oxygens within 3.4 angstrom
+    ice: float  # Largest share of molecules in the classes of ice or hydrate of CHILL+
 
 
 # Densities at 1 bar: 0.94 and 1.17 g/cm3 of LDA and HDA (Mishima, Calvert and Whalley, Nature 314,

@@ -15,18 +15,10 @@ from icedask.core.variables import ATOM, FRAME
 def write_dump(trj: xr.Dataset, path: Path) -> None:
     """Write a trajectory as a gzipped LAMMPS text dump.
 
-    Parameters
-    ----------
-    trj : xarray.Dataset
-        Trajectory of `open_trajectory`, read frame by frame.
-    path : path
-        New file. The same trajectory gives the same bytes.
-
-    Notes
-    -----
-    Columns are id, type, element, mol (where there are molecules), x, y, z (angstrom) and
-    potential_energy (eV, where there is one). Units are metal and every frame has its time, so
-    that `icedask.ingest` needs no options.
+    The trajectory is read frame by frame; the same one gives the same bytes. Columns are id, type,
+    element, mol (where there are molecules), x, y, z (angstrom) and potential_energy (eV, where
+    there is one). Units are metal and every frame has its time, so that `icedask.ingest` needs no
+    options.
     """
     partial = path.with_name(f"{path.name}.partial")
     # Without a name and a time of writing in the header.

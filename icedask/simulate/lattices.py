@@ -16,27 +16,11 @@ Lattice = Literal["fcc", "hcp", "bcc"]
 def lattice_sites(
     lattice: Lattice, volume: float, repeats: Sequence[int]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the sites of a lattice, and the cell.
+    """Return the sites of a lattice (n, 3), and the cell (3, 3), angstrom.
 
-    Parameters
-    ----------
-    lattice
-        "fcc" and "bcc", in cubic cells of four and two sites, or "hcp" with the ratio of close
-        packed spheres, in orthorhombic cells of four.
-    volume
-        Volume of a site, cubic angstrom.
-    repeats
-        Cells along each cell vector.
-
-    Returns
-    -------
-    positions : (n, 3) array, angstrom
-    cell : (3, 3) array, angstrom
-
-    Raises
-    ------
-    InputError
-        If the lattice, the volume or the repeats are not valid.
+    Cells are cubic with four ("fcc") or two sites ("bcc"), or orthorhombic with four and the ratio
+    of close-packed spheres ("hcp"). The volume is that of a site, cubic angstrom; `repeats` are
+    cells along each cell vector. Raises InputError if one of them is not valid.
     """
     from ase.build import bulk
 

@@ -132,7 +132,7 @@ def radial_distribution(
 
 
 def soap_distances(trj: xr.Dataset) -> dict[str, float]:
-    """Return the distances of the mean normalised SOAP vector to those of the ideal ices.
+    """Return the distances from the mean normalised SOAP vector to each ideal ice.
 
     Of oxygens at their mean positions: vibrations bring VI near IV, and the clathrates near each
     other. Each ideal structure is scaled to the density of the trajectory, so that the pressure

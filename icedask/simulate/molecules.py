@@ -39,10 +39,7 @@ def reduced(cell: FloatArray) -> FloatArray:
 def to_standard(positions: FloatArray, cell: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Rotate positions (n_atoms, 3) so that their cell is lower triangular, and reduce the cell.
 
-    Raises
-    ------
-    InputError
-        If the cell is left-handed or has no volume.
+    Raises InputError if the cell is left-handed or has no volume.
     """
     volume = float(np.linalg.det(cell))
     if not volume > 0:
@@ -89,11 +86,7 @@ def shear(molecules: FloatArray, cell: FloatArray, random: np.random.Generator) 
     The layer is cut between two faces of the cell, anywhere along any of the cell vectors, and
     shifted by any fractions of the two others. The shift is that of some random ones which brings
     the fewest molecules into contact; these are then pushed apart, whole and in their orientation.
-
-    Raises
-    ------
-    InputError
-        If the molecules cannot be pushed apart.
+    Raises InputError if the molecules cannot be pushed apart.
     """
     best, fewest = molecules, np.inf
     for _ in range(_TRIALS):

@@ -43,23 +43,12 @@ _BAROSTAT_STEPS: Mapping[Coupling, int] = {"iso": 10, "aniso": 10, "z": 10, "tri
 
 @dataclass(frozen=True)
 class State:
-    """State at the start of a segment.
+    """State at the start of a segment."""
 
-    Attributes
-    ----------
-    positions : (n_molecules, 4, 3) array, nm
-        Sites O, H, H, M of whole molecules.
-    velocities : (n_molecules, 4, 3) array, nm/ps
-    cell : (3, 3) array, nm
-        Lower triangular and reduced.
-    cutoff : float, angstrom
-        Chosen once, for the start structure.
-    """
-
-    positions: FloatArray
-    velocities: FloatArray
-    cell: FloatArray
-    cutoff: float
+    positions: FloatArray  # (n_molecules, 4, 3), nm: sites O, H, H, M of whole molecules
+    velocities: FloatArray  # (n_molecules, 4, 3), nm/ps
+    cell: FloatArray  # (3, 3), nm: lower triangular and reduced
+    cutoff: float  # Angstrom, chosen once, for the start structure
 
     @classmethod
     def load(cls, path: str) -> State:
@@ -308,10 +297,7 @@ def input_text(job: Job, start: ase.Atoms | None = None) -> str:
 def import_openmm() -> Any:
     """Return the module openmm.
 
-    Raises
-    ------
-    InputError
-        If it is not installed.
+    Raises InputError if it is not installed.
     """
     try:
         return importlib.import_module("openmm")

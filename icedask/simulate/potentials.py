@@ -20,44 +20,23 @@ from icedask.simulate import gupta
 
 @dataclass(frozen=True)
 class Potential:
-    """An interaction model.
+    """An interaction model."""
 
-    Attributes
-    ----------
-    name
-        Name in the literature.
-    engine
-        Simulation program.
-    units
-        LAMMPS unit style of its parameters.
-    timestep
-        fs.
-    masses
-        Mass of each of its elements, dalton; one-site water is the element O.
-    style, coefficients
-        LAMMPS pair style, and what follows `pair_coeff * *`, with {file} for the file.
-    file
-        Name of the parameter file.
-    reference
-        The publication of the parameters.
-    temperature, pressure
-        Range of states that it is meant for, K and bar.
-    speed
-        Million atom steps per second of one core of a server of 2021.
-    """
-
-    name: str
+    name: str  # Name in the literature
     engine: Literal["lammps", "openmm"]
-    units: Literal["real", "metal"]
-    timestep: float
+    units: Literal["real", "metal"]  # LAMMPS unit style of its parameters
+    timestep: float  # Time step, fs
+    # Mass of each of its elements, dalton; one-site water is the element O.
     masses: Mapping[str, float]
+    # LAMMPS pair style, and what follows `pair_coeff * *`, with {file} for the file.
     style: str
     coefficients: str
-    file: str
-    reference: str
+    file: str  # Name of the parameter file
+    reference: str  # The publication of the parameters
+    # Range of states that it is meant for, K and bar.
     temperature: tuple[float, float]
     pressure: tuple[float, float]
-    speed: float
+    speed: float  # Million atom steps per second of one core of a server of 2021
 
     def text(self) -> str:
         """Return the content of the parameter file."""

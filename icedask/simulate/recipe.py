@@ -31,10 +31,7 @@ Interval = Annotated[float | None, Option("Time between frames.", "ps", above=0)
 class Options:
     """Options of all recipes, as documented in `icedask.simulate.run`.
 
-    Raises
-    ------
-    InputError
-        If one is out of bounds.
+    Raises InputError if one is out of bounds.
     """
 
     published: Published = False
@@ -65,27 +62,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Systems that are simulated for one purpose.
+    """Systems that are simulated for one purpose."""
 
-    Attributes
-    ----------
-    name
-        Name on the command line.
-    summary
-        Purpose of its trajectories, in one line.
-    systems
-        Function from the options to the job of each system.
-    default
-        Default systems.
-    reference
-        The publication that it follows.
-    """
-
-    name: str
-    summary: str
+    name: str  # Name on the command line
+    summary: str  # Purpose of its trajectories, in one line
+    # Function from the options to the job of each system.
     systems: Mapping[str, Callable[[Options], Job]]
-    default: tuple[str, ...]
-    reference: str
+    default: tuple[str, ...]  # Default systems
+    reference: str  # The publication that it follows
 
 
 def make_job(
@@ -137,11 +121,8 @@ def frame_steps(length: float, interval: float, potential: Potential) -> tuple[i
     """Return the steps of a stage that keeps frames, and the steps between these.
 
     The stage ends with a frame: its length is that of the nearest whole number of intervals, ps.
-
-    Raises
-    ------
-    InputError
-        If they are not positive, or the interval is the longer one or shorter than a time step.
+    Raises InputError if they are not positive, or the interval is the longer one or shorter than a
+    time step.
     """
     if not 0 < interval <= length:
         raise InputError(

@@ -72,27 +72,13 @@ _DEATHS = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """Result of a replica.
+    """Result of a replica."""
 
-    Attributes
-    ----------
-    store
-        Path of the store.
-    status
-        "complete" or "failed".
-    labels
-        Labels of the trajectory.
-    message
-        The error, or the measures by which the phase was checked.
-    seconds
-        Time of this call.
-    """
-
-    store: str
-    status: str
-    labels: Mapping[str, Any]
-    message: str
-    seconds: float
+    store: str  # Path of the store
+    status: str  # "complete" or "failed"
+    labels: Mapping[str, Any]  # Labels of the trajectory
+    message: str  # The error, or the measures by which the phase was checked
+    seconds: float  # Time of this call
 
 
 def run_replica(job: Job, store: str, cores: int) -> Outcome:

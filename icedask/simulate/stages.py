@@ -22,71 +22,42 @@ SEGMENT_ATOM_STEPS = 12_000_000
 
 @dataclass(frozen=True)
 class Held:
-    """Layer of the cell whose atoms do not move.
+    """Layer of the cell whose atoms do not move."""
 
-    Attributes
-    ----------
-    axis
-        Cell vector along which the layer is cut: 0, 1 or 2.
-    low, high
-        Bounds in fractions of that vector; of molecules the first atom counts.
-    """
-
-    axis: int
+    axis: int  # Cell vector along which the layer is cut: 0, 1 or 2
+    # Bounds in fractions of that vector; of molecules the first atom counts.
     low: float
     high: float
 
 
 @dataclass(frozen=True)
 class Minimise:
-    """Minimisation of the potential energy.
-
-    Attributes
-    ----------
-    box
-        Changes of the cell: "iso" (shape kept), "aniso", or none.
-    pressure
-        Pressure on the cell, bar.
-    """
+    """Minimisation of the potential energy."""
 
     name: str = "minimise"
+    # Changes of the cell: "iso" (shape kept), "aniso", or none.
     box: Literal["fixed", "iso", "aniso"] = "fixed"
-    pressure: float = 0.0
+    pressure: float = 0.0  # Pressure on the cell, bar
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    """Molecular dynamics at constant or linearly changing temperature and pressure.
-
-    Attributes
-    ----------
-    steps
-        Number of time steps.
-    temperature
-        K, at the start, and at the end where `temperature_end` is not given.
-    pressure
-        bar; None keeps the cell as it is.
-    coupling
-        Changes of the cell: "iso" scales it, "aniso" each edge by itself, "z" the third edge
-        alone, "tri" edges and angles.
-    every
-        Steps between kept frames, of which the last step of the stage is a multiple; 0 keeps none.
-    velocities
-        Temperature, K, at which velocities are drawn before the first step.
-    held
-        Atoms that do not move.
-    """
+    """Molecular dynamics at constant or linearly changing temperature and pressure."""
 
     name: str
     steps: int
-    temperature: float
+    temperature: float  # K, at the start, and at the end where `temperature_end` is not given
     temperature_end: float | None = None
-    pressure: float | None = None
+    pressure: float | None = None  # bar; None keeps the cell as it is
     pressure_end: float | None = None
+    # Changes of the cell: "iso" scales it, "aniso" each edge by itself, "z" the third edge alone,
+    # "tri" edges and angles.
     coupling: Coupling = "iso"
+    # Steps between kept frames, of which the last step of the stage is a multiple; 0 keeps none.
     every: int = 0
+    # Temperature, K, at which velocities are drawn before the first step.
     velocities: float | None = None
-    held: Held | None = None
+    held: Held | None = None  # Atoms that do not move
 
     def temperature_at(self, step: int) -> float:
         """Return the temperature at a step of the stage, K."""
@@ -104,22 +75,14 @@ class Dynamics:
 
 @dataclass(frozen=True)
 class Shear:
-    """Repeated rigid shifts of layers of the crystal, each with relaxation.
-
-    Attributes
-    ----------
-    cycles
-        Number of shears; each moves a layer of random position, thickness and direction, and is
-        followed by a minimisation and `steps` of dynamics.
-    steps
-        Time steps after each shear.
-    temperature, pressure
-        K and bar, of the dynamics.
-    """
+    """Repeated rigid shifts of layers of the crystal, each with relaxation."""
 
     name: str
+    # Number of shears; each moves a layer of random position, thickness and direction, and is
+    # followed by a minimisation and `steps` of dynamics.
     cycles: int
-    steps: int
+    steps: int  # Time steps after each shear
+    # Temperature, K, and pressure, bar, of the dynamics.
     temperature: float
     pressure: float
     coupling: Coupling = "aniso"
@@ -131,30 +94,16 @@ Stage = Minimise | Dynamics | Shear
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a simulation between two restart files.
+    """Part of a simulation between two restart files."""
 
-    Attributes
-    ----------
-    index
-        Index of the segment in the simulation.
-    stage
-        Index of its stage.
-    start, steps
-        Steps of the stage before the segment, and in it; for `Shear` one cycle.
-    first_frame
-        Index of its first kept frame in the trajectory.
-    frames
-        Steps of the stage at which a frame is kept.
-    time
-        Picoseconds at the start of the segment; the first stage that keeps frames starts at 0.
-    """
-
-    index: int
-    stage: int
+    index: int  # Index of the segment in the simulation
+    stage: int  # Index of its stage
+    # Steps of the stage before the segment, and in it; for `Shear` one cycle.
     start: int
     steps: int
-    first_frame: int
-    frames: tuple[int, ...]
+    first_frame: int  # Index of its first kept frame in the trajectory
+    frames: tuple[int, ...]  # Steps of the stage at which a frame is kept
+    # Picoseconds at the start of the segment; the first stage that keeps frames starts at 0.
     time: float
 
 
@@ -192,19 +141,10 @@ def default_segment_steps(n_atoms: int) -> int:
 
 
 def cut(stages: Sequence[Stage], longest: int, timestep: float) -> list[Segment]:
-    """Cut stages into segments.
+    """Cut stages into segments of at most `longest` time steps (of `timestep`, fs).
 
-    They are the same on any machine: an interrupted simulation goes through the same restarts as
-    an unbroken one, and ends with the same trajectory.
-
-    Parameters
-    ----------
-    stages
-        Stages in order.
-    longest
-        Largest number of time steps of a segment.
-    timestep
-        fs.
+    They are the same on any machine: an interrupted simulation goes through the same restarts as an
+    unbroken one, and ends with the same trajectory.
     """
     segments: list[Segment] = []
     n_frames, time, started = 0, 0.0, False

@@ -124,12 +124,8 @@ def liquid(n: int, density: float, seed: int, sites: Sites = "OHH") -> ase.Atoms
     """Return n molecules at random in a cube: a start for a liquid, not an equilibrated one.
 
     Oxygens are at least 2.5 angstrom apart, orientations uniformly random; hydrogens of neighbours
-    may be close: minimise the energy first. The density is in g/cm3, sites as for `ice`.
-
-    Raises
-    ------
-    InputError
-        If the molecules do not fit at this density.
+    may be close: minimise the energy first. The density is in g/cm3, sites as for `ice`. Raises
+    InputError if the molecules do not fit at this density.
     """
     _check_sites(sites)
     if n < 1 or density <= 0:
@@ -165,14 +161,8 @@ def shipped_frame(frame: int) -> ase.Atoms:
 def icosahedron(element: str, shells: int, a: float) -> ase.Atoms:
     """Return a Mackay icosahedron, not periodic and without a cell.
 
-    Parameters
-    ----------
-    element
-        The metal.
-    shells
-        Number of shells around the central atom: 1, 2, 3, 4 have 13, 55, 147, 309 atoms.
-    a
-        Lattice constant of the face-centred cubic crystal, angstrom.
+    There are `shells` around the central atom: 1, 2, 3, 4 have 13, 55, 147, 309 atoms. `a` is the
+    lattice constant of the face-centred cubic crystal, angstrom.
     """
     from ase.cluster import Icosahedron
 
@@ -188,22 +178,9 @@ def icosahedron(element: str, shells: int, a: float) -> ase.Atoms:
 def fcc211(element: str, a: float, size: Sequence[int], vacuum: float) -> ase.Atoms:
     """Return a slab with (211) surfaces, periodic along x and y.
 
-    Parameters
-    ----------
-    element
-        The metal.
-    a
-        Lattice constant, angstrom.
-    size
-        Atoms along x, three to a terrace, along y, the close-packed direction of the steps, and
-        layers along z.
-    vacuum
-        Width on either side, angstrom.
-
-    Raises
-    ------
-    InputError
-        If the atoms along x do not make whole terraces.
+    The size is the number of atoms along x, three to a terrace, along y, the close-packed direction
+    of the steps, and of layers along z; `a` is the lattice constant, `vacuum` the width on either
+    side, angstrom. Raises InputError if the atoms along x do not make whole terraces.
     """
     from ase.build import fcc211 as ase_fcc211
 

@@ -35,12 +35,8 @@ def parameters(potential: Potential) -> dict[str, float]:
 def choose_cutoff(cell: FloatArray) -> float:
     """Return the cutoff of the Lennard-Jones and the real-space Coulomb sum, angstrom.
 
-    The cell is lower triangular and reduced.
-
-    Raises
-    ------
-    InputError
-        If the cell is too small for a sensible one.
+    The cell is lower triangular and reduced. Raises InputError if the cell is too small for a
+    sensible one.
     """
     narrowest = float(np.diag(cell).min())
     if _OF_WIDTH * narrowest < _SHORTEST_CUTOFF:
@@ -54,11 +50,8 @@ def choose_cutoff(cell: FloatArray) -> float:
 def molecules_of(atoms: ase.Atoms) -> tuple[FloatArray, FloatArray]:
     """Return whole molecules (n_molecules, 3, 3), and the lower triangular reduced cell; angstrom.
 
-    Raises
-    ------
-    InputError
-        If the atoms are not water molecules in the order O, H, H, periodic in all directions, or
-        the cell is left-handed.
+    Raises InputError if the atoms are not water molecules in the order O, H, H, periodic in all
+    directions, or the cell is left-handed.
     """
     symbols = atoms.get_chemical_symbols()
     if not symbols or symbols != ["O", "H", "H"] * (len(symbols) // 3):
@@ -84,19 +77,9 @@ def make_system(
 ) -> Any:
     """Return the System of rigid molecules with sites O, H, H and the virtual M.
 
-    Parameters
-    ----------
-    openmm
-        The module.
-    potential
-        TIP4P/Ice.
-    cell : (3, 3) array, angstrom
-        Lower triangular and reduced.
-    cutoff : float, angstrom
-        Beyond it, Coulomb interactions are summed by particle-mesh Ewald, and dispersion is
-        integrated over a uniform density.
-    mobile : (n_molecules,) bool
-        Molecules that move; the others have no mass.
+    The cell is lower triangular and reduced. Beyond the cutoff, angstrom, Coulomb interactions are
+    summed by particle-mesh Ewald, and dispersion is integrated over a uniform density. Molecules
+    that are not in the mask `mobile` have no mass.
     """
     model = parameters(potential)
     bond, half = model["distance_OH"] * _NM, np.radians(model["angle_HOH"]) / 2

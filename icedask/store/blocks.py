@@ -71,10 +71,7 @@ def uniform_blocks(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> x
 def stored_blocks(ds: xr.Dataset, group: Path) -> dict[str, int]:
     """Return the sizes of the blocks of the arrays on disk, by dimension.
 
-    Raises
-    ------
-    StoreError
-        If what is on disk has another shape than `ds`.
+    Raises StoreError if what is on disk has another shape than `ds`.
     """
     sizes: dict[str, int] = {}
     for name, array in lazy_variables(ds).items():

@@ -42,17 +42,10 @@ def plan_blocks(
 ) -> Blocks:
     """Choose the block of a (frame, atom, ...) output.
 
-    Parameters
-    ----------
-    n_frames, n_atoms
-        Shape of the output.
-    row_bytes
-        Bytes of one atom in one frame.
-    halo
-        Frames that a block needs beyond its own; the block is made longer than the halo, so
-        that the repeated work stays below a quarter where memory allows.
-    atom_frames
-        Ceiling on atoms times frames in one block; BLOCK_ATOM_FRAMES by default.
+    `row_bytes` is the size of one atom in one frame. `halo` is the number of frames that a block
+    needs beyond its own: the block is made longer than the halo, so that the repeated work stays
+    below a quarter where memory allows. `atom_frames` is the ceiling on atoms times frames in one
+    block, BLOCK_ATOM_FRAMES by default.
     """
     rows = max(1, BLOCK_BYTES // row_bytes)
     ceiling = BLOCK_ATOM_FRAMES if atom_frames is None else atom_frames

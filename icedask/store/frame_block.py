@@ -15,25 +15,15 @@ from icedask.errors import InputError
 
 @dataclass(frozen=True)
 class FrameBlock:
-    """Consecutive frames in memory.
+    """Consecutive frames in memory."""
 
-    Attributes
-    ----------
-    positions : (n_frames, n_atoms, 3) float32, angstrom
-    cell : (n_frames, 3, 3) float64, angstrom
-    pbc : (3,) bool
-    time : (n_frames,) float64, picosecond, NaN where the source has none
-    step : (n_frames,) int64
-    cell_origin : (n_frames, 3) float64, angstrom, or None
-    columns : arrays (n_frames, n_atoms[, 3]) by variable name
-    """
-
-    positions: npt.NDArray[np.float32]
-    cell: FloatArray
-    pbc: npt.NDArray[np.bool_]
-    time: FloatArray
-    step: npt.NDArray[np.int64]
-    cell_origin: FloatArray | None = None
+    positions: npt.NDArray[np.float32]  # (n_frames, n_atoms, 3) float32, angstrom
+    cell: FloatArray  # (n_frames, 3, 3) float64, angstrom
+    pbc: npt.NDArray[np.bool_]  # (3,) bool
+    time: FloatArray  # (n_frames,) float64, picosecond, NaN where the source has none
+    step: npt.NDArray[np.int64]  # (n_frames,) int64
+    cell_origin: FloatArray | None = None  # (n_frames, 3) float64, angstrom, or None
+    # Arrays (n_frames, n_atoms[, 3]) by variable name.
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def take(self, atoms: npt.NDArray[np.int64] | None) -> FrameBlock:
@@ -47,10 +37,7 @@ class FrameBlock:
 def join_blocks(blocks: Sequence[FrameBlock]) -> FrameBlock:
     """Concatenate blocks along frame.
 
-    Raises
-    ------
-    InputError
-        If boundaries or per-atom columns change from one to the next.
+    Raises InputError if boundaries or per-atom columns change from one to the next.
     """
     first = blocks[0]
     if len(blocks) == 1:

@@ -19,10 +19,7 @@ LOCK_FILE = ".lock"
 def locked(store: Path) -> Iterator[None]:
     """Hold the lock of `store`, an existing folder, for the duration of the block.
 
-    Raises
-    ------
-    StoreError
-        If another process, or another call in this one, is writing to the store.
+    Raises StoreError if another process, or another call in this one, is writing to the store.
     """
     path = store / LOCK_FILE
     with path.open("a+") as file:

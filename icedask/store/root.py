@@ -26,10 +26,7 @@ def create_root(store: Path) -> None:
 def check_format(store: Path) -> dict[str, Any]:
     """Return the attributes of a store's root.
 
-    Raises
-    ------
-    StoreError
-        If there is no store at the path, or one of another format version.
+    Raises StoreError if there is no store at the path, or one of another format version.
     """
     if not store.exists():
         raise StoreError(f"{store}: no such store; make one with icedask ingest or icedask.ingest")
@@ -64,17 +61,9 @@ def consolidate(
 ) -> None:
     """Bring the consolidated metadata and the attributes of the root up to date, in one write.
 
-    Only what is new, was incomplete or is said to have changed is read: folders are listed, but
-    the metadata of complete runs stays as it stands in the root.
-
-    Parameters
-    ----------
-    store
-        The store.
-    attrs
-        Attributes of the root to add.
-    changed
-        Paths of complete runs whose metadata has changed.
+    `attrs` are added to the root; `changed` are the paths of complete runs whose metadata has
+    changed. Only metadata that is new, was incomplete or has changed is read: folders are listed,
+    but the metadata of complete runs stays as it stands in the root.
     """
     root = read_metadata(store)
     known: dict[str, dict[str, Any]] = {}

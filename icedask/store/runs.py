@@ -68,10 +68,7 @@ def path_of_id(store: Path, run_id: str) -> Path | None:
 def find_run(store: Path, run: str) -> tuple[Path, dict[str, Any]]:
     """Return path and attributes of a run by id or label.
 
-    Raises
-    ------
-    StoreError
-        If there is none.
+    Raises StoreError if there is none.
     """
     index = check_format(store).get("labels")
     path = path_of_id(store, run)

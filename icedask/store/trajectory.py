@@ -51,25 +51,16 @@ _POSITION_BYTES = 12
 
 @dataclass(frozen=True)
 class TrajectoryPlan:
-    """Everything about a trajectory that is known before its frames are read.
-
-    Attributes
-    ----------
-    atoms
-        Per-atom coordinates, with element, already reduced to the selection.
-    columns
-        Number of dimensions and dtype of each per-atom variable.
-    identity
-        Source and settings, which must be the same for an interrupted write to be continued.
-    attrs
-        Attributes of the trajectory group.
-    """
+    """Everything about a trajectory that is known before its frames are read."""
 
     n_frames: int
+    # Per-atom coordinates, with element, already reduced to the selection.
     atoms: Mapping[str, npt.NDArray[Any]]
+    # Number of dimensions and dtype of each per-atom variable.
     columns: Mapping[str, tuple[int, np.dtype]]
+    # Source and settings, which must be the same for an interrupted write to be continued.
     identity: Mapping[str, Any]
-    attrs: Mapping[str, Any]
+    attrs: Mapping[str, Any]  # Attributes of the trajectory group
 
     @property
     def n_atoms(self) -> int:
@@ -144,12 +135,8 @@ def clear(store: Path) -> None:
 def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> str:
     """Return "absent", "running" or "complete" for a trajectory of this identity.
 
-    With `overwrite`, a trajectory of another identity is "other" instead of an error.
-
-    Raises
-    ------
-    StoreError
-        If the store holds a trajectory of another source or other settings.
+    With `overwrite`, a trajectory of another identity is "other" instead of an error. Raises
+    StoreError if the store holds a trajectory of another source or other settings.
     """
     if not (store / TRAJECTORY / "zarr.json").exists():
         return "absent"
@@ -186,10 +173,7 @@ def _check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
 def make_folder(store: Path) -> bool:
     """Make the folder of a store if there is none; return whether there was none.
 
-    Raises
-    ------
-    StoreError
-        If the path is a file, or holds something that is not a store.
+    Raises StoreError if the path is a file, or holds something that is not a store.
     """
     if store.exists() and not store.is_dir():
         raise StoreError(f"{store}: expected the path of a store, found a file; give another path")

@@ -68,10 +68,8 @@ def rows_moments(rows: npt.NDArray[np.floating]) -> Moments:
 def moments(features: da.Array, description: str) -> Moments:
     """Compute the moments of all rows of a lazy array (frame, atom, feature) without NaN.
 
-    Raises
-    ------
-    InputError
-        If fewer than two rows are free of NaN, or the squares of the features overflow.
+    Raises InputError if fewer than two rows are free of NaN, or the squares of the features
+    overflow.
     """
     (result,) = moments_together([features], description)
     return result

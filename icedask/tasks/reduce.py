@@ -26,22 +26,14 @@ def reduce_blocks(
 ) -> T:
     """Compute a summary over the blocks of an array, or of several arrays of the same blocks.
 
-    A block is computed in the same task as its summary, so that only the blocks in flight are in
-    memory.
+    Arrays are (frame, atom) or (frame, atom, feature), of the same blocks along frame and atom; a
+    block has all features. It is computed in the same task as its summary, so that only the blocks
+    in flight are in memory.
 
-    Parameters
-    ----------
-    array
-        (frame, atom) or (frame, atom, feature); a block has all features. Several arrays have the
-        same blocks along frame and atom.
-    kernel
-        Function of a block of each array that returns their summary. If it holds arrays of more
-        than a few kB, wrap it: `dask.delayed(kernel)` is sent once and not with each task.
-    merge
-        Associative function of summaries, in the order of the blocks (frame by frame), that
-        returns their summary. The same blocks give the same bits.
-    description
-        Text of the progress bar; None for no bar.
+    `kernel` makes a summary from a block of each array. If it holds arrays of more than a few kB,
+    wrap it: `dask.delayed(kernel)` is sent once and not with each task. `merge` is associative and
+    takes summaries in the order of the blocks, frame by frame: the same blocks give the same bits.
+    `description` is the text of the progress bar, None for no bar.
     """
     (result,) = _reduced(array, kernel, merge, description, lambda index: 0)
     return result

@@ -64,11 +64,7 @@ def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
     """Compute waves of `total` tasks with a progress bar; returns their results, in order.
 
     Waves are built one by one, so that this process and the scheduler hold two of them at most.
-
-    Raises
-    ------
-    ComputeError
-        If workers died repeatedly, or the scheduler was lost.
+    Raises ComputeError if workers died repeatedly, or the scheduler was lost.
     """
     return [value for values in wave_results(waves, total, description) for value in values]
 

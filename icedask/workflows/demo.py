@@ -48,17 +48,8 @@ class DemoResult(NamedTuple):
 def composition_table(states: xr.Dataset, chill: xr.Dataset, energy: xr.DataArray) -> pd.DataFrame:
     """Return population, CHILL+ composition and energy of each state.
 
-    Parameters
-    ----------
-    states, chill : xarray.Dataset
-        label (frame, atom).
-    energy : xarray.DataArray
-        Potential energy (frame, atom), eV.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each state; fractions sum to 1.
+    A row for each state, from labels (frame, atom) and the potential energy (frame, atom), eV;
+    fractions sum to 1.
     """
     # Noise, -1, is the first group.
     label = states["label"] + 1

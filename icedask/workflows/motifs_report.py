@@ -30,7 +30,7 @@ def sections(result: MotifAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Sect
         parts.append(_scores(result.scores))
     saved = [result.features, result.latent, result.embedding, result.labels, result.table]
     saved += [result.categories, result.populations]
-    saved += [one for one in (result.scores, result.transitions) if one is not None]
+    saved += [dataset for dataset in (result.scores, result.transitions) if dataset is not None]
     settings = settings_section(result.settings, result.store, saved)
     return [*parts, _training(result, draw), settings]
 
@@ -193,7 +193,7 @@ def time_section(result: MotifAnalysis, draw: bool) -> Section:
     mean_time = result.table["mean_time"].copy()
     mean_time.attrs |= {"long_name": "mean time of the members", "units": unit}
     changes = result.transitions
-    some = bool((result.table["members"].values > 0).any())
+    any_members = bool((result.table["members"].values > 0).any())
     figures = Drawings(draw)
     figures.add(
         f"Stages: sites in frames {', '.join(map(str, chosen))}, coloured by "
@@ -209,10 +209,10 @@ def time_section(result: MotifAnalysis, draw: bool) -> Section:
         plot.motif_populations,
         result.populations,
         categories,
-        when=some,
+        when=any_members,
     )
     tables = {"Populations, of the environments that are in a motif": table}
-    if changes is not None and some and len(categories) > 1:
+    if changes is not None and any_members and len(categories) > 1:
         figures.add(
             "Which precedes which: largest net changes between motifs, at the mean times of their "
             "members.",

@@ -141,7 +141,7 @@ class Settings:
 
 @workflow(LABEL, Settings, PRESETS)
 def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
-    """Say of which phase each atom is in each frame; computes and saves.
+    """Phase of each atom in each frame; computes and saves.
 
     Thermal noise is removed from the positions by a network trained on ideal crystals alone
     (`Denoiser`), then the SOAP vector of each atom is compared with those of the ideal crystals

@@ -29,8 +29,8 @@ def sections(result: PhaseAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Sect
     if result.settings.truth is not None:
         parts.append(_truth(result, draw))
     saved = [result.denoised, result.populations]
-    for one in _results(result):
-        saved += [one.scores, one.histogram, one.labels]
+    for outcome in _results(result):
+        saved += [outcome.scores, outcome.histogram, outcome.labels]
     if result.interfaces is not None:
         parts.append(_interfaces(result, result.interfaces, trj, draw))
         saved.append(result.interfaces)
@@ -86,22 +86,22 @@ def _phases(result: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
 
 def _scores(result: PhaseAnalysis, trj: xr.Dataset, draw: bool) -> Section:
     rows = {
-        one.title: {
-            "used": one.threshold,
-            "minimum": float(one.histogram["threshold"]),
-            "calibration": one.classifier.threshold_,
+        outcome.title: {
+            "used": outcome.threshold,
+            "minimum": float(outcome.histogram["threshold"]),
+            "calibration": outcome.classifier.threshold_,
         }
-        for one in _results(result)
+        for outcome in _results(result)
     }
     figures = Drawings(draw)
     names = {"denoised": "Scores", "as simulated": "Scores before denoising"}
-    for one in _results(result):
+    for outcome in _results(result):
         figures.add(
-            f"{names[one.title]}: histogram of the scores of positions {one.title}, by nearest "
-            "phase, and the threshold.",
+            f"{names[outcome.title]}: histogram of the scores of positions {outcome.title}, by "
+            "nearest phase, and the threshold.",
             plot.score_histogram,
-            {one.title: one.scores},
-            threshold=one.threshold,
+            {outcome.title: outcome.scores},
+            threshold=outcome.threshold,
             by="nearest",
         )
     if result.before is not None:
@@ -142,7 +142,8 @@ def _map(result: PhaseAnalysis, before: Classified, trj: xr.Dataset) -> Figure:
 def _truth(result: PhaseAnalysis, draw: bool) -> Section:
     names = result.after.classifier.classes_
     table = pd.DataFrame(
-        {one.title: _groups(one).members for one in _results(result)}, pd.Index(names, name="label")
+        {outcome.title: _groups(outcome).members for outcome in _results(result)},
+        pd.Index(names, name="label"),
     ).T.rename_axis("positions")
     right = table[result.settings.truth] / table.sum(axis=1)
     text = f"All atoms are known to be {result.settings.truth}: " + ", ".join(

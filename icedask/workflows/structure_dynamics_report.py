@@ -24,8 +24,14 @@ def sections(result: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[
     """Return the tables of a result, and its figures if they are to be drawn."""
     analyses = (result.soap, result.lens, result.joint)
     saved = [result.origins]
-    for one in analyses:
-        saved += [one.states, one.transitions, one.residence, one.populations, one.markov]
+    for analysis in analyses:
+        saved += [
+            analysis.states,
+            analysis.transitions,
+            analysis.residence,
+            analysis.populations,
+            analysis.markov,
+        ]
     return [
         _comparison(result, draw),
         *(_states(result, analysis, trj, draw) for analysis in analyses),
@@ -35,7 +41,9 @@ def sections(result: StructureDynamics, trj: xr.Dataset, *, draw: bool) -> list[
 
 def _comparison(result: StructureDynamics, draw: bool) -> Section:
     both, threshold = (result.soap, result.joint), result.settings.variance
-    variances = {one.title: one.variance for one in both if one.variance is not None}
+    variances = {
+        analysis.title: analysis.variance for analysis in both if analysis.variance is not None
+    }
     totals = {title: np.cumsum(ratio) for title, ratio in variances.items()}
     needed = {
         title: int(np.searchsorted(total, threshold, side="right")) + 1
@@ -60,9 +68,11 @@ def _comparison(result: StructureDynamics, draw: bool) -> Section:
         "Principal components: density of all atoms in all frames along the first two, coloured by "
         "state.",
         plot.latent_maps,
-        {one.title: (one.values, one.states) for one in both},
-        variance={one.title: one.variance for one in both if one.variance is not None},
-        when=all(_is_plane(one) for one in both),
+        {analysis.title: (analysis.values, analysis.states) for analysis in both},
+        variance={
+            analysis.title: analysis.variance for analysis in both if analysis.variance is not None
+        },
+        when=all(_is_plane(analysis) for analysis in both),
     )
     first = pd.DataFrame({title: pd.Series(total[:_MOST]) for title, total in totals.items()})
     first.index = pd.Index(np.arange(1, len(first) + 1), name="components")
@@ -78,9 +88,9 @@ def _comparison(result: StructureDynamics, draw: bool) -> Section:
     )
 
 
-def _is_plane(one: Analysis) -> bool:
+def _is_plane(analysis: Analysis) -> bool:
     """Return whether there are two components to draw."""
-    return one.values.sizes[COMPONENT] > 1
+    return analysis.values.sizes[COMPONENT] > 1
 
 
 def _origins(origins: xr.Dataset) -> pd.DataFrame:
@@ -97,11 +107,11 @@ def _origins(origins: xr.Dataset) -> pd.DataFrame:
     ).assign(entries=origins["before"].sum("structural_state").values)
 
 
-def _states(result: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: bool) -> Section:
-    states, flux = one.states, one.transitions
+def _states(result: StructureDynamics, analysis: Analysis, trj: xr.Dataset, draw: bool) -> Section:
+    states, flux = analysis.states, analysis.transitions
     last = _last_labelled(states)
     exchange = bool((flux["flux"].values * (1 - np.eye(flux.sizes["to"]))).any())
-    merged = one.cluster_transitions.sizes["from"] > len(one.table)
+    merged = analysis.cluster_transitions.sizes["from"] > len(analysis.table)
     figures = Drawings(draw)
     figures.add(
         "Populations: atoms in each state against time.",
@@ -138,10 +148,10 @@ def _states(result: StructureDynamics, one: Analysis, trj: xr.Dataset, draw: boo
         flux,
         when=exchange,
     )
-    if draw and one is result.joint:
+    if draw and analysis is result.joint:
         _add_joint_figures(figures, result, trj)
-    tables = {"States": one.table, "Transition probabilities": _matrix(one.transitions)}
-    return Section(one.title, _states_text(one), figures, tables)
+    tables = {"States": analysis.table, "Transition probabilities": _matrix(analysis.transitions)}
+    return Section(analysis.title, _states_text(analysis), figures, tables)
 
 
 def _add_joint_figures(figures: Drawings, result: StructureDynamics, trj: xr.Dataset) -> None:
@@ -162,17 +172,17 @@ def _add_joint_figures(figures: Drawings, result: StructureDynamics, trj: xr.Dat
     )
 
 
-def _states_text(one: Analysis) -> str:
-    clusters, n_states = one.cluster_transitions.sizes["from"], len(one.table)
+def _states_text(analysis: Analysis) -> str:
+    clusters, n_states = analysis.cluster_transitions.sizes["from"], len(analysis.table)
     text = f"{clusters} clusters, {n_states} states."
     if clusters > n_states:
-        groups = one.states["macro_state"].values
+        groups = analysis.states["macro_state"].values
         merged = "; ".join(
             f"state {state}: clusters {', '.join(map(str, np.flatnonzero(groups == state)))}"
             for state in range(n_states)
         )
         text += f" {merged}."
-    return f"{text}\n\n{one.markov.attrs['verdict']}"
+    return f"{text}\n\n{analysis.markov.attrs['verdict']}"
 
 
 def _matrix(transitions: xr.Dataset) -> pd.DataFrame:

@@ -67,10 +67,7 @@ class Workflow(Generic[S, R]):
     def resolve(self, options: Mapping[str, Any]) -> S:
         """Return the settings: of each field the option, else the preset, else the default.
 
-        Raises
-        ------
-        InputError
-            If an option is unknown, out of bounds, or missing.
+        Raises InputError if an option is unknown, out of bounds, or missing.
         """
         values = checked(self.name, self.parameters, options)
         preset = self.presets.get(values.pop("preset", None) or "", {})
@@ -123,10 +120,8 @@ def check_outputs(
 ) -> None:
     """Make the folders of figures and of a report.
 
-    Raises
-    ------
-    InputError
-        If a file is where a folder should be or the other way round, or they cannot be written to.
+    Raises InputError if a file is where a folder should be or the other way round, or they cannot
+    be written to.
     """
     folders = {"figures": figures, "report": None if report is None else Path(report).parent}
     for name, folder in folders.items():

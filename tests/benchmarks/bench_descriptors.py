@@ -46,19 +46,21 @@ class Line(NamedTuple):
 
 
 def machine() -> str:
-    """Return the processor, and the versions of what is compared."""
+    """Return the processor, and the versions of the compared packages."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     flags = ""
     if info.exists():
-        found = dict(
+        lines = dict(
             line.split(":", 1) for line in info.read_text().splitlines() if line.count(":") == 1
         )
-        fields = {key.strip(): value.strip() for key, value in found.items()}
+        fields = {key.strip(): value.strip() for key, value in lines.items()}
         cpu = fields.get("model name", cpu)
-        widest = [one for one in ("avx512f", "avx2") if one in fields.get("flags", "").split()]
+        widest = [name for name in ("avx512f", "avx2") if name in fields.get("flags", "").split()]
         flags = f" ({', '.join(widest[:1]).upper()})"
-    installed = {one.metadata["Name"].lower(): one.version for one in metadata.distributions()}
+    installed = {
+        package.metadata["Name"].lower(): package.version for package in metadata.distributions()
+    }
     versions = ", ".join(f"{name} {installed[name]}" for name in PACKAGES if name in installed)
     return f"{cpu}{flags}, one core, Python {platform.python_version()}, {versions}"
 
@@ -67,12 +69,12 @@ def compare(n_atoms: int) -> list[Line]:
     """Time every row on frames of about n_atoms atoms, printing as it goes."""
     lines, size = [], len(ice(n_atoms))
     for name, n, ours, peers in rows(n_atoms):
-        found = seconds({**ours, **peers})
+        spent = seconds({**ours, **peers})
         for variant in ours:
             label = f"{name} {variant}".strip()
-            mine = found[variant] / n * 1e6
+            mine = spent[variant] / n * 1e6
             for peer in peers or {"": None}:
-                theirs = found[peer] / n * 1e6 if peer else float("nan")
+                theirs = spent[peer] / n * 1e6 if peer else float("nan")
                 lines.append(Line(label, size, mine, peer, theirs))
                 print(as_row(lines[-1]), flush=True)
     return lines
@@ -136,7 +138,7 @@ def draw(lines: list[Line], path: Path) -> None:
 
 def main() -> None:
     """Print the table, and write it with its figure."""
-    sizes = [int(one) for one in sys.argv[1:]] or [4000, 100_000]
+    sizes = [int(word) for word in sys.argv[1:]] or [4000, 100_000]
     head = [
         f"Measured {time.strftime('%Y-%m-%d')} on {machine()}.",
         "",

@@ -110,12 +110,12 @@ def main() -> None:
         with timed("motifs, and their network", steps):
             motifs = ice.Motifs().fit(latent, umap)
         with timed("labels and places of all", steps):
-            found = motifs.predict(latent)
-            found = stored(
-                found.assign(place=umap.transform(latent)["latent"].rename(component="axis")),
+            labels = motifs.predict(latent)
+            labels = stored(
+                labels.assign(place=umap.transform(latent)["latent"].rename(component="axis")),
                 folder / "labels.zarr",
             )
-        label = found["label"]
+        label = labels["label"]
         none = float((label < 0).mean())
     n = x.sizes["frame"] * x.sizes["atom"]
     lines = [

@@ -33,9 +33,9 @@ def peer(n_atoms: int) -> float:
     """Return DScribe's milliseconds of SOAP for 1000 atoms."""
     atoms = ice(n_atoms)
     calculator = SOAP(species=["O"], r_cut=6.0, n_max=8, l_max=8, sigma=1.0, periodic=True)
-    some = atoms.positions[: min(len(atoms), 2000)]
-    call = {"": lambda: calculator.create(atoms, centers=some)}
-    return seconds(call)[""] / len(some) * 1e6
+    places = atoms.positions[: min(len(atoms), 2000)]
+    call = {"": lambda: calculator.create(atoms, centers=places)}
+    return seconds(call)[""] / len(places) * 1e6
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ def one_core(repeats: int) -> list[str]:
     denoiser = ice.Denoiser.shipped()
     atoms, n_atoms = hot(repeats), 16 * repeats**3
     network = ScoreNetwork(denoiser.width, denoiser.layers, denoiser.cutoff)
-    weights = {name: torch.from_numpy(one) for name, one in denoiser.weights_.items()}
+    weights = {name: torch.from_numpy(weight) for name, weight in denoiser.weights_.items()}
     network.load_state_dict(weights, strict=False)
     score = denoiser.score()
 
@@ -113,10 +113,10 @@ def two_workers(repeats: int, n_frames: int) -> list[str]:
         with ice.connect("local", n_workers=2, memory_limit="3GB") as client:
             client.wait_for_workers(2)
             begun = time.perf_counter()
-            found = ice.workflows.phases(trj, store, baseline=False)
+            analysis = ice.workflows.phases(trj, store, baseline=False)
             total = time.perf_counter() - begun
             workers = max(client.run(peak_bytes).values()) / 1e6
-        share = float(found.populations["population"].isel(state=0).mean())
+        share = float(analysis.populations["population"].isel(state=0).mean())
         written = ice.list_runs(store)["bytes"].sum() / 1e6
     return [
         f"{trj.sizes['atom']:,} molecules, {n_frames} frames, two workers of 3 GB: {total:.0f} s, "

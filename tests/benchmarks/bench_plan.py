@@ -119,8 +119,8 @@ def compare(store: Path, name: str) -> None:
     for turn in range(TURNS):
         for workers in (1, 2):
             planned = fresh(predict, store, name, workers)
-            found = fresh(run, store, name, workers)
-            shown = {key: (planned[key], value) for key, value in found.items()}
+            measured = fresh(run, store, name, workers)
+            shown = {key: (planned[key], value) for key, value in measured.items()}
             print(json.dumps({"name": name, "turn": turn, "workers": workers, **shown}), flush=True)
 
 

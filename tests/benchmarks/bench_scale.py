@@ -40,9 +40,9 @@ def dask_setup(worker: Any) -> None:
     from icedask.tasks import moments
 
     tiny = np.zeros((1, 1, 1), np.float32)
-    found = moments.Moments(2, np.zeros(WIDTH), np.eye(WIDTH))
+    block_moments = moments.Moments(2, np.zeros(WIDTH), np.eye(WIDTH))
     block.compute_block = lambda *_, **__: (tiny,)
-    moments._block_moments = lambda *_: found
+    moments._block_moments = lambda *_: block_moments
     pca.project = lambda *_, **__: tiny
     regions._write_blocks = lambda *_: None
 
@@ -189,11 +189,11 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for row in rows:
         for name in ("fit", "save"):
-            one = row[name]
+            spent = row[name]
             lines.append(
-                f"| {row['blocks']:,} | {row['mode']} | {name} | {one['first']:.1f} "
-                f"| {one['wall']:.1f} | {one['client']:.1f} | {one['scheduler']:.1f} "
-                f"| {one['worker']:.1f} | {1e3 * one['scheduler'] / row['blocks']:.2f} |"
+                f"| {row['blocks']:,} | {row['mode']} | {name} | {spent['first']:.1f} "
+                f"| {spent['wall']:.1f} | {spent['client']:.1f} | {spent['scheduler']:.1f} "
+                f"| {spent['worker']:.1f} | {1e3 * spent['scheduler'] / row['blocks']:.2f} |"
             )
     lines += [
         "",
@@ -227,14 +227,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
     for mode, line, label in (("waves", "-", "waves"), ("once", "--", "one graph")):
-        some = sorted((r for r in rows if r["mode"] == mode), key=lambda row: row["blocks"])
-        x = [row["blocks"] for row in some]
+        chosen = sorted((r for r in rows if r["mode"] == mode), key=lambda row: row["blocks"])
+        x = [row["blocks"] for row in chosen]
         for name, colour, what in (("fit", "C0", "fit"), ("save", "C1", "transform, save")):
-            left.plot(x, [r[name]["scheduler"] for r in some], "o" + line, color=colour,
+            left.plot(x, [r[name]["scheduler"] for r in chosen], "o" + line, color=colour,
                       label=f"{what}, {label}")  # fmt: skip
-            left.plot(x, [r[name]["first"] for r in some], "x" + line, color=colour, alpha=0.5)
+            left.plot(x, [r[name]["first"] for r in chosen], "x" + line, color=colour, alpha=0.5)
         for name, colour in (("client", "C0"), ("scheduler", "C1")):
-            right.plot(x, [r[f"{name}_mb"] for r in some], "o" + line, color=colour,
+            right.plot(x, [r[f"{name}_mb"] for r in chosen], "o" + line, color=colour,
                        label=f"{name}, {label}")  # fmt: skip
     left.set(
         xlabel="blocks", ylabel="CPU seconds of the scheduler\n(crosses: seconds to the first task)"

@@ -26,7 +26,9 @@ SETTINGS = {"preset": "ice-water", "window": 20}
 def stages(store: Path) -> pd.Series:
     """Return the seconds of each kind of stage of the last computation."""
     (report,) = [r for r in ice.progress(store)["reports"] if r["what"] == "structure-dynamics"]
-    spent = [(one["description"], one["updated"] - one["started"]) for one in report["stages"]]
+    spent = [
+        (stage["description"], stage["updated"] - stage["started"]) for stage in report["stages"]
+    ]
     return pd.DataFrame(spent, columns=["stage", "seconds"]).groupby("stage")["seconds"].sum()
 
 

@@ -37,7 +37,7 @@ def seconds(store: Path, folder: Path, n_workers: int) -> float:
 def main() -> None:
     """Take turns, and write the table."""
     n_frames, rounds = (int(word) for word in [*sys.argv[1:], "12", "3"][:2])
-    found: dict[int, list[float]] = {1: [], 2: []}
+    spent: dict[int, list[float]] = {1: [], 2: []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_frames(folder / "ice.extxyz", n_frames)
@@ -45,9 +45,9 @@ def main() -> None:
             ice.ingest(folder / "ice.extxyz", folder / "run.zarr", frame_interval=1.0)
         for number in range(rounds):
             for n_workers in (1, 2) if number % 2 == 0 else (2, 1):
-                found[n_workers].append(seconds(folder / "run.zarr", folder, n_workers))
-                print(n_workers, f"{found[n_workers][-1]:.1f} s", flush=True)
-    ratios = [one / two for one, two in zip(found[1], found[2], strict=True)]
+                spent[n_workers].append(seconds(folder / "run.zarr", folder, n_workers))
+                print(n_workers, f"{spent[n_workers][-1]:.1f} s", flush=True)
+    ratios = [alone / both for alone, both in zip(spent[1], spent[2], strict=True)]
     lines = [
         "# Two worker processes over one",
         "",
@@ -57,7 +57,7 @@ def main() -> None:
         "|" + "---|" * (rounds + 2),
         *(
             f"| {n} | " + " | ".join(f"{t:.1f}" for t in times) + f" | {median(times):.1f} |"
-            for n, times in found.items()
+            for n, times in spent.items()
         ),
         "| ratio | " + " | ".join(f"{r:.2f}" for r in ratios) + f" | {median(ratios):.2f} |",
     ]

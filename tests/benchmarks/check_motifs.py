@@ -29,19 +29,19 @@ def features_of(folder: Path, names: list[str], pca: ice.PCA | None) -> tuple[xr
     sites = [
         ice.select(ice.open_trajectory(folder / f"{name}.zarr"), "element O") for name in names
     ]
-    n_frames = min(one.sizes["frame"] for one in sites)
-    parts = [descriptors(one.isel(frame=slice(n_frames))) for one in sites]
+    n_frames = min(site.sizes["frame"] for site in sites)
+    parts = [descriptors(site.isel(frame=slice(n_frames))) for site in sites]
     structure = _joined([part["soap"] for part in parts])
     pca = ice.PCA(Settings().variance).fit(structure) if pca is None else pca
     blocks = {name: _joined([part[name] for part in parts]) for name in list(parts[0])[1:]}
     x = ice.combine(soap=pca.transform(structure).compute(), **blocks)
-    phase = np.concatenate([np.full(one.sizes["atom"], k) for k, one in enumerate(sites)])
+    phase = np.concatenate([np.full(site.sizes["atom"], k) for k, site in enumerate(sites)])
     return x.compute().assign_coords(phase=("atom", phase)), pca
 
 
 def _joined(parts: list[xr.Dataset]) -> xr.Dataset:
-    arrays = [next(iter(one.data_vars.values())) for one in parts]
-    values = np.concatenate([one.values for one in arrays], axis=1)
+    arrays = [next(iter(part.data_vars.values())) for part in parts]
+    values = np.concatenate([array.values for array in arrays], axis=1)
     return xr.Dataset({"features": (("frame", "atom", "feature"), values.astype(np.float32))})
 
 
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--sample-size", type=int, default=15_000)
     args = parser.parse_args()
-    names = sorted(one.stem for one in args.fitted.glob("*.zarr"))
+    names = sorted(store.stem for store in args.fitted.glob("*.zarr"))
     x, pca = features_of(args.fitted, names, None)
     other, _ = features_of(args.held_out, names, pca)
     phase = np.broadcast_to(other["phase"].values, other["features"].shape[:2]).ravel()
@@ -70,23 +70,26 @@ def main() -> None:
         spaces = {"autoencoder": (vae.transform(x).compute(), vae.transform(other).compute())}
         if seed == 0:
             scaled = [
-                ((one["features"] - vae.center_) * vae.scale_).astype(np.float32)
-                for one in (x, other)
+                ((dataset["features"] - vae.center_) * vae.scale_).astype(np.float32)
+                for dataset in (x, other)
             ]
             few = ice.PCA(8).fit(xr.Dataset({"features": scaled[0]}))
             spaces |= {
                 "pca": tuple(
-                    few.transform(xr.Dataset({"features": one})).compute() for one in scaled
+                    few.transform(xr.Dataset({"features": rows})).compute() for rows in scaled
                 ),
-                "features": tuple(xr.Dataset({"features": one}) for one in scaled),
+                "features": tuple(xr.Dataset({"features": rows}) for rows in scaled),
             }
             for block in ("soap", "bonds", "averaged", "shell"):
                 mine = x["block"].values == block
-                spaces[block] = tuple(xr.Dataset({"features": one[:, :, mine]}) for one in scaled)
+                spaces[block] = tuple(xr.Dataset({"features": rows[:, :, mine]}) for rows in scaled)
         for name, (fitted, held) in spaces.items():
             label, n = labels_of(fitted, held, seed, args.sample_size)
             label = label.ravel()
-            own = [np.bincount(label[phase == names.index(one)] + 1).argmax() - 1 for one in _APART]
+            own = [
+                np.bincount(label[phase == names.index(crystal)] + 1).argmax() - 1
+                for crystal in _APART
+            ]
             rows.append(
                 {
                     "space": name,

@@ -137,7 +137,7 @@ def peak() -> float:
 def check(kind: str, number: int, start: float) -> tuple[str, int]:
     """Return a row of what became of the cells of a kind, and how many of them failed."""
     phases = classifier.phases_
-    crystals = {name: large_cell(one, _HEIGHT) for name, one in phases.structures.items()}
+    crystals = {name: large_cell(crystal, _HEIGHT) for name, crystal in phases.structures.items()}
     counts = np.zeros(4, int)
     farthest, failed, begin = 0.0, 0, time.perf_counter()
     for seed in range(number):
@@ -147,16 +147,16 @@ def check(kind: str, number: int, start: float) -> tuple[str, int]:
         try:
             cold = denoiser.denoise(ice.from_ase(atoms)).persist()
             compared = classifier.compare(cold)
-            found = classifier.label(compared).merge(compared).compute()
-            for array in (*cold.data_vars.values(), *found.data_vars.values()):
+            labelled = classifier.label(compared).merge(compared).compute()
+            for array in (*cold.data_vars.values(), *labelled.data_vars.values()):
                 assert np.isfinite(array.values).all(), f"{array.name} is not finite"
-            assert float(found["confidence"].min()) >= 0
-            assert float(found["confidence"].max()) <= 1
+            assert float(labelled["confidence"].min()) >= 0
+            assert float(labelled["confidence"].max()) <= 1
         except Exception:
             failed += 1
             print(f"{kind}, cell {seed}:\n{traceback.format_exc()}", file=sys.stderr)
             continue
-        labels = found["label"].values.ravel()
+        labels = labelled["label"].values.ravel()
         own = phases.names.index(name)
         liquid = len(phases)
         counts += [
@@ -188,8 +188,8 @@ if __name__ == "__main__":
     )
     print("|---" * 11 + "|")
     failures = 0
-    for one in KINDS:
-        line, failed_here = check(one, n_cells, before)
+    for kind in KINDS:
+        line, failed_here = check(kind, n_cells, before)
         failures += failed_here
         print(line, flush=True)
     grown = peak() - before

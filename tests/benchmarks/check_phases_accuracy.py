@@ -57,23 +57,23 @@ def classified(
             scaled = denoiser
         x = trj if scaled is None else scaled.denoise(trj)
         wanted = [fitted[metric].compare(x) for metric in METRICS]
-        for metric, one in zip(METRICS, dask.compute(*wanted), strict=True):
-            scores[metric].append((phase, one, fitted[metric]))
-    for metric, found in scores.items():
-        classifier = found[0][2]
+        for metric, compared in zip(METRICS, dask.compute(*wanted), strict=True):
+            scores[metric].append((phase, compared, fitted[metric]))
+    for metric, results in scores.items():
+        classifier = results[0][2]
         # As published: of the crystals that are known, and of water.
-        usual = [one for phase, one, _ in found if phase in phases or phase == "water"]
-        values = np.concatenate([one["score"].values.ravel() for one in usual])
+        usual = [compared for phase, compared, _ in results if phase in phases or phase == "water"]
+        values = np.concatenate([compared["score"].values.ravel() for compared in usual])
         thresholds = {"calibrated": classifier.threshold_, "valley": pooled(values, classifier)}
         for kind, threshold in thresholds.items():
-            for phase, one, fitted_here in found:
+            for phase, compared, fitted_here in results:
                 # Metals have classifiers of their own, each with its boundary.
                 own = fitted_here.threshold_ if kind == "calibrated" else threshold
-                label = labels(one, own, fitted_here)
+                label = labels(compared, own, fitted_here)
                 row = dict(zip(classifier.classes_, label, strict=True))
                 nearest = np.nan
                 if phase in phases:
-                    nearest = float((one["nearest"] == phases.names.index(phase)).mean())
+                    nearest = float((compared["nearest"] == phases.names.index(phase)).mean())
                 rows.append(
                     {"metric": metric, "threshold": kind, "value": threshold, "phase": phase}
                     | {"nearest": nearest}
@@ -88,25 +88,25 @@ def pooled(values: np.ndarray, classifier: ice.PhaseClassifier) -> float:
 
     nearest = np.zeros(len(values), np.int32)
     counts = count_scores(values, nearest, 1)[0]
-    found = minimum_between_modes(counts, bin_edges(), classifier.threshold_)
-    return classifier.threshold_ if np.isnan(found) else found
+    minimum = minimum_between_modes(counts, bin_edges(), classifier.threshold_)
+    return classifier.threshold_ if np.isnan(minimum) else minimum
 
 
-def labels(one, threshold: float, classifier: ice.PhaseClassifier) -> np.ndarray:
+def labels(compared, threshold: float, classifier: ice.PhaseClassifier) -> np.ndarray:
     """Return the counts of the labels of a trajectory."""
-    label = classifier.label(one, threshold=threshold)["label"].values
+    label = classifier.label(compared, threshold=threshold)["label"].values
     return np.bincount(label.ravel(), minlength=len(classifier.classes_))
 
 
-def table(title: str, found: pd.DataFrame, phases: ice.Phases) -> list[str]:
-    """Return a section of the report: what is right of each true phase, in per cent."""
+def table(title: str, accuracy: pd.DataFrame, phases: ice.Phases) -> list[str]:
+    """Return a section of the report: right labels of each true phase, in per cent."""
     lines = [f"## {title}", ""]
-    names = list(found["phase"].unique())
+    names = list(accuracy["phase"].unique())
     lines += [
         f"| metric | threshold | value | {' | '.join(names)} |",
         "|" + "---|" * (3 + len(names)),
     ]
-    for (metric, kind), rows in found.groupby(["metric", "threshold"], sort=False):
+    for (metric, kind), rows in accuracy.groupby(["metric", "threshold"], sort=False):
         cells = []
         for _, row in rows.iterrows():
             counts = row[[*phases.names, "liquid", "unknown"]].astype(float)
@@ -115,7 +115,7 @@ def table(title: str, found: pd.DataFrame, phases: ice.Phases) -> list[str]:
             right = counts[row["phase"]] if row["phase"] in phases else truth
             cells.append(f"{100 * right / counts.sum():.3f}")
         lines.append(f"| {metric} | {kind} | {rows['value'].iloc[0]:.3g} | {' | '.join(cells)} |")
-    known = found[found["phase"].isin(phases.names) & (found["threshold"] == "calibrated")]
+    known = accuracy[accuracy["phase"].isin(phases.names) & (accuracy["threshold"] == "calibrated")]
     for metric, rows in known.groupby("metric", sort=False):
         lines.append(
             f"\nnearest phase right, {metric}: "
@@ -146,8 +146,8 @@ def main() -> None:
     denoisers = {"positions as they are": None, "shipped weights": shipped}
     denoisers |= {Path(name).name: ice.Denoiser.load(name) for name in sys.argv[2:]}
     for title, denoiser in denoisers.items():
-        found = classified(paths, denoiser, shipped.phases_)
-        lines += table(title, found, shipped.phases_)
+        accuracy = classified(paths, denoiser, shipped.phases_)
+        lines += table(title, accuracy, shipped.phases_)
         print("\n".join(lines[-14:]), flush=True)
     name = "phases_accuracy" if water else "phases_accuracy_metals"
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")

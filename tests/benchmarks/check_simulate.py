@@ -1,4 +1,4 @@
-"""Every recipe at its default size, beside what is known of it: a table and a figure.
+"""Every recipe at its default size, beside reference values: a table and a figure.
 
     python tests/benchmarks/check_simulate.py FOLDER
 
@@ -68,7 +68,7 @@ def liquid(potential: Potential, temperature: float, n: int = 1000) -> Job:
 
 
 def run(folder: Path) -> dict[str, Path]:
-    """Make what is missing; return the stores by campaign and system."""
+    """Run the missing recipes; return the stores by campaign and system."""
     stores = {}
     for name, (potential, temperature, _) in LIQUIDS.items():
         stores[f"liquid/{name}"] = folder / f"liquid-{name}.zarr"
@@ -209,7 +209,7 @@ def figure(stores: dict[str, Path], path: Path) -> None:
 
 
 def main(folder: str) -> None:
-    """Run what is missing and write the report."""
+    """Run the missing recipes and write the report."""
     stores = run(Path(folder))
     text = [
         "# What the recipes give",

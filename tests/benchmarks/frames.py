@@ -80,9 +80,9 @@ def seconds(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     for _ in range(ROUNDS):
         for name, call in calls.items():
             start = time.process_time()
-            found = call()
+            outcome = call()
             own = time.process_time() - start
-            spent[name].append(found if isinstance(found, float) else own)
+            spent[name].append(outcome if isinstance(outcome, float) else own)
         if time.process_time() - began > ENOUGH:
             break
     return {name: float(np.median(times)) for name, times in spent.items()}

@@ -1,4 +1,4 @@
-"""What each descriptor is compared with: calls of ours and of the libraries users would pick."""
+"""Calls of each descriptor, ours and of the libraries users would pick."""
 
 from __future__ import annotations
 
@@ -107,17 +107,17 @@ def lens_row(atoms: ase.Atoms) -> Row:
     def ours() -> Any:
         return lens_window([before, neighbor_identities(frame_of(later), 6.0, None)])
 
-    def of_tree(some: ase.Atoms) -> list[set[int]]:
-        points = np.asarray(some.positions) % lengths
+    def of_tree(frame: ase.Atoms) -> list[set[int]]:
+        points = np.asarray(frame.positions) % lengths
         return [set(row) for row in cKDTree(points, boxsize=lengths).query_ball_point(points, 6.0)]
 
-    def of_all(some: ase.Atoms) -> list[set[int]]:
-        found = []
-        for point in some.positions:
-            apart = some.positions - point
+    def of_all(frame: ase.Atoms) -> list[set[int]]:
+        neighbors = []
+        for point in frame.positions:
+            apart = frame.positions - point
             apart -= np.round(apart / lengths) * lengths
-            found.append(set(np.flatnonzero((apart**2).sum(axis=1) < 36).tolist()))
-        return found
+            neighbors.append(set(np.flatnonzero((apart**2).sum(axis=1) < 36).tolist()))
+        return neighbors
 
     def change(first: list[set[int]], second: list[set[int]]) -> Any:
         pairs = zip(first, second, strict=True)
@@ -197,12 +197,17 @@ def listed_steinhardt_row(atoms: ase.Atoms, averaged: bool) -> Row:
     """Return q4 and q6 with the neighbours given."""
     frame = frame_of(atoms)
     listed = frame.all_neighbors(3.5)
-    given = freud.locality.NeighborList.from_arrays(
+    neighbor_list = freud.locality.NeighborList.from_arrays(
         len(atoms), len(atoms), listed.rows, listed.indices, listed.vectors
     )
     compute = bound(atoms, "steinhardt", r_cut=3.5, averaged=averaged)
     name = f"q4, q6{' averaged' if averaged else ''}, list given"
-    return name, len(atoms), {"": lambda: compute(frame)}, {"freud": _freud(atoms, averaged, given)}
+    return (
+        name,
+        len(atoms),
+        {"": lambda: compute(frame)},
+        {"freud": _freud(atoms, averaged, neighbor_list)},
+    )
 
 
 def tetrahedral_row(atoms: ase.Atoms) -> Row:
@@ -247,13 +252,13 @@ def displacement_row(atoms: ase.Atoms) -> Row:
     """Return displacements between two frames."""
     later = ice(len(atoms), seed=1)
     moved = later.positions - atoms.positions
-    window = [keep_positions(frame_of(one)) for one in (atoms, later)]
+    window = [keep_positions(frame_of(frame)) for frame in (atoms, later)]
     peers = {"ASE": lambda: find_mic(moved, atoms.cell, atoms.pbc)}
     return "displacement", len(atoms), {"": lambda: displacements(window)}, peers
 
 
 def series_rows(n_atoms: int) -> Iterator[Row]:
-    """Yield what is made of SOAP vectors and of series; time of one frame."""
+    """Yield analyses of SOAP vectors and of series; time of one frame."""
     rng = np.random.default_rng(0)
     n = min(n_atoms, _SMALL)
     soap = rng.random((2, n, 324)).astype(np.float32)

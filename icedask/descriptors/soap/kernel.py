@@ -33,7 +33,7 @@ def power_spectra(  # type: ignore[no-untyped-def]
     degrees, lanes, width, out,
 ):  # fmt: skip
     """Fill out (n_centers, n_components); `soap_cells.power_spectrum` makes the arguments."""
-    found, found_places, squared, near, vectors, knots, ylm, radial, weights, line = scratch
+    points, places, squared, near, vectors, knots, ylm, radial, weights, line = scratch
     center_start, center_order = bins.center_start, bins.center_order
     n_species = len(bins.starts)
     size = len(coefficients) // n_species
@@ -43,15 +43,15 @@ def power_spectra(  # type: ignore[no-untyped-def]
         if center_start[home] == center_start[home + 1]:
             continue
         for species in range(n_species):
-            n_found = gather(bins, species, home, reach, found, found_places, ends[species])
-            ends[species + 1] = n_found
+            n_points = gather(bins, species, home, reach, points, places, ends[species])
+            ends[species + 1] = n_points
         for member in range(center_start[home], center_start[home + 1]):
             center = center_order[member]
             x, y, z = centers[center, 0], centers[center, 1], centers[center, 2]
             coefficients[:] = 0
             for species in range(n_species):
                 these = slice(ends[species], ends[species + 1])
-                xs, ys, zs = found[0, these], found[1, these], found[2, these]
+                xs, ys, zs = points[0, these], points[1, these], points[2, these]
                 count = within(xs, ys, zs, x, y, z, reach * reach, squared, near)
                 for begin in range(0, count, BLOCK):
                     block = min(BLOCK, count - begin)

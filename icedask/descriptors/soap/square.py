@@ -15,12 +15,8 @@ def square_weights(soap: xr.DataArray, caller: str) -> FloatArray:
     """Return the weight of each component in dot products of the full vectors, (n_components,).
 
     Of a pair of equal species p_nn'l = p_n'nl, and only n' >= n is kept: a component with n' > n
-    stands for two, unless its mirror image is there too.
-
-    Raises
-    ------
-    InputError
-        If the components have no labels.
+    stands for two, unless its mirror image is there too. Raises InputError if the components have
+    no labels.
     """
     missing = [name for name in _LABELS if name not in soap.coords]
     if missing:

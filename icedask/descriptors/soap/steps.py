@@ -114,12 +114,12 @@ def expand(
             return builder.add(j, integer(offset))
 
         x, y, z, squared = (v.load(source, at(n * BLOCK), v.double) for n in range(4))
-        one = v.constant(1.0, v.double)
+        unity = v.constant(1.0, v.double)
         r = v.sqrt(squared)
         per_angstrom, bend = (
             v.splat(builder.extract_value(arguments[1], n), v.double) for n in range(2)
         )
-        straight = builder.fmul(builder.fmul(r, per_angstrom), v.fma(builder.fneg(bend), r, one))
+        straight = builder.fmul(builder.fmul(r, per_angstrom), v.fma(builder.fneg(bend), r, unity))
         _hermite_weights(v, straight, hermite, place, at)
         length, nothing = v.narrow(r), v.constant(0.0)
         inverse = builder.fdiv(v.constant(1.0), length)
@@ -140,13 +140,13 @@ def _hermite_weights(
     knot = builder.fptosi(place, ir.VectorType(ir.IntType(32), v.width))
     v.store(knot, knots, at(0))
     u = v.narrow(builder.fsub(place, builder.sitofp(knot, v.double)))
-    one, two = v.constant(1.0), v.constant(2.0)
-    left = builder.fsub(one, u)
+    unit, two = v.constant(1.0), v.constant(2.0)
+    left = builder.fsub(unit, u)
     u2, left2 = builder.fmul(u, u), builder.fmul(left, left)
     polynomials = (
-        builder.fmul(v.fma(two, u, one), left2),
+        builder.fmul(v.fma(two, u, unit), left2),
         builder.fmul(u, left2),
-        builder.fmul(v.fma(two, left, one), u2),
+        builder.fmul(v.fma(two, left, unit), u2),
         builder.fneg(builder.fmul(left, u2)),
     )
     for number, value in enumerate(polynomials):

@@ -24,16 +24,12 @@ class Histogram(NamedTuple):
     The exponent is the smallest with which the values fit into MAX_BINS bins. Bins of a larger
     exponent consist of whole bins of a smaller one, so that merged histograms equal the histogram
     of all values.
-
-    Attributes
-    ----------
-    low, high
-        Smallest and largest value; infinite if there are none.
     """
 
     exponent: int
     first: int
     counts: IntArray
+    # Smallest and largest value; infinite if there are none.
     low: float
     high: float
 

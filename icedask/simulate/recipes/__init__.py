@@ -21,10 +21,7 @@ def recipes() -> dict[str, Recipe]:
 def recipe_named(name: str) -> Recipe:
     """Return a recipe.
 
-    Raises
-    ------
-    InputError
-        If there is none of that name.
+    Raises InputError if there is none of that name.
     """
     if name not in recipes():
         raise InputError(f"recipe: expected one of {', '.join(recipes())}, found {name!r}")

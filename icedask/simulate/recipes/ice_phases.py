@@ -22,23 +22,15 @@ _TIMES = 3
 
 @dataclass(frozen=True)
 class State:
-    """State at which a phase lasts, and its crystal.
+    """State at which a phase lasts, and its crystal."""
 
-    Attributes
-    ----------
-    temperature, pressure
-        K and bar.
-    repeats, unit
-        Unit cells along each cell vector, and molecules in a cell.
-    coupling
-        "tri" where the crystal is not orthorhombic.
-    """
-
+    # Temperature, K, and pressure, bar.
     temperature: float
     pressure: float
+    # Unit cells along each cell vector, and molecules in a cell.
     repeats: tuple[int, int, int]
     unit: int
-    coupling: Coupling = "aniso"
+    coupling: Coupling = "aniso"  # "tri" where the crystal is not orthorhombic
 
 
 STATES = {

@@ -20,36 +20,22 @@ _CRYSTAL = Held(axis=2, low=0.0, high=0.5)
 
 @dataclass(frozen=True)
 class Slab:
-    """A box of ice, of which one half is melted; TIP4P/Ice by default.
+    """A box of ice, of which one half is melted; TIP4P/Ice by default."""
 
-    Attributes
-    ----------
-    phase
-        The crystal.
-    repeats, published_repeats
-        Unit cells of GenIce2 along each cell vector, for minutes and as published.
-    unit
-        Molecules in a unit cell.
-    potential
-        TIP4P/Ice or mW.
-    temperature, hot
-        Temperatures of the production, and of the melt at the volume of the crystal, K.
-    melt, settle
-        Times at the temperature of the melt (half of it for the cooling), and at constant pressure
-        before the production, ps.
-    frames, published_frames
-        Length of the production and interval of frames, ps, for minutes and as published.
-    """
-
-    phase: str
+    phase: str  # The crystal
+    # Unit cells of GenIce2 along each cell vector, for minutes and as published.
     repeats: tuple[int, int, int]
     published_repeats: tuple[int, int, int]
-    unit: int
-    potential: Potential = TIP4P_ICE
+    unit: int  # Molecules in a unit cell
+    potential: Potential = TIP4P_ICE  # TIP4P/Ice or mW
+    # Temperatures of the production, and of the melt at the volume of the crystal, K.
     temperature: float = 268.0
     hot: float = 440.0
+    # Times at the temperature of the melt (half of it for the cooling), and at constant pressure
+    # before the production, ps.
     melt: float = 20.0
     settle: float = 10.0
+    # Length of the production and interval of frames, ps, for minutes and as published.
     frames: tuple[float, float] = (20.0, 1.0)
     published_frames: tuple[float, float] = (50_000.0, 100.0)
 

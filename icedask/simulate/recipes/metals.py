@@ -21,30 +21,18 @@ _TIMES, _LONG = 3, 100.0
 
 @dataclass(frozen=True)
 class Crystal:
-    """A crystal of a metal, and the state at which it lasts.
+    """A crystal of a metal, and the state at which it lasts."""
 
-    Attributes
-    ----------
-    element, lattice, potential
-        The metal.
-    volume
-        Volume of an atom near 900 K, cubic angstrom.
-    repeats, unit
-        Cells of `lattices.lattice_sites` along each cell vector, and atoms in a cell.
-    pressure
-        bar.
-    coupling
-        "iso" keeps a cubic cell cubic.
-    """
-
+    # The metal.
     element: str
     lattice: Lattice
     potential: Potential
-    volume: float
+    volume: float  # Volume of an atom near 900 K, cubic angstrom
+    # Cells of `lattices.lattice_sites` along each cell vector, and atoms in a cell.
     repeats: tuple[int, int, int]
     unit: int
-    pressure: float = 1.0
-    coupling: Coupling = "aniso"
+    pressure: float = 1.0  # bar
+    coupling: Coupling = "aniso"  # "iso" keeps a cubic cell cubic
 
 
 CRYSTALS = {

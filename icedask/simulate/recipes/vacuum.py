@@ -28,12 +28,7 @@ def in_vacuum(
     """Return the job of a crystalline start that vibrates and rearranges at a temperature, K.
 
     With default length and interval of frames (ps), and `relax` for a start under strain, which
-    would heat itself.
-
-    Raises
-    ------
-    InputError
-        If the options have a pressure.
+    would heat itself. Raises InputError if the options have a pressure.
     """
     if options.pressure is not None:
         raise InputError(
