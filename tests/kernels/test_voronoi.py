@@ -73,10 +73,10 @@ def test_equals_qhull(kind: str) -> None:
     assert closed[reaches < 20].all()
     assert closed.any()
     np.testing.assert_allclose(cells.volumes[closed], volumes[closed], rtol=2e-5)
-    found = np.zeros_like(areas)
-    np.add.at(found, (cells.faces.rows, cells.faces.indices), cells.areas)
-    np.testing.assert_allclose(found[closed], areas[closed], atol=2e-3)
-    assert not found[~closed].any()
+    summed = np.zeros_like(areas)
+    np.add.at(summed, (cells.faces.rows, cells.faces.indices), cells.areas)
+    np.testing.assert_allclose(summed[closed], areas[closed], atol=2e-3)
+    assert not summed[~closed].any()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SYSTEMS if all(system(kind).pbc)])
