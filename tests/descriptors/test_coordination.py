@@ -19,7 +19,7 @@ def test_equals_brute_force(name: str, r_cut: float) -> None:
     assert counts.tolist() == expected.tolist()
 
 
-def test_species_are_what_is_counted() -> None:
+def test_only_neighbors_of_the_species_count() -> None:
     atoms = system("triclinic")
     atoms.symbols[::3] = "H"
     trj = ice.from_ase(atoms)

@@ -73,7 +73,7 @@ def test_crystal_with_permuted_atoms(options: dict) -> None:
 
 
 @pytest.mark.parametrize("name", ["triclinic", "small_box", "slab", "cluster"])
-def test_swapped_names_change_what_they_touch(name: str) -> None:
+def test_swapped_identities_equal_brute_force(name: str) -> None:
     before = system(name)
     order = np.arange(len(before))
     order[[0, 1]] = [1, 0]

@@ -85,7 +85,7 @@ def test_vector_without_direction(water: xr.Dataset) -> None:
     assert missing.any(axis=2).sum() == 2
 
 
-def test_products_are_those_of_the_full_layout(water: xr.Dataset) -> None:
+def test_products_equal_the_full_layout(water: xr.Dataset) -> None:
     compact, lens = both(water, dtype="float64")
     full, _ = both(water, dtype="float64", layout="full")
     products = []

@@ -35,16 +35,16 @@ def kernel(atoms: ase.Atoms, degrees: tuple[int, ...] = (4, 6), **options: Any) 
 def brute_q(bonds: Bonds, degree: int, averaged: bool) -> np.ndarray:
     m = np.arange(-degree, degree + 1)[:, None]
     q_lm = np.full((len(bonds), 2 * degree + 1), np.nan, complex)
-    for i, of_one in enumerate(bonds):
-        if of_one:
-            x, y, z = np.array([vector / distance for distance, _, vector in of_one]).T
+    for i, neighbors in enumerate(bonds):
+        if neighbors:
+            x, y, z = np.array([vector / distance for distance, _, vector in neighbors]).T
             values = sph_harm_y(degree, m, np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x))
             q_lm[i] = values.mean(axis=1)
     if averaged:
         q_lm = np.array(
             [
-                np.mean([q_lm[i], *(q_lm[j] for _, j, _ in of_one)], axis=0)
-                for i, of_one in enumerate(bonds)
+                np.mean([q_lm[i], *(q_lm[j] for _, j, _ in neighbors)], axis=0)
+                for i, neighbors in enumerate(bonds)
             ]
         )
     return np.sqrt(4 * np.pi / (2 * degree + 1) * (abs(q_lm) ** 2).sum(axis=1))
@@ -68,8 +68,8 @@ def test_equals_brute_force(kind: str, averaged: bool) -> None:
 )
 def test_nearest_equals_brute_force(kind: str, n: int) -> None:
     atoms = system(kind)
-    bonds = [of_one[:n] for of_one in brute_bonds(atoms, 8.0)]
-    assert all(len(of_one) == n for of_one in bonds)
+    bonds = [neighbors[:n] for neighbors in brute_bonds(atoms, 8.0)]
+    assert all(len(neighbors) == n for neighbors in bonds)
     orders = kernel(atoms, DEGREES, n_neighbors=n, averaged=True)
     expected = np.array([brute_q(bonds, degree, True) for degree in DEGREES]).T
     np.testing.assert_allclose(orders, expected, atol=1e-6)

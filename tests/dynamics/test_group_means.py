@@ -45,7 +45,7 @@ def test_equals_a_loop(chunks: Any) -> None:
         np.testing.assert_allclose(groups.deviations[number], np.nanstd(members, axis=0), rtol=1e-6)
 
 
-def test_blocks_of_values_follow_those_of_labels() -> None:
+def test_values_are_rechunked_to_the_blocks_of_labels() -> None:
     label, value, rows = arrays()
     whole = group_means(label, value, rows, n_groups=N_GROUPS, description="means")
     split = group_means(

@@ -105,7 +105,7 @@ def test_even_window_runs_half_a_frame_ahead() -> None:
     np.testing.assert_allclose(smoothed[:3], [0, 1, 2], atol=1e-12)
 
 
-def test_window_longer_than_what_has_values() -> None:
+def test_window_longer_than_the_finite_values() -> None:
     lens = ice.lens(moving(12), r_cut=3.4, delay=2)
     with pytest.raises(InputError, match="at least 11 frames with values, the trajectory has 10"):
         ice.smooth(lens, window=11)
