@@ -75,10 +75,12 @@ def client(workers: Any) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def slurm() -> None:
     """Skip, or fail where that is asked for, unless the test SLURM is up."""
-    found = subprocess.run([str(TEST_SLURM), "status"], capture_output=True, text=True, check=False)
-    if found.returncode == 0:
+    status = subprocess.run(
+        [str(TEST_SLURM), "status"], capture_output=True, text=True, check=False
+    )
+    if status.returncode == 0:
         return
-    message = f"no SLURM: {(found.stderr or found.stdout).strip()}; start it: {TEST_SLURM} start"
+    message = f"no SLURM: {(status.stderr or status.stdout).strip()}; start it: {TEST_SLURM} start"
     if os.environ.get("ICEDASK_REQUIRE_SLURM"):
         pytest.fail(message)
     pytest.skip(message)

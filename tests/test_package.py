@@ -67,8 +67,8 @@ def test_import_is_light() -> None:
         "'sklearn', 'distributed', 'matplotlib', 'ase', 'xarray', 'zarr'}; "
         "print(sorted(heavy & set(sys.modules)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "[]"
 
 
 def test_dask_jobqueue_is_imported_for_batch_systems_alone() -> None:
@@ -76,5 +76,5 @@ def test_dask_jobqueue_is_imported_for_batch_systems_alone() -> None:
         "import sys, icedask.cli, icedask.hpc.cluster, icedask.hpc.check, icedask.hpc.submit; "
         "print('dask_jobqueue' in sys.modules)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "False"

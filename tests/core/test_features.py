@@ -1,4 +1,4 @@
-"""Features other than those of the fit: the error names the differences."""
+"""Features that differ from the fitted ones: the error names the differences."""
 
 from __future__ import annotations
 

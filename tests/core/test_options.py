@@ -1,4 +1,4 @@
-"""Options of every type: what is accepted, what is refused and how."""
+"""Options of every type: accepted values, refused values and their errors."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def declared(
     raise NotImplementedError
 
 
-def options(**given: Any) -> dict[str, Any]:
-    return checked("declared", parameters_of(declared), given)
+def options(**values: Any) -> dict[str, Any]:
+    return checked("declared", parameters_of(declared), values)
 
 
 def test_defaults() -> None:
@@ -43,14 +43,14 @@ def test_defaults() -> None:
 
 
 def test_plain_types() -> None:
-    found = options(averaged=True, degrees=(2.0, 8), widths=[1], peaks=([1, 2.0], (0.5, 3)))
-    assert found == {
+    accepted = options(averaged=True, degrees=(2.0, 8), widths=[1], peaks=([1, 2.0], (0.5, 3)))
+    assert accepted == {
         "averaged": True,
         "degrees": [2, 8],
         "widths": [1.0],
         "peaks": [(1.0, 2), (0.5, 3)],
     }
-    numbers = (*found["degrees"], *found["widths"], *found["peaks"][0])
+    numbers = (*accepted["degrees"], *accepted["widths"], *accepted["peaks"][0])
     assert [type(v) for v in numbers] == [int, int, float, float, int]
 
 
@@ -59,7 +59,7 @@ def test_arrays_are_lists_of_tuples() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("values", "message"),
     [
         ({"averaged": 1}, "averaged: expected True or False, found 1"),
         ({"degrees": 4}, r"degrees: expected a list such as \[4, 6\], found 4"),
@@ -84,9 +84,9 @@ def test_arrays_are_lists_of_tuples() -> None:
         ({"peaks": [(float("inf"), 2)]}, "peaks: place: expected a finite number angstrom"),
     ],
 )
-def test_refused(given: dict[str, Any], message: str) -> None:
+def test_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        options(**given)
+        options(**values)
 
 
 def test_documentation_names_the_type_of_items() -> None:

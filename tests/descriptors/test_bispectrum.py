@@ -21,11 +21,15 @@ from icedask.errors import InputError
 ICE = {"r_cut": 4.5, "twojmax": 6}
 
 
-def computed(atoms: ase.Atoms, weights: dict[str, float] | None = None, **given: Any) -> np.ndarray:
-    options = {"r_min": 0.0, "rfac0": 0.99363, "switch": True, "self_weight": 1.0, **given}
+def computed(
+    atoms: ase.Atoms, weights: dict[str, float] | None = None, **changes: Any
+) -> np.ndarray:
+    options = {"r_min": 0.0, "rfac0": 0.99363, "switch": True, "self_weight": 1.0, **changes}
     twojmax = options.pop("twojmax")
     frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers)
-    numbers = [(ase.data.atomic_numbers[one], weight) for one, weight in (weights or {}).items()]
+    numbers = [
+        (ase.data.atomic_numbers[symbol], weight) for symbol, weight in (weights or {}).items()
+    ]
     return describe_centers(frame, Mapping(**options), twojmax, numbers)
 
 
@@ -40,15 +44,15 @@ def lammps(
     switch: bool = True,
 ) -> np.ndarray:
     species = sorted(set(atoms.symbols))
-    elements = [str((weights or {}).get(one, 1.0)) for one in species]
+    elements = [str((weights or {}).get(symbol, 1.0)) for symbol in species]
     command = [f"sna/atom {r_cut!r} {rfac0!r} {twojmax}", *["0.5"] * len(species), *elements]
     command += [f"rmin0 {r_min!r} switchflag {int(switch)} bzeroflag 0"]
     return atom_compute(atoms, " ".join(command), r_cut, species)
 
 
-def assert_rows_equal(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-8) -> None:
-    assert found.shape == expected.shape
-    error = np.linalg.norm(found - expected, axis=1) / np.linalg.norm(expected, axis=1)
+def assert_rows_equal(rows: np.ndarray, expected: np.ndarray, tolerance: float = 1e-8) -> None:
+    assert rows.shape == expected.shape
+    error = np.linalg.norm(rows - expected, axis=1) / np.linalg.norm(expected, axis=1)
     assert error.max() < tolerance
 
 
@@ -61,10 +65,10 @@ def mixed() -> ase.Atoms:
 @pytest.mark.parametrize("twojmax", [1, 5, 8])
 def test_equals_lammps(twojmax: int) -> None:
     atoms = system("orthogonal")
-    given = {**ICE, "twojmax": twojmax}
-    found = computed(atoms, **given)
-    assert np.ptp(found, axis=0).min() > 1e-3
-    assert_rows_equal(found, lammps(atoms, **given))
+    options = {**ICE, "twojmax": twojmax}
+    bispectrum = computed(atoms, **options)
+    assert np.ptp(bispectrum, axis=0).min() > 1e-3
+    assert_rows_equal(bispectrum, lammps(atoms, **options))
 
 
 @pytest.mark.parametrize("kind", ["unwrapped", "boundary", "slab", "wire", "cluster"])
@@ -75,9 +79,9 @@ def test_equals_lammps_in_any_cell(kind: str) -> None:
 
 def test_crystal_equals_lammps() -> None:
     atoms = bulk("Cu", cubic=True) * (4, 4, 4)
-    found = computed(atoms, r_cut=5.0, twojmax=8)
-    assert_rows_equal(found, lammps(atoms, r_cut=5.0, twojmax=8))
-    assert_rows_equal(found, np.broadcast_to(found[:1], found.shape), 1e-12)
+    bispectrum = computed(atoms, r_cut=5.0, twojmax=8)
+    assert_rows_equal(bispectrum, lammps(atoms, r_cut=5.0, twojmax=8))
+    assert_rows_equal(bispectrum, np.broadcast_to(bispectrum[:1], bispectrum.shape), 1e-12)
 
 
 @pytest.mark.parametrize("kind", ["small_box", "lattice"])
@@ -88,7 +92,7 @@ def test_cell_smaller_than_the_cutoff(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "changes",
     [
         # Some pairs are closer than this.
         {"r_min": 2.7},
@@ -97,11 +101,11 @@ def test_cell_smaller_than_the_cutoff(kind: str) -> None:
     ],
     ids=str,
 )
-def test_options_equal_lammps(given: dict[str, Any]) -> None:
+def test_options_equal_lammps(changes: dict[str, Any]) -> None:
     atoms = system("triclinic")
-    found = computed(atoms, **ICE, **given)
-    assert_rows_equal(found, lammps(atoms, **ICE, **given))
-    assert np.abs(found - computed(atoms, **ICE)).max() > 1e-2
+    bispectrum = computed(atoms, **ICE, **changes)
+    assert_rows_equal(bispectrum, lammps(atoms, **ICE, **changes))
+    assert np.abs(bispectrum - computed(atoms, **ICE)).max() > 1e-2
 
 
 def test_element_weights_equal_lammps() -> None:
@@ -112,25 +116,27 @@ def test_element_weights_equal_lammps() -> None:
 def test_self_weight() -> None:
     # LAMMPS has none, but the components are of third degree in all weights.
     atoms = system("triclinic")
-    found = computed(atoms, {"O": 1.0}, self_weight=2.5, **ICE)
-    assert_rows_equal(found, 2.5**3 * lammps(atoms, {"O": 0.4}, **ICE))
+    bispectrum = computed(atoms, {"O": 1.0}, self_weight=2.5, **ICE)
+    assert_rows_equal(bispectrum, 2.5**3 * lammps(atoms, {"O": 0.4}, **ICE))
 
 
 def test_self_weight_zero_leaves_the_neighbors() -> None:
     pair = ase.Atoms("O2", [[0, 0, 0], [1.0, 2.0, 0.5]])
     # One unitary matrix: |u_j|^2 = j + 1 for B_{j 0 j}, and every length is that of the identity.
-    found = computed(pair, self_weight=0.0, switch=False, **ICE)
-    np.testing.assert_allclose(found, np.broadcast_to(components(6)[:, 2] + 1.0, found.shape))
+    bispectrum = computed(pair, self_weight=0.0, switch=False, **ICE)
+    np.testing.assert_allclose(
+        bispectrum, np.broadcast_to(components(6)[:, 2] + 1.0, bispectrum.shape)
+    )
 
 
 @pytest.mark.parametrize("self_weight", [1.0, 0.5])
 def test_no_neighbors_is_the_centre_alone(self_weight: float) -> None:
     atoms = system("lonely")
-    found = computed(atoms, self_weight=self_weight, **ICE)
+    bispectrum = computed(atoms, self_weight=self_weight, **ICE)
     expected = self_weight**3 * (components(6)[:, 2] + 1.0)
-    np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-13)
+    np.testing.assert_allclose(bispectrum, np.broadcast_to(expected, bispectrum.shape), rtol=1e-13)
     if self_weight == 1.0:
-        assert_rows_equal(found, lammps(atoms, **ICE))
+        assert_rows_equal(bispectrum, lammps(atoms, **ICE))
 
 
 def test_an_atom_at_the_place_of_the_centre_does_not_count() -> None:
@@ -144,8 +150,8 @@ def test_rotation(twojmax: int) -> None:
     atoms = system("cluster")
     turned = atoms.copy()
     turned.positions = Rotation.from_rotvec([0.4, -1.1, 0.7]).apply(atoms.positions)
-    given = {"r_cut": 5.0, "twojmax": twojmax}
-    assert_rows_equal(computed(turned, **given), computed(atoms, **given), 1e-10)
+    options = {"r_cut": 5.0, "twojmax": twojmax}
+    assert_rows_equal(computed(turned, **options), computed(atoms, **options), 1e-10)
 
 
 def test_the_coupling_is_orthonormal() -> None:
@@ -179,25 +185,25 @@ def test_dataset_equals_the_kernel() -> None:
     trj = ice.from_ase(atoms)
     atoms.positions = trj["positions"].values[0]
     options = {**ICE, "r_min": 0.5, "self_weight": 0.7, "switch": False, "rfac0": 0.9}
-    found = ice.bispectrum(
+    bispectrum = ice.bispectrum(
         trj, **options, species=["O", "H"], weights=[2.0, 0.5], centers="element H", dtype="float64"
     )["bispectrum"]
     expected = computed(atoms, {"O": 2.0, "H": 0.5}, **options)[atoms.symbols == "H"]
-    assert_rows_equal(found.values[0], expected, 1e-12)
+    assert_rows_equal(bispectrum.values[0], expected, 1e-12)
 
 
 def test_species_limits_the_environment() -> None:
     atoms = mixed()
-    found = ice.bispectrum(
+    bispectrum = ice.bispectrum(
         ice.from_ase(atoms), **ICE, species=["O"], centers="element O", dtype="float64"
     )["bispectrum"].values[0]
     oxygens = ice.from_ase(atoms[atoms.symbols == "O"])
     expected = ice.bispectrum(oxygens, **ICE, dtype="float64")["bispectrum"].values[0]
-    assert_rows_equal(found, expected, 1e-12)
+    assert_rows_equal(bispectrum, expected, 1e-12)
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("options", "message"),
     [
         ({"r_min": 3.5}, "r_min: expected less than r_cut"),
         ({"r_min": -1.0}, "r_min"),
@@ -213,6 +219,6 @@ def test_species_limits_the_environment() -> None:
         ({"species": ["O", "O"], "weights": [1.0, 2.0]}, "name each element once in species"),
     ],
 )
-def test_bad_options(given: dict[str, Any], message: str) -> None:
+def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        ice.bispectrum(ice.from_ase(system("small_box")), **{"r_cut": 3.5, **given})
+        ice.bispectrum(ice.from_ase(system("small_box")), **{"r_cut": 3.5, **options})

@@ -64,9 +64,9 @@ def test_equals_ovito(mw: xr.Dataset, frame: int, change: object) -> None:
     expected = ovito(wrapped)
     assert len(np.unique(expected)) >= 5
     np.testing.assert_array_equal(in_double(atoms, plus=True), expected)
-    found = ice.chill_plus(ice.from_ase(atoms))["label"].values[0]
+    labels = ice.chill_plus(ice.from_ase(atoms))["label"].values[0]
     # Positions went through float32: a bond at a threshold may change sides.
-    assert np.mean(found != expected) < 5e-4
+    assert np.mean(labels != expected) < 5e-4
 
 
 @pytest.mark.parametrize("atoms_of", ["ice_1c", "ice_1h"])
@@ -86,8 +86,8 @@ def brute_classes(atoms: ase.Atoms, plus: bool, neighbors: str) -> list[int]:
     pairs = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, r_cut)
     for atom in range(len(atoms)):
         row = slice(pairs.indptr[atom], pairs.indptr[atom + 1])
-        found = zip(pairs.distances[row], pairs.indices[row], pairs.vectors[row], strict=True)
-        near.append(sorted(found, key=lambda entry: entry[0]))
+        entries = zip(pairs.distances[row], pairs.indices[row], pairs.vectors[row], strict=True)
+        near.append(sorted(entries, key=lambda entry: entry[0]))
     if neighbors == "nearest":
         near = [row[:4] for row in near]
     q3, orders = np.zeros((len(atoms), 7), complex), np.arange(-3, 4)[:, None]
@@ -133,10 +133,10 @@ def test_equals_brute_force(name: str, plus: bool, neighbors: str) -> None:
     elif name == "lonely":  # no neighbour within the oracle's reach
         atoms.pbc = False
         atoms = atoms[:1]
-    found = in_double(atoms, plus, neighbors)
-    np.testing.assert_array_equal(found, brute_classes(atoms, plus, neighbors))
+    labels = in_double(atoms, plus, neighbors)
+    np.testing.assert_array_equal(labels, brute_classes(atoms, plus, neighbors))
     if name == "orthogonal":
-        assert len(np.unique(found)) >= 3
+        assert len(np.unique(labels)) >= 3
 
 
 @pytest.mark.parametrize("plus", [True, False], ids=["chill_plus", "chill"])
@@ -146,19 +146,19 @@ def test_coexistence_equals_brute_force(mw: xr.Dataset, plus: bool) -> None:
     atoms = atoms[(atoms.get_scaled_positions() < [1, 0.5, 0.5]).all(axis=1)]
     atoms.pbc = (True, False, False)
     for neighbors in ("cutoff", "nearest"):
-        found = in_double(atoms, plus, neighbors)
-        np.testing.assert_array_equal(found, brute_classes(atoms, plus, neighbors))
-        assert len(np.unique(found)) >= 4
+        labels = in_double(atoms, plus, neighbors)
+        np.testing.assert_array_equal(labels, brute_classes(atoms, plus, neighbors))
+        assert len(np.unique(labels)) >= 4
 
 
 def test_options_reach_the_kernel(mw: xr.Dataset) -> None:
-    one = mw.isel(frame=[-1])
-    atoms = ice.to_ase(one, 0)
+    last = mw.isel(frame=[-1])
+    atoms = ice.to_ase(last, 0)
     for function, plus in ((ice.chill, False), (ice.chill_plus, True)):
         for neighbors in ("cutoff", "nearest"):
-            found = function(one, neighbors=neighbors)["label"].values[0]
-            assert np.mean(found != in_double(atoms, plus, neighbors)) < 5e-4
-        assert np.mean(found != function(one)["label"].values[0]) > 0.01
+            labels = function(last, neighbors=neighbors)["label"].values[0]
+            assert np.mean(labels != in_double(atoms, plus, neighbors)) < 5e-4
+        assert np.mean(labels != function(last)["label"].values[0]) > 0.01
 
 
 def test_the_cutoff_is_no_part_of_the_nearest() -> None:
@@ -181,8 +181,8 @@ def test_fewer_than_four_are_liquid(n_others: int, neighbors: str) -> None:
 @pytest.mark.parametrize("neighbors", ["cutoff", "nearest"])
 def test_small_box_equals_its_supercell(function: Callable, neighbors: str) -> None:
     for cell in (bulk("O", "diamond", a=6.37, cubic=True), bulk("O", "diamond", a=6.37)):
-        found = function(ice.from_ase(cell), neighbors=neighbors)["label"].values
-        assert set(found.ravel()) == {CUBIC}
+        labels = function(ice.from_ase(cell), neighbors=neighbors)["label"].values
+        assert set(labels.ravel()) == {CUBIC}
 
 
 def ice_1h() -> ase.Atoms:
@@ -199,17 +199,17 @@ def ice_1h() -> ase.Atoms:
 @pytest.mark.parametrize("function", [ice.chill, ice.chill_plus])
 @pytest.mark.parametrize("neighbors", ["cutoff", "nearest"])
 def test_hexagonal_ice(function: Callable, neighbors: str) -> None:
-    found = function(ice.from_ase(ice_1h()), neighbors=neighbors)["label"].values
-    assert set(found.ravel()) == {HEXAGONAL}
+    labels = function(ice.from_ase(ice_1h()), neighbors=neighbors)["label"].values
+    assert set(labels.ravel()) == {HEXAGONAL}
 
 
 def test_hydrogens_are_left_out() -> None:
     atoms = system("orthogonal")
     water = atoms + ase.Atoms("H" * len(atoms), atoms.positions + 0.7)
     plain = ice.chill_plus(ice.from_ase(atoms))["label"]
-    found = ice.chill_plus(ice.from_ase(water))["label"]
-    assert found.sizes["atom"] == len(atoms)
-    np.testing.assert_array_equal(found, plain)
+    labels = ice.chill_plus(ice.from_ase(water))["label"]
+    assert labels.sizes["atom"] == len(atoms)
+    np.testing.assert_array_equal(labels, plain)
 
 
 def test_classes_are_named() -> None:
@@ -222,8 +222,8 @@ def test_classes_are_named() -> None:
 
 
 def test_other_coordination_is_liquid() -> None:
-    found = ice.chill_plus(ice.from_ase(system("lonely")))["label"].values
-    assert set(found.ravel()) == {LIQUID}
+    labels = ice.chill_plus(ice.from_ase(system("lonely")))["label"].values
+    assert set(labels.ravel()) == {LIQUID}
 
 
 @pytest.mark.parametrize("function", [ice.chill, ice.chill_plus])

@@ -15,18 +15,18 @@ def test_equals_brute_force(name: str, r_cut: float) -> None:
     trj = ice.from_ase(system(name))
     pairs = brute_pairs(ice.to_ase(trj, 0), r_cut)
     expected = np.bincount([i for i, _, _ in pairs], minlength=trj.sizes["atom"])
-    found = ice.coordination(trj, r_cut=r_cut)["coordination"].values[0]
-    assert found.tolist() == expected.tolist()
+    counts = ice.coordination(trj, r_cut=r_cut)["coordination"].values[0]
+    assert counts.tolist() == expected.tolist()
 
 
-def test_species_are_what_is_counted() -> None:
+def test_only_neighbors_of_the_species_count() -> None:
     atoms = system("triclinic")
     atoms.symbols[::3] = "H"
     trj = ice.from_ase(atoms)
     pairs = brute_pairs(ice.to_ase(trj, 0), 3.4)
-    found = ice.coordination(trj, r_cut=3.4, species=["H"], centers="element O")
+    counts = ice.coordination(trj, r_cut=3.4, species=["H"], centers="element O")
     expected = [
         sum(i == atom and atoms.symbols[j] == "H" for i, j, _ in pairs)
-        for atom in found["atom"].values
+        for atom in counts["atom"].values
     ]
-    assert found["coordination"].values[0].tolist() == expected
+    assert counts["coordination"].values[0].tolist() == expected

@@ -70,11 +70,11 @@ def test_deformation_is_no_motion() -> None:
 def test_delay_and_tail() -> None:
     frames = [ase.Atoms("O", [[x, 0, 0]], cell=[10] * 3, pbc=True) for x in (0, 1, 3, 9.5)]
     trj = ice.from_ase(frames)
-    found = ice.displacement(trj)["displacement"]
-    assert found.attrs["units"] == "angstrom"
-    np.testing.assert_allclose(found.values[:, 0], [1, 2, 3.5, np.nan])
-    found = ice.displacement(trj, delay=2)["displacement"]
-    np.testing.assert_allclose(found.values[:, 0], [3, 1.5, np.nan, np.nan])
+    distance = ice.displacement(trj)["displacement"]
+    assert distance.attrs["units"] == "angstrom"
+    np.testing.assert_allclose(distance.values[:, 0], [1, 2, 3.5, np.nan])
+    distance = ice.displacement(trj, delay=2)["displacement"]
+    np.testing.assert_allclose(distance.values[:, 0], [3, 1.5, np.nan, np.nan])
 
 
 @pytest.mark.parametrize("name", ["lens", "displacement"])

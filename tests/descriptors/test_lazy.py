@@ -80,7 +80,7 @@ def test_windows_share_lists_and_free_them(monkeypatch: pytest.MonkeyPatch) -> N
     assert lists.most == 1
 
 
-def test_lists_of_the_halo_are_only_what_windows_need(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbor_lists_of_the_halo_are_minimal(monkeypatch: pytest.MonkeyPatch) -> None:
     trj = trajectory(8)
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 4 * trj.sizes["atom"])
     lists = Lists(monkeypatch)

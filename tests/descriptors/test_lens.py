@@ -32,9 +32,9 @@ def test_equals_brute_force(name: str) -> None:
     after.positions += np.random.default_rng(1).normal(0, 0.5, after.positions.shape)
     trj = ice.from_ase([before, after])
     frames = [ice.to_ase(trj, 0), ice.to_ase(trj, 1)]
-    found = ice.lens(trj, r_cut=3.6)["lens"].values
-    np.testing.assert_allclose(found[0], brute(*frames, 3.6), rtol=1e-6)
-    assert np.isnan(found[1]).all()
+    lens = ice.lens(trj, r_cut=3.6)["lens"].values
+    np.testing.assert_allclose(lens[0], brute(*frames, 3.6), rtol=1e-6)
+    assert np.isnan(lens[1]).all()
 
 
 def brute_nearest(atoms: ase.Atoms, k: int) -> list[set[int]]:
@@ -52,14 +52,14 @@ def test_nearest_equal_brute_force(name: str) -> None:
     trj = ice.from_ase([before, after])
     sets = [brute_nearest(ice.to_ase(trj, frame), 6) for frame in (0, 1)]
     expected = [len(a ^ b) / max(len(a) + len(b), 1) for a, b in zip(*sets, strict=True)]
-    found = ice.lens(trj, n_neighbors=6)["lens"].values[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    lens = ice.lens(trj, n_neighbors=6)["lens"].values[0]
+    np.testing.assert_allclose(lens, expected, rtol=1e-6)
 
 
 def test_nearest_in_a_small_cluster() -> None:
     cluster = ase.Atoms("O3", [[0, 0, 0], [2, 0, 0], [0, 3, 0]])
-    found = ice.lens(ice.from_ase([cluster, cluster]), n_neighbors=8)["lens"].values[0]
-    assert found.tolist() == [0, 0, 0]
+    lens = ice.lens(ice.from_ase([cluster, cluster]), n_neighbors=8)["lens"].values[0]
+    assert lens.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("options", [{"r_cut": 3.0}, {"n_neighbors": 12}])
@@ -67,13 +67,13 @@ def test_crystal_with_permuted_atoms(options: dict) -> None:
     """Places stay, identities move: a measure of structure would not see it."""
     crystal = bulk("Cu", cubic=True) * (4, 4, 4)
     permuted = crystal[np.random.default_rng(0).permutation(len(crystal))]
-    found = ice.lens(ice.from_ase([crystal, crystal, permuted]), **options)["lens"].values
-    assert not found[0].any()
-    assert found[1].mean() > 0.8
+    lens = ice.lens(ice.from_ase([crystal, crystal, permuted]), **options)["lens"].values
+    assert not lens[0].any()
+    assert lens[1].mean() > 0.8
 
 
 @pytest.mark.parametrize("name", ["triclinic", "small_box", "slab", "cluster"])
-def test_swapped_names_change_what_they_touch(name: str) -> None:
+def test_swapped_identities_equal_brute_force(name: str) -> None:
     before = system(name)
     order = np.arange(len(before))
     order[[0, 1]] = [1, 0]
@@ -81,16 +81,16 @@ def test_swapped_names_change_what_they_touch(name: str) -> None:
     after.positions = before.positions[order]
     trj = ice.from_ase([before, after])
     expected = brute(ice.to_ase(trj, 0), ice.to_ase(trj, 1), 3.4)
-    found = ice.lens(trj, r_cut=3.4)["lens"].values[0]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    lens = ice.lens(trj, r_cut=3.4)["lens"].values[0]
+    np.testing.assert_allclose(lens, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("options", "found"), [({}, "neither"), ({"r_cut": 3.0, "n_neighbors": 4}, "both")]
+    ("options", "mistake"), [({}, "neither"), ({"r_cut": 3.0, "n_neighbors": 4}, "both")]
 )
-def test_one_rule_for_neighbors(options: dict, found: str) -> None:
+def test_one_rule_for_neighbors(options: dict, mistake: str) -> None:
     trj = ice.from_ase([system("orthogonal")] * 2)
-    with pytest.raises(InputError, match=f"exactly one of r_cut and n_neighbors, found {found}"):
+    with pytest.raises(InputError, match=f"exactly one of r_cut and n_neighbors, found {mistake}"):
         ice.lens(trj, **options)
 
 
@@ -132,9 +132,9 @@ def test_delay_and_tail() -> None:
     frames = [star(1, 2), star(1, 3), star(1, 2), star(1, 3), star(1, 2)]
     trj = ice.from_ase(frames)
     assert ice.lens(trj, r_cut=1.5)["lens"].values[:4, 0].tolist() == [0.5] * 4
-    found = ice.lens(trj, r_cut=1.5, delay=2)["lens"].values[:, 0]
-    assert found[:3].tolist() == [0, 0, 0]
-    assert np.isnan(found[3:]).all()
+    lens = ice.lens(trj, r_cut=1.5, delay=2)["lens"].values[:, 0]
+    assert lens[:3].tolist() == [0, 0, 0]
+    assert np.isnan(lens[3:]).all()
 
 
 def test_too_short() -> None:

@@ -34,8 +34,8 @@ def kernel(
 ) -> np.ndarray:
     """Return the functions of float64 positions, (n_centers, n_N, n_mu)."""
     frame = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers, **more)
-    found = radial_structure(frame, n_neighbors, mu, sigma)
-    return found.reshape(-1, len(n_neighbors), len(mu))
+    values = radial_structure(frame, n_neighbors, mu, sigma)
+    return values.reshape(-1, len(n_neighbors), len(mu))
 
 
 def brute(distances: Sequence[float], n_neighbors: Sequence[int] = N) -> np.ndarray:
@@ -80,18 +80,18 @@ def gaussian(distance: float, mu: float) -> float:
 @pytest.mark.parametrize("mu", [0.85, 1.0, 1.15])
 def test_perfect_fcc(mu: float) -> None:
     # 12 neighbours at r, 6 at sqrt(2) r, 24 at sqrt(3) r.
-    found = kernel(bulk("Cu", "fcc", a=3.6), [12, 16], [mu])[0, :, 0]
+    functions = kernel(bulk("Cu", "fcc", a=3.6), [12, 16], [mu])[0, :, 0]
     mean = (12 + 4 * sqrt(2)) / 16
     twelve = 12 * gaussian(1, mu) + 6 * gaussian(sqrt(2), mu)
     sixteen = 12 * gaussian(1 / mean, mu) + 6 * gaussian(sqrt(2) / mean, mu)
-    np.testing.assert_allclose(found, [twelve, sixteen], rtol=2e-7, atol=1e-6)
+    np.testing.assert_allclose(functions, [twelve, sixteen], rtol=2e-7, atol=1e-6)
     if mu == 1:
-        assert found[0] == 12  # the second shell is eight standard deviations away
+        assert functions[0] == 12  # the second shell is eight standard deviations away
 
 
 def test_perfect_bcc() -> None:
     # 8 neighbours at r, 6 at 2 r / sqrt(3): within reach of each other.
-    found = kernel(bulk("Fe", "bcc", a=2.9), [8, 14], [1.0, 1.15])[0]
+    functions = kernel(bulk("Fe", "bcc", a=2.9), [8, 14], [1.0, 1.15])[0]
     far = 2 / sqrt(3)
     mean = (8 + 6 * far) / 14
     expected = [
@@ -99,7 +99,7 @@ def test_perfect_bcc() -> None:
         [8 * gaussian(1 / mean, mu) + 6 * gaussian(far / mean, mu) for mu in (1.0, 1.15)],
     ]
     assert expected[0][1] > 6
-    np.testing.assert_allclose(found, expected, rtol=2e-7)
+    np.testing.assert_allclose(functions, expected, rtol=2e-7)
 
 
 def test_scale_changes_nothing() -> None:
@@ -119,12 +119,12 @@ def test_atoms_depend_on_their_surroundings_alone() -> None:
     directions = rng.normal(size=(40, 3))
     far = 10 + 150 * directions / np.linalg.norm(directions, axis=1)[:, None]
     both = droplet + ase.Atoms("O40", far)
-    found = kernel(both)
-    np.testing.assert_allclose(found[:200], kernel(droplet), rtol=1e-6, atol=1e-7)
+    functions = kernel(both)
+    np.testing.assert_allclose(functions[:200], kernel(droplet), rtol=1e-6, atol=1e-7)
     distances = np.linalg.norm(both.positions - both.positions[:, None], axis=2)
     for atom in range(150, 240):
         expected = brute(np.delete(distances[atom], atom).tolist())
-        np.testing.assert_allclose(found[atom], expected, rtol=5e-7, atol=2e-6)
+        np.testing.assert_allclose(functions[atom], expected, rtol=5e-7, atol=2e-6)
 
 
 def test_exponential() -> None:
@@ -144,18 +144,18 @@ def test_other_gaussians(mu: list[float], sigma: float) -> None:
     np.fill_diagonal(distances, np.inf)
     mean = np.sort(distances, axis=1)[:, :4].mean(axis=1)
     scaled = distances / mean[:, None]
-    expected = [np.exp(-((scaled - one) ** 2) / (2 * sigma**2)).sum(axis=1) for one in mu]
-    found = kernel(atoms, [4], mu, sigma)[:, 0]
-    np.testing.assert_allclose(found, np.transpose(expected), rtol=5e-7, atol=2e-6)
+    expected = [np.exp(-((scaled - center) ** 2) / (2 * sigma**2)).sum(axis=1) for center in mu]
+    functions = kernel(atoms, [4], mu, sigma)[:, 0]
+    np.testing.assert_allclose(functions, np.transpose(expected), rtol=5e-7, atol=2e-6)
 
 
 def test_too_few_neighbors() -> None:
     # On a line at 0, 1, 2.5 and 4.5.
     atoms = ase.Atoms("O4", [[0, 0, 0], [1, 0, 0], [2.5, 0, 0], [4.5, 0, 0]])
-    found = kernel(atoms, [1, 3, 4])
-    np.testing.assert_allclose(found[0, :2], brute([1, 2.5, 4.5], [1, 3]), rtol=2e-7, atol=1e-6)
-    np.testing.assert_allclose(found[3, :2], brute([2, 3.5, 4.5], [1, 3]), rtol=2e-7, atol=1e-6)
-    assert np.isnan(found[:, 2]).all()
+    functions = kernel(atoms, [1, 3, 4])
+    np.testing.assert_allclose(functions[0, :2], brute([1, 2.5, 4.5], [1, 3]), rtol=2e-7, atol=1e-6)
+    np.testing.assert_allclose(functions[3, :2], brute([2, 3.5, 4.5], [1, 3]), rtol=2e-7, atol=1e-6)
+    assert np.isnan(functions[:, 2]).all()
 
 
 def test_no_neighbors_at_all() -> None:
@@ -171,10 +171,10 @@ def test_nothing_to_describe() -> None:
 def test_atoms_at_the_same_place() -> None:
     # Three at the origin: the mean of the two nearest is 0 there, that of three is 1.
     atoms = ase.Atoms("O5", [[0, 0, 0], [0, 0, 0], [0, 0, 0], [3, 0, 0], [0, 3, 0]])
-    found = kernel(atoms, [2, 3, 4])
-    assert np.isnan(found[:3, 0]).all()
-    np.testing.assert_allclose(found[:3, 1:], [brute([0, 0, 3, 3], [3, 4])] * 3, atol=1e-6)
-    assert np.isfinite(found[3:]).all()
+    functions = kernel(atoms, [2, 3, 4])
+    assert np.isnan(functions[:3, 0]).all()
+    np.testing.assert_allclose(functions[:3, 1:], [brute([0, 0, 3, 3], [3, 4])] * 3, atol=1e-6)
+    assert np.isfinite(functions[3:]).all()
 
 
 def test_far_from_its_environment() -> None:
@@ -195,8 +195,8 @@ def test_far_from_its_environment() -> None:
         rtol=1e-6,
         atol=1e-5,
     )
-    found = kernel(with_ion, environment=environment)
-    np.testing.assert_allclose(found[:-1], kernel(atoms), rtol=1e-6, atol=1e-6)
+    functions = kernel(with_ion, environment=environment)
+    np.testing.assert_allclose(functions[:-1], kernel(atoms), rtol=1e-6, atol=1e-6)
 
 
 def test_species() -> None:
@@ -205,8 +205,8 @@ def test_species() -> None:
     variable = "radial_structure_function"
     plain = ice.radial_structure_functions(ice.from_ase(atoms))[variable].values
     trj = ice.from_ase(water)
-    found = ice.radial_structure_functions(trj, centers="element O", species=["O"])[variable]
-    np.testing.assert_allclose(found, plain, rtol=1e-6)
+    functions = ice.radial_structure_functions(trj, centers="element O", species=["O"])[variable]
+    np.testing.assert_allclose(functions, plain, rtol=1e-6)
     mixed = ice.radial_structure_functions(trj, centers="element O")[variable]
     assert float(abs(mixed - plain).max()) > 1
 

@@ -1,4 +1,4 @@
-"""A descriptor is one file: what the registry finds, and what is imported for one of them."""
+"""A descriptor in one file: discovery by the registry, and imports for one descriptor."""
 
 from __future__ import annotations
 
@@ -84,18 +84,18 @@ def toy_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_descriptor_is_one_file(toy_file: Path, tmp_path: Path) -> None:
     trj = trajectory()
-    found = ice.toy(trj, scale=3.0)
-    assert found["toy"].attrs["units"] == "toys"
+    result = ice.toy(trj, scale=3.0)
+    assert result["toy"].attrs["units"] == "toys"
     counts = ice.coordination(trj, r_cut=3.0)["coordination"]
-    np.testing.assert_array_equal(found["toy"], 3 * counts)
+    np.testing.assert_array_equal(result["toy"], 3 * counts)
     together = ice.describe(trj, {"toy": {"scale": 3.0}, "coordination": {"r_cut": 3.0}})
-    xr.testing.assert_equal(together["toy"].compute(), found.compute())
+    xr.testing.assert_equal(together["toy"].compute(), result.compute())
     with pytest.raises(InputError, match="toy: scale: expected a number toys above 0"):
         ice.toy(trj, scale=-1.0)
-    saved = ice.save(found, tmp_path / "run.zarr", label="toys")
-    assert saved["toy"].attrs == found["toy"].attrs
+    saved = ice.save(result, tmp_path / "run.zarr", label="toys")
+    assert saved["toy"].attrs == result["toy"].attrs
     opened = ice.open_run(tmp_path / "run.zarr", "toys")
-    np.testing.assert_array_equal(opened["toy"], found["toy"])
+    np.testing.assert_array_equal(opened["toy"], result["toy"])
     assert opened.attrs["parameters"] == {"scale": 3.0, "centers": None}
 
 

@@ -44,9 +44,9 @@ CASES = [
 TOLERANCE = {"float64": 1e-9, "float32": 3e-6}
 
 
-def row_error(found: np.ndarray, expected: np.ndarray) -> float:
+def row_error(rows: np.ndarray, expected: np.ndarray) -> float:
     size = np.linalg.norm(expected, axis=1)
-    return float((np.linalg.norm(found - expected, axis=1) / size).max())
+    return float((np.linalg.norm(rows - expected, axis=1) / size).max())
 
 
 def frame_of(atoms: ase.Atoms) -> Frame:
@@ -57,9 +57,9 @@ def frame_of(atoms: ase.Atoms) -> Frame:
 def test_kernel_equals_dscribe(name: str, basis: Basis, dtype: str) -> None:
     atoms = system(name)
     frame, species = frame_of(atoms), sorted(set(atoms.numbers.tolist()))
-    found = soap_cells.power_spectrum(frame, frame.centers, species, basis, "compact", dtype)
-    assert found.dtype == dtype
-    assert row_error(found, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
+    spectrum = soap_cells.power_spectrum(frame, frame.centers, species, basis, "compact", dtype)
+    assert spectrum.dtype == dtype
+    assert row_error(spectrum, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -68,8 +68,8 @@ def test_three_species_equal_dscribe(dtype: str) -> None:
     atoms.symbols[::3] = "H"
     atoms.symbols[1::5] = "Cu"
     basis, frame = Basis(5.0, 6, 2, 1.0), frame_of(atoms)
-    found = soap_cells.power_spectrum(frame, frame.centers, [1, 8, 29], basis, "compact", dtype)
-    assert row_error(found, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
+    spectrum = soap_cells.power_spectrum(frame, frame.centers, [1, 8, 29], basis, "compact", dtype)
+    assert row_error(spectrum, dscribe(atoms, **basis._asdict())) < TOLERANCE[dtype]
 
 
 def test_engine_dscribe_is_the_same() -> None:
@@ -84,10 +84,10 @@ def test_engine_dscribe_is_the_same() -> None:
 
 def test_dataset_equals_dscribe() -> None:
     atoms = system("slab")
-    found = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64")["soap"].values[0]
+    spectrum = ice.soap(ice.from_ase(atoms), **BASIS, dtype="float64")["soap"].values[0]
     # The Dataset holds float32 positions: the library is given the same.
     atoms.positions = atoms.positions.astype(np.float32)
-    assert row_error(found, dscribe(atoms, **BASIS)) < 1e-9
+    assert row_error(spectrum, dscribe(atoms, **BASIS)) < 1e-9
 
 
 def test_full_layout_is_the_square() -> None:
@@ -111,17 +111,17 @@ def test_full_layout_is_the_square() -> None:
 def test_centers_outside_the_environment_have_no_self_term() -> None:
     atoms = ase.Atoms("OHH", [[0, 0, 0], [0.9, 0, 0], [0, 1.0, 0]])
     frame, basis = frame_of(atoms), SMALL
-    found = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
+    spectrum = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
     lone = ase.Atoms("HH", atoms.positions[1:])
     calculator = SOAP(species=["H"], periodic=False, **basis._asdict())
-    assert row_error(found, calculator.create(lone, centers=[[0.0, 0, 0]])) < 1e-9
+    assert row_error(spectrum, calculator.create(lone, centers=[[0.0, 0, 0]])) < 1e-9
 
 
 def test_nothing_in_reach_is_zero() -> None:
     atoms = ase.Atoms("OH", [[0, 0, 0], [90, 0, 0]])
     frame, basis = frame_of(atoms), SMALL
-    found = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
-    assert not found.any()
+    spectrum = soap_cells.power_spectrum(frame, np.array([0]), [1], basis, "compact", "float64")
+    assert not spectrum.any()
 
 
 def test_sparse_points_in_a_huge_space() -> None:
@@ -129,10 +129,10 @@ def test_sparse_points_in_a_huge_space() -> None:
     positions = np.concatenate([rng.random((30, 3)) * 6, [[1e5, 0, 0], [0, -3e4, 7e4]]])
     atoms = ase.Atoms("O32", positions)
     frame, basis = frame_of(atoms), SMALL
-    found = soap_cells.power_spectrum(frame, frame.centers, [8], basis, "compact", "float64")
+    spectrum = soap_cells.power_spectrum(frame, frame.centers, [8], basis, "compact", "float64")
     near = SOAP(species=["O"], periodic=False, **basis._asdict()).create(atoms[:30])
-    assert row_error(found[:30], near) < 1e-9
-    np.testing.assert_allclose(found[30], found[31])
+    assert row_error(spectrum[:30], near) < 1e-9
+    np.testing.assert_allclose(spectrum[30], spectrum[31])
 
 
 def test_radial_functions_too_alike() -> None:
@@ -165,7 +165,7 @@ def formula(vectors: np.ndarray, r_cut: float, n_max: int, l_max: int, sigma: fl
     return result
 
 
-def test_components_are_what_their_labels_say() -> None:
+def test_components_follow_their_labels() -> None:
     rng = np.random.default_rng(1)
     positions = rng.normal(0, 2.0, (14, 3))
     atoms = ase.Atoms("O8H6", positions)
@@ -199,10 +199,10 @@ def test_species_limit_the_environment() -> None:
     atoms = system("orthogonal")
     atoms.symbols[1::2] = "H"
     alone = atoms[atoms.symbols == "O"]
-    found = ice.soap(ice.from_ase(atoms), **BASIS, species=["O"], centers="element O")
+    limited = ice.soap(ice.from_ase(atoms), **BASIS, species=["O"], centers="element O")
     expected = ice.soap(ice.from_ase(alone), **BASIS)
-    np.testing.assert_allclose(found["soap"], expected["soap"], rtol=1e-6)
-    assert found["element"].values.tolist() == ["O"] * len(alone)
+    np.testing.assert_allclose(limited["soap"], expected["soap"], rtol=1e-6)
+    assert limited["element"].values.tolist() == ["O"] * len(alone)
 
 
 def test_massless_sites_are_no_species() -> None:
@@ -216,12 +216,12 @@ def test_average_is_over_self_and_neighbors() -> None:
     atoms.symbols[::4] = "Cu"
     trj = ice.from_ase(atoms)
     plain = ice.soap(trj, **BASIS, dtype="float64")["soap"].values[0]
-    found = ice.soap(trj, **BASIS, dtype="float64", average_within=3.4)["soap"].values[0]
+    averaged = ice.soap(trj, **BASIS, dtype="float64", average_within=3.4)["soap"].values[0]
     pairs = ase.neighborlist.neighbor_list("ij", ase.Atoms(ice.to_ase(trj, 0)), 3.4)
     for center in range(0, len(atoms), 17):
         near = [j for i, j in zip(*pairs, strict=True) if i == center]
         members = [center, *(j for j in near if atoms.numbers[j] == atoms.numbers[center])]
-        np.testing.assert_allclose(found[center], plain[members].mean(axis=0), rtol=1e-8)
+        np.testing.assert_allclose(averaged[center], plain[members].mean(axis=0), rtol=1e-8)
 
 
 def test_absent_species() -> None:

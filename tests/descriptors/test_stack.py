@@ -85,7 +85,7 @@ def test_vector_without_direction(water: xr.Dataset) -> None:
     assert missing.any(axis=2).sum() == 2
 
 
-def test_products_are_those_of_the_full_layout(water: xr.Dataset) -> None:
+def test_products_equal_the_full_layout(water: xr.Dataset) -> None:
     compact, lens = both(water, dtype="float64")
     full, _ = both(water, dtype="float64", layout="full")
     products = []
@@ -253,15 +253,15 @@ def raw(ds: xr.Dataset) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_combined_values_and_names(water: xr.Dataset, dtype: str) -> None:
-    given = parts(water, dtype=dtype)
-    x = ice.combine(**given)
+    datasets = parts(water, dtype=dtype)
+    x = ice.combine(**datasets)
     features = x["features"]
     assert features.dims == ("frame", "atom", "feature")
-    expected = [raw(ds).astype(np.float32) for ds in given.values()]
+    expected = [raw(ds).astype(np.float32) for ds in datasets.values()]
     np.testing.assert_array_equal(features, np.concatenate(expected, axis=2))
     assert features.dtype == np.float32
     widths = [block.shape[2] for block in expected]
-    blocks = [name for name, width in zip(given, widths, strict=True) for _ in range(width)]
+    blocks = [name for name, width in zip(datasets, widths, strict=True) for _ in range(width)]
     assert features["block"].values.tolist() == blocks
     names = features["feature"].values.tolist()
     assert names[0] == "soap 0" and names[widths[0]] == "order 0" and names[-1] == "q"
@@ -269,7 +269,7 @@ def test_combined_values_and_names(water: xr.Dataset, dtype: str) -> None:
     np.testing.assert_array_equal(features["time"], water["time"])
     np.testing.assert_array_equal(features["atom"], water["atom"])
     assert x.attrs["parameters"] == {"blocks": ["soap", "order", "q"]}
-    assert x.attrs["parents"] == [ds.attrs["run_id"] for ds in given.values()]
+    assert x.attrs["parents"] == [ds.attrs["run_id"] for ds in datasets.values()]
 
 
 @pytest.mark.parametrize("blocks", [300, 1 << 20])
@@ -278,10 +278,10 @@ def test_combine_in_any_blocks(
 ) -> None:
     whole = ice.combine(**parts(water))
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", blocks)
-    given = parts(water)
+    datasets = parts(water)
     # Each in blocks of its own.
-    given["order"] = given["order"].chunk({"frame": (1, 3), "atom": 77})
-    cut = ice.combine(**given)
+    datasets["order"] = datasets["order"].chunk({"frame": (1, 3), "atom": 77})
+    cut = ice.combine(**datasets)
     np.testing.assert_array_equal(cut["features"], whole["features"])
     assert cut["features"].data.numblocks[2] == 1
 
@@ -317,9 +317,9 @@ def test_combine_refuses_other_rows(water: xr.Dataset) -> None:
         ice.combine(q=q, order=order.isel(frame=slice(3)))
     with pytest.raises(InputError, match="expected the same frames in both, found step"):
         ice.combine(q=q.isel(frame=[0, 1]), order=order.isel(frame=[0, 2]))
-    some = ice.steinhardt(water, r_cut=3.5, centers="index 0:9")
+    first_ten = ice.steinhardt(water, r_cut=3.5, centers="index 0:9")
     with pytest.raises(InputError, match="combine: expected the same atoms in both"):
-        ice.combine(q=q, order=some)
+        ice.combine(q=q, order=first_ten)
     moved = water.assign(positions=water["positions"] + np.float32(0.1))
     with pytest.raises(InputError, match="combine: expected both of one trajectory"):
         ice.combine(q=q, order=ice.steinhardt(moved, r_cut=3.5))

@@ -35,16 +35,16 @@ def kernel(atoms: ase.Atoms, degrees: tuple[int, ...] = (4, 6), **options: Any) 
 def brute_q(bonds: Bonds, degree: int, averaged: bool) -> np.ndarray:
     m = np.arange(-degree, degree + 1)[:, None]
     q_lm = np.full((len(bonds), 2 * degree + 1), np.nan, complex)
-    for i, of_one in enumerate(bonds):
-        if of_one:
-            x, y, z = np.array([vector / distance for distance, _, vector in of_one]).T
+    for i, neighbors in enumerate(bonds):
+        if neighbors:
+            x, y, z = np.array([vector / distance for distance, _, vector in neighbors]).T
             values = sph_harm_y(degree, m, np.arccos(np.clip(z, -1, 1)), np.arctan2(y, x))
             q_lm[i] = values.mean(axis=1)
     if averaged:
         q_lm = np.array(
             [
-                np.mean([q_lm[i], *(q_lm[j] for _, j, _ in of_one)], axis=0)
-                for i, of_one in enumerate(bonds)
+                np.mean([q_lm[i], *(q_lm[j] for _, j, _ in neighbors)], axis=0)
+                for i, neighbors in enumerate(bonds)
             ]
         )
     return np.sqrt(4 * np.pi / (2 * degree + 1) * (abs(q_lm) ** 2).sum(axis=1))
@@ -55,10 +55,10 @@ def brute_q(bonds: Bonds, degree: int, averaged: bool) -> np.ndarray:
 def test_equals_brute_force(kind: str, averaged: bool) -> None:
     atoms = system(kind)
     bonds = brute_bonds(atoms, 3.4)
-    found = kernel(atoms, DEGREES, r_cut=3.4, averaged=averaged)
+    orders = kernel(atoms, DEGREES, r_cut=3.4, averaged=averaged)
     expected = np.array([brute_q(bonds, degree, averaged) for degree in DEGREES]).T
     assert (np.isnan(expected).all()) == (kind == "lonely")
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(orders, expected, atol=1e-6)
 
 
 # Eighteen neighbours complete the shells in the small box, images of the atom itself among them.
@@ -68,11 +68,11 @@ def test_equals_brute_force(kind: str, averaged: bool) -> None:
 )
 def test_nearest_equals_brute_force(kind: str, n: int) -> None:
     atoms = system(kind)
-    bonds = [of_one[:n] for of_one in brute_bonds(atoms, 8.0)]
-    assert all(len(of_one) == n for of_one in bonds)
-    found = kernel(atoms, DEGREES, n_neighbors=n, averaged=True)
+    bonds = [neighbors[:n] for neighbors in brute_bonds(atoms, 8.0)]
+    assert all(len(neighbors) == n for neighbors in bonds)
+    orders = kernel(atoms, DEGREES, n_neighbors=n, averaged=True)
     expected = np.array([brute_q(bonds, degree, True) for degree in DEGREES]).T
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(orders, expected, atol=1e-6)
 
 
 def test_images_of_the_atom_itself() -> None:
@@ -80,8 +80,8 @@ def test_images_of_the_atom_itself() -> None:
     atoms = ase.Atoms("O", cell=[[2, 0, 0], [0.4, 2.3, 0], [-0.7, 0.3, 2.5]], pbc=True)
     bonds = brute_bonds(atoms, 5.0)
     assert len(bonds[0]) > 30
-    found = kernel(atoms, (4, 6, 8), r_cut=5.0, averaged=True)[0]
-    np.testing.assert_allclose(found, [brute_q(bonds, d, True)[0] for d in (4, 6, 8)], atol=1e-6)
+    orders = kernel(atoms, (4, 6, 8), r_cut=5.0, averaged=True)[0]
+    np.testing.assert_allclose(orders, [brute_q(bonds, d, True)[0] for d in (4, 6, 8)], atol=1e-6)
 
 
 # freud is float32 inside: bonds near the axis of the harmonics lose digits, and w_hat divides them
@@ -90,9 +90,9 @@ def test_images_of_the_atom_itself() -> None:
 FREUD = {"q": (0.99, 1e-4), "w": (1.0, 1e-5), "w_hat": (0.95, 5e-4)}
 
 
-def assert_as_freud(found: np.ndarray, expected: np.ndarray, invariant: str) -> None:
+def assert_as_freud(values: np.ndarray, expected: np.ndarray, invariant: str) -> None:
     fraction, worst = FREUD[invariant]
-    error = abs(found - expected)
+    error = abs(values - expected)
     assert np.nanquantile(error, fraction) < 1e-5
     assert np.nanmax(error) < worst
 
@@ -101,7 +101,7 @@ def assert_as_freud(found: np.ndarray, expected: np.ndarray, invariant: str) -> 
 @pytest.mark.parametrize("invariant", ["q", "w", "w_hat"])
 def test_equals_freud(mw: xr.Dataset, invariant: str, averaged: bool) -> None:
     atoms = ice.to_ase(mw, -1)
-    found = kernel(atoms, (2, 3, 4, 6, 8), r_cut=3.5, averaged=averaged, invariant=invariant)
+    orders = kernel(atoms, (2, 3, 4, 6, 8), r_cut=3.5, averaged=averaged, invariant=invariant)
     listed = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers).all_neighbors(3.5)
     n = len(atoms)
     pairs = freud.locality.NeighborList.from_arrays(
@@ -115,9 +115,9 @@ def test_equals_freud(mw: xr.Dataset, invariant: str, averaged: bool) -> None:
     )
     peer.compute((freud.box.Box(*atoms.cell.lengths()), atoms.positions), neighbors=pairs)
     expected = peer.particle_order
-    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
-    assert np.nanstd(found[:, 3]) > 1e-4
-    assert_as_freud(found, expected, invariant)
+    np.testing.assert_array_equal(np.isnan(orders), np.isnan(expected))
+    assert np.nanstd(orders[:, 3]) > 1e-4
+    assert_as_freud(orders, expected, invariant)
 
 
 def listed_q(listed: Neighbors, degree: int, averaged: bool) -> np.ndarray:
@@ -143,9 +143,9 @@ def test_equals_harmonics_in_float64(mw: xr.Dataset, averaged: bool) -> None:
     listed = Frame(atoms.positions, atoms.cell.array, atoms.pbc, atoms.numbers).all_neighbors(3.5)
     # The bonds that freud gets above, before they are rounded to float32.
     degrees = (2, 3, 4, 6, 8, 12)
-    found = kernel(atoms, degrees, r_cut=3.5, averaged=averaged)
+    orders = kernel(atoms, degrees, r_cut=3.5, averaged=averaged)
     expected = np.transpose([listed_q(listed, degree, averaged) for degree in degrees])
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(orders, expected, rtol=0, atol=1e-7)
 
 
 def weighted_brute_q(cells: Tessellation, degree: int, averaged: bool) -> np.ndarray:
@@ -172,8 +172,8 @@ def test_weighted_equals_brute_force(kind: str, averaged: bool) -> None:
     cells = tessellate(atoms.positions, atoms.cell.array, atoms.pbc)
     expected = np.array([weighted_brute_q(cells, degree, averaged) for degree in DEGREES]).T
     assert np.isnan(expected).any() == (not all(atoms.pbc))
-    found = kernel(atoms, DEGREES, averaged=averaged)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    orders = kernel(atoms, DEGREES, averaged=averaged)
+    np.testing.assert_allclose(orders, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("averaged", [False, True])
@@ -182,7 +182,7 @@ def test_weighted_equals_freud(mw: xr.Dataset, invariant: str, averaged: bool) -
     # In frame 0 freud's list lacks one of 73,488 faces, which SciPy's Voronoi cells have.
     atoms = ice.to_ase(mw, 1)
     options: dict[str, Any] = {"averaged": averaged, "invariant": invariant}
-    found = ice.steinhardt(mw.isel(frame=[1]), degrees=[2, 3, 4, 6, 8], weighted=True, **options)[
+    orders = ice.steinhardt(mw.isel(frame=[1]), degrees=[2, 3, 4, 6, 8], weighted=True, **options)[
         "steinhardt"
     ].values[0]
     peer = freud.order.Steinhardt(
@@ -194,8 +194,8 @@ def test_weighted_equals_freud(mw: xr.Dataset, invariant: str, averaged: bool) -
     )
     points = (freud.box.Box(*atoms.cell.lengths()), atoms.positions)
     peer.compute(points, neighbors=freud.locality.Voronoi().compute(points).nlist)
-    assert found[:, 3].std() > 1e-4
-    assert_as_freud(found, peer.particle_order, invariant)
+    assert orders[:, 3].std() > 1e-4
+    assert_as_freud(orders, peer.particle_order, invariant)
 
 
 def test_weighted_is_stable_where_faces_come_and_go() -> None:
@@ -235,8 +235,8 @@ def icosahedron() -> ase.Atoms:
 )
 def test_exact(atoms: ase.Atoms, n_neighbors: int, q: Any, w_hat: Any) -> None:
     np.testing.assert_allclose(kernel(atoms, n_neighbors=n_neighbors)[0], q, atol=2e-6)
-    found = kernel(atoms, n_neighbors=n_neighbors, invariant="w_hat")[0]
-    np.testing.assert_allclose(found, w_hat, atol=2e-6)
+    orders = kernel(atoms, n_neighbors=n_neighbors, invariant="w_hat")[0]
+    np.testing.assert_allclose(orders, w_hat, atol=2e-6)
     if atoms.pbc.all():
         # The two sublattices of hcp and diamond are mirror images: even degrees are the same.
         averaged = kernel(atoms, n_neighbors=n_neighbors, averaged=True)[0]
@@ -268,23 +268,23 @@ SQUARES = {
 )
 def test_exact_up_to_degree_twelve(name: str, atoms: ase.Atoms, n_neighbors: int) -> None:
     expected = np.sqrt([float(Fraction(square)) for square in SQUARES[name].split()])
-    found = kernel(atoms, tuple(range(2, 13)), n_neighbors=n_neighbors)
-    np.testing.assert_allclose(found, np.tile(expected, (len(atoms), 1)), rtol=0, atol=1e-6)
+    orders = kernel(atoms, tuple(range(2, 13)), n_neighbors=n_neighbors)
+    np.testing.assert_allclose(orders, np.tile(expected, (len(atoms), 1)), rtol=0, atol=1e-6)
 
 
 def test_degrees_keep_their_order_and_name() -> None:
     trj = ice.from_ase(water_like())
-    found = ice.steinhardt(trj, degrees=[6, 3], r_cut=3.5)["steinhardt"]
-    assert found.dims == ("frame", "atom", "degree")
-    assert found["degree"].values.tolist() == [6, 3]
+    both = ice.steinhardt(trj, degrees=[6, 3], r_cut=3.5)["steinhardt"]
+    assert both.dims == ("frame", "atom", "degree")
+    assert both["degree"].values.tolist() == [6, 3]
     alone = ice.steinhardt(trj, degrees=[3], r_cut=3.5)["steinhardt"]
     assert alone.shape == (1, trj.sizes["atom"], 1)
-    np.testing.assert_array_equal(found.sel(degree=3), alone.sel(degree=3))
+    np.testing.assert_array_equal(both.sel(degree=3), alone.sel(degree=3))
 
 
 def test_odd_degrees_have_no_third_order() -> None:
-    found = kernel(water_like(), (3, 5), r_cut=3.5, invariant="w")
-    np.testing.assert_array_equal(found, 0)
+    orders = kernel(water_like(), (3, 5), r_cut=3.5, invariant="w")
+    np.testing.assert_array_equal(orders, 0)
 
 
 def test_too_few_neighbors() -> None:
@@ -302,8 +302,8 @@ def test_species_and_centers() -> None:
     plain = ice.steinhardt(ice.from_ase(atoms), n_neighbors=4, averaged=True)["steinhardt"]
     trj = ice.from_ase(water)
     options: dict[str, Any] = {"n_neighbors": 4, "averaged": True, "species": ["O"]}
-    found = ice.steinhardt(trj, centers="element O", **options)["steinhardt"]
-    np.testing.assert_allclose(found, plain, atol=1e-6)
+    orders = ice.steinhardt(trj, centers="element O", **options)["steinhardt"]
+    np.testing.assert_allclose(orders, plain, atol=1e-6)
     # Around a hydrogen the oxygens alone count, that at 0.9 angstrom too.
     around = ice.steinhardt(trj, centers="element H", **options)["steinhardt"]
     assert np.isfinite(around).all()
@@ -311,15 +311,15 @@ def test_species_and_centers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "found"),
+    ("options", "mistake"),
     [
         ({}, "none"),
         ({"r_cut": 3.5, "n_neighbors": 4}, "r_cut and n_neighbors"),
         ({"n_neighbors": 4, "weighted": True}, "n_neighbors and weighted"),
     ],
 )
-def test_one_choice_of_neighbors(options: Any, found: str) -> None:
-    with pytest.raises(InputError, match=f"exactly one of r_cut.*found {found}; give r_cut=3.5"):
+def test_one_choice_of_neighbors(options: Any, mistake: str) -> None:
+    with pytest.raises(InputError, match=f"exactly one of r_cut.*found {mistake}; give r_cut=3.5"):
         ice.steinhardt(ice.from_ase(water_like()), **options)
 
 
@@ -345,8 +345,8 @@ def test_wigner_3j(degree: int) -> None:
     expected = np.linalg.svd(ladder)[2][-1]
     # Racah's sign: that of (-1)^(3 l / 2) for the symbol with m = 0.
     expected *= np.sign(expected[states.index((0, 0, 0))]) * (-1) ** (degree // 2)
-    found = [wigner_3j(degree, a, b) for a, b, _ in states]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    symbols = [wigner_3j(degree, a, b) for a, b, _ in states]
+    np.testing.assert_allclose(symbols, expected, atol=1e-12)
 
 
 def test_wigner_3j_of_high_degree_is_normalised() -> None:

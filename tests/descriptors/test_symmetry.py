@@ -57,10 +57,10 @@ def test_equals_dscribe(name: str, n_species: int, r_cut: float) -> None:
     atoms = mixed(name, n_species)
     options = {"r_cut": r_cut, **RADIAL, **ANGULAR}
     centers = list(range(0, len(atoms), 5))
-    found = kernel(atoms, centers, **options)
+    functions = kernel(atoms, centers, **options)
     expected = dscribe(atoms, centers, **options)
     assert name == "lonely" or np.abs(expected).max() > 0.1
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(functions, expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["unwrapped", "small_box", "slab", "wire", "cluster"])
@@ -81,8 +81,8 @@ def test_more_pairs_than_a_block_holds() -> None:
     atoms = ase.Atoms("O700", np.random.default_rng(0).random((700, 3)) * 6)
     atoms.symbols[:40] = "H"
     options = {"r_cut": 9.0, **RADIAL, **ANGULAR}
-    found, expected = kernel(atoms, [0, 350], **options), dscribe(atoms, [0, 350], **options)
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    functions, expected = kernel(atoms, [0, 350], **options), dscribe(atoms, [0, 350], **options)
+    np.testing.assert_allclose(functions, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_own_images_are_neighbors() -> None:
@@ -100,9 +100,9 @@ def test_own_images_are_neighbors() -> None:
     # Within 1.5 a there are twelve more at sqrt(2) a: of each kind of triangle so many.
     near, far = f(3.0, 4.5), f(18**0.5, 4.5)
     right, half_right, equal = 12 * near**2 * far, 24 * near**2 * far, 24 * far**3
-    found = kernel(crystal, r_cut=4.5, g4=[(0.0, 1, 1)])
+    functions = kernel(crystal, r_cut=4.5, g4=[(0.0, 1, 1)])
     np.testing.assert_allclose(
-        found, [[right + half_right * (1 + 0.5**0.5) + equal * 1.5]], rtol=1e-12
+        functions, [[right + half_right * (1 + 0.5**0.5) + equal * 1.5]], rtol=1e-12
     )
 
 
@@ -129,9 +129,9 @@ def test_band_and_its_edges() -> None:
 
 
 def test_band_ignores_r_cut() -> None:
-    found = [kernel(system("orthogonal"), [0], r_cut=r_cut, g8=G8) for r_cut in (2.0, 9.0)]
-    assert np.abs(found[0]).min() > 1e-3
-    np.testing.assert_allclose(found[0], found[1], rtol=1e-12)
+    functions = [kernel(system("orthogonal"), [0], r_cut=r_cut, g8=G8) for r_cut in (2.0, 9.0)]
+    assert np.abs(functions[0]).min() > 1e-3
+    np.testing.assert_allclose(functions[0], functions[1], rtol=1e-12)
 
 
 def test_atoms_in_a_line_stay_finite() -> None:
@@ -161,22 +161,22 @@ def test_atoms_in_a_line() -> None:
 
 
 def test_no_neighbors_is_zero() -> None:
-    found = kernel(system("lonely"), r_cut=5.0, **RADIAL, **ANGULAR, g8=G8)
-    np.testing.assert_array_equal(found, np.zeros((3, 5 + 8 + 3)))
+    functions = kernel(system("lonely"), r_cut=5.0, **RADIAL, **ANGULAR, g8=G8)
+    np.testing.assert_array_equal(functions, np.zeros((3, 5 + 8 + 3)))
     pair = ase.Atoms("O2", [[0, 0, 0], [2, 0, 0]])
-    found = kernel(pair, r_cut=5.0, **RADIAL, **ANGULAR, g8=G8)
-    assert (found[:, :2] > 0).all()
-    np.testing.assert_array_equal(found[:, 5:], np.zeros((2, 8 + 3)))
+    functions = kernel(pair, r_cut=5.0, **RADIAL, **ANGULAR, g8=G8)
+    assert (functions[:, :2] > 0).all()
+    np.testing.assert_array_equal(functions[:, 5:], np.zeros((2, 8 + 3)))
 
 
 def test_atom_on_another_has_no_angle() -> None:
     atoms = ase.Atoms("O3", [[0, 0, 0], [0, 0, 0], [2, 0, 0]])
     angular = {"g4": [(0.1, 4, -1)], "g5": [(0.1, 1, 1)], "g8": [(1.0, 0.0, 1.0, 0.0, 2.0)]}
     for cutoff in CUTOFFS:
-        found = kernel(atoms, r_cut=5.0, g2=[(1, 0)], g3=[1.0], **angular, **cutoff)
-        assert np.isfinite(found[:, :2]).all()
-        assert np.isnan(found[:2, 2:]).all()
-        assert np.isfinite(found[2]).all()
+        functions = kernel(atoms, r_cut=5.0, g2=[(1, 0)], g3=[1.0], **angular, **cutoff)
+        assert np.isfinite(functions[:, :2]).all()
+        assert np.isnan(functions[:2, 2:]).all()
+        assert np.isfinite(functions[2]).all()
 
 
 @pytest.mark.parametrize("cutoff", CUTOFFS, ids=["cosine", "fermi"])
@@ -190,8 +190,8 @@ def test_cutoffs_end_at_the_radius(cutoff: dict[str, Any]) -> None:
             "cosine": np.cos(np.pi * r / r_cut / 2) ** 2,
             "fermi": 1 / (1 + np.exp(alpha * (r - r_cut + epsilon))),
         }[cutoff["cutoff"]]
-        found = kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options)
-        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-9)
+        functions = kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options)
+        np.testing.assert_allclose(functions[:, 0], expected, rtol=1e-9)
     for r in (r_cut, r_cut + 1e-9):
         assert not kernel(ase.Atoms("O2", [[0, 0, 0], [0, 0, r]]), **options).any()
 
@@ -200,17 +200,19 @@ def test_steep_fermi() -> None:
     cutoff = {"cutoff": "fermi", "fermi_alpha": 1e4, "fermi_epsilon": 1.0}
     for r, expected in ((3.4, 1.0), (4.4, 0.0)):
         pair = ase.Atoms("O2", [[0, 0, 0], [0, 0, r]])
-        found = kernel(pair, r_cut=4.5, g2=[(0, 0)], **cutoff)
-        np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-300)
+        functions = kernel(pair, r_cut=4.5, g2=[(0, 0)], **cutoff)
+        np.testing.assert_allclose(functions, expected, rtol=1e-15, atol=1e-300)
 
 
 def test_high_exponents() -> None:
     angle = 0.1
     atoms = ase.Atoms("O3", [[0, 0, 0], [1, 0, 0], [np.cos(angle), np.sin(angle), 0]])
-    found = kernel(atoms, [0], r_cut=4.5, g5=[(0, 2000, 1), (0, 512, 1), (0, 31, 1), (1e4, 1, 1)])
+    functions = kernel(
+        atoms, [0], r_cut=4.5, g5=[(0, 2000, 1), (0, 512, 1), (0, 31, 1), (1e4, 1, 1)]
+    )
     weight, base = np.cos(np.pi / 9) ** 4, (1 + np.cos(angle)) / 2
     expected = [[*(2 * base**zeta * weight for zeta in (2000, 512, 31)), 0.0]]
-    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-290)
+    np.testing.assert_allclose(functions, expected, rtol=1e-12, atol=1e-290)
 
 
 def test_centers_are_a_subset() -> None:
@@ -238,8 +240,8 @@ def test_species_limit_the_neighbors() -> None:
     oxygens = atoms.symbols == "O"
     places = [int(np.count_nonzero(oxygens[:center])) for center in centers]
     expected = dscribe(atoms[oxygens], places, **options)
-    found = kernel(atoms, centers, species=["O"], **options)
-    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+    functions = kernel(atoms, centers, species=["O"], **options)
+    np.testing.assert_allclose(functions, expected, rtol=1e-10, atol=1e-12)
 
 
 def test_components_are_named_in_the_order_of_dscribe() -> None:
@@ -262,9 +264,9 @@ def test_components_are_named_in_the_order_of_dscribe() -> None:
     parameters = labels.keys() - {"kind", "species_a", "species_b"}
     recomputed = []
     for place, kind in enumerate(labels["kind"].tolist()):
-        given = [labels[name][place] for name in fields[kind]]
+        numbers = [labels[name][place] for name in fields[kind]]
         assert all(np.isnan(labels[name][place]) for name in parameters - {*fields[kind]})
-        option = {kind.lower(): given if kind == "G3" else [given]}
+        option = {kind.lower(): numbers if kind == "G3" else [numbers]}
         slot = order.index(groups[place]) - (0 if kind in ("G2", "G3") else 3)
         recomputed.append(brute(atoms, 3, r_cut=5.0, **option)[slot])
     assert np.count_nonzero(recomputed) > 40
@@ -294,10 +296,10 @@ def test_parameters_decide_the_run() -> None:
 
 
 def test_exponentials() -> None:
-    given = np.concatenate([-np.logspace(-20, np.log10(690), 1001), np.linspace(-40, 40, 1001)])
-    found = given.copy()
-    exponentials(found, len(found), np.empty_like(found))
-    np.testing.assert_allclose(found, np.exp(given), rtol=1e-13)
+    exponents = np.concatenate([-np.logspace(-20, np.log10(690), 1001), np.linspace(-40, 40, 1001)])
+    powers = exponents.copy()
+    exponentials(powers, len(powers), np.empty_like(powers))
+    np.testing.assert_allclose(powers, np.exp(exponents), rtol=1e-13)
     extreme = np.array([-1e9, -750.0, 0.0, 750.0])
     exponentials(extreme, 4, np.empty(4))
     assert extreme[0] == extreme[1] < 1e-300

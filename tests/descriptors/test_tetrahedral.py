@@ -89,24 +89,24 @@ def test_too_few_neighbors() -> None:
     assert np.isnan(tetrahedrality(frame, "q")).all()
     np.testing.assert_allclose(sorted_distances(frame, 4)[0], [1, 2.5, 4.5, np.nan])
     # From 0: the gaps 1.5 and 2. From 1: 1, 1.5, 3.5 are all closer. From 4.5: gaps 1.5 and 1.
-    found = structure_index(frame, 3.7)
-    np.testing.assert_allclose(found, [0.0625, np.nan, np.nan, 0.0625], rtol=1e-6)
+    indices = structure_index(frame, 3.7)
+    np.testing.assert_allclose(indices, [0.0625, np.nan, np.nan, 0.0625], rtol=1e-6)
     # From 0 one neighbour is closer than 1.2, from 2.5 none is.
     np.testing.assert_allclose(structure_index(frame, 1.2), [0, 0, np.nan, np.nan])
 
 
 def test_no_neighbors_at_all() -> None:
     frame = frame_of(ase.Atoms("O", [[0, 0, 0]]))
-    for found in (tetrahedrality(frame, "A"), structure_index(frame, 3.7)):
-        assert np.isnan(found).tolist() == [True]
+    for values in (tetrahedrality(frame, "A"), structure_index(frame, 3.7)):
+        assert np.isnan(values).tolist() == [True]
     assert np.isnan(sorted_distances(frame, 2)).all()
 
 
 def test_neighbors_are_counted_from_one() -> None:
-    found = ice.neighbor_distances(ice.from_ase(water_like()))["neighbor_distance"]
-    assert found.dims == ("frame", "atom", "neighbor")
-    assert found["neighbor"].values.tolist() == [1, 2, 3, 4, 5]
-    assert (np.diff(found.values) >= 0).all()
+    distances = ice.neighbor_distances(ice.from_ase(water_like()))["neighbor_distance"]
+    assert distances.dims == ("frame", "atom", "neighbor")
+    assert distances["neighbor"].values.tolist() == [1, 2, 3, 4, 5]
+    assert (np.diff(distances.values) >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["local_structure_index", "neighbor_distances"])
@@ -115,14 +115,14 @@ def test_hydrogens_are_left_out(name: str) -> None:
     water = atoms + ase.Atoms("H" * len(atoms), atoms.positions + 0.5)
     function = getattr(ice, name)
     plain = function(ice.from_ase(atoms))
-    found = function(ice.from_ase(water), centers="element O", species=["O"])
+    limited = function(ice.from_ase(water), centers="element O", species=["O"])
     variable = next(iter(plain.data_vars))
-    np.testing.assert_allclose(found[variable], plain[variable], atol=1e-6)
+    np.testing.assert_allclose(limited[variable], plain[variable], atol=1e-6)
 
 
 def test_centers() -> None:
     atoms = water_like()
-    some = np.array([3, 100, 7])
-    whole, part = frame_of(atoms), frame_of(atoms, centers=some)
-    np.testing.assert_array_equal(tetrahedrality(part, "q"), tetrahedrality(whole, "q")[some])
-    np.testing.assert_array_equal(structure_index(part, 3.7), structure_index(whole, 3.7)[some])
+    centers = np.array([3, 100, 7])
+    whole, part = frame_of(atoms), frame_of(atoms, centers=centers)
+    np.testing.assert_array_equal(tetrahedrality(part, "q"), tetrahedrality(whole, "q")[centers])
+    np.testing.assert_array_equal(structure_index(part, 3.7), structure_index(whole, 3.7)[centers])

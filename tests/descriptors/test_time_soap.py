@@ -50,10 +50,10 @@ def test_equals_the_formula(hydrogen: bool, delay: int, filled: bool) -> None:
         ice.soap(trj, **OPTIONS, dtype="float64", layout=layout) for layout in ("compact", "full")
     )
     vectors = (full if filled else soap)["soap"].values
-    found = ice.time_soap(soap, delay=delay, filled=filled)["time_soap"]
-    assert found.dtype == "float32"
-    np.testing.assert_allclose(found[:-delay], changes(vectors, delay), rtol=1e-6)
-    assert np.isnan(found[-delay:]).all()
+    distances = ice.time_soap(soap, delay=delay, filled=filled)["time_soap"]
+    assert distances.dtype == "float32"
+    np.testing.assert_allclose(distances[:-delay], changes(vectors, delay), rtol=1e-6)
+    assert np.isnan(distances[-delay:]).all()
 
 
 @pytest.mark.parametrize("hydrogen", [False, True])
@@ -87,8 +87,8 @@ def test_scale_does_not_matter_and_opposites_are_far() -> None:
     vectors[0, :, 0] = 1, 1, 1
     vectors[1, 0, 0], vectors[1, 1, 1], vectors[1, 2, 0] = 1e9, 1e-9, -2
     ds = xr.Dataset({"x": (("frame", "atom", "feature"), vectors)})
-    found = ice.time_soap(ds, filled=False)["time_soap"][0]
-    np.testing.assert_allclose(found, [0, np.sqrt(2), 2], rtol=1e-6)
+    distances = ice.time_soap(ds, filled=False)["time_soap"][0]
+    np.testing.assert_allclose(distances, [0, np.sqrt(2), 2], rtol=1e-6)
 
 
 def test_zero_vectors_have_no_direction() -> None:
@@ -98,8 +98,8 @@ def test_zero_vectors_have_no_direction() -> None:
         species=["H"],
         centers="element O",
     )
-    found = ice.time_soap(soap)["time_soap"].values[:, 0]
-    assert np.isnan(found).tolist() == [False, True, True, True]
+    distances = ice.time_soap(soap)["time_soap"].values[:, 0]
+    assert np.isnan(distances).tolist() == [False, True, True, True]
 
 
 @pytest.mark.parametrize(("delay", "frames_of_block"), [(1, 3), (4, 1), (4, 3), (4, 11)])
@@ -130,8 +130,8 @@ def test_soap_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     trj = ice.from_ase(frames(7))
     monkeypatch.setattr(block, "Frame", counting)
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 2 * trj.sizes["atom"])
-    found = ice.time_soap(ice.soap(trj, **OPTIONS), delay=3)["time_soap"]
-    found.compute(scheduler="sync")
+    distances = ice.time_soap(ice.soap(trj, **OPTIONS), delay=3)["time_soap"]
+    distances.compute(scheduler="sync")
     assert len(count) == 7
 
 
@@ -174,9 +174,9 @@ def test_small_changes_do_not_cancel() -> None:
     vectors[1, 0, 0] += 1e-6
     step = vectors[1, 0, 0].astype(float) - 1
     ds = xr.Dataset({"x": (("frame", "atom", "feature"), vectors)})
-    found = float(ice.time_soap(ds, filled=False)["time_soap"][0, 0])
+    distance = float(ice.time_soap(ds, filled=False)["time_soap"][0, 0])
     # The part of the step across the direction (1, 1, 1), over the length of the vector.
-    assert found == pytest.approx(step * np.sqrt(2 / 3) / np.sqrt(3), rel=1e-5)
+    assert distance == pytest.approx(step * np.sqrt(2 / 3) / np.sqrt(3), rel=1e-5)
 
 
 def test_stored(tmp_path: Path, mw: xr.Dataset) -> None:

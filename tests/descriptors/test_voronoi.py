@@ -33,13 +33,13 @@ def volumes(atoms: ase.Atoms, **options: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("frame", [0, -1])
 def test_equals_ovito(mw: xr.Dataset, frame: int) -> None:
-    found = ice.voronoi(mw.isel(frame=[frame]))["voronoi_volume"].values[0]
+    cell_volumes = ice.voronoi(mw.isel(frame=[frame]))["voronoi_volume"].values[0]
     atoms = ice.to_ase(mw, frame)
     atoms.set_celldisp(np.zeros(3))
     expected = ovito(atoms)
     assert expected.std() > 0.5
-    np.testing.assert_allclose(found, expected, rtol=2e-5)
-    assert found.sum(dtype=float) == pytest.approx(atoms.get_volume(), rel=1e-6)
+    np.testing.assert_allclose(cell_volumes, expected, rtol=2e-5)
+    assert cell_volumes.sum(dtype=float) == pytest.approx(atoms.get_volume(), rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["triclinic", "unwrapped", "boundary"])
@@ -73,9 +73,9 @@ def test_water_by_its_oxygens() -> None:
         pbc=True,
     )
     plain = volumes(oxygens)
-    found = ice.voronoi(ice.from_ase(water), centers="element O", species=["O"])
-    np.testing.assert_array_equal(found["voronoi_volume"].values[0], plain)
-    assert found["element"].values.tolist() == ["O"] * len(oxygens)
+    limited = ice.voronoi(ice.from_ase(water), centers="element O", species=["O"])
+    np.testing.assert_array_equal(limited["voronoi_volume"].values[0], plain)
+    assert limited["element"].values.tolist() == ["O"] * len(oxygens)
     everything = volumes(water)
     assert everything.reshape(-1, 3).sum() == pytest.approx(oxygens.get_volume(), rel=1e-5)
     assert (everything.reshape(-1, 3)[:, 0] < 0.8 * plain).all()
@@ -84,21 +84,21 @@ def test_water_by_its_oxygens() -> None:
 def test_centers_outside_the_environment() -> None:
     atoms = water_like()
     atoms.symbols[::3] = "Cu"
-    found = volumes(atoms, species=["O"])
-    np.testing.assert_array_equal(np.isnan(found), atoms.symbols == "Cu")
+    limited = volumes(atoms, species=["O"])
+    np.testing.assert_array_equal(np.isnan(limited), atoms.symbols == "Cu")
     atoms.symbols[::3] = "X"
-    np.testing.assert_array_equal(volumes(atoms), found)
+    np.testing.assert_array_equal(volumes(atoms), limited)
 
 
 def test_free_atoms_have_no_density() -> None:
     trj = ice.from_ase(bulk("Cu", cubic=True) * (3, 3, 3))
     assert np.isfinite(ice.mass_density(trj, mass=63.5)["mass_density"]).all()
     free = trj.assign(pbc=trj["pbc"].copy(data=[False] * 3))
-    found = ice.mass_density(free, mass=63.5)["mass_density"].values[0]
+    density = ice.mass_density(free, mass=63.5)["mass_density"].values[0]
     positions = trj["positions"].values[0]
     surface = ((positions < 0.1) | (positions > positions.max() - 0.1)).any(axis=1)
-    assert np.isnan(found[surface]).all()
-    assert found[~np.isnan(found)] == pytest.approx(4 * 63.5 * 1.66054 / 3.61**3, rel=1e-5)
+    assert np.isnan(density[surface]).all()
+    assert density[~np.isnan(density)] == pytest.approx(4 * 63.5 * 1.66054 / 3.61**3, rel=1e-5)
 
 
 def test_several_descriptors_tessellate_once(monkeypatch: pytest.MonkeyPatch) -> None:

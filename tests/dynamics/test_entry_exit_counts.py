@@ -40,8 +40,8 @@ def test_any_blocks_equal_a_loop(seed: int) -> None:
 
 
 def test_other_rows() -> None:
-    one = dataset(np.zeros((4, 2)), step=np.arange(4))
+    ds = dataset(np.zeros((4, 2)), step=np.arange(4))
     with pytest.raises(InputError, match="expected the same atoms in both, found 2 and 1"):
-        ice.entry_exit_counts(one, one.isel(atom=[0]))
+        ice.entry_exit_counts(ds, ds.isel(atom=[0]))
     with pytest.raises(InputError, match="found step 0 and 5 at frame 0"):
-        ice.entry_exit_counts(one, one.assign_coords(step=one["step"] + 5))
+        ice.entry_exit_counts(ds, ds.assign_coords(step=ds["step"] + 5))

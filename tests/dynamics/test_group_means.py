@@ -34,7 +34,7 @@ def arrays() -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
 @pytest.mark.filterwarnings("ignore:Mean of empty slice", "ignore:Degrees of freedom")
 def test_equals_a_loop(chunks: Any) -> None:
     label, value, rows = arrays()
-    lazy = [one if chunks is None else one.chunk(chunks) for one in (label, value, rows)]
+    lazy = [array if chunks is None else array.chunk(chunks) for array in (label, value, rows)]
     groups = group_means(*lazy, n_groups=N_GROUPS, description="means")
     columns = np.concatenate([value.values[..., None], rows.values], axis=2).astype(float)
     for number in range(N_GROUPS):
@@ -45,7 +45,7 @@ def test_equals_a_loop(chunks: Any) -> None:
         np.testing.assert_allclose(groups.deviations[number], np.nanstd(members, axis=0), rtol=1e-6)
 
 
-def test_blocks_of_values_follow_those_of_labels() -> None:
+def test_values_are_rechunked_to_the_blocks_of_labels() -> None:
     label, value, rows = arrays()
     whole = group_means(label, value, rows, n_groups=N_GROUPS, description="means")
     split = group_means(
@@ -55,17 +55,17 @@ def test_blocks_of_values_follow_those_of_labels() -> None:
         n_groups=N_GROUPS,
         description="means",
     )
-    for one, other in zip(whole, split, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-7)
+    for array, other in zip(whole, split, strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-7)
 
 
 def test_merged_in_any_order() -> None:
-    label, value, _ = (one.values for one in arrays())
+    label, value, _ = (array.values for array in arrays())
     parts = [block_groups(label[[t]], value[[t]], n_groups=N_GROUPS) for t in range(SHAPE[0])]
     whole = block_groups(label, value, n_groups=N_GROUPS)
     nested = merged_groups([merged_groups(parts[5:]), *parts[2:5], merged_groups(parts[:2])])
-    for one, other in zip(whole, nested, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-7)
+    for array, other in zip(whole, nested, strict=True):
+        np.testing.assert_allclose(array, other, rtol=1e-7)
 
 
 def test_counts_alone() -> None:

@@ -19,28 +19,28 @@ SLOW = np.array([[0.95, 0.04, 0.01], [0.03, 0.9, 0.07], [0.0, 0.1, 0.9]])
 @pytest.mark.parametrize("seed", range(10))
 def test_verdict_on_a_markov_chain(seed: int) -> None:
     label = chain(SLOW, 300, 100, np.random.default_rng(seed))
-    found = ice.markov_test(dataset(label, (90, 40)))
-    assert (found["row_error"] <= found["row_noise"]).all()
-    assert found.attrs["verdict"].startswith("a Markov chain at a lag of 1 frame, within the noise")
-    assert found["error"][0] == 0
-    assert (found["error"] == found["row_error"].max("from")).all()
+    test = ice.markov_test(dataset(label, (90, 40)))
+    assert (test["row_error"] <= test["row_noise"]).all()
+    assert test.attrs["verdict"].startswith("a Markov chain at a lag of 1 frame, within the noise")
+    assert test["error"][0] == 0
+    assert (test["error"] == test["row_error"].max("from")).all()
 
 
 @pytest.mark.parametrize("lags", [(1, 2, 4, 8), (2, 4), (3,)])
 def test_counts_of_each_lag(lags: tuple[int, ...]) -> None:
     label = random_labels(np.random.default_rng(0), 60, 12)
-    found = ice.markov_test(dataset(label, (7, 5)), lags=lags)
-    assert found["lag"].values.tolist() == list(lags)
+    test = ice.markov_test(dataset(label, (7, 5)), lags=lags)
+    assert test["lag"].values.tolist() == list(lags)
     for lag in lags:
         flux = counted_pairs(label, lag, 4)[0]
         expected = flux / flux.sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(found["probability"].sel(lag=lag), expected)
-    first = found["probability"][0].values
+        np.testing.assert_allclose(test["probability"].sel(lag=lag), expected)
+    first = test["probability"][0].values
     for lag in lags:
         power = np.linalg.matrix_power(first, lag // lags[0])
-        np.testing.assert_allclose(found["predicted"].sel(lag=lag), power)
-        distance = np.abs(found["probability"].sel(lag=lag).values - power).sum(axis=1) / 2
-        np.testing.assert_allclose(found["error"].sel(lag=lag), distance.max(), atol=1e-15)
+        np.testing.assert_allclose(test["predicted"].sel(lag=lag), power)
+        distance = np.abs(test["probability"].sel(lag=lag).values - power).sum(axis=1) / 2
+        np.testing.assert_allclose(test["error"].sel(lag=lag), distance.max(), atol=1e-15)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,11 @@ def test_noise_is_the_spread_over_repeated_chains(
     for seed in range(60):
         label = chain(SLOW, n_frames, n_atoms, np.random.default_rng(seed))
         counts, _ = transitions_between(label, None, lags)
-        found = counts / counts.sum(axis=2, keepdims=True)
+        probability = counts / counts.sum(axis=2, keepdims=True)
         steps = [lag // lags[0] for lag in lags]
-        errors.append(found - [np.linalg.matrix_power(found[0], step) for step in steps])
+        errors.append(
+            probability - [np.linalg.matrix_power(probability[0], step) for step in steps]
+        )
         noise.append(prediction_noise(counts, lags))
     spread, expected = np.std(errors, axis=0)[1:], np.mean(noise, axis=0)[1:]
     # Sixty chains know their spread to a tenth; overlapping intervals are taken as one.
@@ -77,11 +79,11 @@ def second_order(n_frames: int, n_atoms: int, seed: int) -> np.ndarray:
 
 
 def test_verdict_on_a_process_with_memory() -> None:
-    found = ice.markov_test(dataset(second_order(300, 100, 0)))
-    assert found.attrs["verdict"].startswith("not a Markov chain at a lag of 1 frame")
-    assert (found["row_error"][1:] > found["row_noise"][1:]).any()
+    test = ice.markov_test(dataset(second_order(300, 100, 0)))
+    assert test.attrs["verdict"].startswith("not a Markov chain at a lag of 1 frame")
+    assert (test["row_error"][1:] > test["row_noise"][1:]).any()
     # The time scales have not converged: they grow with the lag.
-    times = found["implied_time"].values[:, 0]
+    times = test["implied_time"].values[:, 0]
     assert (np.diff(times) > 0).all()
 
 
@@ -96,11 +98,11 @@ def test_noise_shrinks_with_the_counts() -> None:
 
 def test_implied_times_of_a_chain() -> None:
     label = chain(SLOW, 2000, 200, np.random.default_rng(5))
-    found = ice.markov_test(dataset(label, time=2.0 * np.arange(2000)))["implied_time"]
+    times = ice.markov_test(dataset(label, time=2.0 * np.arange(2000)))["implied_time"]
     values = np.sort(np.abs(np.linalg.eigvals(SLOW)))[::-1]
     expected = np.broadcast_to(-2.0 / np.log(values[1:]), (4, 2))
-    np.testing.assert_allclose(found, expected, rtol=0.05)
-    assert found.attrs["units"] == "picosecond"
+    np.testing.assert_allclose(times, expected, rtol=0.05)
+    assert times.attrs["units"] == "picosecond"
 
 
 def test_time_steps_that_are_too_long_are_named() -> None:
@@ -118,16 +120,16 @@ def test_states_without_pairs() -> None:
     label = np.zeros((20, 3), np.int32)
     label[::2] = 1
     label[-1, 0] = 3
-    found = ice.markov_test(dataset(label), lags=(1, 2))
-    assert np.isnan(found["row_error"][:, 2:]).all()
-    assert np.isfinite(found["error"]).all()
-    assert "no data for state 2, state 3" in found.attrs["verdict"]
+    test = ice.markov_test(dataset(label), lags=(1, 2))
+    assert np.isnan(test["row_error"][:, 2:]).all()
+    assert np.isfinite(test["error"]).all()
+    assert "no data for state 2, state 3" in test.attrs["verdict"]
 
 
 def test_a_single_state() -> None:
-    found = ice.markov_test(dataset(np.zeros((12, 2))))
-    assert found["implied_time"].shape == (4, 0)
-    assert (found["error"] == 0).all()
+    test = ice.markov_test(dataset(np.zeros((12, 2))))
+    assert test["implied_time"].shape == (4, 0)
+    assert (test["error"] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -151,8 +153,8 @@ def test_bad_lags(lags: Any, message: str) -> None:
 
 def test_lags_from_an_iterator() -> None:
     label = np.random.default_rng(0).integers(0, 2, (8, 2))
-    one, other = (ice.markov_test(dataset(label), lags=lags) for lags in ((1, 2), iter((1, 2))))
-    np.testing.assert_array_equal(one["error"], other["error"])
+    listed, other = (ice.markov_test(dataset(label), lags=lags) for lags in ((1, 2), iter((1, 2))))
+    np.testing.assert_array_equal(listed["error"], other["error"])
 
 
 def test_verdict_names_a_place_once() -> None:

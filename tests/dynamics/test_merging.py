@@ -34,9 +34,9 @@ def pairs(chunks: Any = (11, 13)) -> xr.Dataset:
 
 def test_equals_scipy() -> None:
     labels = pairs()
-    found = ice.transitions(labels)
-    merged = ice.merge_states(labels, found)
-    tree = linkage(found["probability"].values, "average", metric="correlation")
+    transitions = ice.transitions(labels)
+    merged = ice.merge_states(labels, transitions)
+    tree = linkage(transitions["probability"].values, "average", metric="correlation")
     np.testing.assert_array_equal(merged["linkage"], tree)
     assert merged["leaf"].values.tolist() == [0, 1, 2, 3]
     assert merged["macro_state"].values.tolist() == [0, 1, 0, 1]
@@ -51,36 +51,36 @@ def test_groups_equal_scipy(seed: int, cutoff: float) -> None:
     rng = np.random.default_rng(seed)
     label = chain(rng.dirichlet(np.full(7, 0.5), 7), 300, 10, rng)
     labels = dataset(label)
-    found = ice.transitions(labels)
-    macro = ice.merge_states(labels, found, cutoff=cutoff)["macro_state"].values
-    rows = found["probability"].values
+    transitions = ice.transitions(labels)
+    macro = ice.merge_states(labels, transitions, cutoff=cutoff)["macro_state"].values
+    rows = transitions["probability"].values
     leaves = np.flatnonzero(np.isfinite(rows).all(axis=1))
     expected = fcluster(linkage(rows[leaves], "average", "correlation"), cutoff, "distance")
     same = expected[:, None] == expected
     np.testing.assert_array_equal(macro[leaves][:, None] == macro[leaves], same)
     # In the order of the smallest members.
-    first = [int(np.flatnonzero(macro == one)[0]) for one in range(macro.max() + 1)]
+    first = [int(np.flatnonzero(macro == group)[0]) for group in range(macro.max() + 1)]
     assert first == sorted(first)
 
 
 def test_merged_transitions_are_the_merged_flux() -> None:
     labels = pairs()
-    found = ice.transitions(labels)
-    merged = ice.merge_states(labels, found)
+    transitions = ice.transitions(labels)
+    merged = ice.merge_states(labels, transitions)
     macro = merged["macro_state"].values
     onto = (macro[:, None] == np.arange(macro.max() + 1)).astype(int)
     again = ice.transitions(merged)
-    np.testing.assert_array_equal(again["flux"], onto.T @ found["flux"].values @ onto)
-    assert again.attrs["n_excluded"] == found.attrs["n_excluded"]
+    np.testing.assert_array_equal(again["flux"], onto.T @ transitions["flux"].values @ onto)
+    assert again.attrs["n_excluded"] == transitions.attrs["n_excluded"]
 
 
 def test_states_without_a_correlation() -> None:
     # 1 is constant, 2 is never left and never seen again, 3 does not occur.
     label = [[0, 1, 1, 1, 1, 4, 0], [0, 0, 1, 4, 3, 4, 4]]
     labels = dataset(label)
-    found = ice.transitions(labels)
-    assert np.isnan(found["probability"][3]).all()
-    constant = found.copy()
+    transitions = ice.transitions(labels)
+    assert np.isnan(transitions["probability"][3]).all()
+    constant = transitions.copy()
     constant["probability"] = constant["probability"].copy()
     constant["probability"][1] = 0.2
     merged = ice.merge_states(labels, constant, cutoff=2.0)
@@ -102,15 +102,15 @@ def test_states_without_a_correlation() -> None:
 )
 def test_few_states(label: Any, expected: list[int]) -> None:
     labels = dataset(label)
-    found = ice.merge_states(labels, ice.transitions(labels))
-    assert found["macro_state"].values.tolist() == expected
+    merged = ice.merge_states(labels, ice.transitions(labels))
+    assert merged["macro_state"].values.tolist() == expected
 
 
 def test_lazy(nothing_computes: None) -> None:
     labels = pairs()
     with dask.config.set(scheduler="sync"):
-        found = ice.transitions(labels)
-    merged = ice.merge_states(labels, found)
+        transitions = ice.transitions(labels)
+    merged = ice.merge_states(labels, transitions)
     assert merged["label"].chunks == labels["label"].chunks
 
 
@@ -159,16 +159,16 @@ def test_bad_input(transitions: Any, cutoff: Any, message: str) -> None:
 
 def test_saved_and_reopened(mw: xr.Dataset, tmp_path: Path) -> None:
     labels = ice.chill_plus(mw)
-    found = ice.transitions(labels)
-    merged = ice.merge_states(labels, found, cutoff=0.5)
-    assert merged.attrs["parents"] == [labels.attrs["run_id"], found.attrs["run_id"]]
+    transitions = ice.transitions(labels)
+    merged = ice.merge_states(labels, transitions, cutoff=0.5)
+    assert merged.attrs["parents"] == [labels.attrs["run_id"], transitions.attrs["run_id"]]
     store = tmp_path / "mw.zarr"
     saved = ice.save(merged, store, label="macro")
     xr.testing.assert_identical(
         saved.drop_attrs(deep=False).load(), merged.drop_attrs(deep=False).load()
     )
     assert saved.attrs["cutoff"] == 0.5
-    stored = ice.save(labels, store), ice.save(found, store)
+    stored = ice.save(labels, store), ice.save(transitions, store)
     again = ice.merge_states(*stored, cutoff=0.5)
     assert again.attrs["run_id"] == saved.attrs["run_id"]
     xr.testing.assert_equal(ice.transitions(saved), ice.transitions(merged))

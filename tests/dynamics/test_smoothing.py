@@ -44,8 +44,8 @@ def moving(n_frames: int) -> xr.Dataset:
 def test_equals_scipy(shape: tuple[int, ...], window: int, order: int) -> None:
     ds = series(*shape)
     expected = savgol_filter(ds["value"].values, window, order, axis=0)
-    found = ice.smooth(ds, window=window, order=order)["value"]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    smoothed = ice.smooth(ds, window=window, order=order)["value"]
+    np.testing.assert_allclose(smoothed, expected, atol=1e-12)
     single = ice.smooth(ds.astype("float32"), window=window, order=order)["value"]
     assert single.dtype == "float32"
     np.testing.assert_allclose(single, expected, atol=1e-6)
@@ -80,32 +80,32 @@ def test_missing_values_end_a_series() -> None:
     values[17, 1] = np.nan
     values[[10, 14], 2] = np.inf, np.nan
     values[:, 3] = np.nan
-    found = smooth_columns(values, 5, 2)
+    smoothed = smooth_columns(values, 5, 2)
     expected = np.full_like(values, np.nan)
     stretches = [(0, 0, 37), (1, 0, 17), (1, 18, 37), (2, 0, 10), (2, 15, 37)]
     for atom, first, last in stretches:
         expected[first:last, atom] = savgol_filter(values[first:last, atom], 5, 2)
-    np.testing.assert_allclose(found, expected, atol=1e-12)
-    assert np.isnan(found[11:14, 2]).all()  # three frames are no window
+    np.testing.assert_allclose(smoothed, expected, atol=1e-12)
+    assert np.isnan(smoothed[11:14, 2]).all()  # three frames are no window
 
 
 def test_polynomials_stay_as_they_are() -> None:
     time = np.linspace(-1, 1, 30)
     ds = series(30, 3)
     ds["value"][:] = (2 - time + 3 * time**2)[:, None] * [1, 10, -4]
-    found = ice.smooth(ds, window=9)["value"]
-    np.testing.assert_allclose(found, ds["value"], atol=1e-12)
+    smoothed = ice.smooth(ds, window=9)["value"]
+    np.testing.assert_allclose(smoothed, ds["value"], atol=1e-12)
 
 
 def test_even_window_runs_half_a_frame_ahead() -> None:
     ds = series(30, 1)
     ds["value"][:, 0] = np.arange(30)
-    found = ice.smooth(ds, window=6, order=1)["value"].values[:, 0]
-    np.testing.assert_allclose(found[3:-3] - np.arange(30)[3:-3], 0.5)
-    np.testing.assert_allclose(found[:3], [0, 1, 2], atol=1e-12)
+    smoothed = ice.smooth(ds, window=6, order=1)["value"].values[:, 0]
+    np.testing.assert_allclose(smoothed[3:-3] - np.arange(30)[3:-3], 0.5)
+    np.testing.assert_allclose(smoothed[:3], [0, 1, 2], atol=1e-12)
 
 
-def test_window_longer_than_what_has_values() -> None:
+def test_window_longer_than_the_finite_values() -> None:
     lens = ice.lens(moving(12), r_cut=3.4, delay=2)
     with pytest.raises(InputError, match="at least 11 frames with values, the trajectory has 10"):
         ice.smooth(lens, window=11)
@@ -118,30 +118,30 @@ def test_integers_are_refused() -> None:
 
 def test_lens_keeps_its_tail_and_its_record(tmp_path: Path) -> None:
     lens = ice.lens(moving(30), r_cut=3.4, delay=2)
-    found = ice.smooth(lens, window=7)
-    assert dask.is_dask_collection(found["lens"])
-    values, smoothed = lens["lens"].values, found["lens"].values
+    result = ice.smooth(lens, window=7)
+    assert dask.is_dask_collection(result["lens"])
+    values, smoothed = lens["lens"].values, result["lens"].values
     np.testing.assert_allclose(smoothed[:-2], savgol_filter(values[:-2], 7, 2, axis=0), atol=1e-5)
     assert np.isnan(smoothed[-2:]).all()
-    assert found["lens"].attrs == lens["lens"].attrs
-    assert set(found.coords) == set(lens.coords)
-    assert found.attrs["parents"] == [lens.attrs["run_id"]]
-    assert found.attrs["run_id"] != ice.smooth(lens, window=9).attrs["run_id"]
-    saved = ice.save(found, tmp_path / "s.zarr", label="smooth")
+    assert result["lens"].attrs == lens["lens"].attrs
+    assert set(result.coords) == set(lens.coords)
+    assert result.attrs["parents"] == [lens.attrs["run_id"]]
+    assert result.attrs["run_id"] != ice.smooth(lens, window=9).attrs["run_id"]
+    saved = ice.save(result, tmp_path / "s.zarr", label="smooth")
     assert saved.attrs["group"] == "results"
     assert saved.attrs["parameters"] == {"window": 7, "order": 2}
     np.testing.assert_array_equal(saved["lens"], smoothed)
     reopened = ice.smooth(ice.save(lens, tmp_path / "s.zarr"), window=7)
-    assert reopened.attrs["run_id"] == found.attrs["run_id"]
+    assert reopened.attrs["run_id"] == result.attrs["run_id"]
     np.testing.assert_array_equal(reopened["lens"], smoothed)
 
 
 def test_soap_keeps_its_labels(nothing_computes: None) -> None:
     soap = ice.soap(moving(6), r_cut=4.0, n_max=2, l_max=1)
-    found = ice.smooth(soap, window=3)
-    assert found["soap"].dims == soap["soap"].dims
+    smoothed = ice.smooth(soap, window=3)
+    assert smoothed["soap"].dims == soap["soap"].dims
     for name in ("species_a", "n_b", "l"):
-        assert found[name].identical(soap[name])
+        assert smoothed[name].identical(soap[name])
 
 
 def test_smoothed_features_are_other_features() -> None:

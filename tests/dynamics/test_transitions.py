@@ -25,31 +25,31 @@ def test_any_blocks_equal_a_loop(seed: int, lag: int, monkeypatch: pytest.Monkey
     n_frames, n_atoms = int(rng.integers(lag + 1, 30)), int(rng.integers(1, 9))
     label = random_labels(rng, n_frames, n_atoms)
     ds = dataset(label, (random_chunks(rng, n_frames), random_chunks(rng, n_atoms)))
-    found = ice.transitions(ds, lag=lag)
+    transitions = ice.transitions(ds, lag=lag)
     n_states = max(label.max() + 1, 0)
     flux, excluded = counted_pairs(label, lag, n_states)
-    np.testing.assert_array_equal(found["flux"], flux)
-    assert found.attrs["n_excluded"] == excluded
-    assert int(found["flux"].sum()) + excluded == n_atoms * (n_frames - lag)
-    sums = found["probability"].values.sum(axis=1)
+    np.testing.assert_array_equal(transitions["flux"], flux)
+    assert transitions.attrs["n_excluded"] == excluded
+    assert int(transitions["flux"].sum()) + excluded == n_atoms * (n_frames - lag)
+    sums = transitions["probability"].values.sum(axis=1)
     np.testing.assert_allclose(sums[flux.sum(axis=1) > 0], 1)
     assert np.isnan(sums[flux.sum(axis=1) == 0]).all()
 
 
 def test_shares_of_entries() -> None:
-    found = ice.transitions(dataset([[0, 1, 3], [0, 2, 3], [2, 2, 0], [0, 0, 0]]))
+    transitions = ice.transitions(dataset([[0, 1, 3], [0, 2, 3], [2, 2, 0], [0, 0, 0]]))
     expected = np.full((4, 4), np.nan)
     expected[:, 0] = [0, 0, 2 / 3, 1 / 3]
     expected[:, 2] = [1 / 2, 1 / 2, 0, 0]
-    np.testing.assert_allclose(found["entered_from"], expected)
-    assert found["flux"].dims == ("from", "to")
-    assert found["from"].dtype == found["to"].dtype == np.int32
+    np.testing.assert_allclose(transitions["entered_from"], expected)
+    assert transitions["flux"].dims == ("from", "to")
+    assert transitions["from"].dtype == transitions["to"].dtype == np.int32
 
 
 def test_a_chain_with_known_probabilities() -> None:
     label = chain(TWO_STATES, 4000, 50, np.random.default_rng(0))
-    found = ice.transitions(dataset(label, (700, 20)))
-    np.testing.assert_allclose(found["probability"], TWO_STATES, atol=0.005)
+    transitions = ice.transitions(dataset(label, (700, 20)))
+    np.testing.assert_allclose(transitions["probability"], TWO_STATES, atol=0.005)
 
 
 @pytest.mark.parametrize(
@@ -65,30 +65,30 @@ def test_a_chain_with_known_probabilities() -> None:
 def test_lag_time_only_where_times_are_even(time: Any, expected: float | None) -> None:
     label = [[0], [1], [0], [1]]
     ds = dataset(label) if time is None else dataset(label, time=time)
-    found = ice.transitions(ds, lag=2)
-    assert found.attrs.get("lag_time") == expected
-    assert found["flux"].values.tolist() == [[1, 0], [0, 1]]
+    transitions = ice.transitions(ds, lag=2)
+    assert transitions.attrs.get("lag_time") == expected
+    assert transitions["flux"].values.tolist() == [[1, 0], [0, 1]]
 
 
 def test_states_that_have_a_name_but_no_atoms() -> None:
     ds = dataset([[0], [1]])
     ds["label"].attrs |= {"flag_values": [0, 1, 2], "flag_meanings": "ice water air"}
-    found = ice.transitions(ds)
-    assert found["flux"].shape == (3, 3)
-    assert found["from"].attrs["flag_meanings"] == "ice water air"
+    transitions = ice.transitions(ds)
+    assert transitions["flux"].shape == (3, 3)
+    assert transitions["from"].attrs["flag_meanings"] == "ice water air"
     assert ice.populations(ds)["population"].shape == (2, 3)
     assert ice.residence_times(ds)["n_visits"].values.tolist() == [1, 1, 0]
 
 
 def test_nothing_labelled() -> None:
     ds = dataset(-np.ones((5, 3)))
-    found = ice.transitions(ds)
-    assert found["flux"].shape == (0, 0)
-    assert found.attrs["n_excluded"] == 12
+    transitions = ice.transitions(ds)
+    assert transitions["flux"].shape == (0, 0)
+    assert transitions.attrs["n_excluded"] == 12
     assert ice.residence_times(ds)["visits"].shape == (0, 0)
     with pytest.raises(InputError, match="at least one state, found none"):
         ice.markov_test(ds, lags=(1, 2))
-    merged = ice.merge_states(ds, found)
+    merged = ice.merge_states(ds, transitions)
     np.testing.assert_array_equal(merged["label"], ds["label"])
     assert ice.populations(ds)["population"].shape == (5, 0)
 
@@ -133,16 +133,16 @@ def test_populations(seed: int) -> None:
     time = np.arange(17.0)
     ds = dataset(label, (random_chunks(rng, 17), random_chunks(rng, 6)), time=time)
     ds = ds.assign_coords(element=("atom", ["O"] * 6))
-    found = ice.populations(ds)["population"]
+    population = ice.populations(ds)["population"]
     counts = np.array([[(row == state).sum() for state in range(4)] for row in label])
     expected = np.full(counts.shape, np.nan)
     expected[counts.sum(axis=1) > 0] = (counts / np.maximum(counts.sum(axis=1), 1)[:, None])[
         counts.sum(axis=1) > 0
     ]
-    np.testing.assert_allclose(found, expected)
-    assert np.isnan(found[4]).all()
-    np.testing.assert_array_equal(found["time"], time)
-    assert set(found.coords) == {"time", "state"}
+    np.testing.assert_allclose(population, expected)
+    assert np.isnan(population[4]).all()
+    np.testing.assert_array_equal(population["time"], time)
+    assert set(population.coords) == {"time", "state"}
 
 
 def test_saved_and_reopened(mw: xr.Dataset, tmp_path: Path) -> None:

@@ -61,14 +61,14 @@ def moved(trj: xr.Dataset, positions: np.ndarray, cell: np.ndarray | None = None
     return ds if cell is None else ds.assign(cell=ds["cell"].copy(data=cell))
 
 
-def assert_same(found: xr.DataArray, values: np.ndarray) -> None:
+def assert_same(array: xr.DataArray, values: np.ndarray) -> None:
     """Fail unless values are the same up to the rounding of positions."""
     # A pair at the cutoff, or a bond at a threshold, may change sides.
-    if found.dtype.kind == "i" or found.name == "lens":
-        same = (found.values == values) | (np.isnan(found.values) & np.isnan(values))
+    if array.dtype.kind == "i" or array.name == "lens":
+        same = (array.values == values) | (np.isnan(array.values) & np.isnan(values))
         assert np.mean(~same) < 0.005
     else:
-        np.testing.assert_allclose(found, values, rtol=2e-4, atol=1e-4)
+        np.testing.assert_allclose(array, values, rtol=2e-4, atol=1e-4)
 
 
 def another_option(entry: Descriptor) -> dict[str, Any]:
@@ -144,8 +144,8 @@ def does_not_depend_on_the_coordinate_system(entry: Descriptor) -> None:
 def follows_the_order_of_atoms(entry: Descriptor) -> None:
     trj = trajectory()
     order = np.random.default_rng(0).permutation(trj.sizes["atom"])
-    found = described(entry, trj.isel(atom=order))
-    np.testing.assert_allclose(found, expected(entry.name)[:, order], rtol=1e-10, atol=1e-12)
+    permuted = described(entry, trj.isel(atom=order))
+    np.testing.assert_allclose(permuted, expected(entry.name)[:, order], rtol=1e-10, atol=1e-12)
 
 
 def describes_the_centers_alone(entry: Descriptor) -> None:
@@ -162,13 +162,13 @@ def is_finite_in_every_system(entry: Descriptor) -> None:
         atoms.symbols[:] = "O"
         trj = ice.from_ase([atoms] * 4)
         halo = entry.build(trj, **entry.options(entry.example)).halo
-        found = described(entry, trj).values
-        assert found.shape[:2] == (4, len(atoms))
-        described_frames = found[: 4 - halo]
+        values = described(entry, trj).values
+        assert values.shape[:2] == (4, len(atoms))
+        described_frames = values[: 4 - halo]
         assert not np.isinf(described_frames).any(), kind
         undefined = kind in UNDEFINED.get(entry.name, ())
         assert np.isnan(described_frames).any() == undefined, kind
-        assert np.isnan(found[4 - halo :]).all(), kind
+        assert np.isnan(values[4 - halo :]).all(), kind
 
 
 def travels_to_other_processes(entry: Descriptor) -> None:

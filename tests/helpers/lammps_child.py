@@ -95,7 +95,7 @@ def run(
         positions += np.diag(cell) / 2 - positions.mean(axis=0)
     (xx, _, _), (xy, yy, _), (xz, yz, zz) = cell.tolist()
     with tempfile.TemporaryDirectory() as folder:
-        file, given, found = (Path(folder) / name for name in ("potential", "in.npz", "out.npz"))
+        file, inputs, outputs = (Path(folder) / name for name in ("potential", "in.npz", "out.npz"))
         file.write_text(potential.text())
         setup = [
             f"units {potential.units}",
@@ -118,7 +118,7 @@ def run(
             f"run {average}",
         ]
         np.savez(
-            given,
+            inputs,
             setup="\n".join(setup),
             commands="\n".join([*commands, *(means if average else [])]),
             average=average,
@@ -126,11 +126,11 @@ def run(
             types=[symbols.index(symbol) + 1 for symbol in atoms.symbols],
         )
         done = subprocess.run(
-            [sys.executable, "-c", _CHILD, given, found], capture_output=True, text=True
+            [sys.executable, "-c", _CHILD, inputs, outputs], capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"LAMMPS failed:\n{done.stdout}\n{done.stderr}")
-        with np.load(found) as result:
+        with np.load(outputs) as result:
             energy, density, temperature = result["values"].tolist()
             lengths, positions = result["lengths"], result["positions"]
             return Result(energy / len(atoms), density, temperature, lengths, positions)

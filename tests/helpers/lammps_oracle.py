@@ -87,20 +87,20 @@ def timed_atom_compute(
         "thermo_style custom step c_total",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        given, found = Path(folder) / "given.npz", Path(folder) / "found.npz"
+        inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         np.savez(
-            given,
+            inputs,
             setup="\n".join(setup),
             compute="\n".join(commands),
             x=rotated.positions,
             types=[symbols.index(symbol) + 1 for symbol in atoms.symbols],
         )
         done = subprocess.run(
-            [sys.executable, "-c", _CHILD, given, found], capture_output=True, text=True
+            [sys.executable, "-c", _CHILD, inputs, outputs], capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"LAMMPS failed:\n{done.stdout}\n{done.stderr}")
-        with np.load(found) as result:
+        with np.load(outputs) as result:
             return result["values"], float(result["seconds"])
 
 

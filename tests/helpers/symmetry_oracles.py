@@ -24,9 +24,9 @@ def dscribe(
     library = ACSF(
         r_cut=options["r_cut"], species=species, periodic=bool(atoms.pbc.any()), **parameters
     )
-    found = library.create(wrapped, centers=centers)
+    functions = library.create(wrapped, centers=centers)
     width = 1 + len(options.get("g2", ())) + len(options.get("g3", ()))
-    return np.delete(found, np.arange(len(species)) * width, axis=1)
+    return np.delete(functions, np.arange(len(species)) * width, axis=1)
 
 
 def surroundings(atoms: ase.Atoms, center: int, r_cut: float) -> list[tuple[str, np.ndarray]]:
@@ -88,7 +88,7 @@ def brute(atoms: ase.Atoms, center: int, **options: Any) -> list[float]:
                 for (a, u), (b, v) in combinations(near, 2)
                 if sorted([a, b]) == sorted([first, second])
             ]
-            values += [sum(closed(u, v, *one) for u, v in pairs) for one in options.get("g4", ())]
-            values += [sum(open_(u, v, *one) for u, v in pairs) for one in options.get("g5", ())]
-            values += [sum(wave(u, v, *one) for u, v in pairs) for one in options.get("g8", ())]
+            values += [sum(closed(u, v, *row) for u, v in pairs) for row in options.get("g4", ())]
+            values += [sum(open_(u, v, *row) for u, v in pairs) for row in options.get("g5", ())]
+            values += [sum(wave(u, v, *row) for u, v in pairs) for row in options.get("g8", ())]
     return [float(value) for value in values]

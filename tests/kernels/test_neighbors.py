@@ -22,12 +22,14 @@ from icedask.kernels.neighbors import (
 @pytest.mark.parametrize("r_cut", [3.5, 6.0])
 def test_pairs_equal_brute_force(name: str, r_cut: float) -> None:
     atoms = system(name)
-    found = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, r_cut)
+    neighbors = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, r_cut)
     expected = brute_pairs(atoms, r_cut)
-    pairs = sorted(zip(found.rows.tolist(), found.indices.tolist(), found.distances, strict=True))
+    pairs = sorted(
+        zip(neighbors.rows.tolist(), neighbors.indices.tolist(), neighbors.distances, strict=True)
+    )
     assert [pair[:2] for pair in pairs] == [pair[:2] for pair in expected]
     np.testing.assert_allclose([p[2] for p in pairs], [p[2] for p in expected], atol=1e-9)
-    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), found.distances)
+    np.testing.assert_allclose(np.linalg.norm(neighbors.vectors, axis=1), neighbors.distances)
 
 
 @pytest.mark.parametrize("r_cut", [2.5, 7.0])
@@ -35,27 +37,27 @@ def test_pairs_equal_another_library(r_cut: float) -> None:
     rng = np.random.default_rng(0)
     cell = np.array([[30.0, 0, 0], [11, 26, 0], [-9, 8, 21]])
     positions = rng.random((900, 3)) @ cell + rng.integers(-2, 3, (900, 3)) * [1, 1, 0] @ cell
-    found = neighbor_list(positions, cell, [True, True, False], r_cut)
+    neighbors = neighbor_list(positions, cell, [True, True, False], r_cut)
     wrapped, _ = wrap(positions, cell, np.array([True, True, False]))
     peer = NeighborList(cutoff=r_cut, full_list=True, sorted=True)
     i, j, vectors = peer.compute(wrapped, cell, [True, True, False], "ijD")
     assert len(i) > 900
-    ours = np.lexsort((found.distances, found.indices, found.rows))
+    ours = np.lexsort((neighbors.distances, neighbors.indices, neighbors.rows))
     theirs = np.lexsort((np.linalg.norm(vectors, axis=1), j, i))
-    np.testing.assert_array_equal(found.rows[ours], i[theirs])
-    np.testing.assert_array_equal(found.indices[ours], j[theirs])
-    np.testing.assert_allclose(found.vectors[ours], vectors[theirs], atol=1e-12)
+    np.testing.assert_array_equal(neighbors.rows[ours], i[theirs])
+    np.testing.assert_array_equal(neighbors.indices[ours], j[theirs])
+    np.testing.assert_allclose(neighbors.vectors[ours], vectors[theirs], atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["orthogonal", "small_box", "lonely"])
 def test_environment_is_a_filter(name: str) -> None:
     atoms = system(name)
     mask = np.arange(len(atoms)) % 3 == 0
-    found = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 5.0, mask)
+    neighbors = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 5.0, mask)
     everything = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, 5.0)
     expected = everything.where(mask[everything.indices])
-    assert found.indptr.tolist() == expected.indptr.tolist()
-    for ours, theirs in zip(found[1:], expected[1:], strict=True):
+    assert neighbors.indptr.tolist() == expected.indptr.tolist()
+    for ours, theirs in zip(neighbors[1:], expected[1:], strict=True):
         assert np.sort(ours, axis=0).tolist() == np.sort(theirs, axis=0).tolist()
 
 
@@ -78,8 +80,8 @@ def test_cutoff_is_strict() -> None:
 
 
 def test_no_atoms() -> None:
-    found = neighbor_list(np.zeros((0, 3)), np.eye(3), [True] * 3, 2.0)
-    assert found.counts.tolist() == []
+    neighbors = neighbor_list(np.zeros((0, 3)), np.eye(3), [True] * 3, 2.0)
+    assert neighbors.counts.tolist() == []
 
 
 def test_where_keeps_rows() -> None:
@@ -123,7 +125,7 @@ def test_cutoff_beyond_memory(pbc: list[bool]) -> None:
 @pytest.mark.parametrize("k", [1, 5, 14])
 def test_nearest_equal_brute_force(name: str, k: int) -> None:
     atoms = system(name)
-    found = k_nearest(atoms.positions, atoms.cell.array, atoms.pbc, k)
+    neighbors = k_nearest(atoms.positions, atoms.cell.array, atoms.pbc, k)
     reach = 101.0 if name == "lonely" else 13.0
     expected: list[list[tuple[float, int]]] = [[] for _ in atoms]
     for i, j, distance in brute_pairs(atoms, reach):
@@ -131,29 +133,29 @@ def test_nearest_equal_brute_force(name: str, k: int) -> None:
     wrapped, _ = wrap(atoms.positions, atoms.cell.array, atoms.pbc)
     for i, pairs in enumerate(expected):
         first = sorted(pairs)[:k]
-        np.testing.assert_allclose(found.distances[i, : len(first)], [d for d, _ in first])
-    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=2), found.distances)
-    ends = wrapped[:, None] + found.vectors - wrapped[found.indices]
+        np.testing.assert_allclose(neighbors.distances[i, : len(first)], [d for d, _ in first])
+    np.testing.assert_allclose(np.linalg.norm(neighbors.vectors, axis=2), neighbors.distances)
+    ends = wrapped[:, None] + neighbors.vectors - wrapped[neighbors.indices]
     shifts = ends @ np.linalg.inv(complete_cell(atoms.cell.array))
     np.testing.assert_allclose(shifts, np.round(shifts), atol=1e-9)
 
 
 def test_nearest_of_few_atoms() -> None:
-    found = k_nearest([[0, 0, 0], [1, 0, 0], [3, 0, 0]], np.zeros((3, 3)), [False] * 3, 4)
-    assert found.indices.tolist() == [[1, 2, -1, -1], [0, 2, -1, -1], [1, 0, -1, -1]]
-    assert found.distances[0].tolist() == [1, 3, np.inf, np.inf]
-    assert np.isnan(found.vectors[0, 2:]).all()
+    neighbors = k_nearest([[0, 0, 0], [1, 0, 0], [3, 0, 0]], np.zeros((3, 3)), [False] * 3, 4)
+    assert neighbors.indices.tolist() == [[1, 2, -1, -1], [0, 2, -1, -1], [1, 0, -1, -1]]
+    assert neighbors.distances[0].tolist() == [1, 3, np.inf, np.inf]
+    assert np.isnan(neighbors.vectors[0, 2:]).all()
 
 
 def test_nearest_of_the_environment_only() -> None:
     environment = np.array([True, False, True])
     line = [[0, 0, 0], [1, 0, 0], [3, 0, 0]]
-    found = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, environment)
-    assert found.indices[:, 0].tolist() == [2, 0, 0]
+    neighbors = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, environment)
+    assert neighbors.indices[:, 0].tolist() == [2, 0, 0]
     none = k_nearest(line, np.zeros((3, 3)), [False] * 3, 1, np.zeros(3, bool))
     assert none.indices[:, 0].tolist() == [-1, -1, -1]
 
 
 def test_nearest_of_atoms_in_one_place() -> None:
-    found = k_nearest(np.zeros((3, 3)), np.eye(3) * 9, [True] * 3, 2)
-    assert [sorted(row) for row in found.indices.tolist()] == [[1, 2], [0, 2], [0, 1]]
+    neighbors = k_nearest(np.zeros((3, 3)), np.eye(3) * 9, [True] * 3, 2)
+    assert [sorted(row) for row in neighbors.indices.tolist()] == [[1, 2], [0, 2], [0, 1]]

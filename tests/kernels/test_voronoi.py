@@ -73,10 +73,10 @@ def test_equals_qhull(kind: str) -> None:
     assert closed[reaches < 20].all()
     assert closed.any()
     np.testing.assert_allclose(cells.volumes[closed], volumes[closed], rtol=2e-5)
-    found = np.zeros_like(areas)
-    np.add.at(found, (cells.faces.rows, cells.faces.indices), cells.areas)
-    np.testing.assert_allclose(found[closed], areas[closed], atol=2e-3)
-    assert not found[~closed].any()
+    summed = np.zeros_like(areas)
+    np.add.at(summed, (cells.faces.rows, cells.faces.indices), cells.areas)
+    np.testing.assert_allclose(summed[closed], areas[closed], atol=2e-3)
+    assert not summed[~closed].any()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SYSTEMS if all(system(kind).pbc)])
@@ -127,8 +127,8 @@ def test_exact_faces(atoms: ase.Atoms, expected: dict[int, float], repeat: int) 
     np.testing.assert_allclose(cells.volumes, atoms.get_volume() / len(atoms), rtol=2e-6)
     wanted = sorted(16 * face for number, face in expected.items() for _ in range(number))
     for i in range(len(atoms)):
-        of_one = cells.areas[cells.faces.indptr[i] : cells.faces.indptr[i + 1]]
-        np.testing.assert_allclose(sorted(of_one), wanted, rtol=1e-5)
+        around = cells.areas[cells.faces.indptr[i] : cells.faces.indptr[i + 1]]
+        np.testing.assert_allclose(sorted(around), wanted, rtol=1e-5)
 
 
 @pytest.mark.parametrize("shear", [1, 7, 30])

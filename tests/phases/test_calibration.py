@@ -64,16 +64,16 @@ def test_hot_crystals() -> None:
 @pytest.mark.parametrize("name", ["Ih", "VII", "sI"])
 def test_melts_are_disordered(name: str) -> None:
     crystal = large_cell(ice.Phases.named(name).structures[name], 12.0)
-    found = melt(crystal, np.random.default_rng(0))
-    assert len(found) == len(crystal)
-    np.testing.assert_array_equal(found.cell.array, crystal.cell.array)
+    liquid = melt(crystal, np.random.default_rng(0))
+    assert len(liquid) == len(crystal)
+    np.testing.assert_array_equal(liquid.cell.array, crystal.cell.array)
     nearest = neighbor_list(crystal.positions, crystal.cell.array, PBC, 4.0).distances.min()
-    apart = neighbor_list(found.positions, found.cell.array, PBC, 4.0).distances.min()
+    apart = neighbor_list(liquid.positions, liquid.cell.array, PBC, 4.0).distances.min()
     assert 0.85 * nearest < apart < nearest
-    around = neighbor_list(found.positions, found.cell.array, PBC, 3.4).counts
+    around = neighbor_list(liquid.positions, liquid.cell.array, PBC, 3.4).counts
     assert around.std() > 0.8
     again = melt(crystal, np.random.default_rng(0))
-    np.testing.assert_array_equal(again.positions, found.positions)
+    np.testing.assert_array_equal(again.positions, liquid.positions)
 
 
 def test_melts_without_room_end() -> None:
@@ -83,8 +83,8 @@ def test_melts_without_room_end() -> None:
         ase.Atoms("O", cell=[30] * 3, pbc=True),
         bulk("Cu", "fcc", a=2.0, cubic=True),
     ):
-        found = melt(atoms, np.random.default_rng(0))
-        assert np.isfinite(found.positions).all()
+        liquid = melt(atoms, np.random.default_rng(0))
+        assert np.isfinite(liquid.positions).all()
 
 
 def test_samples_are_denoised(shipped: ice.Denoiser) -> None:

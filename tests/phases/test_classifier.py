@@ -28,9 +28,9 @@ LIQUID, UNKNOWN = 7, 8
 
 
 def noised(atoms: ase.Atoms, sigma: float, seed: int = 0) -> ase.Atoms:
-    found = atoms.copy()
-    found.rattle(sigma, seed=seed)
-    return found
+    noisy = atoms.copy()
+    noisy.rattle(sigma, seed=seed)
+    return noisy
 
 
 def crystal(name: str, height: float = 9.0) -> ase.Atoms:
@@ -43,8 +43,8 @@ def labelled(
     return classifier.predict(shipped.denoise(ice.from_ase(atoms), **options)).compute()
 
 
-def counts(found: xr.Dataset) -> np.ndarray:
-    return np.bincount(found["label"].values.ravel(), minlength=len(ICES) + 2)
+def counts(labels: xr.Dataset) -> np.ndarray:
+    return np.bincount(labels["label"].values.ravel(), minlength=len(ICES) + 2)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +62,9 @@ def test_noised_crystals(
     classifier: ice.PhaseClassifier, shipped: ice.Denoiser, name: str, sigma: float
 ) -> None:
     # Other noise than that of the calibration, and stronger.
-    found = labelled(classifier, shipped, noised(crystal(name), sigma, seed=100))
-    assert (found["label"] == ICES.index(name)).all()
-    assert found["confidence"].min() > 0.9
+    labels = labelled(classifier, shipped, noised(crystal(name), sigma, seed=100))
+    assert (labels["label"] == ICES.index(name)).all()
+    assert labels["confidence"].min() > 0.9
 
 
 @pytest.mark.parametrize("name", ICES)
@@ -81,8 +81,8 @@ def test_invariance(classifier: ice.PhaseClassifier, shipped: ice.Denoiser, name
     strain = 0.03
     frames[4].set_cell(atoms.cell.array * (1 + strain), scale_atoms=True)
     frames[5].set_cell(atoms.cell.array * (1 - strain), scale_atoms=True)
-    found = labelled(classifier, shipped, frames)
-    assert (found["label"] == ICES.index(name)).all()
+    labels = labelled(classifier, shipped, frames)
+    assert (labels["label"] == ICES.index(name)).all()
     score = classifier.compare(shipped.denoise(ice.from_ase(frames)))["score"].values
     for frame, same in ((1, score[0]), (2, score[0][order]), (3, score[0])):
         # Positions are float32, and the denoiser passes differences on.
@@ -103,9 +103,9 @@ def test_melts_are_liquid(
 def test_an_ice_that_is_not_a_reference(
     classifier: ice.PhaseClassifier, shipped: ice.Denoiser
 ) -> None:
-    found = counts(labelled(classifier, shipped, noised(crystal("V"), 0.1)))
-    assert found[: len(ICES)].sum() <= 0.05 * found.sum()
-    assert found[UNKNOWN] >= 0.9 * found.sum()
+    numbers = counts(labelled(classifier, shipped, noised(crystal("V"), 0.1)))
+    assert numbers[: len(ICES)].sum() <= 0.05 * numbers.sum()
+    assert numbers[UNKNOWN] >= 0.9 * numbers.sum()
 
 
 def stacked(sequence: str) -> ase.Atoms:
@@ -125,31 +125,31 @@ def test_stacking_faults(classifier: ice.PhaseClassifier, shipped: ice.Denoiser)
     for sequence, phase in (("ABABABAB", "Ih"), ("ABCABC", "Ic")):
         pure = labelled(classifier, shipped, noised(stacked(sequence), 0.1))
         assert (pure["label"] == ICES.index(phase)).all()
-    found = counts(labelled(classifier, shipped, noised(stacked("ABCABCABCABAB"), 0.1)))
-    assert found[ICES.index("Ih")] > 0
-    assert found[ICES.index("Ic")] > 0
-    assert found[:2].sum() + found[UNKNOWN] == found.sum()
+    numbers = counts(labelled(classifier, shipped, noised(stacked("ABCABCABCABAB"), 0.1)))
+    assert numbers[ICES.index("Ih")] > 0
+    assert numbers[ICES.index("Ic")] > 0
+    assert numbers[:2].sum() + numbers[UNKNOWN] == numbers.sum()
 
 
 def test_vacancies(classifier: ice.PhaseClassifier, shipped: ice.Denoiser) -> None:
     atoms = noised(crystal("Ih", 18.0), 0.1)
     del atoms[[7, 100, 101]]
-    found = labelled(classifier, shipped, atoms)
-    assert (found["label"] == ICES.index("Ih")).mean() > 0.7
-    assert np.isfinite(found["confidence"]).all()
+    labels = labelled(classifier, shipped, atoms)
+    assert (labels["label"] == ICES.index("Ih")).mean() > 0.7
+    assert np.isfinite(labels["confidence"]).all()
 
 
 def test_classes(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> None:
     assert classifier.classes_ == (*ICES, "liquid", "unknown")
-    found = classifier.label(compared)
-    for array, names in ((found["label"], classifier.classes_), (compared["nearest"], ICES)):
+    labels = classifier.label(compared)
+    for array, names in ((labels["label"], classifier.classes_), (compared["nearest"], ICES)):
         assert array.attrs["flag_values"] == list(range(len(names)))
         assert array.attrs["flag_meanings"].split() == list(names)
         assert array.dtype == np.int32
-    assert found["confidence"].dtype == np.float32
-    assert list(found.coords) == ["time", "step", "atom", "element"]
+    assert labels["confidence"].dtype == np.float32
+    assert list(labels.coords) == ["time", "step", "atom", "element"]
     again = classifier.label(compared.compute())
-    xr.testing.assert_identical(again["label"].compute(), found["label"].compute())
+    xr.testing.assert_identical(again["label"].compute(), labels["label"].compute())
     assert classifier.threshold_ > 0
     assert classifier.residual_threshold_ is not None
 
@@ -160,10 +160,10 @@ def test_lazy(
     shipped: ice.Denoiser,
     nothing_computes: None,
 ) -> None:
-    found = classifier.predict(shipped.denoise(mw))
-    assert found["label"].shape == (16, 4096)
-    assert found.attrs["run_id"] == classifier.predict(shipped.denoise(mw)).attrs["run_id"]
-    assert found.attrs["run_id"].startswith("phases-")
+    labels = classifier.predict(shipped.denoise(mw))
+    assert labels["label"].shape == (16, 4096)
+    assert labels.attrs["run_id"] == classifier.predict(shipped.denoise(mw)).attrs["run_id"]
+    assert labels.attrs["run_id"].startswith("phases-")
 
 
 def with_values(compared: xr.Dataset, **values: np.ndarray) -> xr.Dataset:
@@ -182,13 +182,13 @@ def test_boundaries(classifier: ice.PhaseClassifier, compared: xr.Dataset) -> No
     # To the very ends of the scales.
     scores = np.array([0.0, 1e-6, 0.5, 0.999, 1.001, 2.0, 1e6, 1e30])
     residuals = np.array([0.0, 1e-6, 0.5, 0.999, 1.001, 2.0, 1e3, 1e6])
-    score, residual = (one.ravel() for one in np.meshgrid(scores, residuals))
-    given = with_values(compared, score=score * edge, residual=residual * limit)
-    found = classifier.label(given).isel(frame=0)
+    score, residual = (grid.ravel() for grid in np.meshgrid(scores, residuals))
+    scored = with_values(compared, score=score * edge, residual=residual * limit)
+    labels = classifier.label(scored).isel(frame=0)
     own = compared["nearest"][0].values
     expected = np.where(score < 1, own, np.where(residual > 1, LIQUID, UNKNOWN))
-    np.testing.assert_array_equal(found["label"], expected)
-    confidence = found["confidence"].values
+    np.testing.assert_array_equal(labels["label"], expected)
+    confidence = labels["confidence"].values
     assert confidence.min() >= 0
     assert confidence.max() <= 1
     assert (confidence[score == 0] == 1).all()
@@ -204,7 +204,7 @@ def test_other_threshold(classifier: ice.PhaseClassifier, compared: xr.Dataset) 
     assert (none["label"] >= LIQUID).all()
     every = classifier.label(compared, threshold=1e9)
     assert (every["label"] == compared["nearest"]).all()
-    ids = {one.attrs["run_id"] for one in (none, every, classifier.label(compared))}
+    ids = {labels.attrs["run_id"] for labels in (none, every, classifier.label(compared))}
     assert len(ids) == 3
     for bad in (np.nan, np.inf, -1.0, 0, True, "1", [1.0]):
         with pytest.raises(InputError, match=r"threshold: expected a( finite)? number"):
@@ -235,8 +235,8 @@ def test_as_published(raw: ice.PhaseClassifier, three: ice.Phases) -> None:
         trj = ice.from_ase(atoms)
         return ice.soap(trj, l_max=6)["soap"].values[0].astype(float)
 
-    rows = [features(one) for one in three.structures.values()]
-    phase = np.repeat([0, 1, 2], [len(one) for one in rows])
+    rows = [features(atoms) for atoms in three.structures.values()]
+    phase = np.repeat([0, 1, 2], [len(part) for part in rows])
     scaler = StandardScaler().fit(np.concatenate(rows))
     # Components that hardly differ would be all noise.
     scaler.scale_ = np.maximum(scaler.scale_, 1e-3 * scaler.scale_.max())
@@ -248,35 +248,37 @@ def test_as_published(raw: ice.PhaseClassifier, three: ice.Phases) -> None:
 
     for name in ("Ih", "Ic", "VII", "III"):
         atoms = noised(crystal(name), 0.1)
-        found = raw.compare(ice.from_ase(atoms))
+        comparison = raw.compare(ice.from_ase(atoms))
         distances = cdist(points(features(atoms)), points(np.concatenate(rows)), raw.metric)
-        np.testing.assert_allclose(found["score"][0], distances.min(axis=1), rtol=1e-3, atol=1e-5)
-        assert (found["nearest"][0] == phase[distances.argmin(axis=1)]).all()
-        assert "residual" not in found
-        labels = raw.label(found)["label"].values[0]
+        np.testing.assert_allclose(
+            comparison["score"][0], distances.min(axis=1), rtol=1e-3, atol=1e-5
+        )
+        assert (comparison["nearest"][0] == phase[distances.argmin(axis=1)]).all()
+        assert "residual" not in comparison
+        labels = raw.label(comparison)["label"].values[0]
         # Without denoising there is no residual.
-        expected = np.where(distances.min(axis=1) < raw.threshold_, found["nearest"][0], 3)
+        expected = np.where(distances.min(axis=1) < raw.threshold_, comparison["nearest"][0], 3)
         assert (labels == expected).mean() > 0.99
 
 
 def test_molecules(raw: ice.PhaseClassifier) -> None:
     oxygens = noised(crystal("VII"), 0.05)
     molecules = oxygens + ase.Atoms(f"H{len(oxygens)}", oxygens.positions + 0.6)
-    found = raw.predict(ice.from_ase(molecules))
-    assert found["atom"].values.tolist() == list(range(len(oxygens)))
-    np.testing.assert_array_equal(found["label"], raw.predict(ice.from_ase(oxygens))["label"])
+    labels = raw.predict(ice.from_ase(molecules))
+    assert labels["atom"].values.tolist() == list(range(len(oxygens)))
+    np.testing.assert_array_equal(labels["label"], raw.predict(ice.from_ase(oxygens))["label"])
     with pytest.raises(InputError, match=r"PhaseClassifier: expected atoms of O, .* found Cu"):
         raw.predict(ice.from_ase(bulk("Cu")))
 
 
 @pytest.mark.parametrize("metric", ["mahalanobis", "euclidean", "cosine"])
 def test_phases_of_one_atom(metric: str) -> None:
-    one = ice.Phases.from_structures({"fcc": bulk("Cu", cubic=True)})
+    copper = ice.Phases.from_structures({"fcc": bulk("Cu", cubic=True)})
     if metric != "mahalanobis":
         with pytest.raises(InputError, match="references with different surroundings"):
-            quickly(one, metric=metric)
+            quickly(copper, metric=metric)
         return
-    classifier = quickly(one, metric=metric)
+    classifier = quickly(copper, metric=metric)
     atoms = bulk("Cu", cubic=True) * (3, 3, 3)
     assert (classifier.predict(ice.from_ase(noised(atoms, 0.03)))["label"] == 0).all()
     liquid = melt(atoms, np.random.default_rng(5))
@@ -384,12 +386,12 @@ def test_used_as_labels(classifier: ice.PhaseClassifier, shipped: ice.Denoiser) 
         both.set_cell(solid.cell.array * [[1], [1], [2]])
         frames.append(both)
     trj = ice.from_ase(frames)
-    found = classifier.predict(shipped.denoise(trj))
-    place = ice.interfaces(trj, found, classes=["Ih", "Ic"])["interface_position"].values
+    labels = classifier.predict(shipped.denoise(trj))
+    place = ice.interfaces(trj, labels, classes=["Ih", "Ic"])["interface_position"].values
     # Environments that reach into the melt, 6 angstrom, are no more those of the crystal.
     np.testing.assert_allclose(place[:, 1], height, atol=6.0)
     np.testing.assert_allclose((place[:, 0] + height) % (2 * height), height, atol=6.0)
-    shares = ice.populations(found)
+    shares = ice.populations(labels)
     assert shares["state"].attrs["flag_meanings"].split() == list(classifier.classes_)
     np.testing.assert_allclose(shares["population"].sum("state"), 1)
     frozen = shares["population"].isel(state=[0, 1]).sum("state")
@@ -398,11 +400,11 @@ def test_used_as_labels(classifier: ice.PhaseClassifier, shipped: ice.Denoiser) 
 
 def test_the_same_seed_gives_the_same() -> None:
     cubic = ice.Phases.named("Ic")
-    one, again, other = (quickly(cubic, seed=seed) for seed in (0, 0, 1))
-    assert clone(one).get_params() == one.get_params()
-    assert again.threshold_ == one.threshold_
-    assert other.threshold_ != one.threshold_
-    assert other.threshold_ == pytest.approx(one.threshold_, rel=0.3)
+    first, again, other = (quickly(cubic, seed=seed) for seed in (0, 0, 1))
+    assert clone(first).get_params() == first.get_params()
+    assert again.threshold_ == first.threshold_
+    assert other.threshold_ != first.threshold_
+    assert other.threshold_ == pytest.approx(first.threshold_, rel=0.3)
 
 
 @pytest.mark.parametrize(

@@ -44,20 +44,20 @@ def values(ds: xr.Dataset) -> dict[str, np.ndarray]:
     return {name: ds[name].values for name in ("positions", "shift", "residual")}
 
 
-def assert_same(one: xr.Dataset, other: xr.Dataset, atol: float = 0.0) -> None:
-    for name, array in values(one).items():
+def assert_same(first: xr.Dataset, other: xr.Dataset, atol: float = 0.0) -> None:
+    for name, array in values(first).items():
         np.testing.assert_allclose(array, other[name].values, rtol=0, atol=atol, err_msg=name)
 
 
 def test_lazy(mw: xr.Dataset, shipped: ice.Denoiser, nothing_computes: None) -> None:
-    found = shipped.denoise(mw)
+    denoised = shipped.denoise(mw)
     for name, units in (("positions", "angstrom"), ("shift", "angstrom"), ("residual", "angstrom")):
-        assert dask.is_dask_collection(found[name])
-        assert found[name].dtype == np.float32
-        assert found[name].attrs["units"] == units
-    assert found.sizes["frame"] == 16
-    assert ice.soap(found)["soap"].sizes["atom"] == 4096
-    assert found.attrs["run_id"].startswith("denoise-")
+        assert dask.is_dask_collection(denoised[name])
+        assert denoised[name].dtype == np.float32
+        assert denoised[name].attrs["units"] == units
+    assert denoised.sizes["frame"] == 16
+    assert ice.soap(denoised)["soap"].sizes["atom"] == 4096
+    assert denoised.attrs["run_id"].startswith("denoise-")
 
 
 def test_it_is_a_trajectory(trj: xr.Dataset, cold: xr.Dataset) -> None:
@@ -143,10 +143,10 @@ def test_molecules(trj: xr.Dataset, cold: xr.Dataset, shipped: ice.Denoiser) -> 
         hydrogens = ase.Atoms("H64", atoms.positions.repeat(2, axis=0) + 0.6)
         molecules = atoms + hydrogens
         frames.append(molecules[np.arange(96).reshape(3, 32).T.ravel()])
-    found = shipped.denoise(ice.from_ase(frames))
-    assert set(found["element"].values) == {"O"}
-    assert found["atom"].values.tolist() == list(range(0, 96, 3))
-    assert_same(found, cold)
+    denoised = shipped.denoise(ice.from_ase(frames))
+    assert set(denoised["element"].values) == {"O"}
+    assert denoised["atom"].values.tolist() == list(range(0, 96, 3))
+    assert_same(denoised, cold)
     half = shipped.denoise(ice.from_ase(frames), centers="element O and index 0:47")
     assert half["atom"].values.tolist() == list(range(0, 48, 3))
     expected = shipped.denoise(ice.select(trj, "index 0:15"))
@@ -161,9 +161,11 @@ def test_unwrapped_and_slabs(trj: xr.Dataset, cold: xr.Dataset, shipped: ice.Den
     shifts = np.random.default_rng(0).integers(-2, 3, (32, 3))
     far = trj.copy(deep=True)
     far["positions"] += (shifts @ trj["cell"].values[0]).astype(np.float32)
-    found = shipped.denoise(far)
-    np.testing.assert_allclose(found["shift"], cold["shift"], atol=2e-4)
-    np.testing.assert_allclose(found["positions"] - found["shift"], far["positions"], atol=1e-5)
+    denoised = shipped.denoise(far)
+    np.testing.assert_allclose(denoised["shift"], cold["shift"], atol=2e-4)
+    np.testing.assert_allclose(
+        denoised["positions"] - denoised["shift"], far["positions"], atol=1e-5
+    )
     slab = trj.copy(deep=True)
     slab["pbc"][2] = False
     apart = shipped.denoise(slab)
@@ -177,14 +179,14 @@ def test_unwrapped_and_slabs(trj: xr.Dataset, cold: xr.Dataset, shipped: ice.Den
 def test_each_frame_has_its_cell(shipped: ice.Denoiser) -> None:
     frames = hot(2)
     frames[1].set_cell(frames[1].cell.array * [1.0, 1.02, 0.98], scale_atoms=True)
-    found = shipped.denoise(ice.from_ase(frames), steps=2, clip=0.1)
+    denoised = shipped.denoise(ice.from_ase(frames), steps=2, clip=0.1)
     for number, atoms in enumerate(frames):
         positions = atoms.positions.astype(np.float32).astype(float)
         expected = denoise_frame(
             shipped.score(), positions, atoms.cell.array, atoms.pbc, steps=2, clip=0.1
         )
-        np.testing.assert_allclose(found["shift"][number], expected.shift, atol=1e-6)
-        np.testing.assert_allclose(found["residual"][number], expected.residual, atol=1e-6)
+        np.testing.assert_allclose(denoised["shift"][number], expected.shift, atol=1e-6)
+        np.testing.assert_allclose(denoised["residual"][number], expected.residual, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -223,10 +225,10 @@ def test_bad_trajectories(trj: xr.Dataset, shipped: ice.Denoiser) -> None:
 
 def test_not_fitted(trj: xr.Dataset, tmp_path: Path) -> None:
     for use in (
-        lambda one: one.denoise(trj),
-        lambda one: one.save(tmp_path / "w.npz"),
-        lambda one: one.score(),
-        lambda one: one.digest_,
+        lambda denoiser: denoiser.denoise(trj),
+        lambda denoiser: denoiser.save(tmp_path / "w.npz"),
+        lambda denoiser: denoiser.score(),
+        lambda denoiser: denoiser.digest_,
     ):
         with pytest.raises(NotFittedError, match=r"call fit first, or take Denoiser.shipped"):
             use(ice.Denoiser())
@@ -247,7 +249,7 @@ def test_a_file_of_weights(trj: xr.Dataset, shipped: ice.Denoiser, tmp_path: Pat
     path = tmp_path / "weights.npz"
     shipped.save(path)
     shipped.save(str(path))
-    assert [one.name for one in tmp_path.iterdir()] == ["weights.npz"]
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.npz"]
     with np.load(path, allow_pickle=False) as arrays:
         assert all(array.dtype.kind in "fiU" for array in dict(arrays).values())
     again = ice.Denoiser.load(path)
@@ -256,8 +258,8 @@ def test_a_file_of_weights(trj: xr.Dataset, shipped: ice.Denoiser, tmp_path: Pat
     assert again.phases_.names == shipped.phases_.names
     assert again.get_params() == shipped.get_params()
     np.testing.assert_array_equal(again.loss_, shipped.loss_)
-    one = shipped.denoise(trj).attrs["run_id"]
-    assert again.denoise(trj).attrs["run_id"] == one
+    run_id = shipped.denoise(trj).attrs["run_id"]
+    assert again.denoise(trj).attrs["run_id"] == run_id
 
 
 def damaged(path: Path, shipped: ice.Denoiser) -> dict[str, Any]:
@@ -290,7 +292,7 @@ def test_damaged_arrays(
 ) -> None:
     path = tmp_path / "weights.npz"
     arrays = {**damaged(path, shipped), **changes}
-    np.savez(path, **{name: one for name, one in arrays.items() if one is not None})
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(InputError, match=message):
         ice.Denoiser.load(path)
 

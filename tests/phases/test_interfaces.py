@@ -40,16 +40,16 @@ def test_planted(axis: int, tilted: bool) -> None:
     cell[axis, axis] = 60.0
     if tilted:
         cell[1, 0], cell[2, 0], cell[2, 1] = 7.0, -6.0, 9.0
-    a, b = (cell[one] for one in range(3) if one != axis)
+    a, b = (cell[side] for side in range(3) if side != axis)
     normal = np.cross(a, b) / np.linalg.norm(np.cross(a, b))
     height = abs(cell[axis] @ normal)
     begin = np.array([0.1, 0.45, 0.8])
     trj, labels = planted(begin, 0.4, cell, axis)
     lazy = labels.chunk({"frame": 2, "atom": 3000})
-    found = ice.interfaces(trj, lazy, classes=["ice"], axis=axis)["interface_position"]
+    place = ice.interfaces(trj, lazy, classes=["ice"], axis=axis)["interface_position"]
     expected = np.stack([begin, (begin + 0.4) % 1.0], axis=1) * height
-    np.testing.assert_allclose(found, expected, atol=0.5)
-    assert found.attrs["units"] == "angstrom"
+    np.testing.assert_allclose(place, expected, atol=0.5)
+    assert place.attrs["units"] == "angstrom"
 
 
 def test_no_slab_or_two() -> None:
@@ -57,8 +57,8 @@ def test_no_slab_or_two() -> None:
     trj, labels = planted(np.array([0.2]), 0.3, cell)
     for changed in (labels["label"] * 0, labels["label"] * 0 + 1):
         other = labels.assign(label=changed.astype(np.int32).assign_attrs(CLASSES))
-        found = ice.interfaces(trj, other, classes=["ice"])["interface_position"].values
-        assert np.isnan(found).all()
+        place = ice.interfaces(trj, other, classes=["ice"])["interface_position"].values
+        assert np.isnan(place).all()
     fraction = trj["positions"].values[:, :, 2] / 60 % 1.0
     two = ((fraction * 4) % 2 < 1).astype(np.int32)
     other = labels.assign(label=(("frame", "atom"), two, CLASSES))
@@ -67,8 +67,8 @@ def test_no_slab_or_two() -> None:
 
 def test_some_atoms() -> None:
     trj, labels = planted(np.array([0.3, 0.3]), 0.5, np.diag([20.0, 20.0, 60.0]))
-    found = ice.interfaces(trj, labels.isel(atom=slice(0, 8000)), classes=["ice"])
-    np.testing.assert_allclose(found["interface_position"][0], [18, 48], atol=1.0)
+    place = ice.interfaces(trj, labels.isel(atom=slice(0, 8000)), classes=["ice"])
+    np.testing.assert_allclose(place["interface_position"][0], [18, 48], atol=1.0)
 
 
 def test_bad_input() -> None:

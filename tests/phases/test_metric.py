@@ -1,4 +1,4 @@
-"""Distances between features: those of standard tools, whatever the blocks, of poor references."""
+"""Distances between features: equal to standard tools, for any blocks and poor references."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from icedask.phases.metric import Space, principal_space, whitened_space
 RNG = np.random.default_rng(0)
 CENTERS = RNG.normal(size=(3, 20)) + 3.0
 REFERENCES = [
-    one + 0.1 * RNG.normal(size=(n, 20)) for one, n in zip(CENTERS, (4, 1, 6), strict=True)
+    center + 0.1 * RNG.normal(size=(n, 20)) for center, n in zip(CENTERS, (4, 1, 6), strict=True)
 ]
 
 
@@ -24,7 +24,8 @@ def hot(n: int, seed: int = 1) -> list[np.ndarray]:
     # Wide along one axis of the features.
     width = np.where(np.arange(20) == 2, 0.5, 0.02)
     return [
-        one[rng.integers(0, len(one), n)] + width * rng.normal(size=(n, 20)) for one in REFERENCES
+        rows[rng.integers(0, len(rows), n)] + width * rng.normal(size=(n, 20))
+        for rows in REFERENCES
     ]
 
 
@@ -36,11 +37,11 @@ def test_principal(cosine: bool, n_components: int) -> None:
     scaler = StandardScaler().fit(rows)
     pca = PCA(min(n_components, len(rows) - 1)).fit(scaler.transform(rows))
     points = pca.transform(scaler.transform(rows))
-    given = np.concatenate(hot(50))
+    samples = np.concatenate(hot(50))
     distances = cdist(
-        pca.transform(scaler.transform(given)), points, "cosine" if cosine else "euclidean"
+        pca.transform(scaler.transform(samples)), points, "cosine" if cosine else "euclidean"
     )
-    score, phase = space.compare(given.astype(np.float32))
+    score, phase = space.compare(samples.astype(np.float32))
     np.testing.assert_allclose(score, distances.min(axis=1), rtol=1e-3, atol=1e-5)
     np.testing.assert_array_equal(phase, np.repeat([0, 1, 2], (4, 1, 6))[distances.argmin(axis=1)])
 
@@ -71,13 +72,13 @@ def space(request: pytest.FixtureRequest) -> Space:
 
 
 def test_blocks_of_rows(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = np.concatenate(hot(30))
-    score, phase = space.compare(given)
+    samples = np.concatenate(hot(30))
+    score, phase = space.compare(samples)
     monkeypatch.setattr(space_module, "CACHED_ROWS", 7)
-    again = space.compare(given)
+    again = space.compare(samples)
     np.testing.assert_allclose(again[0], score, rtol=1e-9)
     np.testing.assert_array_equal(again[1], phase)
-    none = space.compare(given[:0])
+    none = space.compare(samples[:0])
     assert none[0].shape == none[1].shape == (0,)
 
 
@@ -88,7 +89,7 @@ def test_no_features_at_all(space: Space) -> None:
 
 
 def test_references_once() -> None:
-    twice = [np.tile(one, (2, 1)) for one in REFERENCES]
+    twice = [np.tile(rows, (2, 1)) for rows in REFERENCES]
     assert len(principal_space(twice, 5, False).references) == 11
     space = principal_space([REFERENCES[0], REFERENCES[0]], 5, False)
     # The same point in two phases stays in both; the first is nearest.

@@ -74,12 +74,12 @@ def test_the_recipe_makes_the_shipped_ices_again() -> None:
     text = (files("icedask") / "data" / "ice_phases.json").read_text(encoding="utf-8")
     kept = json.loads(text)
     assert list(kept) == list(make_ice_phases.PHASES) == list(SHIPPED)
-    for name, one in kept.items():
+    for name, stored in kept.items():
         again = make_ice_phases.record(name)
-        np.testing.assert_allclose(again["cell"], one["cell"], rtol=0, atol=1e-6)
-        apart = np.subtract(again["fractions"], one["fractions"])
+        np.testing.assert_allclose(again["cell"], stored["cell"], rtol=0, atol=1e-6)
+        apart = np.subtract(again["fractions"], stored["fractions"])
         np.testing.assert_allclose(apart - apart.round(), 0, atol=1e-6)
-        assert one["origin"].split("lattice")[1] == again["origin"].split("lattice")[1]
+        assert stored["origin"].split("lattice")[1] == again["origin"].split("lattice")[1]
 
 
 def test_the_seven_ices_differ_and_so_do_all() -> None:
@@ -116,8 +116,8 @@ def test_metals_are_close_packed_or_of_the_same_volume() -> None:
 
 def test_structures_are_copies() -> None:
     phases, mine = ice.Phases.ices(), shipped("Ic")
-    given = {"Ic": mine}
-    own = ice.Phases.from_structures(given)
+    structures = {"Ic": mine}
+    own = ice.Phases.from_structures(structures)
     before = phases.digest, own.digest
     phases.structures["Ih"].positions += 1.0
     mine.positions[0] += 1.0
@@ -139,7 +139,7 @@ def test_equal_phases_have_one_digest() -> None:
     structures = dict(phases.structures)
     renamed = ice.Phases.from_structures({"Ih": structures["Ih"], "two": structures["II"]})
     assert phases != renamed
-    moved = {name: one.copy() for name, one in structures.items()}
+    moved = {name: atoms.copy() for name, atoms in structures.items()}
     moved["II"].positions[3] += 1e-4
     assert phases != ice.Phases.from_structures(moved)
 
@@ -147,13 +147,13 @@ def test_equal_phases_have_one_digest() -> None:
 def test_the_digest_is_that_of_any_periodic_image() -> None:
     phases = ice.Phases.named(*SHIPPED)
     rng = np.random.default_rng(0)
-    images = {name: one.copy() for name, one in phases.structures.items()}
-    for one in images.values():
-        one.positions += rng.integers(-3, 4, (len(one), 3)) @ one.cell.array
+    images = {name: atoms.copy() for name, atoms in phases.structures.items()}
+    for atoms in images.values():
+        atoms.positions += rng.integers(-3, 4, (len(atoms), 3)) @ atoms.cell.array
     again = ice.Phases.from_structures(images)
     assert again == phases
-    for one in again.structures.values():
-        fractions = one.get_scaled_positions(wrap=False)
+    for atoms in again.structures.values():
+        fractions = atoms.get_scaled_positions(wrap=False)
         assert fractions.min() > -1e-9
         assert fractions.max() < 1 + 1e-9
 

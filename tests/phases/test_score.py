@@ -30,10 +30,10 @@ def denoised(score: Score, atoms: ase.Atoms, steps: int = 8, clip: float = 0.4) 
 
 
 def noised(atoms: ase.Atoms, sigma: float = 0.2, seed: int = 0) -> ase.Atoms:
-    found = atoms.copy()
+    noisy = atoms.copy()
     rng = np.random.default_rng(seed)
-    found.positions += rng.normal(0, sigma, found.positions.shape)
-    return found
+    noisy.positions += rng.normal(0, sigma, noisy.positions.shape)
+    return noisy
 
 
 def hard_cases() -> dict[str, ase.Atoms]:
@@ -64,7 +64,7 @@ def test_same_as_with_the_framework(width: int, cutoff: float) -> None:
     with reproducible():
         torch.manual_seed(width)
         network = ScoreNetwork(width, 3, cutoff).double()
-    state = {name: one.detach().numpy() for name, one in network.named_parameters()}
+    state = {name: tensor.detach().numpy() for name, tensor in network.named_parameters()}
     check_weights(state, width, 3)
     plain = score_from(state, cutoff)
     few = ("triclinic", "two in one place")
@@ -90,12 +90,12 @@ def test_same_as_with_the_framework(width: int, cutoff: float) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_frames_that_are_hard(score: Score, name: str) -> None:
     atoms = CASES[name]
-    found = denoised(score, atoms)
-    assert found.shift.shape == atoms.positions.shape
-    assert found.residual.shape == (len(atoms),)
-    assert np.isfinite(found.shift).all()
-    assert np.isfinite(found.residual).all()
-    assert np.linalg.norm(found.shift, axis=1).max(initial=0.0) <= 8 * 0.4 + 1e-9
+    result = denoised(score, atoms)
+    assert result.shift.shape == atoms.positions.shape
+    assert result.residual.shape == (len(atoms),)
+    assert np.isfinite(result.shift).all()
+    assert np.isfinite(result.residual).all()
+    assert np.linalg.norm(result.shift, axis=1).max(initial=0.0) <= 8 * 0.4 + 1e-9
 
 
 def test_an_atom_without_neighbours_stays(score: Score) -> None:
@@ -103,9 +103,9 @@ def test_an_atom_without_neighbours_stays(score: Score) -> None:
     assert not denoised(score, CASES["lonely"]).shift.any()
 
 
-def same(found: Denoised, shift: np.ndarray, residual: np.ndarray) -> None:
-    np.testing.assert_allclose(found.shift, shift, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found.residual, residual, rtol=0, atol=1e-5)
+def same(result: Denoised, shift: np.ndarray, residual: np.ndarray) -> None:
+    np.testing.assert_allclose(result.shift, shift, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result.residual, residual, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["triclinic", "small_box", "slab", "cluster"])
@@ -166,16 +166,16 @@ def test_far_too_dense(score: Score, ices: ice.Phases, n: int) -> None:
     crystal = large_cell(ices.structures["Ic"], 25.0)
     rng = np.random.default_rng(0)
     heap = crystal.positions[0] + 1e-3 * rng.normal(size=(n, 3))
-    found = denoised(score, crystal + ase.Atoms(f"O{n}", heap), steps=2)
-    assert np.isfinite(found.shift).all()
-    assert np.linalg.norm(found.shift, axis=1).max() <= 0.8 + 1e-12
-    assert found.residual[len(crystal) :].max() > 0.1
-    # Nobody notices beyond what three messages reach.
+    result = denoised(score, crystal + ase.Atoms(f"O{n}", heap), steps=2)
+    assert np.isfinite(result.shift).all()
+    assert np.linalg.norm(result.shift, axis=1).max() <= 0.8 + 1e-12
+    assert result.residual[len(crystal) :].max() > 0.1
+    # Three messages reach no further.
     apart = crystal.positions - crystal.positions[0]
     apart -= np.round(apart / crystal.cell.lengths()) * crystal.cell.lengths()
     far = np.linalg.norm(apart, axis=1) > 20.0
     assert far.any()
-    assert np.abs(found.shift[: len(crystal)][far]).max() < 0.01
+    assert np.abs(result.shift[: len(crystal)][far]).max() < 0.01
 
 
 def test_numbers_that_are_too_large() -> None:
@@ -189,15 +189,15 @@ def test_numbers_that_are_too_large() -> None:
 
 
 def test_steps_are_repeated(score: Score) -> None:
-    # So far that the neighbour list is built anew.
+    # So far that the neighbour list is rebuilt.
     atoms = melt(system("triclinic"), np.random.default_rng(0))
     again = atoms.copy()
     for _ in range(6):
         last = denoised(score, again, steps=1)
         again.positions += last.shift
-    found = denoised(score, atoms, steps=6)
-    assert np.linalg.norm(found.shift, axis=1).max() > 0.5
-    same(found, again.positions - atoms.positions, last.residual)
+    result = denoised(score, atoms, steps=6)
+    assert np.linalg.norm(result.shift, axis=1).max() > 0.5
+    same(result, again.positions - atoms.positions, last.residual)
 
 
 @pytest.mark.parametrize("phase", ["Ih", "Ic", "II", "III", "VI", "VII", "sI"])

@@ -42,8 +42,8 @@ def two_modes(
 
 @pytest.mark.parametrize(("low", "high"), [(0.3, 3.0), (0.5, 6.0), (1e-3, 4.0), (0.4, 1e4)])
 def test_two_modes(low: float, high: float) -> None:
-    found = ice.score_threshold(compared(two_modes(low, high)), near=1.2)
-    threshold = float(found["threshold"])
+    histogram = ice.score_threshold(compared(two_modes(low, high)), near=1.2)
+    threshold = float(histogram["threshold"])
     assert 0.4 < threshold < 3.6
     scores = two_modes(low, high)
     assert np.mean(scores < threshold) == pytest.approx(0.6, abs=0.01)
@@ -64,16 +64,16 @@ def test_two_modes(low: float, high: float) -> None:
     ],
 )
 def test_no_minimum(score: np.ndarray) -> None:
-    found = ice.score_threshold(compared(score), near=1.2)
-    assert np.isnan(found["threshold"])
-    assert found["count"].sum() == score.size
+    histogram = ice.score_threshold(compared(score), near=1.2)
+    assert np.isnan(histogram["threshold"])
+    assert histogram["count"].sum() == score.size
 
 
 def test_minimum_far_from_the_expected_place_is_ignored() -> None:
-    given = compared(two_modes(0.01, 0.1))
-    assert 0.02 < ice.score_threshold(given, near=0.03)["threshold"] < 0.05
+    scores = compared(two_modes(0.01, 0.1))
+    assert 0.02 < ice.score_threshold(scores, near=0.03)["threshold"] < 0.05
     for near in (1e-4, 30.0, 1e-12, 1e12):
-        assert np.isnan(ice.score_threshold(given, near=near)["threshold"])
+        assert np.isnan(ice.score_threshold(scores, near=near)["threshold"])
 
 
 def test_flat_minimum_is_cut_in_the_middle() -> None:
@@ -86,14 +86,14 @@ def test_flat_minimum_is_cut_in_the_middle() -> None:
 def test_counts() -> None:
     score = two_modes(0.3, 3.0)
     nearest = np.random.default_rng(1).integers(0, 2, score.shape)
-    found = ice.score_threshold(compared(score, nearest), near=1.0)
-    assert found["phase"].values.tolist() == ["Ih", "Ic"]
-    np.testing.assert_array_equal(found["score_low"][1:], found["score_high"][:-1])
-    edges = [*found["score_low"].values, found["score_high"].values[-1]]
+    histogram = ice.score_threshold(compared(score, nearest), near=1.0)
+    assert histogram["phase"].values.tolist() == ["Ih", "Ic"]
+    np.testing.assert_array_equal(histogram["score_low"][1:], histogram["score_high"][:-1])
+    edges = [*histogram["score_low"].values, histogram["score_high"].values[-1]]
     for phase in (0, 1):
         expected, _ = np.histogram(score[nearest == phase].astype(np.float32), edges)
-        np.testing.assert_array_equal(found["count"][phase], expected)
-    assert found["count"].dtype == np.int64
+        np.testing.assert_array_equal(histogram["count"][phase], expected)
+    assert histogram["count"].dtype == np.int64
     beyond = ice.score_threshold(compared(np.array([[0.0, 1e-30, 1e9]])), near=1.0)["count"][0]
     assert beyond.values[[0, -1]].tolist() == [2, 1]
 
@@ -107,9 +107,9 @@ def test_blocks_change_nothing(chunks: dict[str, int]) -> None:
     split = whole.chunk(chunks)
     # Blocks of one need not be those of the other.
     split["nearest"] = split["nearest"].chunk({"frame": 4, "atom": 100})
-    found = ice.score_threshold(split, near=1.0)
+    histogram = ice.score_threshold(split, near=1.0)
     for name in ("count", "threshold"):
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(histogram[name], expected[name])
 
 
 def test_scores_of_a_classifier(
@@ -118,15 +118,15 @@ def test_scores_of_a_classifier(
     atoms = ice.Phases.named("VI").structures["VI"] * (2, 2, 2)
     atoms.rattle(0.1, seed=3)
     scores = classifier.compare(shipped.denoise(ice.from_ase([atoms, atoms])))
-    found = ice.score_threshold(scores, near=classifier.threshold_)
-    assert found["count"].sel(phase="VI").sum() == 160
-    assert np.isnan(found["threshold"])
-    again = ice.save(found, tmp_path / "s.zarr")
-    np.testing.assert_array_equal(again["count"], found["count"])
+    histogram = ice.score_threshold(scores, near=classifier.threshold_)
+    assert histogram["count"].sel(phase="VI").sum() == 160
+    assert np.isnan(histogram["threshold"])
+    again = ice.save(histogram, tmp_path / "s.zarr")
+    np.testing.assert_array_equal(again["count"], histogram["count"])
     ids = {
-        one.attrs["run_id"]
-        for one in (
-            found,
+        ds.attrs["run_id"]
+        for ds in (
+            histogram,
             ice.score_threshold(scores, near=1.0),
             ice.score_threshold(scores.isel(frame=[0]), near=classifier.threshold_),
         )
@@ -136,22 +136,22 @@ def test_scores_of_a_classifier(
 
 
 def test_bad_input() -> None:
-    given = compared(two_modes(0.3, 3.0))
+    scores = compared(two_modes(0.3, 3.0))
     for near in (0, -1.0, np.nan, np.inf, True, "1", None):
         with pytest.raises(InputError, match=r"near: expected a( finite)? number"):
-            ice.score_threshold(given, near=near)  # type: ignore[arg-type]
+            ice.score_threshold(scores, near=near)  # type: ignore[arg-type]
     bad: list[Any] = [
-        (given.drop_vars("score"), "found nearest"),
-        (given.drop_vars("nearest"), "found score"),
-        (given[[]], "found no variable"),
-        (given["score"], "found DataArray"),
+        (scores.drop_vars("score"), "found nearest"),
+        (scores.drop_vars("nearest"), "found score"),
+        (scores[[]], "found no variable"),
+        (scores["score"], "found DataArray"),
     ]
     for ds, message in bad:
         with pytest.raises(InputError, match=f"expected what PhaseClassifier.compare .*{message}"):
             ice.score_threshold(ds, near=1.0)
     with pytest.raises(InputError, match=r"expected what PhaseClassifier\.compare"):
-        ice.score_threshold(given.drop_attrs(), near=1.0)
-    bare = given.copy()
+        ice.score_threshold(scores.drop_attrs(), near=1.0)
+    bare = scores.copy()
     bare.attrs = {}
     with pytest.raises(StoreError, match="says how it was computed"):
         ice.score_threshold(bare, near=1.0)

@@ -44,10 +44,10 @@ def settings() -> Iterator[None]:
     torch.set_default_dtype(dtype)
 
 
-def same(one: ice.Denoiser, other: ice.Denoiser) -> bool:
-    assert one.weights_.keys() == other.weights_.keys()
-    pairs = [(one.weights_[name], other.weights_[name]) for name in one.weights_]
-    pairs.append((one.loss_, other.loss_))
+def same(first: ice.Denoiser, other: ice.Denoiser) -> bool:
+    assert first.weights_.keys() == other.weights_.keys()
+    pairs = [(first.weights_[name], other.weights_[name]) for name in first.weights_]
+    pairs.append((first.loss_, other.loss_))
     return all(a.tobytes() == b.tobytes() for a, b in pairs)
 
 
