@@ -11,7 +11,7 @@ from helpers import fake_slurm as commands
 
 @pytest.fixture(autouse=True)
 def _private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep clusters of tests apart from those of the user."""
+    """Keep clusters of tests apart from the clusters of the user."""
     monkeypatch.setenv("ICEDASK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "config"))
 

@@ -1,4 +1,4 @@
-"""Predicted cost: measured blocks are those of `save`, and the extrapolation."""
+"""Predicted cost: blocks measured as `save` writes them, and the extrapolation."""
 
 from __future__ import annotations
 

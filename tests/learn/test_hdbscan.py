@@ -55,11 +55,11 @@ def test_prediction_equals_approximate_predict(method: str, min_samples: int) ->
     new = blobs(500, 12)
     expected, strength = hdbscan.approximate_predict(clusterer, new)
     tree = DensityTree.of(clusterer, points, min_samples)
-    labels, found = tree.predict(new, assign_noise=False)
+    labels, probability = tree.predict(new, assign_noise=False)
     assert tree.n_labels >= 3
     assert np.mean(labels != expected) < 0.002
     same = labels == expected
-    np.testing.assert_allclose(found[same], strength[same], atol=1e-3)
+    np.testing.assert_allclose(probability[same], strength[same], atol=1e-3)
 
 
 @pytest.mark.parametrize("method", ["eom", "leaf"])
@@ -82,9 +82,9 @@ def test_blocks_change_nothing(blocks: tuple[int, int]) -> None:
     x = dataset()
     whole = ice.HDBSCAN(25, sample_size=1000, seed=3).fit(x)
     split = x.chunk({"frame": blocks[0], "atom": blocks[1]})
-    found = ice.HDBSCAN(25, sample_size=1000, seed=3).fit(split)
-    np.testing.assert_array_equal(found.labels_, whole.labels_)
-    np.testing.assert_array_equal(found.predict(split)["label"], whole.predict(x)["label"])
+    chunked = ice.HDBSCAN(25, sample_size=1000, seed=3).fit(split)
+    np.testing.assert_array_equal(chunked.labels_, whole.labels_)
+    np.testing.assert_array_equal(chunked.predict(split)["label"], whole.predict(x)["label"])
 
 
 def test_finds_the_clusters() -> None:
@@ -120,9 +120,9 @@ def test_nan_rows_are_noise() -> None:
     x = dataset()
     x["latent"][-1] = np.nan
     model = ice.HDBSCAN(25, sample_size=1000, assign_noise=True).fit(x)
-    found = model.predict(x)
-    assert (found["label"].values[-1] == -1).all()
-    assert (found["probability"].values[-1] == 0).all()
+    predicted = model.predict(x)
+    assert (predicted["label"].values[-1] == -1).all()
+    assert (predicted["probability"].values[-1] == 0).all()
     assert 5 not in model.sample_frame_
 
 

@@ -47,8 +47,8 @@ def test_kmeans_equals_scikit_learn(blocks: tuple[int, int], k: int) -> None:
     np.testing.assert_allclose(ours.cluster_centers_, theirs.cluster_centers_, rtol=1e-6)
     assert ours.inertia_ == pytest.approx(theirs.inertia_, rel=1e-6)
     assert ours.n_samples_ == len(rows)
-    found = ours.predict(x)["label"].values.ravel()
-    np.testing.assert_array_equal(found, theirs.labels_)
+    labels = ours.predict(x)["label"].values.ravel()
+    np.testing.assert_array_equal(labels, theirs.labels_)
 
 
 def mixture_start(k: int) -> dict[str, Any]:
@@ -64,17 +64,17 @@ def mixture_start(k: int) -> dict[str, Any]:
 def test_mixture_equals_scikit_learn(blocks: tuple[int, int], k: int) -> None:
     x = overlapping()
     rows = x["latent"].values.reshape(-1, 3)
-    given = mixture_start(k)
+    initial = mixture_start(k)
     theirs = sklearn.mixture.GaussianMixture(
         k,
-        weights_init=given["weights_init"],
-        means_init=given["means_init"],
-        precisions_init=np.linalg.inv(given["covariances_init"]),
+        weights_init=initial["weights_init"],
+        means_init=initial["means_init"],
+        precisions_init=np.linalg.inv(initial["covariances_init"]),
         tol=1e-5,
         max_iter=500,
     ).fit(rows)
     lazy = x.chunk({"frame": blocks[0], "atom": blocks[1]})
-    ours = ice.GaussianMixture(k, **given, tol=1e-5, max_iter=500).fit(lazy)
+    ours = ice.GaussianMixture(k, **initial, tol=1e-5, max_iter=500).fit(lazy)
     assert ours.converged_
     assert ours.n_iter_ == theirs.n_iter_
     np.testing.assert_allclose(ours.weights_, theirs.weights_, atol=1e-6)

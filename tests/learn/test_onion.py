@@ -65,15 +65,15 @@ def test_equals_the_authors_program(levels: Any, window: int, n_sigma: float) ->
     _, ds = telegraph(*levels)
     states, expected = authors(ds, window, n_sigma)
     model = ice.OnionClustering(window, n_sigma=n_sigma).fit(ds)
-    np.testing.assert_allclose(model.means_, [one.mean for one in states], rtol=2e-3, atol=2e-4)
-    np.testing.assert_allclose(model.sigmas_, [one.sigma for one in states], rtol=3e-3)
-    found = model.predict(ds)["label"].values[: len(expected)]
-    assert adjusted_rand_score(expected.ravel(), found.ravel()) > 0.99
-    both = (expected >= 0) & (found >= 0)
-    np.testing.assert_array_equal(expected[both], found[both])
+    np.testing.assert_allclose(model.means_, [state.mean for state in states], rtol=2e-3, atol=2e-4)
+    np.testing.assert_allclose(model.sigmas_, [state.sigma for state in states], rtol=3e-3)
+    labels = model.predict(ds)["label"].values[: len(expected)]
+    assert adjusted_rand_score(expected.ravel(), labels.ravel()) > 0.99
+    both = (expected >= 0) & (labels >= 0)
+    np.testing.assert_array_equal(expected[both], labels[both])
     # It also labels some windows that are in no band, if their values are close to each other.
-    assert np.mean((expected < 0) & (found >= 0)) < 0.001
-    limits = [one.th_sup[0] for one in states[:-1]]
+    assert np.mean((expected < 0) & (labels >= 0)) < 0.001
+    limits = [state.th_sup[0] for state in states[:-1]]
     np.testing.assert_allclose(model.thresholds_, limits, rtol=2e-3)
 
 
@@ -83,9 +83,11 @@ def test_equals_the_authors_program_on_lens(mw: xr.Dataset) -> None:
     ds = lens.isel(frame=slice(-1)).rename(lens="signal").astype(np.float64)
     states, _ = authors(ds, 3, 2.0)
     model = ice.OnionClustering(3).fit(ds)
-    np.testing.assert_allclose(model.means_, [one.mean for one in states], atol=2e-3)
-    np.testing.assert_allclose(model.sigmas_, [one.sigma for one in states], rtol=0.02)
-    np.testing.assert_allclose(model.thresholds_, [one.th_sup[0] for one in states[:-1]], atol=2e-3)
+    np.testing.assert_allclose(model.means_, [state.mean for state in states], atol=2e-3)
+    np.testing.assert_allclose(model.sigmas_, [state.sigma for state in states], rtol=0.02)
+    np.testing.assert_allclose(
+        model.thresholds_, [state.th_sup[0] for state in states[:-1]], atol=2e-3
+    )
 
 
 @pytest.mark.parametrize(("levels", "window"), [(TWO, 10), (THREE, 10)])
@@ -182,9 +184,9 @@ def test_predict_is_lazy(nothing_computes: None) -> None:
 def test_lens_in_a_store(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     atoms = [system("orthogonal") for _ in range(60)]
-    for frame, one in enumerate(atoms):
+    for frame, snapshot in enumerate(atoms):
         # Quiet first, then restless.
-        one.positions += rng.normal(0, 0.02 if frame < 30 else 0.35, one.positions.shape)
+        snapshot.positions += rng.normal(0, 0.02 if frame < 30 else 0.35, snapshot.positions.shape)
     trj = ice.from_ase(atoms, frame_interval=1.0)
     lens = ice.lens(trj, r_cut=3.2, delay=2)
     model = ice.OnionClustering(5, bins=60).fit(lens)

@@ -12,27 +12,27 @@ from icedask.learn.onion.gaussians import Gaussian, distinct, fit_peak, threshol
 
 
 def test_gaussian() -> None:
-    one = Gaussian(0.3, 0.2, 0.7)
-    area, _ = quad(lambda x: one.at(np.array(x)), -2, 3)
+    gaussian = Gaussian(0.3, 0.2, 0.7)
+    area, _ = quad(lambda x: gaussian.at(np.array(x)), -2, 3)
     assert area == pytest.approx(0.7)
-    variance, _ = quad(lambda x: (x - 0.3) ** 2 * one.at(np.array(x)) / 0.7, -2, 3)
+    variance, _ = quad(lambda x: (x - 0.3) ** 2 * gaussian.at(np.array(x)) / 0.7, -2, 3)
     assert math.sqrt(2 * variance) == pytest.approx(0.2)
-    assert one.at(np.array(0.3)) == one.height
+    assert gaussian.at(np.array(0.3)) == gaussian.height
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e8])
 def test_fit_of_the_highest_peak(scale: float) -> None:
     points = scale * np.linspace(-1, 4, 100)
     high, low = Gaussian(0.5 * scale, 0.4 * scale, 0.6), Gaussian(3 * scale, 0.5 * scale, 0.4)
-    found = fit_peak(points, high.at(points) + low.at(points))
-    assert found is not None
-    np.testing.assert_allclose(found, high, rtol=1e-3)
+    fit = fit_peak(points, high.at(points) + low.at(points))
+    assert fit is not None
+    np.testing.assert_allclose(fit, high, rtol=1e-3)
 
 
 def test_fit_at_the_end() -> None:
     points = np.linspace(0, 3, 100)
-    one = Gaussian(0.0, 0.5, 1.0)
-    np.testing.assert_allclose(fit_peak(points, one.at(points)), one, atol=1e-6)
+    gaussian = Gaussian(0.0, 0.5, 1.0)
+    np.testing.assert_allclose(fit_peak(points, gaussian.at(points)), gaussian, atol=1e-6)
 
 
 def test_no_fit_of_a_flat_density() -> None:
@@ -52,14 +52,14 @@ def test_covered_states_are_dropped() -> None:
 
 
 def test_thresholds() -> None:
-    one = Gaussian(0.0, 1.0, 0.5)
-    np.testing.assert_allclose(thresholds([one, Gaussian(3.0, 1.0, 0.5)]), [1.5])
-    states = [one, Gaussian(3.0, 0.6, 0.1), Gaussian(6.0, 2.0, 0.4)]
-    found = thresholds(states)
-    for limit, left, right in zip(found, states[:-1], states[1:], strict=True):
+    first = Gaussian(0.0, 1.0, 0.5)
+    np.testing.assert_allclose(thresholds([first, Gaussian(3.0, 1.0, 0.5)]), [1.5])
+    states = [first, Gaussian(3.0, 0.6, 0.1), Gaussian(6.0, 2.0, 0.4)]
+    limits = thresholds(states)
+    for limit, left, right in zip(limits, states[:-1], states[1:], strict=True):
         assert left.mean < limit < right.mean
         assert left.at(limit) == pytest.approx(right.at(limit))
     # One Gaussian is above the other everywhere between the means.
     hidden = Gaussian(0.5, 1.0, 1e-4)
-    np.testing.assert_allclose(thresholds([one, hidden]), [0.25])
-    assert len(thresholds([one])) == 0 and len(thresholds([])) == 0
+    np.testing.assert_allclose(thresholds([first, hidden]), [0.25])
+    assert len(thresholds([first])) == 0 and len(thresholds([])) == 0

@@ -27,9 +27,9 @@ VALUES = {
 }
 
 
-def assert_same(one: Histogram, other: Histogram) -> None:
-    np.testing.assert_array_equal(one.counts, other.counts)
-    assert one[:2] + one[3:] == other[:2] + other[3:]
+def assert_same(actual: Histogram, expected: Histogram) -> None:
+    np.testing.assert_array_equal(actual.counts, expected.counts)
+    assert actual[:2] + actual[3:] == expected[:2] + expected[3:]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -47,11 +47,11 @@ def test_parts_give_the_whole(name: str, cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("name", ["normal", "single", "negative"])
 def test_equals_numpy(name: str) -> None:
-    values, found = VALUES[name].astype(np.float64), histogram(VALUES[name])
-    assert len(found.counts) > MAX_BINS / 2
-    edges = np.ldexp(found.first + np.arange(len(found.counts) + 1.0), found.exponent)
-    np.testing.assert_array_equal(found.counts, np.histogram(values, edges)[0])
-    np.testing.assert_allclose(found.centers, (edges[1:] + edges[:-1]) / 2)
+    values, binned = VALUES[name].astype(np.float64), histogram(VALUES[name])
+    assert len(binned.counts) > MAX_BINS / 2
+    edges = np.ldexp(binned.first + np.arange(len(binned.counts) + 1.0), binned.exponent)
+    np.testing.assert_array_equal(binned.counts, np.histogram(values, edges)[0])
+    np.testing.assert_allclose(binned.centers, (edges[1:] + edges[:-1]) / 2)
 
 
 def test_nothing() -> None:
@@ -64,5 +64,5 @@ def test_density_equals_scipy(size: int) -> None:
     values = np.concatenate([RNG.normal(0, 0.1, size), RNG.normal(2, 0.3, size // 2)])
     points = np.linspace(values.min(), values.max(), 100)
     expected = gaussian_kde(values).evaluate(points)
-    found = smooth_density(histogram(values), points)
-    np.testing.assert_allclose(found, expected, atol=2e-3 * expected.max())
+    density = smooth_density(histogram(values), points)
+    np.testing.assert_allclose(density, expected, atol=2e-3 * expected.max())

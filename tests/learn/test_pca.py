@@ -41,8 +41,8 @@ def test_equals_scikit_learn(blocks: tuple[int, int], n_components: float | None
     np.testing.assert_allclose(ours.components_, theirs.components_, atol=1e-8)
     np.testing.assert_allclose(ours.mean_, theirs.mean_, rtol=1e-12)
     assert ours.n_samples_ == len(rows)
-    found = ours.transform(x)["latent"].values.reshape(len(rows), -1)
-    np.testing.assert_allclose(found, theirs.transform(rows), atol=1e-6)
+    latent = ours.transform(x)["latent"].values.reshape(len(rows), -1)
+    np.testing.assert_allclose(latent, theirs.transform(rows), atol=1e-6)
 
 
 @pytest.mark.parametrize("blocks", [(16, 4096), (3, 4096), (2, 1000)])
@@ -68,9 +68,9 @@ def test_models_of_the_same_features_share_their_moments(monkeypatch: pytest.Mon
         return original(rows)
 
     monkeypatch.setattr(moments, "rows_moments", counted)
-    one, other = features(width=20).chunk({"frame": 3}), features(width=7).chunk({"frame": 3})
+    wide, narrow = features(width=20).chunk({"frame": 3}), features(width=7).chunk({"frame": 3})
     models = [ice.PCA(2), ice.PCA(), ice.PCA(3)]
-    pairs = list(zip(models, (one, one, other), strict=True))
+    pairs = list(zip(models, (wide, wide, narrow), strict=True))
     with dask.config.set(scheduler="sync"):
         fitted = pca.fit_together(pairs)
         assert sorted(calls) == [7] * 4 + [20] * 4

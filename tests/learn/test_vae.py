@@ -63,11 +63,11 @@ def plain() -> ice.VAE:
         return fitted(planted()[0])
 
 
-def same(one: ice.VAE, other: ice.VAE) -> bool:
-    assert one.weights_.keys() == other.weights_.keys()
-    pairs = [(one.weights_[name], other.weights_[name]) for name in one.weights_]
-    pairs += [(one.curves_[name], other.curves_[name]) for name in one.curves_]
-    pairs.append((one.step_loss_, other.step_loss_))
+def same(first: ice.VAE, second: ice.VAE) -> bool:
+    assert first.weights_.keys() == second.weights_.keys()
+    pairs = [(first.weights_[name], second.weights_[name]) for name in first.weights_]
+    pairs += [(first.curves_[name], second.curves_[name]) for name in first.curves_]
+    pairs.append((first.step_loss_, second.step_loss_))
     return all(a.tobytes() == b.tobytes() for a, b in pairs)
 
 
@@ -110,9 +110,9 @@ def test_encoder_in_numpy_equals_torch(plain: ice.VAE) -> None:
         encoded = network.encoder(torch.from_numpy(rows.astype(np.float32)))
         decoded = network.decoder(encoded[:, :2]).numpy()
     mean = encoded[:, :2].numpy()
-    found = plain.transform(x)["latent"].values.reshape(-1, 2)
-    np.testing.assert_allclose(found, mean, atol=1e-5)
-    np.testing.assert_allclose(apply_stack(found, plain.weights_, "decoder"), decoded, atol=1e-5)
+    latent = plain.transform(x)["latent"].values.reshape(-1, 2)
+    np.testing.assert_allclose(latent, mean, atol=1e-5)
+    np.testing.assert_allclose(apply_stack(latent, plain.weights_, "decoder"), decoded, atol=1e-5)
     assert arrays_of(network).keys() == plain.weights_.keys()
 
 
@@ -126,8 +126,8 @@ def test_losses(layers: tuple[int, ...]) -> None:
     encoded = apply_stack(rows, weights, "encoder").astype(float)
     mean, deviation = encoded[:, :3], np.exp(0.5 * encoded[:, 3:])
     for drawn, latent in ((noise, mean + noise * deviation), (None, mean)):
-        given = None if drawn is None else torch.from_numpy(drawn)
-        losses = network(torch.from_numpy(rows), given)
+        tensor = None if drawn is None else torch.from_numpy(drawn)
+        losses = network(torch.from_numpy(rows), tensor)
         error = apply_stack(latent.astype(np.float32), weights, "decoder") - rows
         assert losses.reconstruction.item() == pytest.approx((error**2).mean(), rel=1e-5)
         normal = torch.distributions.Normal
@@ -185,10 +185,10 @@ def test_precision_of_the_input() -> None:
 def test_transform_of_any_blocks(plain: ice.VAE, chunks: tuple[int, int]) -> None:
     x, _ = planted()
     whole = plain.transform(x)["latent"]
-    found = plain.transform(x.chunk({"frame": chunks[0], "atom": chunks[1], "feature": 5}))
-    np.testing.assert_allclose(found["latent"], whole, atol=1e-6)
-    assert found["latent"].dtype == np.float32
-    assert found["latent"].dims == ("frame", "atom", "component")
+    latent = plain.transform(x.chunk({"frame": chunks[0], "atom": chunks[1], "feature": 5}))
+    np.testing.assert_allclose(latent["latent"], whole, atol=1e-6)
+    assert latent["latent"].dtype == np.float32
+    assert latent["latent"].dims == ("frame", "atom", "component")
 
 
 def test_transform_is_lazy(plain: ice.VAE, nothing_computes: None) -> None:
@@ -387,7 +387,7 @@ def test_partial_checkpoints_of_killed_runs_are_removed(tmp_path: Path) -> None:
 def test_stored_and_loaded(plain: ice.VAE, tmp_path: Path) -> None:
     x, _ = planted()
     stored = plain.to_dataset()
-    assert not [name for name, one in stored.variables.items() if one.dtype.kind == "O"]
+    assert not [name for name, variable in stored.variables.items() if variable.dtype.kind == "O"]
     ice.save(plain, tmp_path / "s.zarr", label="code")
     loaded = ice.load_model(tmp_path / "s.zarr", "code")
     assert same(loaded, plain)

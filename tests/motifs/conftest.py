@@ -1,4 +1,4 @@
-"""Planted clusters and their map, which takes seconds: those of the tests of estimators."""
+"""Planted clusters and their map, which takes seconds, shared with the tests of estimators."""
 
 from learn.conftest import clusters, few_steps, fitted_map
 

@@ -36,10 +36,10 @@ def table() -> xr.Dataset:
 
 
 def test_atoms_within_the_cutoff(sites: xr.Dataset, table: xr.Dataset) -> None:
-    found = environments(sites, table, 5.0)
-    assert list(found) == [0, 2]
+    by_motif = environments(sites, table, 5.0)
+    assert list(by_motif) == [0, 2]
     for motif, frame, atom, category in ((0, 1, 7, "ice"), (2, 0, 100, "liquid")):
-        atoms = found[motif]
+        atoms = by_motif[motif]
         whole = ice.to_ase(sites, frame)
         expected = sorted(d for i, _, d in brute_pairs(whole, 5.0) if i == atom)
         distance = np.linalg.norm(atoms.positions, axis=1)
@@ -61,7 +61,7 @@ def test_index_of_the_source(sites: xr.Dataset, table: xr.Dataset) -> None:
 def test_files(sites: xr.Dataset, table: xr.Dataset, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "environments"
     files = export(sites, table, 4.0, folder)
-    assert [one.name for one in files] == ["motif_00.xyz", "motif_02.xyz"]
+    assert [path.name for path in files] == ["motif_00.xyz", "motif_02.xyz"]
     expected = environments(sites, table, 4.0)[2]
     read = ase.io.read(files[1])
     np.testing.assert_allclose(read.positions, expected.positions, atol=1e-6)

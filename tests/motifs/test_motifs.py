@@ -35,14 +35,14 @@ def plain(clusters: Clusters, fitted_map: ice.UMAP) -> ice.Motifs:
 
 def test_every_row_is_labelled(clusters: Clusters, plain: ice.Motifs) -> None:
     x, which = clusters
-    found = plain.predict(x)
+    predicted = plain.predict(x)
     assert plain.n_motifs_ == 3
     # Numbered by the medians of the values.
-    np.testing.assert_array_equal(found["label"], np.array([1, 0, 2])[which])
-    assert found["label"].dtype == np.int32
-    assert (found["probability"].values > 0.6).all()
-    assert found["label"].attrs["flag_values"] == [0, 1, 2]
-    assert found["label"].attrs["flag_meanings"] == "motif_0 motif_1 motif_2"
+    np.testing.assert_array_equal(predicted["label"], np.array([1, 0, 2])[which])
+    assert predicted["label"].dtype == np.int32
+    assert (predicted["probability"].values > 0.6).all()
+    assert predicted["label"].attrs["flag_values"] == [0, 1, 2]
+    assert predicted["label"].attrs["flag_meanings"] == "motif_0 motif_1 motif_2"
     assert plain.agreement_ is not None
     assert plain.agreement_["n"] == 80
     assert plain.agreement_["accuracy"] == plain.agreement_["adjusted_rand"] == 1
@@ -52,13 +52,13 @@ def test_every_row_is_labelled(clusters: Clusters, plain: ice.Motifs) -> None:
 def test_abstains_between_clusters(clusters: Clusters, plain: ice.Motifs) -> None:
     x, which = clusters
     rows = x["latent"].values
-    first, second = (rows[which == one].mean(axis=0) for one in (0, 2))
+    first, second = (rows[which == cluster].mean(axis=0) for cluster in (0, 2))
     between = first + np.linspace(0, 1, 2001)[:, None] * (second - first)
     way = xr.Dataset({"latent": (("frame", "atom", "component"), between[None])})
-    found = plain.predict(way)
-    label = found["label"].values[0]
+    predicted = plain.predict(way)
+    label = predicted["label"].values[0]
     assert label[0] == 1 and label[-1] == 2
-    doubtful = found["probability"].values[0] < 0.6
+    doubtful = predicted["probability"].values[0] < 0.6
     assert 0 < doubtful.sum() < 1000
     np.testing.assert_array_equal(label < 0, doubtful)
 
@@ -72,11 +72,11 @@ def test_abstains_where_there_is_noise(
     truth = which[fitted_map.sample_frame_, fitted_map.sample_atom_]
     labels = np.where(truth == 2, -1, truth).astype(np.int32)
     monkeypatch.setattr(motifs, "clusters", lambda *a, **k: labels)
-    found = ice.Motifs(30, layers=(32,)).fit(x, fitted_map)
-    assert found.n_motifs_ == 2
-    np.testing.assert_array_equal(found.predict(x)["label"], np.where(which == 2, -1, which))
-    assert found.agreement_ is not None
-    assert found.agreement_["noise"] == found.agreement_["abstained"] > 0.2
+    model = ice.Motifs(30, layers=(32,)).fit(x, fitted_map)
+    assert model.n_motifs_ == 2
+    np.testing.assert_array_equal(model.predict(x)["label"], np.where(which == 2, -1, which))
+    assert model.agreement_ is not None
+    assert model.agreement_["noise"] == model.agreement_["abstained"] > 0.2
 
 
 def test_clusters_of_a_map() -> None:
@@ -84,30 +84,30 @@ def test_clusters_of_a_map() -> None:
     centers = np.array([[0, 0], [5, 0], [0, 5]])
     places = np.concatenate([centers[i] + rng.normal(0, 0.2, (60, 2)) for i in range(3)])
     places = np.concatenate([places, rng.uniform(-2, 7, (20, 2))]).astype(np.float32)
-    found = find_clusters(places, 20, None, "eom")
+    labels = find_clusters(places, 20, None, "eom")
     truth = np.repeat([0, 1, 2], 60)
-    assert adjusted_rand_score(truth, found[:180]) > 0.9
-    assert (found[180:] < 0).any()
+    assert adjusted_rand_score(truth, labels[:180]) > 0.9
+    assert (labels[180:] < 0).any()
     assigned = find_clusters(places, 20, None, "eom", assign_noise=True)
     assert (assigned >= 0).all()
-    np.testing.assert_array_equal(assigned[found >= 0], found[found >= 0])
+    np.testing.assert_array_equal(assigned[labels >= 0], labels[labels >= 0])
 
 
 def test_rows_with_nan_have_no_motif(clusters: Clusters, plain: ice.Motifs) -> None:
     x = clusters[0].copy(deep=True)
     x["latent"][1, 3, 2] = np.nan
-    found = plain.predict(x)
-    assert found["label"].values[1, 3] == -1
-    assert found["probability"].values[1, 3] == 0
-    assert (found["label"].values < 0).sum() == 1
+    predicted = plain.predict(x)
+    assert predicted["label"].values[1, 3] == -1
+    assert predicted["probability"].values[1, 3] == 0
+    assert (predicted["label"].values < 0).sum() == 1
 
 
 def test_clusters_without_values_are_the_last(clusters: Clusters, fitted_map: ice.UMAP) -> None:
     x, which = clusters
     by = values(which, [np.nan, 2.0, 1.0])
-    found = ice.Motifs(30, layers=(32,), holdout=0).fit(x, fitted_map, by)
-    np.testing.assert_array_equal(found.predict(x)["label"], np.array([2, 1, 0])[which])
-    assert found.agreement_ is None
+    model = ice.Motifs(30, layers=(32,), holdout=0).fit(x, fitted_map, by)
+    np.testing.assert_array_equal(model.predict(x)["label"], np.array([2, 1, 0])[which])
+    assert model.agreement_ is None
 
 
 def test_predict_is_lazy_in_any_blocks(

@@ -39,14 +39,14 @@ def inputs(chunks: Any = None) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     label = rng.choice([-1, 0, 1, 2, 4], SHAPE, p=[0.1, 0.3, 0.3, 0.2, 0.1]).astype(np.int32)
     shares = np.array([[0.8, 0.15, 0.05], [0.0, 0.1, 0.9], [0.3, 0.2, 0.5], [1, 0, 0], [0, 1, 0]])
-    reference = np.array([[rng.choice(3, p=shares[one]) for one in row] for row in label])
+    reference = np.array([[rng.choice(3, p=shares[motif]) for motif in row] for row in label])
     energy = rng.normal(-0.4, 0.1, SHAPE) + label
     energy[rng.random(SHAPE) < 0.1] = np.nan
     dims = ("frame", "atom")
     time = {"time": ("frame", np.linspace(0, 40, SHAPE[0]) ** 1.5)}
     flags = {"flag_values": [0, 1, 2], "flag_meanings": " ".join(NAMES)}
     energies = (dims, energy, {"units": "eV", "long_name": "energy"})
-    found = {
+    datasets = {
         "labels": known(xr.Dataset({"label": (dims, label)}, time), "labels"),
         "latent": xr.Dataset({"latent": ((*dims, "component"), rng.normal(size=(*SHAPE, 3)))}),
         "values": {
@@ -58,27 +58,32 @@ def inputs(chunks: Any = None) -> dict[str, Any]:
         ),
     }
     if chunks is None:
-        return found
-    found["values"] = {name: one.chunk(frame=2) for name, one in found["values"].items()}
+        return datasets
+    datasets["values"] = {
+        name: dataset.chunk(frame=2) for name, dataset in datasets["values"].items()
+    }
     lazy = {"frame": chunks[0], "atom": chunks[1]}
-    return {name: one if isinstance(one, dict) else one.chunk(lazy) for name, one in found.items()}
+    return {
+        name: item if isinstance(item, dict) else item.chunk(lazy)
+        for name, item in datasets.items()
+    }
 
 
-def tabulated(given: dict[str, Any], n_motifs: int = 5, **changes: Any) -> xr.Dataset:
+def tabulated(datasets: dict[str, Any], n_motifs: int = 5, **changes: Any) -> xr.Dataset:
     options = {"n_motifs": n_motifs, "categories": CATEGORIES, "share": 0.6, **changes}
-    return motif_table(**given, **options)
+    return motif_table(**datasets, **options)
 
 
 @pytest.mark.parametrize("chunks", [None, (9, 40), (1, 40), (4, 17)])
 def test_equals_a_loop(chunks: Any) -> None:
     table = tabulated(inputs(chunks))
-    given = inputs()
-    label = given["labels"]["label"].values
-    latent = given["latent"]["latent"].values
-    time = given["labels"]["time"].values
+    datasets = inputs()
+    label = datasets["labels"]["label"].values
+    latent = datasets["latent"]["latent"].values
+    time = datasets["labels"]["time"].values
     for motif in range(5):
         row = table.sel(motif=motif)
-        members = [tuple(one) for one in np.argwhere(label == motif)]
+        members = [tuple(place) for place in np.argwhere(label == motif)]
         assert row["members"] == len(members)
         assert float(row["population"]) == pytest.approx(len(members) / label.size)
         if not members:
@@ -87,12 +92,12 @@ def test_equals_a_loop(chunks: Any) -> None:
             assert row["category"] == 1
             continue
         assert float(row["mean_time"]) == pytest.approx(np.mean([time[f] for f, _ in members]))
-        for name, one in given["values"].items():
-            values = [float(next(iter(one.values())).values[place]) for place in members]
+        for name, dataset in datasets["values"].items():
+            values = [float(next(iter(dataset.values())).values[place]) for place in members]
             assert float(row[name]) == pytest.approx(np.nanmean(values))
             assert float(row[f"{name}_std"]) == pytest.approx(np.nanstd(values))
-        classes = [given["reference"]["label"].values[place] for place in members]
-        expected = [classes.count(one) / len(classes) for one in range(3)]
+        classes = [datasets["reference"]["label"].values[place] for place in members]
+        expected = [classes.count(code) / len(classes) for code in range(3)]
         np.testing.assert_allclose(row["composition"], expected)
         ice_share, liquid_share = sum(expected[:2]), expected[2]
         assert row["category"] == (0 if ice_share >= 0.6 else 2 if liquid_share >= 0.6 else 1)
@@ -113,12 +118,12 @@ def test_equals_a_loop(chunks: Any) -> None:
 
 
 def test_without_times_frames_count() -> None:
-    given = inputs()
-    given["labels"]["time"][3] = np.nan
-    by_number = tabulated(given)["mean_time"]
-    given["labels"] = given["labels"].drop_vars("time")
-    np.testing.assert_array_equal(tabulated(given)["mean_time"], by_number)
-    frames = np.nonzero(given["labels"]["label"].values == 2)[0]
+    datasets = inputs()
+    datasets["labels"]["time"][3] = np.nan
+    by_number = tabulated(datasets)["mean_time"]
+    datasets["labels"] = datasets["labels"].drop_vars("time")
+    np.testing.assert_array_equal(tabulated(datasets)["mean_time"], by_number)
+    frames = np.nonzero(datasets["labels"]["label"].values == 2)[0]
     assert float(by_number[2]) == pytest.approx(frames.mean())
 
 
@@ -138,16 +143,16 @@ def test_categories() -> None:
 
 
 def test_inputs_of_other_rows_are_refused() -> None:
-    given = inputs()
+    datasets = inputs()
     with pytest.raises(InputError, match="motif_table: expected the same frames in both"):
-        tabulated({**given, "latent": given["latent"].isel(frame=slice(3))})
+        tabulated({**datasets, "latent": datasets["latent"].isel(frame=slice(3))})
     with pytest.raises(InputError, match="motif_table: expected the same atoms in both"):
-        tabulated({**given, "values": {"q": given["values"]["order"].isel(atom=slice(3))}})
+        tabulated({**datasets, "values": {"q": datasets["values"]["order"].isel(atom=slice(3))}})
     with pytest.raises(InputError, match=r"categories: expected classes of .* found amorphous"):
-        tabulated(given, categories={"ice": ["cubic_ice"], "liquid": ["amorphous"]})
-    given["reference"]["label"].attrs = {}
+        tabulated(datasets, categories={"ice": ["cubic_ice"], "liquid": ["amorphous"]})
+    datasets["reference"]["label"].attrs = {}
     with pytest.raises(InputError, match="expected a reference with flag_meanings, found none"):
-        tabulated(given)
+        tabulated(datasets)
 
 
 def test_scores_of_maps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,20 +175,20 @@ def test_scores_of_maps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scores, "embed", embed)
     settings = MapSettings(15, 0.0, 0.1, "eom", assign_noise=False, seed=0)
     x, latent, reference = known(x, "x"), known(latent, "latent"), known(classes, "classes")
-    found = map_scores(x, vae, latent, reference, NAMES[:2], settings, block="near", size=300)
-    assert found["space"].values.tolist() == ["autoencoder", "pca", "features", "near"]
-    assert found["dimensions"].values.tolist() == [2, 2, 8, 2]
+    table = map_scores(x, vae, latent, reference, NAMES[:2], settings, block="near", size=300)
+    assert table["space"].values.tolist() == ["autoencoder", "pca", "features", "near"]
+    assert table["dimensions"].values.tolist() == [2, 2, 8, 2]
     # The clusters are in the first two features; the latent coordinates are noise.
-    assert found["motifs"].values[1:].tolist() == [3, 3, 3]
-    assert (found["separation"].values[1:] > 0.8).all()
-    assert abs(found["separation"].values[0]) < 0.3
-    assert (found["stability_seed"].values == 1).all()
-    assert (found["stability_rows"].values[1:] > 0.9).all()
-    assert found["trustworthiness"].values[0] < found["trustworthiness"].values[3] <= 1
+    assert table["motifs"].values[1:].tolist() == [3, 3, 3]
+    assert (table["separation"].values[1:] > 0.8).all()
+    assert abs(table["separation"].values[0]) < 0.3
+    assert (table["stability_seed"].values == 1).all()
+    assert (table["stability_rows"].values[1:] > 0.9).all()
+    assert table["trustworthiness"].values[0] < table["trustworthiness"].values[3] <= 1
 
 
 def test_principal_components() -> None:
     rows = np.random.default_rng(0).normal(size=(200, 6)) * np.arange(1, 7) + 5
-    found = scores._principal(rows, 3)
+    projected = scores._principal(rows, 3)
     expected = PCA(3).fit_transform(rows)
-    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-9)
+    np.testing.assert_allclose(np.abs(projected), np.abs(expected), atol=1e-9)

@@ -26,14 +26,14 @@ def test_state_of_a_training(tmp_path: Path) -> None:
         "curves": {"loss": [1.0, np.pi]},
     }
     write_checkpoint(path, "a", state)
-    found = read_checkpoint(path, "a")
-    assert found is not None and list(found) == list(state)
-    assert (found["epoch"], found["curves"]) == (3, {"loss": [1.0, np.pi]})
+    restored = read_checkpoint(path, "a")
+    assert restored is not None and list(restored) == list(state)
+    assert (restored["epoch"], restored["curves"]) == (3, {"loss": [1.0, np.pi]})
     for name, weight in network.state_dict().items():
-        assert torch.equal(found["network"][name], weight)
+        assert torch.equal(restored["network"][name], weight)
     other = torch.optim.Adam(torch.nn.Linear(3, 2).parameters())
-    other.load_state_dict(found["optimizer"])
-    first, second = (one.state_dict()["state"][0]["exp_avg"] for one in (optimizer, other))
+    other.load_state_dict(restored["optimizer"])
+    first, second = (adam.state_dict()["state"][0]["exp_avg"] for adam in (optimizer, other))
     assert torch.equal(first, second)
     with pytest.raises(InputError, match="expected a checkpoint of b, found one of a; give"):
         read_checkpoint(path, "b")

@@ -30,8 +30,10 @@ def two(client: Any) -> Any:
     assert not any(client.processing().values())
     # Each worker still takes a task, and holds no other.
     pids = client.run(os.getpid)
-    found = [client.submit(os.getpid, workers=[one], pure=False).result(60) for one in pids]
-    assert found == list(pids.values())
+    answered = [
+        client.submit(os.getpid, workers=[address], pure=False).result(60) for address in pids
+    ]
+    assert answered == list(pids.values())
     client.run(_holds_no_rank)
 
 

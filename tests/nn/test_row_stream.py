@@ -50,8 +50,8 @@ def taken(read: Any, dealt: Deal, lanes: Any, seed: Any = SEED) -> list[Batch]:
     return list(batches(read, dealt, lanes, 2, seed))
 
 
-def rows_of(some: list[Batch]) -> np.ndarray:
-    return np.concatenate([batch.rows for batch in some])[:, 0].astype(int)
+def rows_of(drawn: list[Batch]) -> np.ndarray:
+    return np.concatenate([batch.rows for batch in drawn])[:, 0].astype(int)
 
 
 SHAPES = [
@@ -76,10 +76,11 @@ def test_every_row_comes_once_except_a_tail(shape: tuple[int, int], chunks: Any)
     seen: Counter[int] = Counter()
     for epoch in range(12):
         dealt = deal(split, lanes, 16, 2**18, 0, epoch)
-        assert sorted(one for lane in dealt.lanes for one in lane) == list(range(len(split.counts)))
-        found = rows_of(taken(read, dealt, range(lanes), [0, epoch]))
-        assert len(np.unique(found)) == len(found) == dealt.steps * dealt.per_lane * lanes
-        seen.update(found.tolist())
+        blocks_dealt = [block for lane in dealt.lanes for block in lane]
+        assert sorted(blocks_dealt) == list(range(len(split.counts)))
+        rows = rows_of(taken(read, dealt, range(lanes), [0, epoch]))
+        assert len(np.unique(rows)) == len(rows) == dealt.steps * dealt.per_lane * lanes
+        seen.update(rows.tolist())
     # A tail is of other blocks in each epoch.
     assert set(seen) == set(range(n))
 
@@ -110,8 +111,8 @@ def test_batches_do_not_depend_on_the_ranks(n_ranks: int) -> None:
     parts = [taken(read, dealt, range(rank, lanes, n_ranks)) for rank in range(n_ranks)]
     assert len(whole) == dealt.steps > 5
     for batch, *others in zip(whole, *parts, strict=True):
-        assert all(len(one.rows) == 64 // n_ranks for one in others)
-        together = np.concatenate([np.hstack(one) for one in others])
+        assert all(len(part.rows) == 64 // n_ranks for part in others)
+        together = np.concatenate([np.hstack(part) for part in others])
         expected = np.hstack(batch)
         assert {row.tobytes() for row in together} == {row.tobytes() for row in expected}
 
@@ -125,13 +126,13 @@ def test_same_seed_same_batches() -> None:
     assert deal(split, LANES, 64, 2**18, 6, 0).lanes != dealt.lanes
     assert deal(split, LANES, 64, 2**18, 5, 1).lanes != dealt.lanes
     first, again, other = (taken(read, dealt, range(LANES), [s, 0]) for s in (1, 1, 2))
-    for one, same in zip(first, again, strict=True):
-        np.testing.assert_array_equal(np.hstack(one), np.hstack(same))
+    for batch, repeated in zip(first, again, strict=True):
+        np.testing.assert_array_equal(np.hstack(batch), np.hstack(repeated))
     assert not np.array_equal(first[0].rows, other[0].rows)
     assert not np.array_equal(first[0].noise, other[0].noise)
     # Rows of a batch are from all lanes, not neighbours; noise is standard normal.
     assert np.ptp(first[0].rows[:, 0]) > 600
-    noise = np.concatenate([one.noise for one in first])
+    noise = np.concatenate([batch.noise for batch in first])
     assert noise.dtype == np.float32
     assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
 
@@ -139,11 +140,11 @@ def test_same_seed_same_batches() -> None:
 def test_epochs_take_turns() -> None:
     split = Split(np.full(100, 10), np.arange(0, 100, 2), np.arange(1, 100, 2))
     dealt = [deal(split, LANES, 8, 90, 0, epoch) for epoch in range(50)]
-    chosen = [sorted(one for lane in some.lanes for one in lane) for some in dealt]
-    assert all(len(some) == 9 for some in chosen)
+    chosen = [sorted(block for lane in dealing.lanes for block in lane) for dealing in dealt]
+    assert all(len(blocks) == 9 for blocks in chosen)
     # Fifty blocks are done after 50 / 9 epochs, and each as often as any other.
-    assert {one for some in chosen[:6] for one in some} == set(range(0, 100, 2))
-    assert set(Counter(one for some in chosen for one in some).values()) == {9}
+    assert {block for blocks in chosen[:6] for block in blocks} == set(range(0, 100, 2))
+    assert set(Counter(block for blocks in chosen for block in blocks).values()) == {9}
 
 
 def test_rows_with_nan_are_left_out() -> None:
@@ -154,8 +155,8 @@ def test_rows_with_nan_are_left_out() -> None:
     missing = set(range(125, 129)) | {282} | set(range(480, 640))
     cut, blocks, split = stream(da.from_array(values, chunks=(1, 40, -1)), 0.2)
     read = blocks.reader(None)
-    found, counts = survey(cut, "survey")
-    assert found.n == counts.sum() == 800 - len(missing)
+    moments, counts = survey(cut, "survey")
+    assert moments.n == counts.sum() == 800 - len(missing)
     assert 0 not in counts[split.train] and 0 not in counts[split.held]
     dealt = deal(split, LANES, 8, 2**18, 0, 0)
     seen = set(rows_of(taken(read, dealt, range(LANES))).tolist())
@@ -170,17 +171,18 @@ def test_held_out_rows_are_stretches_of_time(shape: tuple[int, int], chunks: Any
     cut, blocks, split = stream(features, 0.2)
     assert sorted([*split.train, *split.held]) == list(range(len(split.counts)))
     read = blocks.reader(None)
-    held = {int(one) for number in split.held for one in read(number)[:, 0]}
-    trained = {int(one) for number in split.train for one in read(number)[:, 0]}
+    held = {int(row) for number in split.held for row in read(number)[:, 0]}
+    trained = {int(row) for number in split.train for row in read(number)[:, 0]}
     assert held and not held & trained
     n_frames, n_atoms = shape
     if n_frames > 1:
-        frames = {one // n_atoms for one in held}
-        assert held == {one for one in range(n_frames * n_atoms) if one // n_atoms in frames}
+        frames = {row // n_atoms for row in held}
+        assert held == {row for row in range(n_frames * n_atoms) if row // n_atoms in frames}
     dealt = [deal(split, n_lanes(1, len(split.train)), 16, 50, 0, epoch) for epoch in range(9)]
-    assert not {one for some in dealt for lane in some.lanes for one in lane} & {*split.held}
+    blocks_dealt = {block for dealing in dealt for lane in dealing.lanes for block in lane}
+    assert not blocks_dealt & {*split.held}
     other = [split_by_time(split.counts, cut.numblocks[:2], 0.2, seed).held for seed in range(9)]
-    assert len({tuple(one) for one in other}) > 1
+    assert len({tuple(chosen) for chosen in other}) > 1
 
 
 def test_held_out_blocks_are_evenly_spaced() -> None:
@@ -239,8 +241,8 @@ class Watched:
             self.ahead = max(self.ahead, self.read - self.used)
         return np.full((self.rows, 1), number, np.float32)
 
-    def watched(self, some: Iterator[Batch]) -> Iterator[Batch]:
-        for batch in some:
+    def watched(self, source: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in source:
             yield batch
             with self._lock:
                 self.used += len(batch.rows) / self.rows
@@ -299,9 +301,9 @@ def test_number_of_lanes() -> None:
 
 
 def test_arrays_are_cut_along_frames_first() -> None:
-    one = cut_finer(da.zeros((100, 10, 3), chunks=(100, 10, 3)), 2**18)
-    assert one.numblocks[1:] == (1, 1) and one.numblocks[0] >= 2 * LANES
-    assert np.ptp(one.chunks[0]) <= 1
+    long = cut_finer(da.zeros((100, 10, 3), chunks=(100, 10, 3)), 2**18)
+    assert long.numblocks[1:] == (1, 1) and long.numblocks[0] >= 2 * LANES
+    assert np.ptp(long.chunks[0]) <= 1
     few = cut_finer(da.zeros((3, 1000, 2), chunks=(3, 1000, 2)), 2**18)
     assert few.numblocks[0] == 3 and few.numblocks[1] >= 2 * LANES / 3
     # Those alone that are too large.

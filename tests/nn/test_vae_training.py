@@ -48,16 +48,16 @@ def alone(rows: np.ndarray) -> ice.VAE:
 
 
 def test_two_ranks_equal_one(two: Any, alone: ice.VAE, rows: np.ndarray) -> None:
-    found = ice.VAE(2, **OPTIONS).fit(dataset(rows), n_ranks=2)
-    assert len(found.step_loss_) == len(alone.step_loss_) > 50
-    np.testing.assert_allclose(found.step_loss_, alone.step_loss_, rtol=1e-5)
-    for name, one in alone.weights_.items():
-        np.testing.assert_allclose(found.weights_[name], one, atol=1e-4)
+    parallel = ice.VAE(2, **OPTIONS).fit(dataset(rows), n_ranks=2)
+    assert len(parallel.step_loss_) == len(alone.step_loss_) > 50
+    np.testing.assert_allclose(parallel.step_loss_, alone.step_loss_, rtol=1e-5)
+    for name, weight in alone.weights_.items():
+        np.testing.assert_allclose(parallel.weights_[name], weight, atol=1e-4)
     for name, curve in alone.curves_.items():
-        np.testing.assert_allclose(found.curves_[name], curve, rtol=1e-4)
-    np.testing.assert_array_equal(found.held_frames_, alone.held_frames_)
+        np.testing.assert_allclose(parallel.curves_[name], curve, rtol=1e-4)
+    np.testing.assert_array_equal(parallel.held_frames_, alone.held_frames_)
     # The number of ranks is not a parameter.
-    assert found.record_.run_id == alone.record_.run_id
+    assert parallel.record_.run_id == alone.record_.run_id
 
 
 def test_a_killed_rank_changes_nothing(
@@ -75,13 +75,13 @@ def test_a_killed_rank_changes_nothing(
     values = da.from_array(rows, chunks=(1, 30, 12)).map_blocks(
         deadly, dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
     )
-    found = ice.VAE(2, **OPTIONS).fit(dataset(values), n_ranks=2, checkpoint=checkpoint)
+    restarted = ice.VAE(2, **OPTIONS).fit(dataset(values), n_ranks=2, checkpoint=checkpoint)
     assert "all 2 ranks restart (1 of 3 times)" in caplog.text
     assert 1 <= torch.load(killed, weights_only=True)["state"]["epoch"] < 5
     assert not checkpoint.exists()
-    np.testing.assert_allclose(found.step_loss_, alone.step_loss_, rtol=1e-5)
-    for name, one in alone.weights_.items():
-        np.testing.assert_allclose(found.weights_[name], one, atol=1e-4)
+    np.testing.assert_allclose(restarted.step_loss_, alone.step_loss_, rtol=1e-5)
+    for name, weight in alone.weights_.items():
+        np.testing.assert_allclose(restarted.weights_[name], weight, atol=1e-4)
 
 
 def test_more_ranks_than_workers_or_blocks(two: Any, rows: np.ndarray) -> None:

@@ -39,7 +39,7 @@ class Page(HTMLParser):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.open: list[str] = []
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[tuple[str, str]] = []
         self.source = path.read_text(encoding="utf-8")
         self.feed(self.source)
@@ -47,7 +47,7 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.elements.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -59,7 +59,7 @@ class Page(HTMLParser):
             self.texts.append((self.open[-1], data.strip()))
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.found if name == tag]
+        return [attrs for name, attrs in self.elements if name == tag]
 
     def text(self, *tags: str) -> list[str]:
         return [data for name, data in self.texts if name in tags]
@@ -81,7 +81,7 @@ def rows(page: Page) -> list[list[str]]:
     """Return the cells of all tables, row by row."""
     result: list[list[str]] = []
     cells = iter(page.text("td", "th"))
-    for tag, _ in page.found:
+    for tag, _ in page.elements:
         if tag == "tr":
             result.append([])
         elif tag in ("td", "th"):
@@ -109,16 +109,16 @@ def test_one_valid_file(tmp_path: Path) -> None:
     assert paragraphs[:2] == ["One paragraph, in two lines.", "Another."]
     assert (page.text("dt"), page.text("dd")) == (["r_cut"], ["4"])
     # Nothing from elsewhere, and no scripts.
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.found}
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.elements}
     assert "url(" not in page.source and "@import" not in page.source
     assert all((image["src"] or "").startswith("data:image/") for image in page.all("img"))
     # The table of contents leads to what there is.
-    ids = [attrs["id"] for _, attrs in page.found if "id" in attrs]
+    ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     targets = [(link["href"] or "").removeprefix("#") for link in page.all("a")]
     assert targets == [f"section-{number}" for number in (1, 2, 3, 4)]
     assert set(targets) <= set(ids)
-    named = [attrs["aria-labelledby"] for _, attrs in page.found if "aria-labelledby" in attrs]
+    named = [attrs["aria-labelledby"] for _, attrs in page.elements if "aria-labelledby" in attrs]
     assert set(named) <= set(ids)
     numbers = ["Figure 1.", "Figure 2.", "Table 1.", "Table 2.", "Figure 3.", "Table 3."]
     assert page.text("span") == numbers
@@ -251,7 +251,7 @@ def test_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_text() == before
     html_report(path, "Water", [])
     assert "Water" in path.read_text()
-    assert [one.name for one in tmp_path.iterdir()] == ["r.html"]
+    assert [file.name for file in tmp_path.iterdir()] == ["r.html"]
 
 
 def test_bad_input(tmp_path: Path) -> None:
@@ -275,21 +275,21 @@ def test_provenance(tmp_path: Path) -> None:
     model = ice.HDBSCAN(20, sample_size=300, seed=7).fit(latent)
     ice.save(model, store)
     labels = ice.save(model.predict(latent), store, label="states")
-    found = provenance(store, ["states", latent.attrs["run_id"]])
-    run_ids = list(found.index)
+    runs = provenance(store, ["states", latent.attrs["run_id"]])
+    run_ids = list(runs.index)
     functions = ["descriptors/soap", "models/pca", "results/pca", "models/hdbscan"]
-    assert list(found["function"]) == [*functions, "results/hdbscan"]
+    assert list(runs["function"]) == [*functions, "results/hdbscan"]
     assert run_ids[0] == soap.attrs["run_id"] and run_ids[-1] == labels.attrs["run_id"]
-    for place, parents in enumerate(found["parents"]):
+    for place, parents in enumerate(runs["parents"]):
         assert set(parents) <= set(run_ids[:place])
-    assert found["parameters"].iloc[0]["r_cut"] == 4.0
-    assert list(found["seed"]) == [None, None, None, 7, None]
-    assert list(found["label"]) == [None] * 4 + ["states"]
-    assert list(found["icedask"]) == [None, None, *[ice.__version__] * 3]
-    assert found["created"].iloc[0] is None and found["created"].iloc[-1].endswith(" UTC")
+    assert runs["parameters"].iloc[0]["r_cut"] == 4.0
+    assert list(runs["seed"]) == [None, None, None, 7, None]
+    assert list(runs["label"]) == [None] * 4 + ["states"]
+    assert list(runs["icedask"]) == [None, None, *[ice.__version__] * 3]
+    assert runs["created"].iloc[0] is None and runs["created"].iloc[-1].endswith(" UTC")
     packages = package_versions(store, ["states"])
     assert packages["version"].to_dict() == versions()
-    tables = {"Runs.": found, "Packages.": packages}
+    tables = {"Runs.": runs, "Packages.": packages}
     page = Page(html_report(tmp_path / "r.html", "Ice", [Section("Runs", tables=tables)]))
     assert rows(page)[5][0] == labels.attrs["run_id"]
     with pytest.raises(StoreError, match="no run 'nothing'"):

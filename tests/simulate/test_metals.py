@@ -78,8 +78,8 @@ def test_velocities_at_twice_the_temperature_lead_to_the_temperature(recipe: Rec
         "fix nve all nve",
         "run 300",
     ]
-    found = run(job.potential, job.start.build(), commands, average=500)
-    assert found.temperature == pytest.approx(settle.temperature, rel=0.06)
+    means = run(job.potential, job.start.build(), commands, average=500)
+    assert means.temperature == pytest.approx(settle.temperature, rel=0.06)
 
 
 @pytest.mark.slow
@@ -91,9 +91,9 @@ def test_the_slab_is_as_wide_as_the_hot_crystal() -> None:
         f"fix npt all npt temp {temperature} {temperature} 0.4 iso 0 0 2",
         "run 1500",
     ]
-    found = run(CU_MISHIN, start, commands, average=4000)
+    means = run(CU_MISHIN, start, commands, average=4000)
     mass = 63.546 * 4 / 0.602214076
-    assert np.cbrt(mass / found.density) == pytest.approx(lattice_constant(temperature), abs=0.004)
+    assert np.cbrt(mass / means.density) == pytest.approx(lattice_constant(temperature), abs=0.004)
     for job in (CU211.systems["900K"](Options()), CU211.systems["600K"](Options(temperature=900))):
         atoms = job.start.build()
         assert atoms.cell.array[1, 1] == pytest.approx(

@@ -124,12 +124,12 @@ def test_any_cell_of_the_same_lattice_has_the_same_energy(ih: ase.Atoms, tmp_pat
     skewed = ih.copy()
     skewed.set_cell(ih.cell.array + np.array([[0, 0, 0], [1, 0, 0], [-2, 1, 0]]) @ ih.cell.array)
     skewed.rotate(50, (1, 2, 3), rotate_cell=True)
-    found = []
+    energies = []
     for name, atoms in {"a": ih, "b": skewed}.items():
         (tmp_path / name).mkdir()
         work = job(short())
-        found.append(energy(work, begun(work, atoms, tmp_path / name)))
-    assert found[0] == pytest.approx(found[1], rel=1e-5)
+        energies.append(energy(work, begun(work, atoms, tmp_path / name)))
+    assert energies[0] == pytest.approx(energies[1], rel=1e-5)
 
 
 def test_molecules_stay_rigid(ih: ase.Atoms, tmp_path: Path) -> None:
@@ -364,8 +364,8 @@ def test_choice_of_the_platform(with_device: str, chosen: str, properties: dict[
         FakePlatform("CUDA", ["Precision", "DeterministicForces"]),
     ]
 
-    def context(system: object, integrator: object, platform: FakePlatform, given: dict) -> None:
-        if platform.getName() not in with_device or given.keys() - platform.getPropertyNames():
+    def context(system: object, integrator: object, platform: FakePlatform, options: dict) -> None:
+        if platform.getName() not in with_device or options.keys() - platform.getPropertyNames():
             raise openmm.OpenMMException("no device")
 
     fake = SimpleNamespace(
@@ -377,9 +377,9 @@ def test_choice_of_the_platform(with_device: str, chosen: str, properties: dict[
         OpenMMException=openmm.OpenMMException,
         Context=context,
     )
-    platform, found = choose_platform(fake, 3)
+    platform, selected = choose_platform(fake, 3)
     assert platform.getName() == chosen
-    assert found == properties
+    assert selected == properties
 
 
 def test_progress_and_settings(

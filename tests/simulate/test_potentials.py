@@ -55,8 +55,8 @@ def at_pressure(potential: Potential, temperature: float, steps: int) -> list[st
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_lattice_energy_of_ice(potential: Potential, energy: float) -> None:
-    found = run(potential, ice("Ih", (2, 2, 2), 0, "O"), relax("aniso"))
-    assert found.energy == pytest.approx(energy, abs=6e-6)
+    means = run(potential, ice("Ih", (2, 2, 2), 0, "O"), relax("aniso"))
+    assert means.energy == pytest.approx(energy, abs=6e-6)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_lattice_constant_and_energy_of_metals(
     potential: Potential, element: str, constant: float, energy: float
 ) -> None:
     start = bulk(element, a=1.02 * constant, cubic=True) * (4, 4, 4)
-    found = run(potential, start, relax("iso"))
-    np.testing.assert_allclose(found.lengths / 4, constant, atol=6e-5)
-    assert found.energy == pytest.approx(energy, abs=6e-5)
+    means = run(potential, start, relax("iso"))
+    np.testing.assert_allclose(means.lengths / 4, constant, atol=6e-5)
+    assert means.energy == pytest.approx(energy, abs=6e-5)
 
 
 @pytest.mark.slow
@@ -88,11 +88,11 @@ def test_liquid_water(
 ) -> None:
     start = liquid(216, 0.95, 1, "O")
     equilibrate = at_pressure(potential, temperature, 3000)
-    found = run(potential, start, equilibrate, average=12_000)
+    means = run(potential, start, equilibrate, average=12_000)
     value, tolerance = energy
-    assert found.energy == pytest.approx(value, abs=tolerance)
+    assert means.energy == pytest.approx(value, abs=tolerance)
     # Four standard errors of so few molecules in so short a time.
-    assert found.density == pytest.approx(density, abs=0.012)
+    assert means.density == pytest.approx(density, abs=0.012)
 
 
 def gupta_energy(atoms: ase.Atoms) -> float:
@@ -110,8 +110,8 @@ def test_the_table_of_gold_is_the_formula() -> None:
     atoms = icosahedron("Au", 1, 4.0)
     atoms.positions += np.random.default_rng(0).normal(0, 0.15, atoms.positions.shape)
     assert atoms.get_all_distances().max() < GOLD.switch[0]
-    found = run(AU_GUPTA, atoms, ["run 0"])
-    assert found.energy == pytest.approx(gupta_energy(atoms) / 13, abs=1e-6)
+    means = run(AU_GUPTA, atoms, ["run 0"])
+    assert means.energy == pytest.approx(gupta_energy(atoms) / 13, abs=1e-6)
 
 
 def test_the_switch_is_smooth_and_between_two_shells() -> None:

@@ -84,8 +84,8 @@ def test_waves_write_the_same(
     cut = ice.save(lazy, tmp_path / "cut.zarr")
     assert max(counted[1:]) <= min(size, counted[0])
     assert sum(counted[1:]) == counted[0]
-    for one, other in zip(whole, cut, strict=True):
-        xr.testing.assert_equal(one, other)
+    for at_once, in_waves in zip(whole, cut, strict=True):
+        xr.testing.assert_equal(at_once, in_waves)
 
 
 @pytest.mark.parametrize("size", WAVES)

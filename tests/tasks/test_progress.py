@@ -76,7 +76,9 @@ def test_failure_and_interrupt(store: Path, monkeypatch: pytest.MonkeyPatch) -> 
             with reports.stage("work", 2) as advance:
                 advance(1)
             raise error
-        report = next(one for one in status.progress(store)["reports"] if one["state"] == state)
+        report = next(
+            entry for entry in status.progress(store)["reports"] if entry["state"] == state
+        )
         assert report["stages"][0]["done"] == 1
         if state == "failed":
             assert report["error"] == "no\nluck"
@@ -97,8 +99,8 @@ def describe_and_die(store: Path) -> None:
 def test_killed(store: Path) -> None:
     code, _ = run(describe_and_die, store)
     assert code == -signal.SIGKILL
-    found = status.progress(store)
-    (left,) = found["unfinished"]
+    summary = status.progress(store)
+    (left,) = summary["unfinished"]
     assert left["id"].startswith("coordination-")
     assert (left["done"], left["total"]) == (1, 4)
     (path,) = (store / reports.FOLDER).glob("*.json")

@@ -39,19 +39,19 @@ def wave_tasks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("chunks", CHUNKS)
 def test_columns_are_merged_along_the_frames(chunks: Any, wave_tasks: int) -> None:
-    found = reduce_columns(da.from_array(VALUES, chunks=chunks), listed, joined, None)
-    columns = [np.concatenate(blocks) for blocks in found]
+    merged = reduce_columns(da.from_array(VALUES, chunks=chunks), listed, joined, None)
+    columns = [np.concatenate(blocks) for blocks in merged]
     np.testing.assert_array_equal(np.concatenate(columns, axis=1), VALUES)
 
 
 @pytest.mark.parametrize("chunks", CHUNKS)
 def test_blocks_are_merged_in_order(chunks: Any, wave_tasks: int) -> None:
     array = da.from_array(VALUES, chunks=chunks)
-    found = reduce_blocks(array, listed, joined, None)
+    merged = reduce_blocks(array, listed, joined, None)
     expected = [np.asarray(array.blocks[index]) for index in np.ndindex(*array.numblocks)]
-    assert len(found) == len(expected)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert len(merged) == len(expected)
+    for actual, block in zip(merged, expected, strict=True):
+        np.testing.assert_array_equal(actual, block)
 
 
 def test_a_block_has_all_features() -> None:

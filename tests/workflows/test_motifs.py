@@ -35,16 +35,16 @@ def store(demo_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def result(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("export")
     return ice.workflows.motifs(
         ice.open_trajectory(store), store, export=str(folder / "medoids"), **OPTIONS
     )
 
 
-def test_ice_and_liquid_are_different_motifs(found: Any) -> None:
-    table = found.table
-    assert found.motifs.n_motifs_ >= 2
+def test_ice_and_liquid_are_different_motifs(result: Any) -> None:
+    table = result.table
+    assert result.motifs.n_motifs_ >= 2
     category = table["category"].values
     assert category[0] == 0
     assert category[-1] == 2
@@ -52,52 +52,52 @@ def test_ice_and_liquid_are_different_motifs(found: Any) -> None:
     assert table["tetrahedral"].values[0] < 0.2 < table["tetrahedral"].values[-1]
     assert table["potential_energy"].values[0] < table["potential_energy"].values[-1]
     assert 0.8 < float(table["population"].sum()) <= 1
-    liquid = found.populations["population"].values[:, category == 2].sum(axis=1)
+    liquid = result.populations["population"].values[:, category == 2].sum(axis=1)
     assert liquid[0] > liquid[-1]
 
 
-def test_the_table_is_that_of_the_labels(found: Any) -> None:
-    label = found.labels["label"].values
-    order = found.values["tetrahedral"]["tetrahedral"].values
-    for motif in found.table["motif"].values:
+def test_the_table_is_that_of_the_labels(result: Any) -> None:
+    label = result.labels["label"].values
+    order = result.values["tetrahedral"]["tetrahedral"].values
+    for motif in result.table["motif"].values:
         mine = label == motif
-        row = found.table.sel(motif=motif)
+        row = result.table.sel(motif=motif)
         assert int(row["members"]) == mine.sum()
         np.testing.assert_allclose(row["tetrahedral"], order[mine].mean(), rtol=1e-4)
         assert label[int(row["medoid_frame"]), int(row["medoid_atom"])] == motif
-    ranges = found.categories.sel(category="ice")
-    ices = found.table["tetrahedral"].values[found.table["category"].values == 0]
+    ranges = result.categories.sel(category="ice")
+    ices = result.table["tetrahedral"].values[result.table["category"].values == 0]
     assert float(ranges["tetrahedral_min"]) == ices.min()
     assert float(ranges["tetrahedral_max"]) == ices.max()
 
 
-def test_medoids_are_exported(found: Any, store: Path) -> None:
-    folder = Path(found.settings.export)
+def test_medoids_are_exported(result: Any, store: Path) -> None:
+    folder = Path(result.settings.export)
     files = sorted(folder.glob("motif_*.xyz"))
-    assert len(files) == found.motifs.n_motifs_
+    assert len(files) == result.motifs.n_motifs_
     first = ase.io.read(files[0])
     assert first.info["category"] == "ice"
     distances = first.get_distances(0, list(range(1, len(first))))
     assert (np.diff(distances) >= 0).all()
-    assert distances[-1] < found.settings.r_cut
+    assert distances[-1] < result.settings.r_cut
     # Four neighbours in a tetrahedron.
     assert 2.4 < distances[0] <= distances[3] < 3.2 < distances[4]
 
 
-def test_the_same_options_are_not_computed_again(found: Any, store: Path) -> None:
+def test_the_same_options_are_not_computed_again(result: Any, store: Path) -> None:
     before = set(ice.list_runs(store).index)
     again = ice.workflows.motifs(ice.open_trajectory(store), store, **OPTIONS)
     assert set(ice.list_runs(store).index) == before
-    xr.testing.assert_equal(again.labels.load(), found.labels.load())
+    xr.testing.assert_equal(again.labels.load(), result.labels.load())
     for label in ("motifs", "motifs-map", "motifs-table", "motifs-categories"):
         assert ice.open_run(store, label).sizes
     assert not list((store / ".checkpoints").glob("*"))
-    loaded = ice.load_model(store, found.motifs.record_.run_id)
-    assert (loaded.predict(found.latent)["label"].values == found.labels["label"].values).all()
+    loaded = ice.load_model(store, result.motifs.record_.run_id)
+    assert (loaded.predict(result.latent)["label"].values == result.labels["label"].values).all()
 
 
 def test_command_writes_figures_and_a_report(
-    found: Any,
+    result: Any,
     store: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -111,7 +111,7 @@ def test_command_writes_figures_and_a_report(
     output = json.loads(capsys.readouterr().out)
     assert output["label"] == "motifs"
     rows = output["tables"]["Motifs"]["Motifs, means over their members"]
-    assert len(rows) == found.motifs.n_motifs_
+    assert len(rows) == result.motifs.n_motifs_
     names = {path.stem for path in (tmp_path / "figures").glob("*.png")}
     assert len(names) >= 7
     assert "Settings and provenance" in (tmp_path / "motifs.html").read_text()
@@ -121,7 +121,7 @@ def test_bad_options_are_refused(store: Path) -> None:
     trj = ice.open_trajectory(store)
     with pytest.raises(InputError, match="matches no atom"):
         ice.workflows.motifs(trj, store, centers="element Cu")
-    for given, message in (
+    for options, message in (
         ({"epochs": 0}, "epochs: expected at least 1"),
         ({"variance": 1.5}, "variance: expected less than 1"),
         ({"min_probability": 1}, "min_probability: expected less than 1"),
@@ -129,7 +129,7 @@ def test_bad_options_are_refused(store: Path) -> None:
         ({"share": 1.5}, "share: expected at most 1"),
     ):
         with pytest.raises(InputError, match=message):
-            ice.workflows.motifs(trj, store, **given)
+            ice.workflows.motifs(trj, store, **options)
     # Before anything is computed: the map comes last.
     with pytest.raises(InputError, match="neighbors: expected at least 502 rows in the map"):
         ice.workflows.motifs(trj, store, neighbors=500, sample_size=400)
@@ -137,19 +137,19 @@ def test_bad_options_are_refused(store: Path) -> None:
         ice.workflows.motifs(trj, store, sample_size=100)
 
 
-def test_report_without_any_labelled_row(found: Any, store: Path) -> None:
-    labels = found.labels.copy()
+def test_report_without_any_labelled_row(result: Any, store: Path) -> None:
+    labels = result.labels.copy()
     labels["label"] = xr.full_like(labels["label"], -1)
     table = motif_table(
         labels,
-        found.latent,
-        found.values,
-        found.chill,
-        n_motifs=found.motifs.n_motifs_,
+        result.latent,
+        result.values,
+        result.chill,
+        n_motifs=result.motifs.n_motifs_,
         categories={"ice": ("cubic_ice",), "liquid": ("liquid",)},
         share=0.5,
     )
-    nothing = found._replace(
+    nothing = result._replace(
         labels=labels,
         table=table,
         categories=category_table(table),

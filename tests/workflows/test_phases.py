@@ -49,7 +49,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_ice_and_disorder_have_different_classes(store: Path) -> None:
     trj = ice.open_trajectory(store)
-    found = ice.workflows.phases(trj, store)
+    result = ice.workflows.phases(trj, store)
     labels = ice.open_run(store, "phases")
     # Hydrogens have no labels.
     assert labels.sizes == {"frame": N_FRAMES, "atom": trj.sizes["atom"] // 2}
@@ -60,16 +60,16 @@ def test_ice_and_disorder_have_different_classes(store: Path) -> None:
     depth = np.abs(z % height - height / 4)
     assert (label[depth < 3] == "Ih").all()
     assert np.isin(label[depth > height / 2 - 4], ["liquid", "unknown"]).all()
-    share = found.populations["population"].sum("state")
+    share = result.populations["population"].sum("state")
     np.testing.assert_allclose(share, 1.0)
-    assert found.interfaces is not None
-    assert found.before is not None
+    assert result.interfaces is not None
+    assert result.before is not None
     assert ice.open_run(store, "phases-before")["label"].shape == label.shape
     assert ice.open_run(store, "phases-denoised")["positions"].dtype == "float32"
 
     runs = ice.list_runs(store)
     again = ice.workflows.phases(trj, store, baseline=False)
-    assert again.after.threshold == found.after.threshold
+    assert again.after.threshold == result.after.threshold
     assert ice.list_runs(store)["created"].equals(runs["created"])
 
 
@@ -113,13 +113,13 @@ def test_metals_are_scaled_to_the_trajectory(tmp_path: Path) -> None:
     trj = ice.from_ase(hot)
     with pytest.raises(InputError, match="expected atoms of Cu"):
         ice.workflows.phases(trj, tmp_path / "al.zarr", preset="metals")
-    found = ice.workflows.phases(
+    result = ice.workflows.phases(
         trj, tmp_path / "al.zarr", preset="metals", element="Al", baseline=False, steps=6
     )
-    assert found.before is None
+    assert result.before is None
     # The boundaries are those of as many steps.
-    assert record_of(found.after.scores).parameters["denoiser"]["steps"] == 6
-    assert (found.after.labels["label"] == 0).all()
+    assert record_of(result.after.scores).parameters["denoiser"]["steps"] == 6
+    assert (result.after.labels["label"] == 0).all()
 
 
 def test_cache_of_fitted_classifiers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

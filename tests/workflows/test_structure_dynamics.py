@@ -85,15 +85,15 @@ def test_jumpers_have_a_state_of_their_own(
 ) -> None:
     store, jumpers = planted
     trj = ice.open_trajectory(store)
-    found = ice.workflows.structure_dynamics(trj, store, **SETTINGS, **clustering, lens_states=2)
-    labels = found.joint.states["label"].values
+    result = ice.workflows.structure_dynamics(trj, store, **SETTINGS, **clustering, lens_states=2)
+    labels = result.joint.states["label"].values
     known = labels >= 0
     truth = np.isin(trj["atom"].values, jumpers)[None] & known
     recall, precision = best_state(labels, truth)
     assert recall > 0.97
     assert precision > 0.97
     # One in 42 atoms jumps: a state of SOAP alone can hold them all, or few others.
-    recall, precision = best_state(found.soap.states["label"].values, truth)
+    recall, precision = best_state(result.soap.states["label"].values, truth)
     assert min(recall, precision) < 0.1
 
 
@@ -137,18 +137,18 @@ def nothing_computes_twice(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_counts_of_transitions_and_labels(planted: tuple[Path, np.ndarray]) -> None:
     store, _ = planted
     trj = ice.open_trajectory(store)
-    found = ice.workflows.structure_dynamics(
+    result = ice.workflows.structure_dynamics(
         trj, store, **SETTINGS, clustering="gmm", n_states=3, lens_states=2
     )
-    for one in (found.soap, found.lens, found.joint):
-        flux = one.transitions["flux"].values
+    for analysis in (result.soap, result.lens, result.joint):
+        flux = analysis.transitions["flux"].values
         pairs = trj.sizes["atom"] * (N_FRAMES - 1)
-        assert flux.sum() + one.transitions.attrs["n_excluded"] == pairs
-        rows = one.transitions["probability"].values.sum(axis=1)
+        assert flux.sum() + analysis.transitions.attrs["n_excluded"] == pairs
+        rows = analysis.transitions["probability"].values.sum(axis=1)
         np.testing.assert_allclose(rows[np.isfinite(rows)], 1.0)
-        assert one.table["population"].sum() == pytest.approx(1)
-    counted = np.bincount(found.joint.states["label"].values[:-1].ravel(), minlength=3)
-    np.testing.assert_allclose(found.joint.table["population"], counted / counted.sum())
+        assert analysis.table["population"].sum() == pytest.approx(1)
+    counted = np.bincount(result.joint.states["label"].values[:-1].ravel(), minlength=3)
+    np.testing.assert_allclose(result.joint.table["population"], counted / counted.sum())
 
 
 def test_does_not_depend_on_blocks(
@@ -168,21 +168,21 @@ def test_does_not_depend_on_blocks(
     for number, blocks in enumerate((10**6, 3 * 500)):
         monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", blocks)
         for clustering, results in labels.items():
-            found = ice.workflows.structure_dynamics(
+            result = ice.workflows.structure_dynamics(
                 trj, tmp_path / f"{number}.zarr", clustering=clustering, **options
             )
-            results.append(found.joint.states["label"].values)
-    for one, other in labels.values():
-        assert np.mean(one != other) < 1e-4
+            results.append(result.joint.states["label"].values)
+    for coarse, fine in labels.values():
+        assert np.mean(coarse != fine) < 1e-4
 
 
 def test_hdbscan_equals_one_process_on_the_sample(planted: tuple[Path, np.ndarray]) -> None:
     store, _ = planted
     trj = ice.open_trajectory(store)
-    found = ice.workflows.structure_dynamics(
+    result = ice.workflows.structure_dynamics(
         trj, store, **SETTINGS, min_cluster_size=60, min_samples=10, sample_size=8000, lens_states=2
     )
-    latent = found.joint.values
+    latent = result.joint.values
     model = HDBSCAN(60, min_samples=10, sample_size=8000, holdout=0.0, assign_noise=True).fit(
         latent
     )
@@ -190,7 +190,7 @@ def test_hdbscan_equals_one_process_on_the_sample(planted: tuple[Path, np.ndarra
     alone = hdbscan.HDBSCAN(min_cluster_size=60, min_samples=10, core_dist_n_jobs=1).fit(rows)
     assert adjusted_rand_score(alone.labels_, model.labels_) == 1.0
     kept = model.labels_ >= 0
-    predicted = found.joint.clusters["label"].values[model.sample_frame_, model.sample_atom_]
+    predicted = result.joint.clusters["label"].values[model.sample_frame_, model.sample_atom_]
     assert adjusted_rand_score(alone.labels_[kept], predicted[kept]) > 0.999
 
 
