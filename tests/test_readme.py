@@ -125,7 +125,7 @@ def parse(arguments: list[str]) -> click.Context:
         parse(list(context.params["command"]))
     if context.command.name == "simulate" and context.params["recipe"]:
         systems = ice.simulate.table().loc[context.params["recipe"]].index
-        assert set(context.params["systems"]) <= set(systems), list(systems)
+        assert set(context.params["system"] or ()) <= set(systems), list(systems)
     return context
 
 

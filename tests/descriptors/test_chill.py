@@ -139,6 +139,7 @@ def test_equals_brute_force(name: str, plus: bool, neighbors: str) -> None:
         assert len(np.unique(labels)) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plus", [True, False], ids=["chill_plus", "chill"])
 def test_coexistence_equals_brute_force(mw: xr.Dataset, plus: bool) -> None:
     atoms = ice.to_ase(mw, -1)

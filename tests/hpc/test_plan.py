@@ -41,6 +41,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.usefixtures("small_blocks")
 def test_blocks_and_bytes_are_those_of_save(name: str, mw: xr.Dataset, tmp_path: Path) -> None:
@@ -105,6 +106,7 @@ def test_recommended_values_exceed_measured_ones(mw: xr.Dataset) -> None:
     assert "2 of 3 workers would have nothing to do; ask for 1" in str(plan)
 
 
+@pytest.mark.slow
 def test_a_child_measures_itself_alone(mw: xr.Dataset) -> None:
     lazy = ice.coordination(mw.isel(frame=[0]), r_cut=3.5)
     hoard = np.ones(2**27)

@@ -89,6 +89,7 @@ def test_mixture_equals_scikit_learn(blocks: tuple[int, int], k: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_bic_finds_the_number_of_components() -> None:
     x = overlapping(20, 300)
     bic = {k: ice.GaussianMixture(k, n_init=3, tol=1e-4).fit(x).bic_ for k in (2, 3, 4, 5, 6)}

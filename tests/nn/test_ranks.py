@@ -113,6 +113,7 @@ def test_error_of_one_rank_is_the_error(two: Any, failing: int) -> None:
         run_ranks(train, 2)
 
 
+@pytest.mark.slow
 def test_killed_ranks_restart(two: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def train(group: Group, folder: Path) -> int:
         path = folder / "checkpoint"
@@ -144,6 +145,7 @@ def test_late_rank_is_ended(two: Any) -> None:
         run_ranks(train, 2, timeout_s=2.0)
 
 
+@pytest.mark.slow
 def test_busy_worker(two: Any) -> None:
     busy = two.submit(time.sleep, 6, pure=False)
     with pytest.raises(ComputeError, match=r"did not begin"):

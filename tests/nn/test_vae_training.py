@@ -60,6 +60,7 @@ def test_two_ranks_equal_one(two: Any, alone: ice.VAE, rows: np.ndarray) -> None
     assert parallel.record_.run_id == alone.record_.run_id
 
 
+@pytest.mark.slow
 def test_a_killed_rank_changes_nothing(
     two: Any, alone: ice.VAE, rows: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -248,6 +248,7 @@ def test_options_are_declared_once() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: Any
 ) -> None:

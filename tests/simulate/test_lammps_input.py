@@ -48,6 +48,7 @@ def _gold() -> tuple[Job, ase.Atoms]:
     return job, job.start.build()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "steps"), [(_water, 40), (_gold, 20)])
 def test_lammps_runs_the_input_on_record(
     make: Callable[[], tuple[Job, ase.Atoms]], steps: int, tmp_path: Path

@@ -126,6 +126,7 @@ def _kill_child_in_segment(store: Path, segment: int, count: int = 1) -> None:
         time.sleep(0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_killed_child_continues_from_its_restart_file(
     finished: Path, tmp_path: Path, cores: int, caplog: pytest.LogCaptureFixture
@@ -160,6 +161,7 @@ def test_a_child_that_dies_repeatedly_fails(
     assert "last lines of its messages:\n    Killed" in outcome.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_child_ends_with_its_parent(tmp_path: Path, cores: int) -> None:
     store = tmp_path / "run.zarr"
@@ -206,6 +208,7 @@ def test_message_of_damaged_frames(
     assert "is damaged" in outcome.message and "delete this store" in outcome.message
 
 
+@pytest.mark.slow
 def test_a_start_structure_of_other_options_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def test_ingest(dump: Path, tmp_path: Path, points: int) -> None:
     check_any_kill(ingest, dump, tmp_path, None, points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", POINTS)
 def test_describe_and_fit(dump: Path, tmp_path: Path, points: int) -> None:
     start = tmp_path / "start.zarr"

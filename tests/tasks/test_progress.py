@@ -96,6 +96,7 @@ def describe_and_die(store: Path) -> None:
     describe(store)
 
 
+@pytest.mark.slow
 def test_killed(store: Path) -> None:
     code, _ = run(describe_and_die, store)
     assert code == -signal.SIGKILL

@@ -96,6 +96,7 @@ def test_the_same_options_are_not_computed_again(result: Any, store: Path) -> No
     assert (loaded.predict(result.latent)["label"].values == result.labels["label"].values).all()
 
 
+@pytest.mark.slow
 def test_command_writes_figures_and_a_report(
     result: Any,
     store: Path,

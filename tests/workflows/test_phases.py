@@ -47,6 +47,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_ice_and_disorder_have_different_classes(store: Path) -> None:
     trj = ice.open_trajectory(store)
     result = ice.workflows.phases(trj, store)

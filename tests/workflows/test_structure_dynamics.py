@@ -151,6 +151,7 @@ def test_counts_of_transitions_and_labels(planted: tuple[Path, np.ndarray]) -> N
     np.testing.assert_allclose(result.joint.table["population"], counted / counted.sum())
 
 
+@pytest.mark.slow
 def test_does_not_depend_on_blocks(
     planted: tuple[Path, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +177,7 @@ def test_does_not_depend_on_blocks(
         assert np.mean(coarse != fine) < 1e-4
 
 
+@pytest.mark.slow
 def test_hdbscan_equals_one_process_on_the_sample(planted: tuple[Path, np.ndarray]) -> None:
     store, _ = planted
     trj = ice.open_trajectory(store)
@@ -210,6 +212,7 @@ def test_permuted_identities_change_lens_only() -> None:
     assert (ice.lens(still, r_cut=4.0)["lens"].values[:-1] == 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("client")
 def test_on_workers(planted: tuple[Path, np.ndarray], tmp_path: Path) -> None:
     store, _ = planted
