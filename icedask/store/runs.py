@@ -22,6 +22,8 @@ from icedask.store.root import GROUPS, check_format, consolidate
 from icedask.store.trajectory import TRAJECTORY, blocks_done
 
 _RUN_ID = re.compile(r"([\w-]+)-[0-9a-f]{8}")
+# Paths come from a file that anybody may have written: none leads out of the store.
+_RUN_PATH = re.compile(rf"({'|'.join(GROUPS)})/\w+/[\w-]+")
 
 
 def iter_runs(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -50,6 +52,12 @@ def label_index(store: Path) -> dict[str, str]:
     """Return the paths of the labelled runs of a store by label."""
     index = check_format(store).get("labels")
     if index is not None:
+        for label, path in index.items():
+            if _RUN_PATH.fullmatch(str(path)) is None:
+                raise StoreError(
+                    f"{store}: expected the path of a run for label {label!r}, found {path!r}; "
+                    "correct the labels in the attributes of the store"
+                )
         return dict(index)
     runs = ((attrs.get("label"), path) for path, attrs in iter_runs(store))
     return {label: str(path.relative_to(store)) for label, path in runs if label}

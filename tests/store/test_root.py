@@ -19,6 +19,7 @@ from ase.build import bulk
 
 import icedask as ice
 from icedask.core.provenance import Record, stamped
+from icedask.errors import StoreError
 from icedask.store.arrays import group_attrs, read_metadata, update_attrs, write_metadata
 from icedask.store.root import consolidate
 
@@ -233,3 +234,10 @@ def test_a_label_with_the_form_of_a_path(store: Path) -> None:
         assert ice.open_run(store, label).attrs["label"] == label
     with pytest.raises(ice.StoreError, match="no run"):
         ice.open_run(store, "../x-00000000")
+
+
+@pytest.mark.parametrize("path", ["../outside", "/etc", "results/../../x/y", 5])
+def test_a_label_does_not_lead_out_of_the_store(store: Path, path: Any) -> None:
+    update_attrs(store, {"labels": {"states": path}})
+    with pytest.raises(StoreError, match="expected the path of a run for label 'states'"):
+        ice.open_run(store, "states")
