@@ -150,7 +150,7 @@ def submit(
     """
     from icedask.hpc.submit import submit as submit_command
 
-    inner = _parsed(context.find_root().command, command)
+    inner = _parsed(context.find_root(), command)
     workers = inner.params.get("profile")
     if workers and inner.get_parameter_source("profile") is ParameterSource.DEFAULT:
         workers, command = profile, (*command, "--profile", profile)
@@ -159,10 +159,11 @@ def submit(
     click.echo("icedask jobs shows its state", err=True)
 
 
-def _parsed(program: click.Command, words: tuple[str, ...]) -> click.Context:
+def _parsed(root: click.Context, words: tuple[str, ...]) -> click.Context:
     """Parse the words of a submitted command, and return the context of the innermost command."""
-    name = words[0]
-    if name not in getattr(program, "commands", ()) or name in ("submit", "cluster"):
+    name, program = words[0], root.command
+    assert isinstance(program, click.Group)
+    if name not in program.list_commands(root) or name in ("submit", "cluster"):
         raise InputError(
             f"submit: expected a command of icedask such as describe or simulate, found {name!r}"
         )

@@ -70,15 +70,12 @@ def test_windows_in_time_on_workers(
 def _kill_a_worker(client: Any, pids: dict[str, int], done: list[int]) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        busy = [tasks for tasks in client.processing().values() if tasks]
+        busy = [address for address, tasks in client.processing().items() if tasks]
         if busy:
-            break
-        time.sleep(0.05)
-    time.sleep(0.3)
-    address = next(address for address, tasks in client.processing().items() if tasks)
-    process = pids[address]
-    os.kill(process, signal.SIGKILL)
-    done.append(process)
+            os.kill(pids[busy[0]], signal.SIGKILL)
+            done.append(pids[busy[0]])
+            return
+        time.sleep(0.02)
 
 
 def test_killed_worker_loses_nothing(

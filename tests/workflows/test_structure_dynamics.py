@@ -260,7 +260,7 @@ def test_options_are_refused_before_anything_is_computed(
 
 def test_docstring_lists_defaults_and_presets() -> None:
     text = ice.workflows.structure_dynamics.__doc__
-    assert "Radial functions of SOAP. Default 8." in text
+    assert "Number of radial basis functions of SOAP. Default 8." in text
     assert "ice-water: r_cut 6.0, centers element O" in text
 
 
