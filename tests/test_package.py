@@ -28,7 +28,11 @@ def test_public_names_are_documented(name: str) -> None:
         assert "Raises" in text
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+# UMAP is compiled at its first use in a process.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in ("UMAP", "Motifs"))) for n in PUBLIC],
+)
 def test_examples_run(name: str) -> None:
     finder = doctest.DocTestFinder(recurse=False)
     for test in finder.find(getattr(ice, name), name, globs={}):

@@ -61,6 +61,7 @@ def test_blocks_and_bytes_are_those_of_save(name: str, mw: xr.Dataset, tmp_path:
         assert path.stat().st_size == block["written_bytes"]
 
 
+@pytest.mark.slow
 def test_rounding_counts(mw: xr.Dataset) -> None:
     lazy = ice.lens(mw.isel(frame=slice(0, 3)), r_cut=6.0)
     assert ice.plan(lazy, precision=2).store_bytes < ice.plan(lazy).store_bytes
@@ -136,6 +137,7 @@ def test_message_of_a_block_that_fails(mw: xr.Dataset) -> None:
         ice.plan(ice.coordination(broken, r_cut=3.5))
 
 
+@pytest.mark.slow
 def test_command(
     demo_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,6 +55,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(campaign, "recipe_named", lambda name: SMALL)
 
 
+@pytest.mark.slow
 def test_replicas_continue_where_another_fails(small: None, tmp_path: Path, client: Any) -> None:
     out = tmp_path / "out"
     table = ice.simulate.run("small", out, systems=["exploding", "mW"], replicas=2, seed=3)

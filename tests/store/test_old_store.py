@@ -91,6 +91,7 @@ def test_values(unpacked: Path) -> None:
     np.testing.assert_array_equal(labels["label"].values[known], nearest[known])
 
 
+@pytest.mark.slow
 def test_descriptors_states_and_their_workflow_are_found(store: Path) -> None:
     trj = ice.open_trajectory(store)
     saved = RECIPE.descriptors(trj, store)

@@ -68,6 +68,7 @@ def results(trj: xr.Dataset) -> list[xr.Dataset]:
     return [both["lens"], both["steinhardt"], joined, ice.smooth(ice.time_soap(soap), window=3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", WAVES)
 def test_waves_write_the_same(
     trj: xr.Dataset,

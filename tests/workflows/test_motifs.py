@@ -42,6 +42,7 @@ def result(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_ice_and_liquid_are_different_motifs(result: Any) -> None:
     table = result.table
     assert result.motifs.n_motifs_ >= 2
@@ -56,6 +57,7 @@ def test_ice_and_liquid_are_different_motifs(result: Any) -> None:
     assert liquid[0] > liquid[-1]
 
 
+@pytest.mark.slow
 def test_the_table_is_that_of_the_labels(result: Any) -> None:
     label = result.labels["label"].values
     order = result.values["tetrahedral"]["tetrahedral"].values
@@ -71,6 +73,7 @@ def test_the_table_is_that_of_the_labels(result: Any) -> None:
     assert float(ranges["tetrahedral_max"]) == ices.max()
 
 
+@pytest.mark.slow
 def test_medoids_are_exported(result: Any, store: Path) -> None:
     folder = Path(result.settings.export)
     files = sorted(folder.glob("motif_*.xyz"))
@@ -84,6 +87,7 @@ def test_medoids_are_exported(result: Any, store: Path) -> None:
     assert 2.4 < distances[0] <= distances[3] < 3.2 < distances[4]
 
 
+@pytest.mark.slow
 def test_the_same_options_are_not_computed_again(result: Any, store: Path) -> None:
     before = set(ice.list_runs(store).index)
     again = ice.workflows.motifs(ice.open_trajectory(store), store, **OPTIONS)
@@ -138,6 +142,7 @@ def test_bad_options_are_refused(store: Path) -> None:
         ice.workflows.motifs(trj, store, sample_size=100)
 
 
+@pytest.mark.slow
 def test_report_without_any_labelled_row(result: Any, store: Path) -> None:
     labels = result.labels.copy()
     labels["label"] = xr.full_like(labels["label"], -1)

@@ -76,7 +76,10 @@ def best_state(labels: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "clustering",
     [
-        {"clustering": "hdbscan", "min_cluster_size": 60, "min_samples": 10},
+        pytest.param(
+            {"clustering": "hdbscan", "min_cluster_size": 60, "min_samples": 10},
+            marks=pytest.mark.slow,
+        ),
         {"clustering": "gmm", "n_states": 3},
     ],
 )
