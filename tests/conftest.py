@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterator
@@ -45,6 +46,15 @@ def demo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mw(demo_store: Path) -> xr.Dataset:
     """Sixteen frames of freezing water."""
     return ice.open_trajectory(demo_store)
+
+
+@pytest.fixture(autouse=True)
+def log_level() -> Iterator[None]:
+    """Restore the level of the logger, which the command line sets: tests have any order."""
+    logger = logging.getLogger("icedask")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture

@@ -42,14 +42,18 @@ def check(profile: str, folder: Path, wait: float, settings: Any, as_json: bool)
     """Test PROFILE: submit one job, inspect its worker, and cancel it."""
     from icedask.hpc.check import check_cluster
 
+    logger, findings = logging.getLogger("icedask"), []
+    level = logger.level
     # The findings report on the job.
-    logging.getLogger("icedask").setLevel(logging.CRITICAL)
-    findings = []
-    for finding in check_cluster(profile, folder, wait=wait, **as_settings(settings)):
-        findings.append(finding)
-        if not as_json:
-            mark = "good" if finding.good else "BAD "
-            click.echo(f"{mark}  {finding.name:12s} {finding.details}")
+    logger.setLevel(logging.CRITICAL)
+    try:
+        for finding in check_cluster(profile, folder, wait=wait, **as_settings(settings)):
+            findings.append(finding)
+            if not as_json:
+                mark = "good" if finding.good else "BAD "
+                click.echo(f"{mark}  {finding.name:12s} {finding.details}")
+    finally:
+        logger.setLevel(level)
     if as_json:
         click.echo(json.dumps([finding._asdict() for finding in findings]))
     bad = [finding.name for finding in findings if not finding.good]
