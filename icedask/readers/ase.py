@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from icedask.core.types import IntArray
 from icedask.errors import InputError
+from icedask.readers.compressed import SourceFile
 from icedask.readers.formats import Format, SourceOptions
 from icedask.store.frame_block import FrameBlock, join_blocks
 
 # Files of VASP.
-_NAMES = ("XDATCAR", "POSCAR", "CONTCAR", "OUTCAR", "vasprun.xml")
+_NAMES = ("xdatcar", "poscar", "contcar", "outcar", "vasprun.xml")
 _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmoms")
 # Constant per-atom arrays, and the kinds of their values.
 _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
@@ -107,7 +108,7 @@ class AseFile(Format):
 
     title: ClassVar = "formats of ASE"
     suffixes: ClassVar = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
-    options: ClassVar = ("columns", "frame_interval", "pbc")
+    options: ClassVar = ("columns", "pbc")
     advice: ClassVar = (
         "this format states its units and names its elements; give frame_interval "
         "(--frame-interval) for a time between frames"
@@ -118,18 +119,18 @@ class AseFile(Format):
     offsets: IntArray | None  # of the frames of an XYZ file
     numbers: IntArray | None = None  # atomic numbers, which every frame must have
     columns: Mapping[str, str | None] | None = None
-    frame_interval: float | None = None
     pbc: tuple[bool, bool, bool] | None = None
     truncated: str = ""
 
     @classmethod
-    def recognises(cls, path: str) -> bool:
+    def recognises(cls, file: SourceFile) -> bool:
         """Return whether a file has a name that ASE knows."""
-        return super().recognises(path) or Path(path).name in _NAMES
+        return super().recognises(file) or file.name in _NAMES
 
     @classmethod
-    def open(cls, path: str, options: SourceOptions, scratch: Path | None = None) -> AseFile:
+    def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None = None) -> AseFile:
         """Open a file once to count frames."""
+        path = file.plain
         taken = {name: getattr(options, name) for name in cls.options}
         if path.endswith((".xyz", ".extxyz")):
             offsets, truncated = extxyz_offsets(path)
@@ -181,6 +182,6 @@ class AseFile(Format):
                     f"{' of other elements' if same else ''}; icedask needs the same atoms in "
                     "every frame"
                 )
-            blocks.append(frame_of(atoms, self.columns or {}, frame, self.frame_interval))
+            blocks.append(frame_of(atoms, self.columns or {}, frame, None))
         joined = join_blocks(blocks)
         return joined if self.pbc is None else replace(joined, pbc=np.array(self.pbc))

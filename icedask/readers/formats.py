@@ -18,8 +18,9 @@ from typing import Any, ClassVar, Self
 import numpy.typing as npt
 
 from icedask.core.trajectory import selected_indices, trajectory
-from icedask.core.types import IntArray
+from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
+from icedask.readers.compressed import SourceFile
 from icedask.readers.elements import ElementMap
 from icedask.store.frame_block import FrameBlock
 
@@ -31,9 +32,11 @@ class SourceOptions:
     topology: str | None = None
     units: str | None = None
     timestep: float | None = None
-    frame_interval: float | None = None
     elements: ElementMap = None
     columns: Mapping[str, str | None] | None = None
+    cell: tuple[float, ...] | None = None
+    atom_style: str | None = None
+    fixed_order: bool | None = None
     pbc: tuple[bool, bool, bool] | None = None
     lj_sigma: float | None = None
     lj_epsilon: float | None = None
@@ -48,7 +51,9 @@ class Format(ABC):
     title
         Name of the format in messages.
     suffixes
-        Ends of the names of its files.
+        Ends of the names of its files, in lower case, without that of a compression.
+    unpacks
+        Compressions that it reads itself; files of others are unpacked before it opens them.
     options
         Names of the `SourceOptions` that it takes.
     advice
@@ -56,15 +61,19 @@ class Format(ABC):
     rank
         Formats are asked in this order: 0 by what is in a file, 1 by its name, 2 for any file.
     path
-        The file.
+        The file as it was given, for messages; the bytes may be in another, unpacked one.
     n_frames
         Whole frames in it.
     truncated
         What is wrong with the end of the file, "" if it is whole.
+    keeps_order
+        Whether an atom has the same index in every frame, by its id or by the format; False
+        where the file does not tell.
     """
 
     title: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = ()
+    unpacks: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
     advice: ClassVar[str] = "leave them out"
     rank: ClassVar[int] = 1
@@ -74,19 +83,19 @@ class Format(ABC):
     truncated: str
 
     @classmethod
-    def recognises(cls, path: str) -> bool:
+    def recognises(cls, file: SourceFile) -> bool:
         """Return whether a file is of this format."""
-        return path.endswith(cls.suffixes)
+        return file.name.endswith(cls.suffixes)
 
     @classmethod
     @abstractmethod
-    def open(cls, path: str, options: SourceOptions, scratch: Path | None) -> Self:
+    def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None) -> Self:
         """Open a file.
 
         Parameters
         ----------
-        path
-            The file.
+        file
+            The file, unpacked unless the format reads its compression.
         options
             Those that the format takes.
         scratch
@@ -100,6 +109,18 @@ class Format(ABC):
     @abstractmethod
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames of the file by index, all atoms in the order of `atoms`."""
+
+    def stamps(self) -> tuple[IntArray, FloatArray] | None:
+        """Return step and time (picosecond, NaN where unknown) of every frame.
+
+        None where that would mean reading the whole file.
+        """
+        return None
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether an atom has the same index in every frame."""
+        return True
 
     @property
     def column_units(self) -> str:
@@ -135,7 +156,8 @@ def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Format
 
     Raises InputError if an option is given that the format does not take.
     """
-    kind = next(kind for kind in formats() if kind.recognises(path))
+    file = SourceFile.of(path)
+    kind = next(kind for kind in formats() if kind.recognises(file))
     unused = [
         name
         for name, value in vars(options).items()
@@ -144,4 +166,8 @@ def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Format
     if unused:
         takers = " and ".join(other.title for other in formats() if unused[0] in other.options)
         raise InputError(f"{path}: {', '.join(unused)} apply to {takers} only; {kind.advice}")
-    return kind.open(path, options, scratch)
+    if file.packed and file.packed not in kind.unpacks:
+        if scratch is None:
+            raise InputError(f"{path}: expected a file that is not compressed, found {file.packed}")
+        file = file.unpacked(scratch)
+    return kind.open(file, options, scratch)

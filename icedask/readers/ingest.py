@@ -22,7 +22,13 @@ from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, check_element_map, parse_element_map
 from icedask.readers.formats import SourceOptions
-from icedask.readers.sources import JoinedSource, file_identity, find_files, open_source
+from icedask.readers.sources import (
+    JoinedSource,
+    JoinOptions,
+    file_identity,
+    find_files,
+    open_source,
+)
 from icedask.store.arrays import group_attrs
 from icedask.store.frame_block import FrameBlock
 from icedask.store.lock import locked
@@ -76,6 +82,27 @@ def _check_pbc(value: Any, where: str) -> tuple[bool, bool, bool]:
     return bool(a), bool(b), bool(c)
 
 
+def _check_cell(value: Any, where: str) -> tuple[float, ...]:
+    """Return the nine components of the cell vectors."""
+    from ase.geometry import cellpar_to_cell
+
+    try:
+        numbers = np.asarray(value, float).ravel()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: expected numbers, found {value!r}") from error
+    if len(numbers) not in (3, 6, 9) or not np.isfinite(numbers).all():
+        raise InputError(
+            f"{where}: expected three lengths, three lengths and three angles (degree), or nine "
+            f"components of the vectors a, b, c, found {value!r}"
+        )
+    matrix = numbers.reshape(3, 3) if len(numbers) == 9 else cellpar_to_cell(numbers)
+    return tuple(np.asarray(matrix, float).ravel().tolist())
+
+
+def _parse_cell(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
 def _parse_pbc(text: str) -> tuple[bool, bool, bool]:
     if text != "none" and set(text) - set("xyz"):
         raise ValueError
@@ -113,6 +140,7 @@ def _plan(
     attrs = {
         "source": ", ".join(Path(file.path).name for file in source.files),
         "column_units": source.files[0].column_units,
+        "atom_order": "kept" if all(file.keeps_order for file in source.files) else "not known",
     }
     return TrajectoryPlan(len(frames), atoms, columns, identity, attrs), first
 
@@ -194,9 +222,9 @@ def ingest(
     frame_interval: Annotated[
         int | float | None,
         Option(
-            "Time between frames, for other formats, in place of the file's times; NaN where "
-            "neither is there.",
+            "Time between frames, in place of the times of the files; NaN where neither is there.",
             "ps",
+            above=0,
         ),
     ] = None,
     elements: Annotated[
@@ -214,6 +242,36 @@ def ingest(
             "Names for per-atom columns, such as potential_energy for c_e; no name drops a column. "
             "Columns that icedask knows are converted to its units.",
             check=_check_columns,
+        ),
+    ] = None,
+    cell: Annotated[
+        Sequence[float] | None,
+        Option(
+            "Unit cell of a file that has none: lengths, lengths and angles, or the nine "
+            "components of its vectors.",
+            "angstrom",
+            check=_check_cell,
+            parse=_parse_cell,
+            metavar="a,b,c[,alpha,beta,gamma]",
+        ),
+    ] = None,
+    atom_style: Annotated[
+        str | None,
+        Option("Atom style of a LAMMPS data file that does not state it, such as full."),
+    ] = None,
+    fixed_order: Annotated[
+        bool | None,
+        Option(
+            "Whether the atoms of a file without ids are in the same order in every frame; not "
+            "known by default, and then what follows atoms in time is refused."
+        ),
+    ] = None,
+    repeated: Annotated[
+        str | None,
+        Option(
+            "Frames to keep where a time comes twice with other positions, as after a restart: "
+            "those read first or last; refused by default.",
+            choices=("first", "last"),
         ),
     ] = None,
     pbc: Annotated[
@@ -259,15 +317,18 @@ def ingest(
     options = SourceOptions(**{field.name: values[field.name] for field in fields(SourceOptions)})
     format_options = asdict(options)
     topology_file = format_options.pop("topology")
+    joining = JoinOptions(values["frame_interval"], values["repeated"])
     chosen = slice(None) if values["frames"] is None else values["frames"]
     identity = {
         "files": [file_identity(file) for file in files],
         "topology": None if topology_file is None else file_identity(topology_file),
         "select": select,
         "frames": str(chosen),
-        "options": format_options,
+        # What is not given does not count: options that are added later leave old stores valid.
+        "options": {name: value for name, value in format_options.items() if value is not None},
+        "joining": {name: value for name, value in asdict(joining).items() if value is not None},
     }
-    job = _Job(files, options, identity, select, chosen)
+    job = _Job(files, options, joining, identity, select, chosen)
     created = make_folder(path)
     with locked(path):
         if existing_status(path, identity, overwrite=values["overwrite"]) != "other":
@@ -298,6 +359,7 @@ class _Job(NamedTuple):
 
     files: Sequence[str]
     options: SourceOptions
+    joining: JoinOptions
     identity: Mapping[str, Any]
     select: str | None
     frames: slice
@@ -347,7 +409,7 @@ def _ingest(job: _Job, store: Path) -> None:
         conclude(store)
         return
     (store / STAGING).mkdir(exist_ok=True)
-    source = open_source(job.files, job.options, store / STAGING)
+    source = open_source(job.files, job.options, store / STAGING, job.joining)
     chosen = _chosen_frames(source, job.frames)
     indices = None if job.select is None else source.files[0].select(job.select)
     plan, first = _plan(source, chosen, indices, job.identity)

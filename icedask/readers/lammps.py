@@ -14,6 +14,7 @@ import pandas as pd
 
 from icedask.core.provenance import digest
 from icedask.errors import InputError
+from icedask.readers.compressed import SourceFile
 from icedask.readers.elements import ElementMap, map_elements
 from icedask.readers.formats import Format, SourceOptions
 from icedask.readers.lammps_index import (
@@ -154,6 +155,7 @@ class LammpsDump(Format):
 
     title: ClassVar = "LAMMPS text dumps"
     suffixes: ClassVar = (".lammpstrj", ".dump", ".lammpsdump")
+    unpacks: ClassVar = ("gz",)
     options: ClassVar = ("units", "timestep", "elements", "columns", *_LJ)
     advice: ClassVar = (
         "a LAMMPS dump states its steps and boundaries and needs no topology: give timestep "
@@ -173,18 +175,14 @@ class LammpsDump(Format):
     reference: Reference
 
     @classmethod
-    def recognises(cls, path: str) -> bool:
+    def recognises(cls, file: SourceFile) -> bool:
         """Return whether a file has the name of a dump, or begins like one."""
-        if path.removesuffix(".gz").endswith(cls.suffixes):
-            return True
-        if path.endswith(".gz"):
-            return False
-        with Path(path).open("rb") as file:
-            return file.read(6) == b"ITEM: "
+        return super().recognises(file) or file.head.startswith(b"ITEM: ")
 
     @classmethod
-    def open(cls, path: str, options: SourceOptions, scratch: Path | None) -> LammpsDump:
+    def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None) -> LammpsDump:
         """Index the frames of a dump, and note the first one, which all others must match."""
+        path = file.plain
         gzip_index = None
         if path.endswith(".gz") and scratch is not None:
             gzip_index = str(scratch / f"{digest(path)}.gzidx")
@@ -192,8 +190,8 @@ class LammpsDump(Format):
         n_frames = len(index.steps)
         if n_frames == 0:
             raise InputError(f"{path}: has no whole frame: {index.truncated}")
-        with open_dump(path, gzip_index) as file:
-            header, table = _read_table(path, index, file, 0)
+        with open_dump(path, gzip_index) as dump:
+            header, table = _read_table(path, index, dump, 0)
         if header.units is not None and options.units not in (None, header.units):
             raise InputError(
                 f"{path}: expected units {header.units}, as the file says, found units="

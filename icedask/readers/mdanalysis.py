@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from icedask.core.trajectory import select_in_universe
 from icedask.core.types import IntArray
 from icedask.errors import InputError
+from icedask.readers.compressed import SourceFile
 from icedask.readers.elements import ElementMap, map_elements
 from icedask.readers.formats import Format, SourceOptions
 from icedask.readers.units import KJ_MOL
@@ -125,7 +126,7 @@ class MDAnalysisFile(Format):
     """A trajectory file of a format that MDAnalysis reads."""
 
     title: ClassVar = "formats of MDAnalysis"
-    options: ClassVar = ("topology", "elements", "frame_interval", "pbc")
+    options: ClassVar = ("topology", "elements", "pbc")
     advice: ClassVar = (
         "this format states its units; give frame_interval (--frame-interval) for a time between "
         "frames"
@@ -137,18 +138,20 @@ class MDAnalysisFile(Format):
     n_frames: int
     n_atoms: int
     elements: ElementMap = None
-    frame_interval: float | None = None  # in place of the file's own times
     pbc: tuple[bool, bool, bool] | None = None  # in place of what a unit cell implies
     truncated: str = ""
 
     @classmethod
-    def recognises(cls, path: str) -> bool:
+    def recognises(cls, file: SourceFile) -> bool:
         """Return True: MDAnalysis is asked for whatever no other format recognises."""
         return True
 
     @classmethod
-    def open(cls, path: str, options: SourceOptions, scratch: Path | None = None) -> MDAnalysisFile:
+    def open(
+        cls, file: SourceFile, options: SourceOptions, scratch: Path | None = None
+    ) -> MDAnalysisFile:
         """Open a file once to count frames and atoms."""
+        path = file.plain
         topology = options.topology
         with _quiet():
             universe = open_universe(topology, path)
@@ -159,7 +162,7 @@ class MDAnalysisFile(Format):
                 )
             sizes = len(universe.trajectory), len(universe.atoms)
             pbc = options.pbc
-            return cls(path, topology, *sizes, options.elements, options.frame_interval, pbc)
+            return cls(path, topology, *sizes, options.elements, pbc)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""
@@ -169,10 +172,7 @@ class MDAnalysisFile(Format):
         """Read frames by index."""
         universe = open_universe(self.topology, self.path)
         with _quiet():
-            block = block_of((self._seek(universe, frame) for frame in frames), self.pbc)
-        if self.frame_interval is None:
-            return block
-        return replace(block, time=np.array(frames) * self.frame_interval)
+            return block_of((self._seek(universe, frame) for frame in frames), self.pbc)
 
     def select(self, expression: str) -> IntArray:
         """Return the atoms that a selection matches in the first frame; the topology counts too."""

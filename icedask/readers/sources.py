@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,21 @@ def file_identity(path: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class JoinOptions:
+    """How the frames of files become one trajectory."""
+
+    frame_interval: float | None = None  # picosecond, in place of the files' times
+    repeated: str | None = None  # "first" or "last" of the frames with one time
+
+
+@dataclass(frozen=True)
 class JoinedSource:
     """Several files as one trajectory."""
 
     files: tuple[Format, ...]
     # (file, frame in file) of every frame of the whole.
     table: npt.NDArray[np.int64]
+    frame_interval: float | None = None
 
     @property
     def n_frames(self) -> int:
@@ -88,13 +97,19 @@ class JoinedSource:
         """Read frames by index, from whichever files hold them."""
         rows = self.table[np.asarray(frames, int)]
         cuts = np.flatnonzero(np.diff(rows[:, 0])) + 1
-        return join_blocks(
+        block = join_blocks(
             [self.files[part[0, 0]].read(part[:, 1].tolist()) for part in np.split(rows, cuts)]
         )
+        if self.frame_interval is None:
+            return block
+        return replace(block, time=np.asarray(frames, float) * self.frame_interval)
 
 
 def open_source(
-    paths: Sequence[str], options: SourceOptions, scratch: Path | None = None
+    paths: Sequence[str],
+    options: SourceOptions,
+    scratch: Path | None = None,
+    joining: JoinOptions | None = None,
 ) -> JoinedSource:
     """Open all files of a trajectory, each in a Dask task, and join them in time.
 
@@ -135,7 +150,8 @@ def open_source(
                     )
             last = (int(end.step[0]), float(end.time[0])) if timed else None
         table += [(number, frame) for frame in range(skip, file.n_frames)]
-    return JoinedSource(tuple(files), np.array(table, np.int64).reshape(-1, 2))
+    interval = None if joining is None else joining.frame_interval
+    return JoinedSource(tuple(files), np.array(table, np.int64).reshape(-1, 2), interval)
 
 
 def _check_same_atoms(

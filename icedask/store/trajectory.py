@@ -141,7 +141,13 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     if not (store / TRAJECTORY / "zarr.json").exists():
         return "absent"
     attrs = group_attrs(store / TRAJECTORY)
-    stored = attrs["identity"]
+    stored = dict(attrs["identity"])
+    if "options" in stored:
+        # Written when options that were not given counted too.
+        listed = {name: value for name, value in stored["options"].items() if value is not None}
+        interval = listed.pop("frame_interval", None)
+        joining = {} if interval is None else {"frame_interval": interval}
+        stored = {"joining": joining, **stored, "options": listed}
     # Compared as numbers: a time step of 10 is one of 10.0.
     plain = json.loads(canonical(dict(identity)))
     if stored != plain:

@@ -16,6 +16,7 @@ import MDAnalysis
 import numpy as np
 
 import icedask
+from icedask.readers.compressed import SourceFile
 from icedask.readers.formats import SourceOptions
 from icedask.readers.lammps import LammpsDump
 
@@ -41,7 +42,7 @@ def ours(path: Path, n_frames: int) -> tuple[float, np.ndarray]:
     """Return CPU seconds per frame and the last positions."""
     start = time.process_time()
     options = SourceOptions(units="metal", timestep=1.0, elements="O")
-    source = LammpsDump.open(str(path), options, None)
+    source = LammpsDump.open(SourceFile.of(str(path)), options, None)
     for frame in range(n_frames):
         block = source.read([frame])
     return (time.process_time() - start) / n_frames, block.positions[0]

@@ -10,6 +10,7 @@ import pytest
 
 import icedask as ice
 import icedask.readers
+from icedask.readers.compressed import SourceFile
 from icedask.readers.formats import formats
 
 TOY = '''
@@ -38,8 +39,9 @@ class ToyFile(Format):
     truncated: str = ""
 
     @classmethod
-    def open(cls, path, options, scratch):
-        return cls(path, len(Path(path).read_text().splitlines()), options.elements)
+    def open(cls, file, options, scratch):
+        lines = Path(file.plain).read_text().splitlines()
+        return cls(file.path, len(lines), options.elements)
 
     def atoms(self):
         return {"element": np.full(2, self.elements)}
@@ -82,7 +84,9 @@ def test_order_of_formats() -> None:
 @pytest.mark.parametrize("name", ["a.xyz", "a.out", "a.dump.gz", "a.lammpstrj"])
 def test_dumps_are_recognised_by_name_or_first_line(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("ITEM: TIMESTEP\n0\n")
-    kinds = [kind.__name__ for kind in formats() if kind.recognises(str(tmp_path / name))]
+    kinds = [
+        kind.__name__ for kind in formats() if kind.recognises(SourceFile.of(str(tmp_path / name)))
+    ]
     assert kinds[0] == "LammpsDump"
 
 
