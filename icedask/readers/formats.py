@@ -27,7 +27,10 @@ from icedask.store.frame_block import FrameBlock
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Options of `icedask.ingest` that only some formats take; None where they are not given."""
+    """Options of `icedask.ingest` about its source; None where they are not given.
+
+    Those of `COMMON` apply to any source, the others to the formats that list them.
+    """
 
     topology: str | None = None
     units: str | None = None
@@ -38,9 +41,14 @@ class SourceOptions:
     atom_style: str | None = None
     fixed_order: bool | None = None
     pbc: tuple[bool, bool, bool] | None = None
+    frame_interval: float | None = None
+    repeated: str | None = None
     lj_sigma: float | None = None
     lj_epsilon: float | None = None
     lj_tau: float | None = None
+
+
+COMMON = ("frame_interval", "repeated")
 
 
 class Format(ABC):
@@ -161,7 +169,7 @@ def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Format
     unused = [
         name
         for name, value in vars(options).items()
-        if value is not None and value != {} and name not in kind.options
+        if value is not None and value != {} and name not in (*kind.options, *COMMON)
     ]
     if unused:
         takers = " and ".join(other.title for other in formats() if unused[0] in other.options)

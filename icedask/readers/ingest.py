@@ -22,10 +22,9 @@ from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, check_element_map, parse_element_map
 from icedask.readers.formats import SourceOptions
+from icedask.readers.identity import is_same_content, source_identity, with_contents
 from icedask.readers.sources import (
     JoinedSource,
-    JoinOptions,
-    file_identity,
     find_files,
     open_source,
 )
@@ -45,6 +44,7 @@ from icedask.store.trajectory import (
     existing_status,
     finalise,
     make_folder,
+    recorded_identity,
     run_blocks,
 )
 from icedask.tasks.progress import reporting
@@ -137,11 +137,13 @@ def _plan(
     if indices is not None:
         atoms = {name: values[indices] for name, values in atoms.items()}
     columns = {name: (values.ndim, values.dtype) for name, values in first.columns.items()}
-    attrs = {
+    attrs: dict[str, Any] = {
         "source": ", ".join(Path(file.path).name for file in source.files),
         "column_units": source.files[0].column_units,
         "atom_order": "kept" if all(file.keeps_order for file in source.files) else "not known",
     }
+    if source.notes:
+        attrs["notes"] = list(source.notes)
     return TrajectoryPlan(len(frames), atoms, columns, identity, attrs), first
 
 
@@ -315,23 +317,11 @@ def ingest(
     if values["topology"] is not None:
         values["topology"] = find_files(values["topology"])[0]
     options = SourceOptions(**{field.name: values[field.name] for field in fields(SourceOptions)})
-    format_options = asdict(options)
-    topology_file = format_options.pop("topology")
-    joining = JoinOptions(values["frame_interval"], values["repeated"])
     chosen = slice(None) if values["frames"] is None else values["frames"]
-    identity = {
-        "files": [file_identity(file) for file in files],
-        "topology": None if topology_file is None else file_identity(topology_file),
-        "select": select,
-        "frames": str(chosen),
-        # What is not given does not count: options that are added later leave old stores valid.
-        "options": {name: value for name, value in format_options.items() if value is not None},
-        "joining": {name: value for name, value in asdict(joining).items() if value is not None},
-    }
-    job = _Job(files, options, joining, identity, select, chosen)
+    job = _Job(files, options, select, chosen)
     created = make_folder(path)
     with locked(path):
-        if existing_status(path, identity, overwrite=values["overwrite"]) != "other":
+        if existing_status(path, job.identity(path), overwrite=values["overwrite"]) != "other":
             _run(job, path, created)
         else:
             with reporting(path, "ingest"):
@@ -355,14 +345,29 @@ ingest.__signature__ = plain_signature(  # type: ignore[attr-defined]
 
 
 class _Job(NamedTuple):
-    """Files, options and frames of one ingest, and the identity by which it is resumed."""
+    """Files, options and frames of one ingest."""
 
     files: Sequence[str]
     options: SourceOptions
-    joining: JoinOptions
-    identity: Mapping[str, Any]
     select: str | None
     frames: slice
+
+    def identity(self, store: Path) -> dict[str, Any]:
+        """Return what an ingest into a store must have in common with one that it continues."""
+        recorded = recorded_identity(store)
+        options = asdict(self.options)
+        topology = options.pop("topology")
+        topologies = [] if topology is None else [topology]
+        known = recorded.get("topology")
+        atoms = source_identity(topologies, [] if known is None else [known])
+        return {
+            "files": source_identity(self.files, recorded.get("files", [])),
+            "topology": atoms[0] if atoms else None,
+            "select": self.select,
+            "frames": str(self.frames),
+            # What is not given does not count: stores stay valid when options are added.
+            "options": {name: value for name, value in options.items() if value is not None},
+        }
 
 
 def _run(job: _Job, store: Path, created: bool) -> None:
@@ -379,7 +384,7 @@ def _replace(job: _Job, store: Path) -> None:
     beside = _beside(store)
     created = make_folder(beside)
     with locked(beside):
-        if existing_status(beside, job.identity, overwrite=True) == "other":
+        if existing_status(beside, job.identity(beside), overwrite=True) == "other":
             clear(beside)
         _run(job, beside, created)
         clear(store)
@@ -403,16 +408,21 @@ def _remove_half(path: Path, created: bool) -> None:
 
 
 def _ingest(job: _Job, store: Path) -> None:
-    status = existing_status(store, job.identity)
+    identity = job.identity(store)
+    status = existing_status(store, identity)
     if status == "complete":
         logger.info("%s: complete already, nothing to do", store)
         conclude(store)
         return
     (store / STAGING).mkdir(exist_ok=True)
-    source = open_source(job.files, job.options, store / STAGING, job.joining)
+    source = open_source(job.files, job.options, store / STAGING)
+    for note in source.notes:
+        logger.info("%s", note)
     chosen = _chosen_frames(source, job.frames)
     indices = None if job.select is None else source.files[0].select(job.select)
-    plan, first = _plan(source, chosen, indices, job.identity)
+    if status == "absent":
+        identity["files"] = with_contents(identity["files"], job.files)
+    plan, first = _plan(source, chosen, indices, identity)
     if status == "absent":
         begin(store, plan)
     logger.info("%s", _summary(plan, store, blocks_done(store)))
@@ -426,7 +436,7 @@ def _ingest(job: _Job, store: Path) -> None:
         return encode(shared[0], frames, shared[1], columns, str(store), index, block.start, pbc)
 
     run_blocks(store, plan, task)
-    if [file_identity(file) for file in job.files] != job.identity["files"]:
+    if not all(map(is_same_content, identity["files"], job.files)):
         raise InputError(
             f"{plan.attrs['source']}: changed while it was read; ingest it when the simulation has "
             "ended, or the frames that are there with frames= (--frames) from a copy"

@@ -197,7 +197,7 @@ class LammpsDump(Format):
                 f"{path}: expected units {header.units}, as the file says, found units="
                 f"{options.units!r}; leave units out"
             )
-        if header.time is None and options.timestep is None:
+        if header.time is None and options.timestep is None and options.frame_interval is None:
             raise InputError(
                 f"{path}: the dump does not say its time; give timestep= (--timestep) in the units "
                 "of the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"

@@ -1,4 +1,4 @@
-"""From paths to one source of frames: finding files, joining them in time."""
+"""From paths to one source of frames: finding files, and opening them as one trajectory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from dask import delayed
 
-from icedask.core.provenance import digest
+from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.formats import Format, SourceOptions, open_file
+from icedask.readers.joining import join_frames
 from icedask.store.frame_block import FrameBlock, join_blocks
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.run import run_tasks
-
-_SAMPLE_BYTES = 2**20
 
 
 def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -47,41 +46,20 @@ def _natural(path: str) -> list[tuple[int, int | str]]:
     ]
 
 
-def file_identity(path: str) -> dict[str, Any]:
-    """Return the identity of a file: name, size, time of change and a digest of both its ends."""
-    stat = Path(path).stat()
-    with Path(path).open("rb") as file:
-        head = file.read(_SAMPLE_BYTES)
-        file.seek(max(0, stat.st_size - _SAMPLE_BYTES))
-        tail = file.read(_SAMPLE_BYTES)
-    return {
-        "name": Path(path).name,
-        "bytes": stat.st_size,
-        "modified": stat.st_mtime_ns,
-        "sample": digest(head, tail),
-    }
-
-
-@dataclass(frozen=True)
-class JoinOptions:
-    """How the frames of files become one trajectory."""
-
-    frame_interval: float | None = None  # picosecond, in place of the files' times
-    repeated: str | None = None  # "first" or "last" of the frames with one time
-
-
 @dataclass(frozen=True)
 class JoinedSource:
     """Several files as one trajectory."""
 
     files: tuple[Format, ...]
     # (file, frame in file) of every frame of the whole.
-    table: npt.NDArray[np.int64]
+    table: IntArray
     frame_interval: float | None = None
+    # Frames that were left out, in words.
+    notes: tuple[str, ...] = ()
 
     @property
     def n_frames(self) -> int:
-        """Frames of all files; one that two files share at their seam counts once."""
+        """Frames of all files; one that is repeated counts once."""
         return len(self.table)
 
     @property
@@ -109,12 +87,11 @@ def open_source(
     paths: Sequence[str],
     options: SourceOptions,
     scratch: Path | None = None,
-    joining: JoinOptions | None = None,
 ) -> JoinedSource:
     """Open all files of a trajectory, each in a Dask task, and join them in time.
 
-    Raises InputError if files hold different atoms, overlap in time, or any but the last is
-    truncated.
+    Raises InputError if files hold different atoms, overlap in time with other positions, or any
+    but the last is truncated.
     """
     if len(paths) == 1:
         files = [open_file(paths[0], options, scratch)]
@@ -122,9 +99,7 @@ def open_source(
         opener = delayed(open_file, pure=False)
         tasks = (opener(path, options, scratch) for path in paths)
         files = run_tasks(delayed_waves(tasks, values=True), len(paths), "index")
-    atoms = files[0].atoms()
-    table: list[tuple[int, int]] = []
-    last: tuple[int, float] | None = None
+    atoms = files[0].atoms() if len(files) > 1 else {}
     for number, file in enumerate(files):
         if file.n_frames == 0:
             raise InputError(f"{file.path}: has no whole frame: {file.truncated}")
@@ -133,25 +108,10 @@ def open_source(
                 f"{file.path}: its last frame is truncated ({file.truncated}), and another file "
                 "follows; repair it, or ingest up to this file with frames="
             )
-        skip = 0
-        if len(files) > 1:
+        if number:
             _check_same_atoms(atoms, file.atoms(), files[0].path, file.path)
-            first, end = file.read([0]), file.read([file.n_frames - 1])
-            start, time = int(first.step[0]), float(first.time[0])
-            timed = not np.isnan(time)
-            if last is not None and timed:
-                # A run that continues another often dumps the frame it starts from once more.
-                skip = int((start, time) == last)
-                if not skip and not time > last[1]:
-                    raise InputError(
-                        f"{file.path}: starts at {time:g} ps, but the file before it ends at "
-                        f"{last[1]:g} ps; give the files in the order of time, or ingest separate "
-                        "runs into separate stores"
-                    )
-            last = (int(end.step[0]), float(end.time[0])) if timed else None
-        table += [(number, frame) for frame in range(skip, file.n_frames)]
-    interval = None if joining is None else joining.frame_interval
-    return JoinedSource(tuple(files), np.array(table, np.int64).reshape(-1, 2), interval)
+    table, notes = join_frames(files, options)
+    return JoinedSource(tuple(files), table, options.frame_interval, notes)
 
 
 def _check_same_atoms(

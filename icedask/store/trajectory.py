@@ -132,6 +132,18 @@ def clear(store: Path) -> None:
     (store / "zarr.json").unlink(missing_ok=True)
 
 
+def recorded_identity(store: Path) -> dict[str, Any]:
+    """Return the identity of the trajectory in a store; empty where there is none."""
+    if not (store / TRAJECTORY / "zarr.json").exists():
+        return {}
+    identity = dict(group_attrs(store / TRAJECTORY)["identity"])
+    if "options" in identity:
+        # Written when options that were not given counted too.
+        options = identity["options"].items()
+        identity["options"] = {name: value for name, value in options if value is not None}
+    return identity
+
+
 def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool = False) -> str:
     """Return "absent", "running" or "complete" for a trajectory of this identity.
 
@@ -141,13 +153,7 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     if not (store / TRAJECTORY / "zarr.json").exists():
         return "absent"
     attrs = group_attrs(store / TRAJECTORY)
-    stored = dict(attrs["identity"])
-    if "options" in stored:
-        # Written when options that were not given counted too.
-        listed = {name: value for name, value in stored["options"].items() if value is not None}
-        interval = listed.pop("frame_interval", None)
-        joining = {} if interval is None else {"frame_interval": interval}
-        stored = {"joining": joining, **stored, "options": listed}
+    stored = recorded_identity(store)
     # Compared as numbers: a time step of 10 is one of 10.0.
     plain = json.loads(canonical(dict(identity)))
     if stored != plain:

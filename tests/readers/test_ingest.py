@@ -489,18 +489,6 @@ def test_two_columns_of_one_name(tmp_path):
 # Several files
 
 
-def test_files_out_of_order(tmp_path):
-    a = dump(tmp_path, frame(0), frame(100), name="a.dump")
-    b = dump(tmp_path, frame(200), frame(300), name="b.dump")
-    assert "order of time" in refused_dump([b, a], "starts at 0 ps.*ends at 0.3 ps")
-
-
-def test_files_that_overlap(tmp_path):
-    a = dump(tmp_path, frame(0), frame(100), frame(200), name="a.dump")
-    b = dump(tmp_path, frame(100), frame(200), frame(300), name="b.dump")
-    refused_dump([a, b], "order of time")
-
-
 def test_files_of_different_atoms(tmp_path):
     a = dump(tmp_path, frame(0), name="a.dump")
     b = dump(tmp_path, frame(100, ROWS[:3]), name="b.dump")
