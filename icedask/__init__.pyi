@@ -2,7 +2,7 @@
 
 from icedask import simulate as simulate
 from icedask import workflows as workflows
-from icedask.core.trajectory import select as select
+from icedask.core.selection import select as select
 from icedask.descriptors.bispectrum import bispectrum as bispectrum
 from icedask.descriptors.chill import chill as chill
 from icedask.descriptors.chill import chill_plus as chill_plus

@@ -11,7 +11,15 @@ import numpy.typing as npt
 import xarray as xr
 from ase.data import atomic_numbers
 
-from icedask.core.variables import ATOM, CELL_VECTOR, FRAME, XYZ, check_dataset, with_attrs
+from icedask.core.variables import (
+    ATOM,
+    CELL_VECTOR,
+    FRAME,
+    XYZ,
+    check_dataset,
+    with_attrs,
+    with_axes,
+)
 from icedask.errors import InputError
 
 # The variables that describe an atom once for the whole trajectory.
@@ -87,7 +95,7 @@ def trajectory(
         ds = xr.Dataset(variables, coords, dict(attrs or {}))
     except ValueError as error:
         raise InputError(f"trajectory: the arrays do not fit together: {error}") from error
-    ds = with_attrs(ds)
+    ds = with_attrs(with_axes(ds))
     check_dataset(ds)
     check_elements(ds["element"].values)
     check_cells(ds["cell"].values, pbc)
@@ -219,8 +227,8 @@ def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> No
         )
 
 
-def universe_of(ds: xr.Dataset, *, positions: bool) -> Any:
-    """Return an MDAnalysis Universe with the atoms of `ds`, with its first frame if asked for."""
+def universe_of(ds: xr.Dataset, frame: int | None = None) -> Any:
+    """Return an MDAnalysis Universe with the atoms of `ds`, and the positions of a frame if any."""
     import MDAnalysis
     from MDAnalysis.lib.mdamath import triclinic_box
 
@@ -231,7 +239,7 @@ def universe_of(ds: xr.Dataset, *, positions: bool) -> Any:
         else (np.ones(1, np.int64), np.zeros(n_atoms, np.int64))
     )
     universe = MDAnalysis.Universe.empty(
-        n_atoms, n_residues=len(resids), atom_resindex=resindex, trajectory=positions
+        n_atoms, n_residues=len(resids), atom_resindex=resindex, trajectory=frame is not None
     )
     universe.add_TopologyAttr("resids", resids)
     for name, attr in (("element", "elements"), ("type", "types"), ("name", "names")):
@@ -244,10 +252,10 @@ def universe_of(ds: xr.Dataset, *, positions: bool) -> Any:
         universe.add_TopologyAttr("masses", ds["mass"].values)
     if "id" in ds.variables:
         universe.add_TopologyAttr("ids", ds["id"].values)
-    if positions:
-        universe.atoms.positions = np.asarray(ds["positions"].isel(frame=0).values, np.float32)
+    if frame is not None:
+        universe.atoms.positions = np.asarray(ds["positions"].isel(frame=frame).values, np.float32)
         if ds["pbc"].values.all():
-            universe.dimensions = triclinic_box(*ds["cell"].isel(frame=0).values)
+            universe.dimensions = triclinic_box(*ds["cell"].isel(frame=frame).values)
     return universe
 
 
@@ -266,61 +274,41 @@ def select_in_universe(universe: Any, expression: str) -> npt.NDArray[np.int64]:
     except (SelectionError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
             f"selection {expression!r}: not understood ({error}); use MDAnalysis' language, for "
-            'example "element O", "type 1 2", "around 5 element Na"'
+            'example "element O", "type 1 2", "prop z > 5", "around 5 element Na"'
         ) from error
     if len(atoms) == 0:
         raise NothingSelected(f"selection {expression!r}: matches no atom")
     return np.sort(atoms.indices)
 
 
-def selected_indices(ds: xr.Dataset, expression: str) -> npt.NDArray[np.int64]:
-    """Return the positions along `atom` that a selection expression matches.
+def selected_indices(
+    ds: xr.Dataset,
+    expression: str,
+    frame: int | None = None,
+    remedy: str = 'select by what does not change, or by a list such as "index 0 5 7"',
+) -> npt.NDArray[np.int64]:
+    """Return the positions along `atom` that an expression of MDAnalysis' language matches.
 
-    The first frame is read only if the expression asks for positions.
+    Positions are read only if the expression asks for them: those of `frame`, which several frames
+    need; an InputError without it ends with `remedy`.
     """
+    n_frames = ds.sizes.get(FRAME, 0) if "positions" in ds.variables else 0
     try:
         try:
-            return select_in_universe(universe_of(ds, positions=False), expression)
+            return select_in_universe(universe_of(ds), expression)
         except NothingSelected:
             raise
         except InputError:
-            if "positions" not in ds.variables or ds.sizes.get(FRAME, 0) == 0:
+            if n_frames == 0:
                 raise
-            return select_in_universe(universe_of(ds, positions=True), expression)
+            indices = select_in_universe(universe_of(ds, frame or 0), expression)
     except InputError as error:
         symbols = ds["element"].values.astype(str).tolist() if "element" in ds.variables else ()
         elements = ", ".join(sorted(set(symbols))) or "none"
         raise InputError(f"{error}; elements here: {elements}") from error
-
-
-def select(ds: xr.Dataset, expression: str) -> xr.Dataset:
-    """Return the atoms of `ds` that a selection expression matches; lazy.
-
-    Parameters
-    ----------
-    ds : xarray.Dataset
-        A trajectory or a result with dimension atom.
-    expression : str
-        In MDAnalysis' selection language, for example "element O". Geometric selections are
-        evaluated once, on the first frame.
-
-    Returns
-    -------
-    xarray.Dataset
-        The same variables; coordinate `atom` still holds the source index. Atoms that are left
-        out of a trajectory are no neighbours any more: to describe some atoms in the
-        environment of all, give the descriptor `centers` instead.
-
-    Raises
-    ------
-    InputError
-        If the expression is not understood or matches nothing.
-
-    Examples
-    --------
-    >>> import icedask as ice
-    >>> from ase.build import molecule
-    >>> ice.select(ice.from_ase(molecule("H2O")), "element H").sizes["atom"]
-    2
-    """
-    return ds.isel({ATOM: selected_indices(ds, expression)})
+    if frame is None and n_frames > 1:
+        raise InputError(
+            f"selection {expression!r}: reads coordinates, which change from frame to frame, and "
+            f"there are {n_frames} frames; {remedy}"
+        )
+    return indices

@@ -69,6 +69,8 @@ _SPECS = [
     ),
     Variable("cell_origin", (FRAME, XYZ), "float64", "angstrom", "lower corner of the cell"),
     Variable("pbc", (CELL_VECTOR,), "bool", "", "periodic along each cell vector"),
+    Variable("xyz", (XYZ,), "str", "", "Cartesian component"),
+    Variable("cell_vector", (CELL_VECTOR,), "str", "", "cell vector"),
     Variable("time", (FRAME,), "float64", "picosecond", "simulation time"),
     Variable("step", (FRAME,), "int64", "1", "simulation step"),
     Variable("atom", (ATOM,), "int64", "1", "index of the atom in the source"),
@@ -118,6 +120,9 @@ _SPECS = [
     Variable("unclassified", (WINDOW,), "float64", "1", "fraction of the windows in no state"),
     Variable("latent", (FRAME, ATOM, COMPONENT), "number", "", "coordinates in the latent space"),
 ]
+
+# Labels of the dimensions that have some by themselves.
+_AXES = {XYZ: ("x", "y", "z"), CELL_VECTOR: ("a", "b", "c")}
 
 VARIABLES: dict[str, Variable] = {spec.name: spec for spec in _SPECS}
 
@@ -278,6 +283,16 @@ def check_dataset(ds: xr.Dataset) -> None:
     for name in [str(name) for name in ds.variables]:
         if name in VARIABLES:
             check_variable(ds[name], name)
+
+
+def with_axes(ds: xr.Dataset) -> xr.Dataset:
+    """Return `ds` with the names x, y, z and a, b, c along the dimensions xyz and cell_vector."""
+    names = {
+        dim: VARIABLES[dim].of(np.array(labels))
+        for dim, labels in _AXES.items()
+        if dim in ds.dims and dim not in ds.coords and ds.sizes[dim] == len(labels)
+    }
+    return ds.assign_coords(names)
 
 
 def with_attrs(ds: xr.Dataset) -> xr.Dataset:

@@ -16,7 +16,7 @@ from icedask.core.features import block_part, lazy_blocks, rechunked
 from icedask.core.provenance import Record, fingerprint, is_unchanged, record_of
 from icedask.core.trajectory import ATOM_COORDS
 from icedask.core.types import FloatArray
-from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
+from icedask.core.variables import ATOM, FRAME, VARIABLES, with_attrs, with_axes
 from icedask.errors import InputError
 from icedask.phases.score import Score, denoise_frame
 from icedask.store.chunks import plan_blocks
@@ -80,7 +80,7 @@ def denoised_dataset(trj: xr.Dataset, arrays: Mapping[str, da.Array]) -> xr.Data
     }
     kept = [name for name in ("cell", "cell_origin", "pbc") if name in trj.variables]
     variables |= {name: (trj[name].dims, trj[name].values) for name in kept}
-    return with_attrs(xr.Dataset(variables, coords)).drop_vars([XYZ], errors="ignore")
+    return with_attrs(with_axes(xr.Dataset(variables, coords)))
 
 
 def atoms_record(

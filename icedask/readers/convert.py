@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.columns import join_columns, own_columns
 from icedask.core.trajectory import check_trajectory, trajectory
 from icedask.core.variables import ATOM, FRAME, XYZ
 from icedask.errors import InputError
@@ -121,7 +123,7 @@ def _dataset(block: Any, atoms: dict[str, Any], where: str) -> xr.Dataset:
     )
 
 
-def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
+def to_ase(ds: xr.Dataset, frame: int, **results: xr.Dataset | xr.DataArray) -> ase.Atoms:
     """Return one frame of a trajectory as ASE Atoms.
 
     Parameters
@@ -130,16 +132,22 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
         A trajectory.
     frame : int
         Index of the frame; negative counts from the end.
+    **results : xarray.Dataset or DataArray
+        Results of the trajectory, as arrays of these names; matched by step and atom. Where a
+        Dataset has several variables and no label, each is NAME_VARIABLE, and what stands beside
+        a label too.
 
     Returns
     -------
     ase.Atoms
-        With per-atom columns, molecules, types and names as arrays.
+        With per-atom columns, molecules, types and names as arrays, and the results: (atoms,) or
+        (atoms, components), NaN or -1 where a result has no value for an atom.
 
     Raises
     ------
     InputError
-        If the frame does not exist.
+        If the frame does not exist, in the trajectory or in a result, a result belongs to another
+        trajectory, or two arrays have the same name.
 
     Examples
     --------
@@ -147,6 +155,10 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
     >>> from ase.build import bulk
     >>> ice.to_ase(ice.from_ase(bulk("Cu", cubic=True)), 0).get_chemical_formula()
     'Cu4'
+    >>> trj = ice.from_ase(bulk("Cu", cubic=True) * (2, 2, 2))
+    >>> atoms = ice.to_ase(trj, 0, cn=ice.coordination(trj, r_cut=3.0))
+    >>> atoms.arrays["cn"][:3].tolist()
+    [12, 12, 12]
     """
     from ase import Atoms
 
@@ -154,6 +166,7 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
     n_frames = ds.sizes[FRAME]
     if not -n_frames <= frame < n_frames:
         raise InputError(f"to_ase: expected a frame below {n_frames}, found {frame}")
+    arrays = _result_arrays(ds, frame % n_frames, results) if results else {}
     ds = ds.isel({FRAME: frame})
     atoms = Atoms(
         symbols=ds["element"].values.astype(str).tolist(),
@@ -166,4 +179,27 @@ def to_ase(ds: xr.Dataset, frame: int) -> ase.Atoms:
         own = name in ("positions", "element", "atom", "mass")
         if not own and ds[name].dims in ((ATOM,), (ATOM, XYZ)):
             atoms.arrays[name] = ds[name].values
+    for name, values in arrays.items():
+        if name in atoms.arrays:
+            raise InputError(
+                f"to_ase: the Atoms have an array {name} already; give the result another name"
+            )
+        atoms.arrays[name] = values
     return atoms
+
+
+def _result_arrays(
+    ds: xr.Dataset, frame: int, results: Mapping[str, xr.Dataset | xr.DataArray]
+) -> dict[str, npt.NDArray[Any]]:
+    """Return the values of results in a frame, by name."""
+    own = own_columns(ds).keys()
+    joined = join_columns(ds, results, "to_ase", fill=True).columns
+    columns = [column for name, column in joined.items() if name not in own]
+    for column in columns:
+        if column.frame_rows is not None and column.frame_rows[frame] < 0:
+            step = f" (step {int(ds['step'].values[frame])})" if "step" in ds.variables else ""
+            raise InputError(
+                f"to_ase: {column.name} has no value for frame {frame}{step}; choose a frame that "
+                "it was computed for"
+            )
+    return {column.name: column.of_frame(frame) for column in columns}

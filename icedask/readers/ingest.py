@@ -19,6 +19,7 @@ from dask.utils import format_bytes
 
 from icedask.core.options import Option, checked, documented, parameters_of, plain_signature
 from icedask.core.types import IntArray
+from icedask.core.variables import VARIABLES
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, check_element_map, parse_element_map
 from icedask.readers.formats import SourceOptions
@@ -139,12 +140,13 @@ def _plan(
     columns = {name: (values.ndim, values.dtype) for name, values in first.columns.items()}
     attrs: dict[str, Any] = {
         "source": ", ".join(Path(file.path).name for file in source.files),
-        "column_units": source.files[0].column_units,
         "atom_order": "kept" if all(file.keeps_order for file in source.files) else "not known",
     }
     if source.notes:
         attrs["notes"] = list(source.notes)
-    return TrajectoryPlan(len(frames), atoms, columns, identity, attrs), first
+    unknown = [name for name in columns if name not in VARIABLES]
+    units = dict.fromkeys(unknown, source.files[0].column_units)
+    return TrajectoryPlan(len(frames), atoms, columns, identity, attrs, units), first
 
 
 def _encode(
@@ -242,7 +244,8 @@ def ingest(
         Mapping[str, str | None] | None,
         Option(
             "Names for per-atom columns, such as potential_energy for c_e; no name drops a column. "
-            "Columns that icedask knows are converted to its units.",
+            "A column that gets the name of a known quantity (potential_energy, kinetic_energy) is "
+            "converted from the units of the file to those of icedask (eV).",
             check=_check_columns,
         ),
     ] = None,

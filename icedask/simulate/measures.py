@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from icedask.core.constants import AVOGADRO, WATER_MASS
-from icedask.core.trajectory import select, trajectory
+from icedask.core.selection import select
+from icedask.core.trajectory import trajectory
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM
 from icedask.descriptors.chill import CLASSES, chill_plus

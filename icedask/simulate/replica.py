@@ -173,10 +173,7 @@ class _Replica:
             atoms=atoms,
             columns=engine_module(self.job).columns(self.job),
             identity=self.job.describe(),
-            attrs={
-                "source": f"icedask simulate {self.job.recipe} ({self.job.system})",
-                "column_units": "eV, angstrom",
-            },
+            attrs={"source": f"icedask simulate {self.job.recipe} ({self.job.system})"},
         )
 
     def _encode(self, plan: TrajectoryPlan) -> None:

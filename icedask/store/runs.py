@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 
 from icedask.core.provenance import content_of, identified_positions
-from icedask.core.variables import with_attrs
+from icedask.core.variables import with_attrs, with_axes
 from icedask.errors import StoreError
 from icedask.store.arrays import group_attrs, open_group
 from icedask.store.lock import locked
@@ -132,7 +132,7 @@ def open_run(
         )
     ds = open_group(root, str(path.relative_to(root)))
     ds.attrs = {name: attrs[name] for name in (*ds.attrs, "label") if name in attrs}
-    return ds.assign_attrs(content=content_of(ds))
+    return with_axes(ds).assign_attrs(content=content_of(ds))
 
 
 def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
@@ -169,7 +169,7 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
     positions = ds["positions"]
     source = zarr.open_array(str(group / "positions"), mode="r")
     lazy = identified_positions(source, positions.chunks, attrs["positions"])
-    return with_attrs(ds.assign(positions=positions.copy(data=lazy)))
+    return with_attrs(with_axes(ds.assign(positions=positions.copy(data=lazy))))
 
 
 def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -61,6 +61,8 @@ class TrajectoryPlan:
     # Source and settings, which must be the same for an interrupted write to be continued.
     identity: Mapping[str, Any]
     attrs: Mapping[str, Any]  # Attributes of the trajectory group
+    # Units of the per-atom columns that have no specification.
+    column_units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_atoms(self) -> int:
@@ -204,8 +206,10 @@ def begin(store: Path, plan: TrajectoryPlan) -> None:
         create_root(store)
     staged = store / STAGING / TRAJECTORY
     shutil.rmtree(staged, ignore_errors=True)
+    units = {"column_units": dict(plan.column_units)} if plan.column_units else {}
     attrs = {
         **plan.attrs,
+        **units,
         "identity": json.loads(canonical(dict(plan.identity))),
         "blocks": plan.n_blocks,
         "status": "running",
@@ -215,7 +219,7 @@ def begin(store: Path, plan: TrajectoryPlan) -> None:
     arrays = {"positions": (3, np.dtype(np.float32)), **plan.columns}
     for name, (ndim, dtype) in arrays.items():
         spec, dims = VARIABLES.get(name), (FRAME, ATOM, XYZ)[:ndim]
-        extra = {"units": plan.attrs["column_units"]} if spec is None else spec.attrs
+        extra = {"units": plan.column_units[name]} if spec is None else spec.attrs
         create_array(staged, name, shape[:ndim], dtype, dims, extra, block=block[:ndim])
     staged.rename(store / TRAJECTORY)
 
@@ -330,9 +334,6 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
             f"{wrong[0]}: expected the dimensions (frame, atom[, xyz]) of a per-atom column, found "
             f"{ds[wrong[0]].dims}; drop it before saving the trajectory"
         )
-    units = {
-        str(ds[name].attrs.get("units", "unknown")) for name in columns if name not in VARIABLES
-    }
     plan = TrajectoryPlan(
         n_frames=ds.sizes[FRAME],
         atoms={
@@ -342,7 +343,12 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
         },
         columns={name: (ds[name].ndim, ds[name].dtype) for name in columns},
         identity={"dataset": fingerprint(ds)[0], "columns": columns},
-        attrs={"source": "dataset", "column_units": ", ".join(sorted(units)) or "unknown"},
+        attrs={"source": "dataset"},
+        column_units={
+            name: str(ds[name].attrs.get("units", "unknown"))
+            for name in columns
+            if name not in VARIABLES
+        },
     )
     make_folder(store)
     with locked(store), reporting(store, "save"):
