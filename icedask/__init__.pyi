@@ -62,5 +62,6 @@ from icedask.store.runs import open_trajectory as open_trajectory
 from icedask.store.runs import remove_run as remove_run
 from icedask.store.save import save as save
 from icedask.store.status import progress as progress
+from icedask.writers.export import export as export
 
 __version__: str

@@ -18,6 +18,7 @@ _MODULES = {
     "remove": "stores",
     "describe": "describe",
     "plan": "plan",
+    "export": "export",
     "run": "run",
     "simulate": "simulate",
     "demo": "run",

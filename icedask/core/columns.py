@@ -128,7 +128,7 @@ class Joined:
 
 
 def join_columns(ds: xr.Dataset, results: Results, caller: str, *, fill: bool = False) -> Joined:
-    """Join the per-atom variables of results to those of a trajectory.
+    """Join the per-atom variables of results to a trajectory.
 
     Frames are matched by step, atoms by the coordinate atom. Only those with a row in every result
     are kept; all of them with `fill`. Raises InputError if a result belongs to another trajectory,

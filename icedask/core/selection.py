@@ -67,9 +67,9 @@ def select(
     2
     """
     if not isinstance(ds, xr.Dataset) or ATOM not in ds.dims:
-        found = type(ds).__name__ if not isinstance(ds, xr.Dataset) else "none"
+        kind = type(ds).__name__ if not isinstance(ds, xr.Dataset) else "none"
         raise InputError(
-            f"select: expected a Dataset with the dimension atom, found {found}; pass a trajectory "
+            f"select: expected a Dataset with the dimension atom, found {kind}; pass a trajectory "
             "or a result"
         )
     frame = _checked_frame(ds, frame)

@@ -13,6 +13,7 @@ from icedask.core.variables import MOTIF
 from icedask.errors import InputError
 from icedask.kernels.neighbors import neighbor_list
 from icedask.readers.convert import to_ase
+from icedask.writers.extxyz import write_atoms
 
 
 def environments(sites: xr.Dataset, table: xr.Dataset, r_cut: float) -> dict[int, ase.Atoms]:
@@ -85,8 +86,6 @@ def export(
     InputError
         If the folder cannot be made, or a file in it not written.
     """
-    from ase.io import write
-
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -98,7 +97,7 @@ def export(
     for motif, atoms in environments(sites, table, r_cut).items():
         files.append(path / f"motif_{motif:02d}.xyz")
         try:
-            write(files[-1], atoms, format="extxyz")
+            write_atoms(files[-1], atoms)
         except OSError as error:
             raise InputError(
                 f"export: expected a file that can be written at {files[-1]}, found: "

@@ -1,0 +1,1 @@
+"""Files of trajectories with their results as columns: extended XYZ, LAMMPS dumps, tables."""

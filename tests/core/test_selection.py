@@ -1,0 +1,132 @@
+"""Selections: expressions, conditions and masks, and the frame that decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from ase.build import bulk
+
+import icedask as ice
+
+
+@pytest.fixture
+def trj() -> xr.Dataset:
+    frames = [bulk("NaCl", "rocksalt", a=5.6, cubic=True) * (2, 2, 2) for _ in range(4)]
+    for shift, atoms in enumerate(frames):
+        atoms.positions[:, 2] += shift
+    return ice.from_ase(frames, frame_interval=0.5)
+
+
+@pytest.fixture
+def lens(trj: xr.Dataset) -> xr.Dataset:
+    values = np.zeros((4, 32), np.float32)
+    values[1, 3] = values[2, 5] = 0.5
+    sodium = ice.select(trj, "element Na")
+    return xr.Dataset(
+        {"lens": (("frame", "atom"), values)}, {name: sodium[name] for name in ("atom", "step")}
+    )
+
+
+@pytest.mark.parametrize("text", ["prop z > 5", "z > 5", "around 3 index 0"])
+def test_coordinates_need_the_frame_that_decides(trj: xr.Dataset, text: str) -> None:
+    with pytest.raises(ice.InputError, match=r"from frame to frame.* 4 frames; give frame="):
+        ice.select(trj, text)
+    first = ice.select(trj.isel(frame=[0]), text)
+    assert ice.select(trj, text, frame=0)["atom"].equals(first["atom"])
+    assert ice.select(trj, text, frame=-4)["atom"].equals(first["atom"])
+
+
+def test_the_frame_changes_the_answer(trj: xr.Dataset) -> None:
+    for frame in (0, 3, -1):
+        expected = np.flatnonzero(trj["positions"].values[frame, :, 2] > 5)
+        for text in ("prop z > 5", "z > 5"):
+            np.testing.assert_array_equal(ice.select(trj, text, frame=frame)["atom"], expected)
+
+
+def test_centers_by_coordinates_are_refused(trj: xr.Dataset) -> None:
+    with pytest.raises(ice.InputError, match="there are 4 frames; select by what does not change"):
+        ice.coordination(trj, r_cut=3.0, centers="prop z > 5")
+    single = ice.coordination(trj.isel(frame=[0]), r_cut=3.0, centers="prop z > 5")
+    assert 0 < single.sizes["atom"] < 64
+
+
+def test_ingest_selects_in_the_first_frame(trj: xr.Dataset, tmp_path: Path) -> None:
+    path = ice.export(trj, tmp_path / "a.extxyz").path
+    chosen = ice.ingest(path, tmp_path / "a.zarr", select="prop z > 5")
+    expected = np.flatnonzero(trj["positions"].values[0, :, 2] > 5)
+    np.testing.assert_array_equal(chosen["atom"], expected)
+    with pytest.raises(ice.InputError, match='"prop z > 5"'):
+        ice.ingest(path, tmp_path / "b.zarr", select="z > 5")
+
+
+def test_conditions_on_results(trj: xr.Dataset, lens: xr.Dataset) -> None:
+    assert ice.select(trj, "lens > 0.3", results=lens, frame=1)["atom"].values.tolist() == [6]
+    assert ice.select(trj, "lens > 0.3", results=[lens], frame=2)["atom"].values.tolist() == [10]
+    named = ice.select(trj, "old > 0.3 and element == 'Na'", results={"old": lens}, frame=2)
+    assert named["atom"].values.tolist() == [10]
+    assert ice.select(lens, "lens > 0.3", frame=1)["atom"].values.tolist() == [6]
+    with pytest.raises(ice.InputError, match="lens changes from frame to frame"):
+        ice.select(trj, "lens > 0.3", results=lens)
+    with pytest.raises(ice.InputError, match=r"no column 'lens'; there are .* as results="):
+        ice.select(trj, "lens > 0.3")
+    with pytest.raises(ice.InputError, match="holds for no atom"):
+        ice.select(trj, "lens > 3", results=lens, frame=1)
+    with pytest.raises(ice.InputError, match="compares nothing"):
+        ice.select(trj, "element O", results=lens)
+    assert ice.select(trj, "element == 'Cl'").sizes["atom"] == 32
+
+
+def test_masks(trj: xr.Dataset, lens: xr.Dataset) -> None:
+    for mask in (lens > 0.3, lens["lens"] > 0.3):
+        assert ice.select(trj, mask, frame=1)["atom"].values.tolist() == [6]
+        assert ice.select(trj, mask.any("frame"))["atom"].values.tolist() == [6, 10]
+        with pytest.raises(ice.InputError, match=r"changes .* has 4; give frame=.*mask.any"):
+            ice.select(trj, mask)
+    part = trj.isel(frame=[2, 3], atom=slice(2, 20))
+    assert ice.select(part, lens["lens"] > 0.3, frame=0)["atom"].values.tolist() == [10]
+    flags = np.zeros(64, bool)
+    flags[[3, 9]] = True
+    assert ice.select(trj, flags)["atom"].values.tolist() == [3, 9]
+    both = np.stack([flags, ~flags, flags, flags])
+    assert ice.select(trj, both, frame=1).sizes["atom"] == 62
+
+
+def test_a_mask_of_labels_is_that_of_the_label(trj: xr.Dataset) -> None:
+    labels = np.zeros((4, 64), np.int32)
+    labels[2, 7] = 1
+    rows = ("frame", "atom")
+    ds = xr.Dataset({"label": (rows, labels), "probability": (rows, np.ones((4, 64), "f4"))})
+    states = ds.assign_coords(atom=trj["atom"], step=trj["step"])
+    assert ice.select(trj, states == 1, frame=2)["atom"].values.tolist() == [7]
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.zeros(64, bool), "selects no atom"),
+        (np.zeros(63, bool), r"shape \(64,\) or \(4, 64\)"),
+        (np.zeros(64), "mask of bool"),
+        (3, "an expression, or a mask"),
+        (None, "an expression, or a mask"),
+    ],
+)
+def test_masks_that_are_refused(trj: xr.Dataset, mask: object, message: str) -> None:
+    with pytest.raises(ice.InputError, match=message):
+        ice.select(trj, mask)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("frame", [4, -5, 1.5, True])
+def test_frames_that_are_refused(trj: xr.Dataset, frame: int) -> None:
+    with pytest.raises(ice.InputError, match="frame: expected"):
+        ice.select(trj, "z > 5", frame=frame)
+
+
+def test_axes_have_names(trj: xr.Dataset, tmp_path: Path) -> None:
+    saved = ice.save(trj, tmp_path / "a.zarr")
+    for ds in (trj, saved, ice.open_trajectory(tmp_path / "a.zarr")):
+        heights = ds["positions"].sel(xyz="z")
+        np.testing.assert_array_equal(heights, trj["positions"].values[:, :, 2])
+        np.testing.assert_array_equal(ds["cell"].sel(cell_vector="a"), trj["cell"].values[:, 0])
