@@ -17,6 +17,7 @@ from dask import delayed
 from dask.delayed import Delayed
 from dask.utils import format_bytes
 
+from icedask.core.frames import check_slice
 from icedask.core.options import Option, checked, documented, parameters_of, plain_signature
 from icedask.core.types import IntArray
 from icedask.core.variables import VARIABLES
@@ -51,22 +52,6 @@ from icedask.store.trajectory import (
 from icedask.tasks.progress import reporting
 
 logger = logging.getLogger("icedask")
-
-
-def _check_frames(value: Any, where: str) -> slice:
-    if isinstance(value, slice):
-        return value
-    if not isinstance(value, str):
-        raise InputError(f'{where}: expected a slice or "start:stop:step", found {value!r}')
-    try:
-        parts = [int(part) if part.strip() else None for part in value.split(":")]
-    except ValueError as error:
-        raise InputError(f"{where}: expected start:stop:step, found {value!r}") from error
-    if not 2 <= len(parts) <= 3:
-        raise InputError(
-            f"{where}: expected start:stop:step, for example 0:100 or ::10, found {value!r}"
-        )
-    return slice(*parts)
 
 
 def _check_columns(value: Any, where: str) -> dict[str, str | None]:
@@ -205,7 +190,7 @@ def ingest(
         ),
     ] = None,
     frames: Annotated[
-        slice | str | None, Option("Frames to keep, start:stop:step.", check=_check_frames)
+        slice | str | None, Option("Frames to keep, start:stop:step.", check=check_slice)
     ] = None,
     overwrite: Annotated[
         bool, Option("Replace a store that holds something else, with all its results.")

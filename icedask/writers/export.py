@@ -22,7 +22,7 @@ from dask._task_spec import Task, TaskRef
 from icedask.core.columns import Column, Joined, Results, join_columns, of_atoms, plain
 from icedask.core.expressions import Condition
 from icedask.core.features import rechunked
-from icedask.core.frames import check_frames
+from icedask.core.frames import check_frames, slice_text
 from icedask.core.options import Option, parameters_of, takes_options
 from icedask.core.trajectory import check_trajectory
 from icedask.core.types import IntArray
@@ -173,7 +173,8 @@ def planned(
             classes=joined.classes,
             text_columns=joined.text_names,
         )
-    chosen = _chosen(joined, trj.sizes[FRAME], check_frames(frames, "export: frames"))
+    wanted = slice(None) if frames is None else check_frames(frames, "export: frames")
+    chosen = _chosen(joined, trj.sizes[FRAME], wanted)
     written = _written(joined, columns)
     layouts = [_layout(column, joined.atoms) for column in written]
     return Export(
@@ -197,7 +198,9 @@ def _chosen(joined: Joined, n_frames: int, frames: slice) -> IntArray:
     """Return the frames to write."""
     wanted = np.arange(n_frames)[frames]
     if len(wanted) == 0:
-        raise InputError(f"export: frames: no frame of the {n_frames} is in {frames}")
+        raise InputError(
+            f"export: frames: no frame of the {n_frames} is in {slice_text(frames)}; the first is 0"
+        )
     chosen = wanted[np.isin(wanted, joined.frames)]
     if len(chosen) == 0:
         raise InputError(
