@@ -26,7 +26,7 @@ from icedask.core.frames import check_frames, slice_text
 from icedask.core.options import Option, parameters_of, takes_options
 from icedask.core.trajectory import check_trajectory
 from icedask.core.types import IntArray
-from icedask.core.variables import FRAME
+from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError, StoreError
 from icedask.store.lock import LOCK_FILE, locked
 from icedask.tasks.graphs import LazyGraph, block_key, task_waves
@@ -162,6 +162,8 @@ def planned(
     kind, compressed = format_of(target)
     _check_target(target, overwrite)
     check_trajectory(trj, "export")
+    if trj.sizes[ATOM] == 0:
+        raise InputError("export: expected atoms, found a trajectory without any")
     joined = join_columns(trj, results, "export", fill=fill)
     names = [*joined.names, *_FRAME_NAMES]
     condition = None
@@ -177,9 +179,14 @@ def planned(
     chosen = _chosen(joined, trj.sizes[FRAME], wanted)
     written = _written(joined, columns)
     layouts = [_layout(column, joined.atoms) for column in written]
-    return Export(
-        trj, target, kind(layouts, compressed=compressed), joined, chosen, condition, overwrite
-    )
+    format_ = kind(layouts, compressed=compressed)
+    twice = [name for name in format_.names if format_.names.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"export: two columns are called {twice[0]} in {kind.title}; name the results, or "
+            "choose the columns"
+        )
+    return Export(trj, target, format_, joined, chosen, condition, overwrite)
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

@@ -63,7 +63,7 @@ class LammpsTrajectory(TextFormat):
     def notes(self) -> list[str]:
         """Sentences on what the file holds otherwise than the store."""
         notes = [
-            f"{self.title}: units metal, without times (readers do not expect them in every dump)"
+            f"{self.title}: units metal; steps, but no times, with which MDAnalysis reads no dump"
         ]
         if "id" not in self.columns:
             notes.append(f"{self.title}: {NO_IDS}")

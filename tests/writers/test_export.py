@@ -311,6 +311,19 @@ def test_names_of_columns(tmp_path: Path) -> None:
         ice.export(trj, tmp_path / "c.csv", [labels(trj), labels(trj)])
 
 
+def test_names_that_a_format_has_already(tmp_path: Path) -> None:
+    trj = trajectory()
+    own = labels(trj)[["label"]]
+    for name, suffix in (("species", "extxyz"), ("vx", "lammpstrj")):
+        assert ice.export(trj, tmp_path / f"{name}.csv", {name: own}).columns[-1] == name
+        with pytest.raises(ice.InputError, match=f"two columns are called {name}"):
+            ice.export(trj, tmp_path / f"a.{suffix}", {name: own})
+    with pytest.raises(ice.InputError, match="found x twice"):
+        ice.export(trj, tmp_path / "a.csv", {"x": own})
+    with pytest.raises(ice.InputError, match="without any"):
+        ice.export(trj.isel(atom=[]), tmp_path / "a.csv")
+
+
 def test_atoms_and_frames_of_results(tmp_path: Path) -> None:
     trj = trajectory()
     part = labels(trj)[["label"]].isel(atom=slice(None, None, -3), frame=[3, 1])
