@@ -84,8 +84,8 @@ class ExtendedXyz(TextFormat):
 
     def frame_header(self, frame: FrameTable) -> bytes:
         """Return the number of atoms and the line of keys."""
-        keys: dict[str, Any] = {} if np.isnan(frame.time) else {"Time": frame.time}
-        keys["Timestep"] = frame.step
+        keys: dict[str, Any] = {} if np.isnan(frame.time) else {"time": frame.time}
+        keys["step"] = frame.step
         if frame.origin is not None and frame.cell.any():
             keys["Origin"] = _numbers(frame.origin)
         return header(len(frame.rows), frame.cell, frame.pbc, self.properties, keys)

@@ -93,7 +93,7 @@ def test_extended_xyz_read_by_ase(tmp_path: Path, kind: str, suffix: str) -> Non
         assert read["label"].dtype.kind == "i"
         np.testing.assert_array_equal(read["probability"].astype("f4"), states["probability"][k])
         np.testing.assert_array_equal(read["latent"], latent["latent"][k])
-        assert (atoms.info["Time"], atoms.info["Timestep"]) == (0.5 * k, 100 * k)
+        assert (atoms.info["time"], atoms.info["step"]) == (0.5 * k, 100 * k)
         if "cell_origin" in trj:
             np.testing.assert_array_equal(atoms.info["Origin"], trj["cell_origin"][k])
 
@@ -280,7 +280,7 @@ def test_where_and_frames(tmp_path: Path) -> None:
     for k, rows, atoms in zip((2, 4), chosen, frames, strict=True):
         np.testing.assert_array_equal(atoms.positions.astype("f4"), trj["positions"][k, rows])
         np.testing.assert_array_equal(atoms.arrays["id"], trj["id"][rows])
-        assert atoms.info["Timestep"] == 100 * k
+        assert atoms.info["step"] == 100 * k
     last = ice.export(
         trj, tmp_path / "b.csv", states, frames=-1, columns=["label"], where="id < 105"
     )
