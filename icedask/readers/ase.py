@@ -1,11 +1,9 @@
-"""Trajectories that ASE reads: extended XYZ, ASE's own format and many more."""
+"""Trajectories that ASE reads: its own format, those of VASP and many more."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,34 +22,6 @@ _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmo
 # Constant per-atom arrays, and the kinds of their values.
 _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
 _RENAMED = {"initial_charges": "charge", "energies": "potential_energy", "forces": "force"}
-
-
-def extxyz_offsets(path: str) -> tuple[IntArray, str]:
-    """Return the offsets of the frames of an XYZ file and of their end, and how it is truncated."""
-    offsets = [0]
-    with Path(path).open("rb") as file:
-        while line := file.readline():
-            if not line.strip():
-                continue
-            try:
-                n_atoms = int(line)
-            except ValueError as error:
-                raise InputError(
-                    f"{path}: expected an atom count at byte {offsets[-1]}, found "
-                    f"{line[:40]!r}; is this an XYZ file?"
-                ) from error
-            lines, last = 0, b""
-            for last in islice(file, n_atoms + 1):  # noqa: B007
-                lines += 1
-            if lines < n_atoms + 1:
-                return np.array(offsets), f"it has {max(lines - 1, 0)} of {n_atoms} atoms"
-            if not last.endswith(b"\n"):
-                # Whether digits are missing cannot be told.
-                return np.array(offsets), "its last line has no line end and may be cut"
-            offsets.append(file.tell())
-    if len(offsets) == 1:
-        raise InputError(f"{path}: the file is empty")
-    return np.array(offsets), ""
 
 
 def frame_of(
@@ -107,7 +77,7 @@ class AseFile(Format):
     """A trajectory file of a format that ASE reads."""
 
     title: ClassVar = "formats of ASE"
-    suffixes: ClassVar = (".xyz", ".extxyz", ".traj", ".db", ".vasp", ".cif", ".poscar")
+    suffixes: ClassVar = (".traj", ".db", ".vasp", ".cif", ".poscar")
     options: ClassVar = ("columns", "pbc")
     advice: ClassVar = (
         "this format states its units and names its elements; give frame_interval "
@@ -116,7 +86,6 @@ class AseFile(Format):
 
     path: str
     n_frames: int
-    offsets: IntArray | None  # of the frames of an XYZ file
     numbers: IntArray | None = None  # atomic numbers, which every frame must have
     columns: Mapping[str, str | None] | None = None
     pbc: tuple[bool, bool, bool] | None = None
@@ -130,40 +99,23 @@ class AseFile(Format):
     @classmethod
     def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None = None) -> AseFile:
         """Open a file once to count frames."""
+        import ase.io
+
         path = file.plain
         taken = {name: getattr(options, name) for name in cls.options}
-        if path.endswith((".xyz", ".extxyz")):
-            offsets, truncated = extxyz_offsets(path)
-            source = cls(path, len(offsets) - 1, offsets, truncated=truncated, **taken)
-        else:
-            import ase.io
-
-            try:
-                n_frames = sum(1 for _ in ase.io.iread(path, index=":"))
-            except Exception as error:
-                raise InputError(f"{path}: ASE cannot read it: {error}") from error
-            source = cls(path, n_frames, None, **taken)
+        try:
+            n_frames = sum(1 for _ in ase.io.iread(path, index=":"))
+        except Exception as error:
+            raise InputError(f"{path}: ASE cannot read it: {error}") from error
+        source = cls(path, n_frames, **taken)
         if source.n_frames == 0:
             return source
         return replace(source, numbers=source._atoms(0).numbers)
 
     def _atoms(self, frame: int) -> Any:
         import ase.io
-        from ase.io.extxyz import XYZError
 
-        if self.offsets is None:
-            return ase.io.read(self.path, index=frame)
-        start, end = self.offsets[frame : frame + 2]
-        with Path(self.path).open("rb") as file:
-            file.seek(start)
-            text = file.read(end - start).decode()
-        try:
-            return ase.io.read(io.StringIO(text), index=0, format="extxyz")
-        except (ValueError, KeyError, IndexError, XYZError) as error:
-            raise InputError(
-                f"{self.path}: frame {frame} cannot be read ({error}); repair it, or leave it out "
-                f"with frames=slice({frame}) (--frames :{frame})"
-            ) from error
+        return ase.io.read(self.path, index=frame)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""

@@ -93,18 +93,6 @@ def test_ase_velocities(tmp_path, name):
     np.testing.assert_allclose(trj["velocity"], expected, rtol=1e-5)
 
 
-def test_extxyz_selection_and_plain_xyz(tmp_path):
-    path = tmp_path / "a.xyz"
-    water = molecule("H2O")
-    ase.io.write(path, [water, water], format="xyz")
-    trj = ice.ingest(path, tmp_path / "t.zarr", select="element H")
-    assert trj["atom"].values.tolist() == [1, 2]
-    assert trj["pbc"].values.tolist() == [False] * 3
-    np.testing.assert_array_equal(trj["cell"], np.zeros((2, 3, 3)))
-    boxed = ice.ingest(path, tmp_path / "u.zarr")
-    np.testing.assert_allclose(boxed["positions"][1], water.positions, atol=1e-6)
-
-
 def triclinic():
     return Atoms(
         "OH2Na",

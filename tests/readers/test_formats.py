@@ -78,7 +78,7 @@ def test_a_module_with_a_format_is_enough(toy: Path) -> None:
 
 def test_order_of_formats() -> None:
     names = [kind.__name__ for kind in formats()]
-    assert names == ["LammpsDump", "AseFile", "MDAnalysisFile"]
+    assert names == ["LammpsDump", "XyzFile", "AseFile", "MDAnalysisFile"]
 
 
 @pytest.mark.parametrize("name", ["a.xyz", "a.out", "a.dump.gz", "a.lammpstrj"])

@@ -1,0 +1,364 @@
+"""XYZ and extended XYZ files, of any program: strict, from an index of the frames."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.core.types import FloatArray, IntArray
+from icedask.errors import InputError
+from icedask.readers.compressed import SourceFile
+from icedask.readers.elements import ElementMap
+from icedask.readers.formats import Format, SourceOptions
+from icedask.readers.units import Units, lammps_units
+from icedask.readers.xyz_columns import kept_columns, per_atom
+from icedask.readers.xyz_comment import NUMBER, Comment
+from icedask.readers.xyz_frame import XyzFrame, elements_of, read_frame
+from icedask.readers.xyz_index import XyzIndex, build_index, parse_count
+from icedask.store.frame_block import FrameBlock, join_blocks
+
+logger = logging.getLogger("icedask")
+
+_LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
+_FEMTOSECOND = 1e-3  # picosecond
+_NO_POSITIONS = re.compile(r"-(vel|frc)-\d+\.xyz")
+# What every frame states if the first one does.
+_STATED = {"cell": "a cell", "pbc": "pbc=", "step": "a step", "time": "a time"}
+
+
+@dataclass(frozen=True)
+class XyzFile(Format):
+    """An XYZ or extended XYZ file."""
+
+    title: ClassVar = "XYZ files"
+    suffixes: ClassVar = (".xyz", ".extxyz")
+    options: ClassVar = (
+        "units",
+        "timestep",
+        "elements",
+        "columns",
+        "cell",
+        "pbc",
+        "fixed_order",
+        *_LJ,
+    )
+    advice: ClassVar = (
+        "an XYZ file names its atoms: leave it out, and map labels to elements with elements "
+        "(--elements)"
+    )
+    rank: ClassVar = 0
+
+    path: str
+    n_frames: int
+    truncated: str
+    plain: str  # the file itself, or its unpacked copy
+    index: XyzIndex
+    first: Comment
+    identity: Mapping[str, str]  # digests of what names the atoms of the first frame
+    n_atoms: int
+    units: Units | None
+    timestep: float | None
+    elements: ElementMap
+    columns: Mapping[str, str | None]
+    cell: tuple[float, ...] | None  # where the file has none
+    pbc: tuple[bool, bool, bool] | None  # in place of what the file states; None where it does
+    fixed_order: bool | None
+
+    @classmethod
+    def recognises(cls, file: SourceFile) -> bool:
+        """Return whether a file has the name of an XYZ file, or begins like one."""
+        return super().recognises(file) or _begins_like_xyz(file.head)
+
+    @classmethod
+    def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None) -> XyzFile:
+        """Index the frames, and check the options against the first one."""
+        index = build_index(file.path, file.plain)
+        n_frames = len(index.starts)
+        if n_frames == 0:
+            raise InputError(f"{file.path}: has no whole frame: {index.truncated}")
+        columns = dict(options.columns or {})
+        with Path(file.plain).open("rb") as opened:
+            frame = _read(file.path, opened, index, 0, columns)
+        try:
+            units = _units(frame.comment, options, file.name)
+            pbc = _boundaries(frame, options)
+        except ValueError as error:
+            raise InputError(f"{file.path}: {error}") from error
+        source = cls(
+            path=file.path,
+            n_frames=n_frames,
+            truncated=index.truncated,
+            plain=file.plain,
+            index=index,
+            first=frame.comment,
+            identity=frame.identity,
+            n_atoms=frame.n_atoms,
+            units=units,
+            timestep=options.timestep,
+            elements=options.elements,
+            columns=columns,
+            cell=options.cell,
+            pbc=pbc,
+            fixed_order=options.fixed_order,
+        )
+        source._check_columns(frame)
+        return source
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether atoms have ids, or a program wrote them that keeps their order."""
+        if "the ids of atoms" in self.identity:
+            return True
+        return self.first.writer != "LAMMPS" if self.fixed_order is None else self.fixed_order
+
+    @property
+    def column_units(self) -> str:
+        """Units of per-atom columns that icedask does not know."""
+        return (
+            "unconverted (not stated)"
+            if self.units is None
+            else f"unconverted ({self.units.style})"
+        )
+
+    def stamps(self) -> tuple[IntArray, FloatArray] | None:
+        """Return step and time (picosecond) of every frame, None where the file states neither."""
+        steps, times = self.index.steps, self.index.times
+        if steps is None and times is None:
+            return None
+        steps = np.arange(self.n_frames) if steps is None else steps
+        unknown = np.full(self.n_frames, np.nan)
+        return steps, self._picoseconds(steps, unknown if times is None else times)
+
+    def atoms(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the per-atom coordinates, from the first frame."""
+        with Path(self.plain).open("rb") as file:
+            frame = _read(self.path, file, self.index, 0, self.columns)
+        try:
+            return per_atom(frame, elements_of(frame, self.elements), self.columns)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from error
+
+    def read(self, frames: Sequence[int]) -> FrameBlock:
+        """Read frames by index."""
+        blocks = []
+        with Path(self.plain).open("rb") as file:
+            for number in frames:
+                frame = _read(self.path, file, self.index, number, self.columns)
+                self._check_same(frame, number)
+                try:
+                    blocks.append(self._convert(frame, number))
+                except ValueError as error:
+                    raise InputError(f"{self.path}: frame {number}: {error}") from error
+        return join_blocks(blocks)
+
+    def _check_columns(self, frame: XyzFrame) -> None:
+        names = self.index.names | frame.arrays.keys()
+        unknown = [name for name in self.columns if name not in names]
+        if unknown:
+            raise InputError(
+                f"{self.path}: columns: the file has no {', '.join(unknown)}; it has "
+                f"{' '.join(sorted(names))}"
+            )
+        try:
+            elements = elements_of(frame, self.elements)
+            _, left_out = kept_columns(frame, self.columns, self.units, elements)
+        except ValueError as error:
+            raise InputError(f"{self.path}: {error}") from error
+        if left_out:
+            logger.info(
+                "%s: not kept, neither numbers nor vectors of three: %s",
+                self.path,
+                ", ".join(left_out),
+            )
+        if self.index.times is not None and self._time_unit() is None:
+            logger.info(
+                "%s: the unit of its times is not stated; give units (--units) or frame_interval "
+                "(--frame-interval) for times",
+                self.path,
+            )
+
+    def _check_same(self, frame: XyzFrame, number: int) -> None:
+        """Raise InputError unless a frame has the atoms of the first and states as much."""
+        where = f"{self.path}: frame {number}"
+        if frame.n_atoms != self.n_atoms:
+            raise InputError(
+                f"{where}: expected the {self.n_atoms} atoms of the first frame, found "
+                f"{frame.n_atoms}; icedask needs the same atoms in every frame"
+            )
+        if frame.identity != self.identity:
+            names = self.identity.keys() | frame.identity.keys()
+            other = min(n for n in names if self.identity.get(n) != frame.identity.get(n))
+            sort = "" if self.keeps_order else ", in the same order: dump_modify sort id"
+            raise InputError(
+                f"{where}: expected {other} as in the first frame, found others, or other "
+                f"elements; icedask needs the same atoms in every frame{sort}"
+            )
+        for name, what in _STATED.items():
+            stated = getattr(self.first, name) is not None, getattr(frame.comment, name) is not None
+            if stated[0] != stated[1]:
+                found = f"{what} as in the first frame, found none"
+                more = f"no more than in the first frame, found {what}"
+                raise InputError(
+                    f"{where}: expected in the comment {found if stated[0] else more}; make the "
+                    "comments alike, or choose frames with frames= (--frames)"
+                )
+        for name in ("writer", "bead", "length"):
+            expected, found = getattr(self.first, name), getattr(frame.comment, name)
+            if expected != found:
+                raise InputError(
+                    f"{where}: expected in the comment {name} {expected} as in the first frame, "
+                    f"found {found}; split the file"
+                )
+
+    def _time_unit(self) -> float | None:
+        """Return the picoseconds of a unit of time in the comments."""
+        if self.first.writer == "CP2K":
+            return _FEMTOSECOND
+        return None if self.units is None else self.units.time
+
+    def _picoseconds(self, step: Any, time: Any) -> Any:
+        unit = self._time_unit()
+        if unit is None:
+            return time * np.nan
+        return (time if self.timestep is None else step * self.timestep) * unit
+
+    def _convert(self, frame: XyzFrame, number: int) -> FrameBlock:
+        comment = frame.comment
+        length = 1.0 if self.units is None else self.units.length
+        of_positions, of_cell = comment.length or (length, length)
+        cell = np.zeros(9)
+        if comment.cell is not None:
+            cell = np.array(comment.cell) * of_cell
+        elif self.cell is not None:
+            cell = np.array(self.cell)
+        elements = elements_of(frame, self.elements)
+        columns, _ = kept_columns(frame, self.columns, self.units, elements)
+        with np.errstate(over="ignore"):  # what does not fit is refused as infinite
+            positions = (frame.positions * of_positions).astype(np.float32)
+        step = number if comment.step is None else comment.step
+        time = np.nan if comment.time is None else comment.time
+        return FrameBlock(
+            positions=positions[None],
+            cell=cell.reshape(1, 3, 3),
+            pbc=np.array(comment.pbc if self.pbc is None else self.pbc),
+            time=np.array([self._picoseconds(step, time)], float),
+            step=np.array([step], np.int64),
+            columns={name: values[None] for name, values in columns.items()},
+        )
+
+
+def _begins_like_xyz(head: bytes) -> bool:
+    """Return whether a number of atoms, a comment, and a label with three numbers come first."""
+    lines = head.lstrip().splitlines()
+    if len(lines) < 3:
+        return False
+    try:
+        parse_count(lines[0])
+    except ValueError:
+        return False
+    if b"Properties=" in lines[1]:
+        return True
+    label, *numbers = [word.decode("latin-1") for word in lines[2].split()[:4]] or [""]
+    return (
+        len(numbers) == 3
+        and all(re.fullmatch(NUMBER, number) for number in numbers)
+        and (label.isdigit() or not re.fullmatch(NUMBER, label))
+    )
+
+
+def _read(
+    path: str, file: BinaryIO, index: XyzIndex, number: int, columns: Mapping[str, str | None]
+) -> XyzFrame:
+    dropped = [name for name, target in columns.items() if target is None]
+    try:
+        return read_frame(file, index, number, dropped)
+    except ValueError as error:
+        way_out = f", or leave it out with frames=slice({number}) (--frames :{number})"
+        raise InputError(
+            f"{path}: frame {number}: {error}; repair it{way_out if number else ''}"
+        ) from error
+
+
+def _units(comment: Comment, options: SourceOptions, name: str) -> Units | None:
+    """Return the units of the run; None where the file's program has its own, or none are given."""
+    if comment.writer == "CP2K" and _NO_POSITIONS.search(name):
+        raise ValueError("expected positions, found velocities or forces of CP2K by its name")
+    if options.units is None:
+        for option in ("timestep", *_LJ):
+            if getattr(options, option) is not None:
+                raise ValueError(f"{option}: expected with units= (--units), found without it")
+        return None
+    if comment.writer in ("CP2K", "i-PI"):
+        raise ValueError(
+            f"units: expected none, as {comment.writer} writes its own, found {options.units!r}; "
+            "leave units out"
+        )
+    if options.timestep is not None and comment.time is not None:
+        raise ValueError(
+            f"timestep: expected none, as the comments state the time (frame 0: {comment.time:g}), "
+            f"found {options.timestep:g}; leave timestep out"
+        )
+    if options.timestep is not None and comment.step is None:
+        raise ValueError(
+            "timestep: expected steps in the comments (Timestep=), found none; give frame_interval "
+            "(--frame-interval) in its place"
+        )
+    scale = {option: getattr(options, option) for option in _LJ}
+    if options.units != "lj" and any(value is not None for value in scale.values()):
+        raise ValueError(f"{', '.join(_LJ)}: expected with units lj, found {options.units!r}")
+    return lammps_units(options.units, **scale)
+
+
+def _boundaries(frame: XyzFrame, options: SourceOptions) -> tuple[bool, bool, bool] | None:
+    """Return the periodic directions where the comments do not state them."""
+    comment = frame.comment
+    if comment.cell is not None and options.cell is not None:
+        raise ValueError(
+            f"cell: the file says {_text(comment.cell)}, cell= (--cell) says "
+            f"{_text(options.cell)}; leave cell out"
+        )
+    if _is_flat_run(frame):
+        if options.pbc is None:
+            raise ValueError(
+                "all atoms lie in one plane of a cell that is periodic and at most 1 high along c, "
+                "as LAMMPS writes runs of dimension 2; give pbc=(True, True, False) (--pbc xy)"
+            )
+        return options.pbc
+    if None not in (comment.pbc, options.pbc) and comment.pbc != options.pbc:
+        raise ValueError(
+            f"pbc: the file says {comment.pbc}, pbc= (--pbc) says {options.pbc}; leave pbc out"
+        )
+    pbc = comment.pbc or options.pbc
+    without_cell = comment.cell is None and options.cell is None
+    if without_cell and pbc is None:
+        raise ValueError(
+            "the file states neither a cell nor boundaries; give cell= and pbc= (for example "
+            "--cell 10,10,10 --pbc xyz, in angstrom), or pbc=(False, False, False) (--pbc none) "
+            "for atoms in a vacuum"
+        )
+    if without_cell and any(pbc or ()):
+        raise ValueError("the file states no cell; give cell= (--cell 10,10,10) in angstrom")
+    if pbc is None and comment.cell is None:
+        raise ValueError("the file states no boundaries; give pbc= too (--pbc xyz, --pbc xy)")
+    # A Lattice alone is periodic, as ASE and OVITO read it, and so is the cell of i-PI.
+    return (True, True, True) if pbc is None else options.pbc if comment.pbc is None else None
+
+
+def _is_flat_run(frame: XyzFrame) -> bool:
+    comment, z = frame.comment, frame.positions[:, 2]
+    if comment.writer != "LAMMPS" or comment.cell is None or comment.pbc is None:
+        return False
+    a, b, (x, y, height) = comment.cell[:3], comment.cell[3:6], comment.cell[6:]
+    flat = a[2] == b[2] == x == y == 0 and 0 < height <= 1 and bool((z == z[0]).all())
+    return comment.pbc[2] and flat
+
+
+def _text(cell: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in cell)

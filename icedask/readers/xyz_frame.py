@@ -1,0 +1,211 @@
+"""One frame of an XYZ file as named arrays, its atoms in the order of their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from ase.data import atomic_numbers, chemical_symbols
+
+from icedask.core.provenance import digest
+from icedask.errors import InputError
+from icedask.readers.elements import ElementMap
+from icedask.readers.xyz_comment import Column, Comment, parse_comment
+from icedask.readers.xyz_index import XyzIndex, decode_comment, parse_count
+from icedask.readers.xyz_table import count_fields, parse_table
+
+_POSITIONS = ("pos", "positions")
+_LABELS = ("species", "symbols", "element")
+_PLAIN = (Column("species", "S", 1), Column("pos", "R", 3))
+
+
+@dataclass(frozen=True)
+class XyzFrame:
+    """Comment and properties of one frame.
+
+    Attributes
+    ----------
+    comment
+        What its comment line states.
+    arrays
+        Properties by name, (n_atoms,) or (n_atoms, width); text as pandas categories.
+    """
+
+    comment: Comment
+    arrays: dict[str, Any]
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.positions)
+
+    @property
+    def positions(self) -> npt.NDArray[np.float64]:
+        """Positions in the unit of the file, (n_atoms, 3)."""
+        return self.arrays[next(name for name in _POSITIONS if name in self.arrays)]
+
+    @property
+    def labels(self) -> npt.NDArray[np.str_] | None:
+        """Label of each atom: its species, or else the symbol of its number, or its type."""
+        for name in (*_LABELS, "Z", "type"):
+            if name in self.arrays:
+                values = self.arrays[name]
+                return _symbols(values) if name == "Z" else text_of(values)
+        return None
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Digests of what names the atoms, which are the same in every frame."""
+        labels = {"the labels of atoms": self.labels, "the ids of atoms": self.arrays.get("id")}
+        return {
+            name: digest(np.ascontiguousarray(values).view(np.uint8))
+            for name, values in labels.items()
+            if values is not None
+        }
+
+    @property
+    def used(self) -> set[str]:
+        """Names of the properties that say what and where the atoms are."""
+        return {*_POSITIONS, *_LABELS, "Z", "id"}
+
+
+def text_of(values: Any) -> npt.NDArray[np.str_]:
+    """Return a column of text or whole numbers as text."""
+    if isinstance(values, pd.Categorical):
+        categories = np.array([str(word) for word in values.categories], np.str_)
+        return categories[values.codes]
+    return values.astype(np.str_)
+
+
+def _symbols(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    wrong = (numbers < 0) | (numbers >= len(chemical_symbols))
+    if wrong.any():
+        raise ValueError(f"expected atomic numbers in the column Z, found {numbers[wrong][0]}")
+    return np.array(chemical_symbols)[numbers]
+
+
+def read_frame(file: BinaryIO, index: XyzIndex, frame: int, dropped: Collection[str]) -> XyzFrame:
+    """Read a frame of an open file.
+
+    Columns of a plain XYZ file that are `dropped` need not be numbers. Raises ValueError, with
+    what is wrong, if the frame is broken.
+    """
+    start, end = int(index.starts[frame]), int(index.ends[frame])
+    file.seek(start)
+    text = file.read(end - start)
+    if len(text) < end - start:
+        raise ValueError("the file has become shorter since it was opened")
+    first = text[: len(text) - len(text.lstrip())].count(b"\n")
+    count, header, body = text.split(b"\n", first + 2)[first:]
+    n_atoms = parse_count(count)
+    comment = parse_comment(decode_comment(header))
+    columns = comment.columns or _plain_columns(body, dropped)
+    width = sum(column.width for column in columns)
+    if width != count_fields(body):
+        stated = " ".join(f"{column.name}:{column.width}" for column in columns)
+        raise ValueError(
+            f"atom 0: expected {width} fields ({stated:.100}), found {count_fields(body)}"
+        )
+    values = parse_table(body, n_atoms, "".join(kind * width for _, kind, width in columns))
+    arrays: dict[str, Any] = {}
+    for column in columns:
+        parts, values = values[: column.width], values[column.width :]
+        text_like = column.kind == "S"
+        arrays[column.name] = (
+            parts[0]
+            if column.width == 1
+            else np.column_stack([text_of(part) if text_like else part for part in parts])
+        )
+    _check_roles(columns)
+    return XyzFrame(comment, _by_id(arrays))
+
+
+def _plain_columns(body: bytes, dropped: Collection[str]) -> tuple[Column, ...]:
+    """Return the columns of a frame of which the comment names none."""
+    n_fields = count_fields(body)
+    if n_fields < 4:
+        raise ValueError(f"atom 0: expected a label and x, y, z, found {n_fields} fields")
+    names = [f"column_{number}" for number in range(5, n_fields + 1)]
+    return _PLAIN + tuple(Column(name, "S" if name in dropped else "R", 1) for name in names)
+
+
+def _check_roles(columns: tuple[Column, ...]) -> None:
+    """Raise ValueError unless there are positions, and labels, ids and types are of their kind."""
+    by_name = {column.name: column for column in columns}
+    found = " ".join(by_name)
+    positions = [by_name[name] for name in _POSITIONS if name in by_name]
+    if [column[1:] for column in positions] != [("R", 3)]:
+        raise ValueError(f"expected positions, pos:R:3, in Properties, found {found:.100}")
+    kinds = {**dict.fromkeys(_LABELS, "S"), "Z": "I", "id": "I", "type": "IS"}
+    for name, kind in kinds.items():
+        column = by_name.get(name)
+        if column is not None and (column.kind not in kind or column.width != 1):
+            raise ValueError(
+                f"expected {name}:{kind[0]}:1 in Properties, found {':'.join(map(str, column))}"
+            )
+
+
+def _by_id(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Return the arrays in the order of the ids, if there are any."""
+    ids = arrays.get("id")
+    if ids is None:
+        return arrays
+    order = np.argsort(ids, kind="stable")
+    twice = np.flatnonzero(np.diff(ids[order]) == 0)
+    if len(twice):
+        raise ValueError(f"the id {ids[order][twice[0]]} stands for two atoms")
+    if (np.diff(order) > 0).all():
+        return arrays
+    return {name: values[order] for name, values in arrays.items()}
+
+
+def elements_of(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.str_]:
+    """Return the element of each atom: its label, or what `elements` makes of it.
+
+    Raises InputError if a label is no symbol and is not mapped, or is a symbol and mapped to
+    another one.
+    """
+    labels = frame.labels
+    if labels is None:
+        if isinstance(elements, str):
+            return np.full(frame.n_atoms, elements)
+        raise InputError(
+            "elements: the file does not say which element each atom is; expected one symbol for "
+            "all atoms; give elements= (--elements), for example --elements Cu"
+        )
+    kinds, codes = np.unique(labels, return_inverse=True)
+    table = [_element(str(kind), elements) for kind in kinds]
+    missing = [str(kind) for kind, symbol in zip(kinds, table, strict=True) if symbol is None]
+    if missing:
+        shown = ", ".join(map(repr, missing[:10]))
+        example = ",".join(f"{label}={_likely(label)}" for label in missing[:3])
+        numbers = all(label.isdigit() for label in missing)
+        what = "whole numbers, which may be types or atomic numbers" if numbers else "no symbols"
+        raise InputError(
+            f"elements: expected chemical symbols as labels, found {what}: {shown}; give elements= "
+            f"(--elements), for example --elements {example} (X for a massless site)"
+        )
+    symbols = np.array([str(symbol) for symbol in table])[codes]
+    if "Z" in frame.arrays and (_symbols(frame.arrays["Z"]) != symbols).any():
+        raise InputError("elements: the columns of labels and of atomic numbers (Z) disagree")
+    return symbols
+
+
+def _element(label: str, elements: ElementMap) -> str | None:
+    known = label if label in atomic_numbers else None
+    given = elements if isinstance(elements, str) else (elements or {}).get(label)
+    if known and given and known != given:
+        raise InputError(
+            f"elements: the file says {known}, elements= (--elements) says {given} for it; leave "
+            "it out, or rename the label in the file"
+        )
+    return given or known
+
+
+def _likely(label: str) -> str:
+    symbol = label.capitalize()
+    return symbol if symbol in atomic_numbers else "SYMBOL"
