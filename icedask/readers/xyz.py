@@ -31,6 +31,13 @@ _FEMTOSECOND = 1e-3  # picosecond
 _NO_POSITIONS = re.compile(r"-(vel|frc)-\d+\.xyz")
 # What every frame states if the first one does.
 _STATED = {"cell": "a cell", "pbc": "pbc=", "step": "a step", "time": "a time"}
+# What is the same in every frame.
+_SAME = {
+    "writer": "the program that wrote it",
+    "bead": "the bead",
+    "length": "the units of positions and cell",
+    "names_columns": "Properties= or none",
+}
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,9 @@ class XyzFile(Format):
         )
 
     def stamps(self) -> tuple[IntArray, FloatArray] | None:
-        """Return step and time (picosecond) of every frame, None where the file states neither."""
+        """Return step and time (picosecond) of every frame, None where neither is known."""
         steps, times = self.index.steps, self.index.times
-        if steps is None and times is None:
+        if steps is None and (times is None or self._time_unit() is None):
             return None
         steps = np.arange(self.n_frames) if steps is None else steps
         unknown = np.full(self.n_frames, np.nan)
@@ -167,8 +174,8 @@ class XyzFile(Format):
                 f"{' '.join(sorted(names))}"
             )
         try:
-            elements = elements_of(frame, self.elements)
-            _, left_out = kept_columns(frame, self.columns, self.units, elements)
+            elements_of(frame, self.elements)
+            _, left_out = kept_columns(frame, self.columns, self.units, self.elements)
         except ValueError as error:
             raise InputError(f"{self.path}: {error}") from error
         if left_out:
@@ -209,12 +216,12 @@ class XyzFile(Format):
                     f"{where}: expected in the comment {found if stated[0] else more}; make the "
                     "comments alike, or choose frames with frames= (--frames)"
                 )
-        for name in ("writer", "bead", "length"):
+        for name, what in _SAME.items():
             expected, found = getattr(self.first, name), getattr(frame.comment, name)
             if expected != found:
                 raise InputError(
-                    f"{where}: expected in the comment {name} {expected} as in the first frame, "
-                    f"found {found}; split the file"
+                    f"{where}: expected {what} as in the first frame, {expected!r}, found in the "
+                    f"comment {found!r}; split the file"
                 )
 
     def _time_unit(self) -> float | None:
@@ -238,8 +245,7 @@ class XyzFile(Format):
             cell = np.array(comment.cell) * of_cell
         elif self.cell is not None:
             cell = np.array(self.cell)
-        elements = elements_of(frame, self.elements)
-        columns, _ = kept_columns(frame, self.columns, self.units, elements)
+        columns, _ = kept_columns(frame, self.columns, self.units, self.elements)
         with np.errstate(over="ignore"):  # what does not fit is refused as infinite
             positions = (frame.positions * of_positions).astype(np.float32)
         step = number if comment.step is None else comment.step

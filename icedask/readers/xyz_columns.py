@@ -12,8 +12,9 @@ import pandas as pd
 from ase.data import atomic_masses, atomic_numbers
 
 from icedask.errors import InputError
+from icedask.readers.elements import ElementMap
 from icedask.readers.units import Units
-from icedask.readers.xyz_frame import XyzFrame, text_of
+from icedask.readers.xyz_frame import XyzFrame, elements_of, text_of
 
 # Names that programs give to variables of icedask.
 _RENAMED = {
@@ -68,8 +69,8 @@ def per_atom(
         text = variable in ("type", "name", "residue")
         coords[variable] = text_of(values) if text else values
     labels = frame.labels
-    if labels is not None and "type" not in coords and (labels != elements).any():
-        coords["type"] = labels
+    if labels is not None and "type" not in coords and (labels.text != elements).any():
+        coords["type"] = labels.text
     return coords
 
 
@@ -77,7 +78,7 @@ def kept_columns(
     frame: XyzFrame,
     columns: Mapping[str, str | None],
     units: Units | None,
-    elements: npt.NDArray[np.str_],
+    elements: ElementMap,
 ) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
     """Return the per-atom variables of a frame, and the properties that cannot be kept.
 
@@ -116,7 +117,7 @@ def _factor(
     name: str,
     target: str,
     units: Units | None,
-    elements: npt.NDArray[np.str_],
+    elements: ElementMap,
 ) -> Any:
     """Return what converts a property to the unit of its variable."""
     if name == "momenta" and target == "velocity":
@@ -132,25 +133,26 @@ def _factor(
         }[target]
     if name in _ASE and frame.comment.writer != "LAMMPS":
         return 1.0
-    written = "LAMMPS, in the units of its run" if frame.comment.writer == "LAMMPS" else "the file"
+    lammps = "of LAMMPS" if frame.comment.writer == "LAMMPS" else "XYZ"
     raise InputError(
-        f"columns: the unit of {name} is not stated by {written}; give units= (--units) real, "
-        f"metal or lj, drop it with columns={{{name!r}: None}} (--column {name}=), or keep its "
-        f"numbers under another name (--column {name}=raw_{name})"
+        f"columns: the file is {lammps} and does not state the unit of {name}; give units= "
+        f"(--units) real, metal or lj, drop it with columns={{{name!r}: None}} (--column {name}=), "
+        f"or keep its numbers under another name (--column {name}=raw_{name})"
     )
 
 
-def _masses(frame: XyzFrame, elements: npt.NDArray[np.str_]) -> npt.NDArray[np.float64]:
+def _masses(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.float64]:
     """Return the masses that make velocities of momenta: of the file, or of the elements."""
     for name in ("masses", "mass"):
         if name in frame.arrays:
             return frame.arrays[name]
-    if frame.labels is None or (frame.labels != elements).any():
+    symbols = elements_of(frame, elements)
+    if frame.labels is None or (frame.labels.text != symbols).any():
         raise InputError(
             "columns: momenta of atoms that are not labelled by their elements need a column of "
             'masses, found none; drop them with columns={"momenta": None} (--column momenta=)'
         )
-    return atomic_masses[[atomic_numbers[symbol] for symbol in elements]]
+    return atomic_masses[[atomic_numbers[symbol] for symbol in symbols]]
 
 
 def _compact(values: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:

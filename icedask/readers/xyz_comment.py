@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import NamedTuple
 
 import ase.units
@@ -24,15 +25,15 @@ _QUOTED = r'"(?:[^"\\]|\\.)*+"' + r"|'(?:[^'\\]|\\.)*+'"
 _BRACES, _BRACKETS = _nested(r"\{", r"\}"), _nested(r"\[", r"\]")
 _KEY = rf"[^\s=\"'{{}}\[\]]++|{_QUOTED}"
 _VALUE = rf"{_QUOTED}|{_BRACES}|{_BRACKETS}|[^\s\"'{{}}\[\]][^\s\"{{}}\[\]]*+"
-_PAIR = re.compile(rf"\s*+(?P<key>{_KEY})(?:\s*+=\s*+(?P<value>{_VALUE}))?+(?=\s|$)")
-_EXTENDED = re.compile(r"(?<![^\s\"'])(lattice|properties|pbc)\s*=", re.IGNORECASE)
+_PAIR = re.compile(rf"\s*+(?P<key>{_KEY})(?:\s*+=\s*+(?P<value>{_VALUE}))?+(?=\s|$)", re.ASCII)
+_EXTENDED = re.compile(r"(?<![^\s\"'])(lattice|properties|pbc)\s*=", re.IGNORECASE | re.ASCII)
 
-_LAMMPS_DUMP = re.compile(rf"\s*Atoms\. Timestep: (\d+)(?: Time: ({NUMBER}))?\s*")
-_CP2K = re.compile(rf"\s*i =\s*(\d+),(?: time =\s*({NUMBER}),)?.* E =\s*{NUMBER}.*")
-_IPI_CELL = re.compile(r"CELL[(\[{](abcABC|H|GENH)[)\]}]:((?:\s+[^\s{}]+)*)(?=\s|$)")
-_IPI_UNIT = re.compile(r"(\w+)\{(\w*)\}")
-_IPI_STEP = re.compile(r"Step:\s*(\d+)(?=\s|$)")
-_IPI_BEAD = re.compile(r"[Bb]ead:\s*(\d+)(?=\s|$)")
+_LAMMPS_DUMP = re.compile(rf"\s*Atoms\. Timestep: (\d+)(?: Time: ({NUMBER}))?\s*", re.ASCII)
+_CP2K = re.compile(rf"\s*i =\s*(\d+),(?: time =\s*({NUMBER}),)?.* E =\s*{NUMBER}.*", re.ASCII)
+_IPI_CELL = re.compile(r"CELL[(\[{](abcABC|H|GENH)[)\]}]:((?:\s+[^\s{}]+)*)(?=\s|$)", re.ASCII)
+_IPI_UNIT = re.compile(r"\b(?!CELL)(\w+)\{(\w*)\}", re.ASCII)
+_IPI_STEP = re.compile(r"Step:\s*(\d+)(?=\s|$)", re.ASCII)
+_IPI_BEAD = re.compile(r"[Bb]ead:\s*(\d+)(?=\s|$)", re.ASCII)
 _IPI_LENGTHS = {
     "": ase.units.Bohr,
     "automatic": ase.units.Bohr,
@@ -66,7 +67,9 @@ class Comment:
     writer
         LAMMPS, CP2K or i-PI, "" for any other program.
     columns
-        Properties of an extended XYZ frame.
+        Properties of an extended XYZ frame, by default a label and a position.
+    names_columns
+        Whether it names them.
     cell
         Nine components of the vectors a, b, c, in the unit of the file.
     pbc
@@ -81,6 +84,7 @@ class Comment:
 
     writer: str = ""
     columns: tuple[Column, ...] | None = None
+    names_columns: bool = False
     cell: tuple[float, ...] | None = None
     pbc: tuple[bool, bool, bool] | None = None
     step: int | None = None
@@ -113,11 +117,15 @@ def parse_comment(text: str) -> Comment:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and re.fullmatch(NUMBER, text) else None
+    return float(text) if text is not None and re.fullmatch(NUMBER, text, re.ASCII) else None
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^ \t,]+", text)
 
 
 def _numbers(text: str, count: int, what: str) -> tuple[float, ...]:
-    words = text.replace(",", " ").split()
+    words = _words(text)
     numbers = [_number(word) for word in words]
     if len(numbers) != count or None in numbers:
         raise ValueError(f"expected {count} numbers as {what}, found {text.strip()!r:.100}")
@@ -147,7 +155,7 @@ def _plain(text: str) -> str:
 
 def _step(pairs: dict[str, str]) -> int | None:
     values = [pairs[name] for name in ("Timestep", "step", "Step") if name in pairs]
-    return int(values[0]) if values and re.fullmatch(r"\d{1,18}", values[0]) else None
+    return int(values[0]) if values and re.fullmatch(r"[0-9]{1,18}", values[0]) else None
 
 
 def _time(pairs: dict[str, str]) -> float | None:
@@ -158,18 +166,20 @@ def _time(pairs: dict[str, str]) -> float | None:
 def _extended(found: list[tuple[str, str]]) -> Comment:
     names = [name for name, _ in found]
     for name in ("Lattice", "Properties", "pbc"):
-        wrong = [other for other in names if other.lower() == name.lower() and other != name]
-        if wrong:
-            raise ValueError(f"expected {name}= in the comment, found {wrong[0]}=; write {name}=")
         if names.count(name) > 1:
             raise ValueError(f"expected {name}= once in the comment, found it more than once")
-
+        wrong = next((pair for pair in found if _is_misspelt(name, *pair)), None)
+        if wrong is not None and name not in names:
+            raise ValueError(
+                f"expected {name}= in the comment, found {wrong[0]:.40}; write {name}="
+            )
     pairs = dict(found)
     cell = _numbers(pairs["Lattice"], 9, "Lattice") if "Lattice" in pairs else None
     ipi = pairs.get("ipi_comment")
     return Comment(
         writer="i-PI" if ipi is not None else "LAMMPS" if "Timestep" in pairs else "",
         columns=_columns(pairs.get("Properties", "species:S:1:pos:R:3")),
+        names_columns="Properties" in pairs,
         cell=cell,
         pbc=_pbc(pairs["pbc"]) if "pbc" in pairs else None,
         step=_step(pairs) if ipi is None else _ipi_count(_IPI_STEP, ipi),
@@ -179,8 +189,21 @@ def _extended(found: list[tuple[str, str]]) -> Comment:
     )
 
 
+def _is_misspelt(name: str, key: str, value: str) -> bool:
+    """Return whether a key is nearly `name`, and its value of that kind: not to be passed over."""
+    if key.lower() == name.lower():
+        return key != name
+    if name == "Properties":
+        return re.search(r":[RILS]:[0-9]", f"{key}={value}") is not None
+    words = _words(value)
+    alike = SequenceMatcher(None, key.lower(), name.lower()).ratio() > 0.6
+    if name == "pbc":
+        return alike and len(words) == 3 and set(words) <= _BOOLEANS.keys()
+    return alike and len(words) == 9
+
+
 def _pbc(text: str) -> tuple[bool, bool, bool]:
-    words = text.replace(",", " ").split()
+    words = _words(text)
     if len(words) != 3 or not set(words) <= _BOOLEANS.keys():
         raise ValueError(f'expected pbc="T T F" with three of T and F, found {text!r:.60}')
     a, b, c = (_BOOLEANS[word] for word in words)
@@ -191,7 +214,7 @@ def _columns(text: str) -> tuple[Column, ...]:
     words = text.split(":")
     triples = list(zip(words[::3], words[1::3], words[2::3], strict=False))
     right = len(words) % 3 == 0 and all(
-        name.strip() and kind in tuple("RILS") and re.fullmatch(r"[1-9]\d{0,17}", width)
+        name.strip() and kind in tuple("RILS") and re.fullmatch(r"[1-9][0-9]{0,17}", width)
         for name, kind, width in triples
     )
     if not right:
@@ -266,6 +289,6 @@ def _ipi_lengths(text: str, default: str) -> tuple[float, float]:
     for name in (cell, unit):
         if name not in _IPI_LENGTHS:
             raise ValueError(
-                f"expected lengths in {', '.join(filter(None, _IPI_LENGTHS))}, found {name!r}"
+                f"expected lengths in atomic_unit, angstrom or nanometer, found {name!r}"
             )
     return _IPI_LENGTHS[unit], _IPI_LENGTHS[cell]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,18 @@ from icedask.readers.xyz_table import count_fields, parse_table
 _POSITIONS = ("pos", "positions")
 _LABELS = ("species", "symbols", "element")
 _PLAIN = (Column("species", "S", 1), Column("pos", "R", 3))
+
+
+class Labels(NamedTuple):
+    """Kinds of atoms by name, and the kind of each atom."""
+
+    kinds: npt.NDArray[np.str_]
+    codes: npt.NDArray[np.integer]
+
+    @property
+    def text(self) -> npt.NDArray[np.str_]:
+        """The label of each atom."""
+        return self.kinds[self.codes]
 
 
 @dataclass(frozen=True)
@@ -49,23 +61,29 @@ class XyzFrame:
         return self.arrays[next(name for name in _POSITIONS if name in self.arrays)]
 
     @property
-    def labels(self) -> npt.NDArray[np.str_] | None:
-        """Label of each atom: its species, or else the symbol of its number, or its type."""
+    def labels(self) -> Labels | None:
+        """Labels of the atoms: species, or else symbols of their numbers, or types."""
         for name in (*_LABELS, "Z", "type"):
             if name in self.arrays:
                 values = self.arrays[name]
-                return _symbols(values) if name == "Z" else text_of(values)
+                if isinstance(values, pd.Categorical):
+                    kinds = np.array([str(word) for word in values.categories], np.str_)
+                    return Labels(kinds, values.codes)
+                numbers, codes = np.unique(values, return_inverse=True)
+                return Labels(_symbols(numbers) if name == "Z" else numbers.astype(np.str_), codes)
         return None
 
     @property
     def identity(self) -> dict[str, str]:
         """Digests of what names the atoms, which are the same in every frame."""
-        labels = {"the labels of atoms": self.labels, "the ids of atoms": self.arrays.get("id")}
-        return {
-            name: digest(np.ascontiguousarray(values).view(np.uint8))
-            for name, values in labels.items()
-            if values is not None
-        }
+        digests: dict[str, str] = {}
+        labels, ids = self.labels, self.arrays.get("id")
+        if labels is not None:
+            kinds = " ".join(labels.kinds.tolist()).encode()
+            digests["the labels of atoms"] = digest(kinds, labels.codes.astype(np.int32))
+        if ids is not None:
+            digests["the ids of atoms"] = digest(np.ascontiguousarray(ids))
+        return digests
 
     @property
     def used(self) -> set[str]:
@@ -110,15 +128,23 @@ def read_frame(file: BinaryIO, index: XyzIndex, frame: int, dropped: Collection[
         raise ValueError(
             f"atom 0: expected {width} fields ({stated:.100}), found {count_fields(body)}"
         )
-    values = parse_table(body, n_atoms, "".join(kind * width for _, kind, width in columns))
+    try:
+        values = parse_table(body, n_atoms, "".join(kind * width for _, kind, width in columns))
+    except ValueError as error:
+        if comment.columns is not None or len(columns) == len(_PLAIN):
+            raise
+        name = columns[-1].name
+        raise ValueError(
+            f"{error}; columns that are no numbers can be dropped, as with columns={{{name!r}: "
+            f"None}} (--column {name}=)"
+        ) from error
     arrays: dict[str, Any] = {}
     for column in columns:
         parts, values = values[: column.width], values[column.width :]
-        text_like = column.kind == "S"
         arrays[column.name] = (
             parts[0]
             if column.width == 1
-            else np.column_stack([text_of(part) if text_like else part for part in parts])
+            else np.column_stack([text_of(part) if column.kind == "S" else part for part in parts])
         )
     _check_roles(columns)
     return XyzFrame(comment, _by_id(arrays))
@@ -177,9 +203,9 @@ def elements_of(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.str_]:
             "elements: the file does not say which element each atom is; expected one symbol for "
             "all atoms; give elements= (--elements), for example --elements Cu"
         )
-    kinds, codes = np.unique(labels, return_inverse=True)
-    table = [_element(str(kind), elements) for kind in kinds]
-    missing = [str(kind) for kind, symbol in zip(kinds, table, strict=True) if symbol is None]
+    kinds = labels.kinds.tolist()
+    table = [_element(kind, elements) for kind in kinds]
+    missing = [kind for kind, symbol in zip(kinds, table, strict=True) if symbol is None]
     if missing:
         shown = ", ".join(map(repr, missing[:10]))
         example = ",".join(f"{label}={_likely(label)}" for label in missing[:3])
@@ -189,7 +215,7 @@ def elements_of(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.str_]:
             f"elements: expected chemical symbols as labels, found {what}: {shown}; give elements= "
             f"(--elements), for example --elements {example} (X for a massless site)"
         )
-    symbols = np.array([str(symbol) for symbol in table])[codes]
+    symbols = np.array([str(symbol) for symbol in table])[labels.codes]
     if "Z" in frame.arrays and (_symbols(frame.arrays["Z"]) != symbols).any():
         raise InputError("elements: the columns of labels and of atomic numbers (Z) disagree")
     return symbols

@@ -156,9 +156,11 @@ def _column(values: pd.Series, kind: str) -> Any:
 def _wrong_field(text: bytes, kinds: str) -> str:
     """Return what the first field of another kind is; "" if there is none."""
     for atom, line in enumerate(text.decode("latin-1").split("\n")[:-1]):
-        for number, (word, kind) in enumerate(zip(line.split(" "), kinds, strict=True)):
+        for number, (word, kind) in enumerate(zip(line.split(" "), kinds, strict=True), start=1):
             if kind != "S" and not _PATTERNS[kind].fullmatch(word):
-                return f"atom {atom}: expected {_KINDS[kind]} in field {number}, found {word!r:.40}"
+                return (
+                    f"atom {atom}: expected {_KINDS[kind]} in column {number}, found {word!r:.40}"
+                )
     return ""
 
 

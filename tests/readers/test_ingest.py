@@ -303,7 +303,7 @@ def test_not_finite(tmp_path, value, at):
 
 def test_not_finite_in_extxyz(tmp_path):
     path = tmp_path / "a.extxyz"
-    path.write_text("1\npbc=\"F F F\"\nH 0 0 0\n1\npbc=\"F F F\"\nH 0 nan 0\n")
+    path.write_text('1\npbc="F F F"\nH 0 0 0\n1\npbc="F F F"\nH 0 nan 0\n')
     refused(path, "frame 1, atom 0.*not finite")
 
 
