@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from ase.data import atomic_masses, atomic_numbers
 
+from icedask.core.variables import ATOM, CELL_VECTOR, FRAME, VARIABLES, XYZ
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap
 from icedask.readers.units import Units
@@ -107,9 +108,21 @@ def kept_columns(
                 f"columns: two columns are called {target}; give one of them another name, or drop "
                 f"it, with columns={{{name!r}: None}} (--column {name}=)"
             )
+        _check_name(name, target, values.ndim)
         factor = _factor(frame, name, target, units, elements)
         result[target] = _compact(values * factor if values.dtype.kind == "f" else values, name)
     return result, left_out
+
+
+def _check_name(name: str, target: str, ndim: int) -> None:
+    """Raise InputError if a variable of that name means something else in a trajectory."""
+    spec = VARIABLES.get(target)
+    other = spec is not None and (spec.dims[:2] != (FRAME, ATOM) or len(spec.dims) != ndim + 1)
+    if other or target in (FRAME, XYZ, CELL_VECTOR, "positions"):
+        raise InputError(
+            f"columns: {target} means something else in a trajectory; give {name} another name, "
+            f"with columns={{{name!r}: 'raw_{name}'}} (--column {name}=raw_{name})"
+        )
 
 
 def _factor(

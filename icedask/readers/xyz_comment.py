@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from typing import NamedTuple
 
 import ase.units
 from ase.geometry import cellpar_to_cell
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+
+_COUNT = r"\d{1,18}"
+_NUMBER = re.compile(NUMBER, re.ASCII)
 
 
 def _nested(opening: str, closing: str, depth: int = 3) -> str:
@@ -28,12 +32,12 @@ _VALUE = rf"{_QUOTED}|{_BRACES}|{_BRACKETS}|[^\s\"'{{}}\[\]][^\s\"{{}}\[\]]*+"
 _PAIR = re.compile(rf"\s*+(?P<key>{_KEY})(?:\s*+=\s*+(?P<value>{_VALUE}))?+(?=\s|$)", re.ASCII)
 _EXTENDED = re.compile(r"(?<![^\s\"'])(lattice|properties|pbc)\s*=", re.IGNORECASE | re.ASCII)
 
-_LAMMPS_DUMP = re.compile(rf"\s*Atoms\. Timestep: (\d+)(?: Time: ({NUMBER}))?\s*", re.ASCII)
-_CP2K = re.compile(rf"\s*i =\s*(\d+),(?: time =\s*({NUMBER}),)?.* E =\s*{NUMBER}.*", re.ASCII)
+_LAMMPS_DUMP = re.compile(rf"\s*Atoms\. Timestep: ({_COUNT})(?: Time: ({NUMBER}))?\s*", re.ASCII)
+_CP2K = re.compile(rf"\s*i =\s*({_COUNT}),(?: time =\s*({NUMBER}),)?.* E =\s*{NUMBER}.*", re.ASCII)
 _IPI_CELL = re.compile(r"CELL[(\[{](abcABC|H|GENH)[)\]}]:((?:\s+[^\s{}]+)*)(?=\s|$)", re.ASCII)
 _IPI_UNIT = re.compile(r"\b(?!CELL)(\w+)\{(\w*)\}", re.ASCII)
-_IPI_STEP = re.compile(r"Step:\s*(\d+)(?=\s|$)", re.ASCII)
-_IPI_BEAD = re.compile(r"[Bb]ead:\s*(\d+)(?=\s|$)", re.ASCII)
+_IPI_STEP = re.compile(rf"Step:\s*({_COUNT})(?=\s|$)", re.ASCII)
+_IPI_BEAD = re.compile(rf"[Bb]ead:\s*({_COUNT})(?=\s|$)", re.ASCII)
 _IPI_LENGTHS = {
     "": ase.units.Bohr,
     "automatic": ase.units.Bohr,
@@ -117,13 +121,15 @@ def parse_comment(text: str) -> Comment:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and re.fullmatch(NUMBER, text, re.ASCII) else None
+    return float(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 def _words(text: str) -> list[str]:
     return re.findall(r"[^ \t,]+", text)
 
 
+# Cells and columns are mostly the same in every frame.
+@lru_cache(maxsize=4)
 def _numbers(text: str, count: int, what: str) -> tuple[float, ...]:
     words = _words(text)
     numbers = [_number(word) for word in words]
@@ -149,13 +155,13 @@ def _pairs(text: str) -> list[tuple[str, str]] | None:
 def _plain(text: str) -> str:
     """Return a key or value without its quotes or brackets."""
     if text.startswith(('"', "'")):
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if "\\" in text else text[1:-1]
     return text[1:-1] if text.startswith(("{", "[")) else text
 
 
 def _step(pairs: dict[str, str]) -> int | None:
     values = [pairs[name] for name in ("Timestep", "step", "Step") if name in pairs]
-    return int(values[0]) if values and re.fullmatch(r"[0-9]{1,18}", values[0]) else None
+    return int(values[0]) if values and re.fullmatch(_COUNT, values[0], re.ASCII) else None
 
 
 def _time(pairs: dict[str, str]) -> float | None:
@@ -168,11 +174,10 @@ def _extended(found: list[tuple[str, str]]) -> Comment:
     for name in ("Lattice", "Properties", "pbc"):
         if names.count(name) > 1:
             raise ValueError(f"expected {name}= once in the comment, found it more than once")
-        wrong = next((pair for pair in found if _is_misspelt(name, *pair)), None)
-        if wrong is not None and name not in names:
-            raise ValueError(
-                f"expected {name}= in the comment, found {wrong[0]:.40}; write {name}="
-            )
+        if name not in names:
+            wrong = next((key for key, value in found if _is_misspelt(name, key, value)), None)
+            if wrong is not None:
+                raise ValueError(f"expected {name}= in the comment, found {wrong!r:.40}")
     pairs = dict(found)
     cell = _numbers(pairs["Lattice"], 9, "Lattice") if "Lattice" in pairs else None
     ipi = pairs.get("ipi_comment")
@@ -210,6 +215,7 @@ def _pbc(text: str) -> tuple[bool, bool, bool]:
     return a, b, c
 
 
+@lru_cache(maxsize=4)
 def _columns(text: str) -> tuple[Column, ...]:
     words = text.split(":")
     triples = list(zip(words[::3], words[1::3], words[2::3], strict=False))

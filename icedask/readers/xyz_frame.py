@@ -100,10 +100,13 @@ def text_of(values: Any) -> npt.NDArray[np.str_]:
 
 
 def _symbols(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.str_]:
+    return np.array(chemical_symbols)[numbers]
+
+
+def _check_numbers(numbers: npt.NDArray[np.int64]) -> None:
     wrong = (numbers < 0) | (numbers >= len(chemical_symbols))
     if wrong.any():
         raise ValueError(f"expected atomic numbers in the column Z, found {numbers[wrong][0]}")
-    return np.array(chemical_symbols)[numbers]
 
 
 def read_frame(file: BinaryIO, index: XyzIndex, frame: int, dropped: Collection[str]) -> XyzFrame:
@@ -135,8 +138,7 @@ def read_frame(file: BinaryIO, index: XyzIndex, frame: int, dropped: Collection[
             raise
         name = columns[-1].name
         raise ValueError(
-            f"{error}; columns that are no numbers can be dropped, as with columns={{{name!r}: "
-            f"None}} (--column {name}=)"
+            f"{error} (text is dropped with columns={{{name!r}: None}}, --column {name}=)"
         ) from error
     arrays: dict[str, Any] = {}
     for column in columns:
@@ -147,6 +149,8 @@ def read_frame(file: BinaryIO, index: XyzIndex, frame: int, dropped: Collection[
             else np.column_stack([text_of(part) if column.kind == "S" else part for part in parts])
         )
     _check_roles(columns)
+    if "Z" in arrays:
+        _check_numbers(arrays["Z"])
     return XyzFrame(comment, _by_id(arrays))
 
 
