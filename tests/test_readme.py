@@ -258,7 +258,7 @@ def folder(
 
 
 def write_small_files(folder: Path) -> None:
-    """Write water.gro, water.xtc, copper.extxyz and copper.traj, a few frames of each."""
+    """Write water.gro and .xtc, copper.extxyz, .xyz and .traj, a few frames of each."""
     residues = np.repeat(np.arange(8), 3)
     universe = MDAnalysis.Universe.empty(24, 8, atom_resindex=residues)
     universe.add_TopologyAttr("name", ["OW", "HW1", "HW2"] * 8)
@@ -276,6 +276,7 @@ def write_small_files(folder: Path) -> None:
         crystal.rattle(0.05, seed=seed)
         frames.append(crystal.copy())
     ase.io.write(folder / "copper.extxyz", frames)
+    ase.io.write(folder / "copper.xyz", frames, format="xyz")
     ase.io.write(folder / "copper.traj", frames)
 
 

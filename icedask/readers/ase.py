@@ -1,4 +1,4 @@
-"""Trajectories that ASE reads: its own format, those of VASP and many more."""
+"""Trajectories that ASE reads: its own format, VASP and many more."""
 
 from __future__ import annotations
 

@@ -198,13 +198,16 @@ def ingest(
     units: Annotated[
         str | None,
         Option(
-            "Unit style of a LAMMPS dump that does not state it.", choices=("real", "metal", "lj")
+            "Unit style of a LAMMPS dump, or of velocities, forces and times in an XYZ file, that "
+            "does not state it.",
+            choices=("real", "metal", "lj"),
         ),
     ] = None,
     timestep: Annotated[
         int | float | None,
         Option(
-            "Time step of a LAMMPS dump without times: fs in units real, ps in metal, tau in lj.",
+            "Time step of a LAMMPS dump or XYZ file with steps and no times: fs in units real, ps "
+            "in metal, tau in lj.",
             above=0,
         ),
     ] = None,
@@ -219,7 +222,8 @@ def ingest(
     elements: Annotated[
         ElementMap,
         Option(
-            "Element of all atoms, or of each type (LAMMPS) or atom name (MDAnalysis).",
+            "Element of all atoms, or of each type (LAMMPS), label (XYZ) or atom name "
+            "(MDAnalysis).",
             check=check_element_map,
             parse=parse_element_map,
             metavar="O|1=O,2=H",
@@ -324,7 +328,7 @@ ingest.__doc__ = documented(
     PARAMETERS,
     "source : path, glob pattern or sequence of these\n"
     "    One or several files, in the order of time: LAMMPS text dump (.lammpstrj, .dump, .gz),\n"
-    "    whatever MDAnalysis reads (xtc, trr, dcd, NetCDF, ...) or ASE (extended XYZ, traj, ...).",
+    "    XYZ, whatever MDAnalysis reads (xtc, trr, dcd, NetCDF, ...) or ASE (traj, ...).",
     "store : path\n    Path of the new store, by convention ending in .zarr.",
 )
 ingest.__signature__ = plain_signature(  # type: ignore[attr-defined]

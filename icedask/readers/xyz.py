@@ -17,18 +17,17 @@ from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
 from icedask.readers.elements import ElementMap
 from icedask.readers.formats import Format, SourceOptions
-from icedask.readers.units import Units, lammps_units
+from icedask.readers.units import Units
 from icedask.readers.xyz_columns import kept_columns, per_atom
 from icedask.readers.xyz_comment import NUMBER, Comment
 from icedask.readers.xyz_frame import XyzFrame, elements_of, read_frame
 from icedask.readers.xyz_index import XyzIndex, build_index, parse_count
+from icedask.readers.xyz_options import LJ, boundaries_of, units_of
 from icedask.store.frame_block import FrameBlock, join_blocks
 
 logger = logging.getLogger("icedask")
 
-_LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
 _FEMTOSECOND = 1e-3  # picosecond
-_NO_POSITIONS = re.compile(r"-(vel|frc)-\d+\.xyz")
 # What every frame states if the first one does.
 _STATED = {"cell": "a cell", "pbc": "pbc=", "step": "a step", "time": "a time"}
 # What is the same in every frame.
@@ -54,7 +53,7 @@ class XyzFile(Format):
         "cell",
         "pbc",
         "fixed_order",
-        *_LJ,
+        *LJ,
     )
     advice: ClassVar = (
         "an XYZ file names its atoms: leave it out, and map labels to elements with elements "
@@ -94,8 +93,8 @@ class XyzFile(Format):
         with Path(file.plain).open("rb") as opened:
             frame = _read(file.path, opened, index, 0, columns)
         try:
-            units = _units(frame.comment, options, file.name)
-            pbc = _boundaries(frame, options)
+            units = units_of(frame.comment, options, file.name)
+            pbc = boundaries_of(frame, options)
         except ValueError as error:
             raise InputError(f"{file.path}: {error}") from error
         source = cls(
@@ -134,11 +133,9 @@ class XyzFile(Format):
             else f"unconverted ({self.units.style})"
         )
 
-    def stamps(self) -> tuple[IntArray, FloatArray] | None:
-        """Return step and time (picosecond) of every frame, None where neither is known."""
+    def stamps(self) -> tuple[IntArray, FloatArray]:
+        """Return step, or else number, and time (picosecond, NaN if unknown) of every frame."""
         steps, times = self.index.steps, self.index.times
-        if steps is None and (times is None or self._time_unit() is None):
-            return None
         steps = np.arange(self.n_frames) if steps is None else steps
         unknown = np.full(self.n_frames, np.nan)
         return steps, self._picoseconds(steps, unknown if times is None else times)
@@ -210,18 +207,18 @@ class XyzFile(Format):
         for name, what in _STATED.items():
             stated = getattr(self.first, name) is not None, getattr(frame.comment, name) is not None
             if stated[0] != stated[1]:
-                found = f"{what} as in the first frame, found none"
+                less = f"{what} as in the first frame, found none"
                 more = f"no more than in the first frame, found {what}"
                 raise InputError(
-                    f"{where}: expected in the comment {found if stated[0] else more}; make the "
+                    f"{where}: expected in the comment {less if stated[0] else more}; make the "
                     "comments alike, or choose frames with frames= (--frames)"
                 )
         for name, what in _SAME.items():
-            expected, found = getattr(self.first, name), getattr(frame.comment, name)
-            if expected != found:
+            expected, value = getattr(self.first, name), getattr(frame.comment, name)
+            if expected != value:
                 raise InputError(
                     f"{where}: expected {what} as in the first frame, {expected!r}, found in the "
-                    f"comment {found!r}; split the file"
+                    f"comment {value!r}; split the file"
                 )
 
     def _time_unit(self) -> float | None:
@@ -290,81 +287,3 @@ def _read(
         raise InputError(
             f"{path}: frame {number}: {error}; repair it{way_out if number else ''}"
         ) from error
-
-
-def _units(comment: Comment, options: SourceOptions, name: str) -> Units | None:
-    """Return the units of the run; None where the file's program has its own, or none are given."""
-    if comment.writer == "CP2K" and _NO_POSITIONS.search(name):
-        raise ValueError("expected positions, found velocities or forces of CP2K by its name")
-    if options.units is None:
-        for option in ("timestep", *_LJ):
-            if getattr(options, option) is not None:
-                raise ValueError(f"{option}: expected with units= (--units), found without it")
-        return None
-    if comment.writer in ("CP2K", "i-PI"):
-        raise ValueError(
-            f"units: expected none, as {comment.writer} writes its own, found {options.units!r}; "
-            "leave units out"
-        )
-    if options.timestep is not None and comment.time is not None:
-        raise ValueError(
-            f"timestep: expected none, as the comments state the time (frame 0: {comment.time:g}), "
-            f"found {options.timestep:g}; leave timestep out"
-        )
-    if options.timestep is not None and comment.step is None:
-        raise ValueError(
-            "timestep: expected steps in the comments (Timestep=), found none; give frame_interval "
-            "(--frame-interval) in its place"
-        )
-    scale = {option: getattr(options, option) for option in _LJ}
-    if options.units != "lj" and any(value is not None for value in scale.values()):
-        raise ValueError(f"{', '.join(_LJ)}: expected with units lj, found {options.units!r}")
-    return lammps_units(options.units, **scale)
-
-
-def _boundaries(frame: XyzFrame, options: SourceOptions) -> tuple[bool, bool, bool] | None:
-    """Return the periodic directions where the comments do not state them."""
-    comment = frame.comment
-    if comment.cell is not None and options.cell is not None:
-        raise ValueError(
-            f"cell: the file says {_text(comment.cell)}, cell= (--cell) says "
-            f"{_text(options.cell)}; leave cell out"
-        )
-    if _is_flat_run(frame):
-        if options.pbc is None:
-            raise ValueError(
-                "all atoms lie in one plane of a cell that is periodic and at most 1 high along c, "
-                "as LAMMPS writes runs of dimension 2; give pbc=(True, True, False) (--pbc xy)"
-            )
-        return options.pbc
-    if None not in (comment.pbc, options.pbc) and comment.pbc != options.pbc:
-        raise ValueError(
-            f"pbc: the file says {comment.pbc}, pbc= (--pbc) says {options.pbc}; leave pbc out"
-        )
-    pbc = comment.pbc or options.pbc
-    without_cell = comment.cell is None and options.cell is None
-    if without_cell and pbc is None:
-        raise ValueError(
-            "the file states neither a cell nor boundaries; give cell= and pbc= (for example "
-            "--cell 10,10,10 --pbc xyz, in angstrom), or pbc=(False, False, False) (--pbc none) "
-            "for atoms in a vacuum"
-        )
-    if without_cell and any(pbc or ()):
-        raise ValueError("the file states no cell; give cell= (--cell 10,10,10) in angstrom")
-    if pbc is None and comment.cell is None:
-        raise ValueError("the file states no boundaries; give pbc= too (--pbc xyz, --pbc xy)")
-    # A Lattice alone is periodic, as ASE and OVITO read it, and so is the cell of i-PI.
-    return (True, True, True) if pbc is None else options.pbc if comment.pbc is None else None
-
-
-def _is_flat_run(frame: XyzFrame) -> bool:
-    comment, z = frame.comment, frame.positions[:, 2]
-    if comment.writer != "LAMMPS" or comment.cell is None or comment.pbc is None:
-        return False
-    a, b, (x, y, height) = comment.cell[:3], comment.cell[3:6], comment.cell[6:]
-    flat = a[2] == b[2] == x == y == 0 and 0 < height <= 1 and bool((z == z[0]).all())
-    return comment.pbc[2] and flat
-
-
-def _text(cell: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in cell)

@@ -111,13 +111,13 @@ def parse_comment(text: str) -> Comment:
             return _ipi(text)
         pairs = dict(_pairs(text) or ())
         return Comment(step=_step(pairs), time=_time(pairs))
-    found = _pairs(text)
-    if found is None:
+    keys_and_values = _pairs(text)
+    if keys_and_values is None:
         raise ValueError(
             "expected key=value pairs in the comment, found quotes or brackets that are not closed "
             "or that touch the next word"
         )
-    return _extended(found)
+    return _extended(keys_and_values)
 
 
 def _number(text: str | None) -> float | None:
@@ -169,16 +169,18 @@ def _time(pairs: dict[str, str]) -> float | None:
     return _number(values[0]) if values else None
 
 
-def _extended(found: list[tuple[str, str]]) -> Comment:
-    names = [name for name, _ in found]
+def _extended(keys_and_values: list[tuple[str, str]]) -> Comment:
+    names = [name for name, _ in keys_and_values]
     for name in ("Lattice", "Properties", "pbc"):
         if names.count(name) > 1:
             raise ValueError(f"expected {name}= once in the comment, found it more than once")
         if name not in names:
-            wrong = next((key for key, value in found if _is_misspelt(name, key, value)), None)
+            wrong = next(
+                (key for key, value in keys_and_values if _is_misspelt(name, key, value)), None
+            )
             if wrong is not None:
                 raise ValueError(f"expected {name}= in the comment, found {wrong!r:.40}")
-    pairs = dict(found)
+    pairs = dict(keys_and_values)
     cell = _numbers(pairs["Lattice"], 9, "Lattice") if "Lattice" in pairs else None
     ipi = pairs.get("ipi_comment")
     return Comment(

@@ -87,7 +87,7 @@ class XyzFrame:
 
     @property
     def used(self) -> set[str]:
-        """Names of the properties that say what and where the atoms are."""
+        """Names of the properties that are positions, labels and ids."""
         return {*_POSITIONS, *_LABELS, "Z", "id"}
 
 
@@ -166,10 +166,10 @@ def _plain_columns(body: bytes, dropped: Collection[str]) -> tuple[Column, ...]:
 def _check_roles(columns: tuple[Column, ...]) -> None:
     """Raise ValueError unless there are positions, and labels, ids and types are of their kind."""
     by_name = {column.name: column for column in columns}
-    found = " ".join(by_name)
+    names = " ".join(by_name)
     positions = [by_name[name] for name in _POSITIONS if name in by_name]
     if [column[1:] for column in positions] != [("R", 3)]:
-        raise ValueError(f"expected positions, pos:R:3, in Properties, found {found:.100}")
+        raise ValueError(f"expected positions, pos:R:3, in Properties, found {names:.100}")
     kinds = {**dict.fromkeys(_LABELS, "S"), "Z": "I", "id": "I", "type": "IS"}
     for name, kind in kinds.items():
         column = by_name.get(name)
@@ -227,13 +227,13 @@ def elements_of(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.str_]:
 
 def _element(label: str, elements: ElementMap) -> str | None:
     known = label if label in atomic_numbers else None
-    given = elements if isinstance(elements, str) else (elements or {}).get(label)
-    if known and given and known != given:
+    mapped = elements if isinstance(elements, str) else (elements or {}).get(label)
+    if known and mapped and known != mapped:
         raise InputError(
-            f"elements: the file says {known}, elements= (--elements) says {given} for it; leave "
+            f"elements: the file says {known}, elements= (--elements) says {mapped} for it; leave "
             "it out, or rename the label in the file"
         )
-    return given or known
+    return mapped or known
 
 
 def _likely(label: str) -> str:

@@ -154,7 +154,7 @@ def _column(values: pd.Series, kind: str) -> Any:
 
 
 def _wrong_field(text: bytes, kinds: str) -> str:
-    """Return what the first field of another kind is; "" if there is none."""
+    """Return a message on the first field of another kind; "" if there is none."""
     for atom, line in enumerate(text.decode("latin-1").split("\n")[:-1]):
         for number, (word, kind) in enumerate(zip(line.split(" "), kinds, strict=True), start=1):
             if kind != "S" and not _PATTERNS[kind].fullmatch(word):

@@ -1,4 +1,4 @@
-"""The XYZ reader against ASE, by hand, and against what is broken."""
+"""The XYZ reader against ASE and by hand, on valid and on broken files."""
 
 from __future__ import annotations
 
@@ -109,15 +109,15 @@ def test_all_that_ase_writes(tmp_path, masses, caplog) -> None:
         }
         assert result.columns.keys() == expected.keys()
         for name, values in expected.items():
-            found = result.columns[name][number]
-            np.testing.assert_allclose(found, values, rtol=1e-6, err_msg=name)
+            column = result.columns[name][number]
+            np.testing.assert_allclose(column, values, rtol=1e-6, err_msg=name)
         np.testing.assert_array_equal(result.positions[number], atoms.positions.astype(np.float32))
         np.testing.assert_array_equal(result.cell[number], atoms.cell.array)
     assert result.pbc.tolist() == [True, False, True]
     assert source.atoms()["element"].tolist() == frames[0].get_chemical_symbols()
     if masses:
         assert source.atoms()["mass"].tolist() == [60, 17, 2, 2, 20, 40]
-    assert source.keeps_order and source.stamps() is None
+    assert source.keeps_order and source.stamps()[0].tolist() == [0, 1, 2, 3]
     assert {str(values.dtype) for values in result.columns.values()} == {"float32", "int32", "bool"}
 
 
@@ -375,7 +375,7 @@ def test_labels_are_mapped(tmp_path, labels, elements, expected) -> None:
         assert atoms["type"].tolist() == labels.split()
 
 
-def test_labels_that_say_nothing_are_asked_for(tmp_path) -> None:
+def test_labels_that_are_no_symbols_are_asked_for(tmp_path) -> None:
     numbers = xyz(tmp_path, frame("29 0 0 0"))
     refused(numbers, "types or atomic numbers: '29'; give elements=.*--elements 29=SYMBOL")
     refused(xyz(tmp_path, frame("CU 0 0 0")), "--elements CU=Cu")
@@ -442,7 +442,7 @@ def test_order_of_what_lammps_writes_is_not_known(tmp_path) -> None:
     path = lammps_extended(tmp_path)
     assert not opened(path, units="real").keeps_order
     assert opened(path, units="real", fixed_order=True).keeps_order
-    steps, times = opened(path, units="real").stamps() or ([], [])
+    steps, times = opened(path, units="real").stamps()
     assert list(steps) == [0, 50]
     np.testing.assert_allclose(times, [0, 0.1])
     trj = ice.ingest(path, tmp_path / "t.zarr", units="real")
@@ -480,7 +480,7 @@ def test_times_count_where_units_are_given(tmp_path, key, caplog) -> None:
     with caplog.at_level(logging.INFO, "icedask"):
         source = opened(path)
     assert "unit of its times is not stated; give units" in caplog.text
-    assert np.isnan(source.read([0, 1]).time).all() and source.stamps() is None
+    assert np.isnan(source.read([0, 1]).time).all() and np.isnan(source.stamps()[1]).all()
     assert block(path, units="metal").time.tolist() == [5, 6.5]
     np.testing.assert_allclose(block(path, units="real").time, [0.005, 0.0065])
     refused(path, "timestep: expected none, as the comments", units="real", timestep=1.0)
@@ -490,13 +490,24 @@ def test_times_count_where_units_are_given(tmp_path, key, caplog) -> None:
 def test_steps_of_the_comments(tmp_path, key) -> None:
     path = xyz(tmp_path, "".join(frame("O 0 0 0", comment=f"{EXTENDED} {key}={s}") for s in (0, 7)))
     assert block(path).step.tolist() == [0, 7]
-    steps, times = opened(path).stamps() or ([], [])
+    steps, times = opened(path).stamps()
     assert list(steps) == [0, 7] and np.isnan(times).all()
     assert block(path, units="metal", timestep=0.5).time.tolist() == [0, 3.5]
 
 
 def test_a_timestep_needs_steps(tmp_path) -> None:
     refused(xyz(tmp_path, frame("O 0 0 0")), "frame_interval", units="metal", timestep=1.0)
+
+
+@pytest.mark.parametrize("interval", [None, 0.5])
+def test_files_are_joined_without_a_frame_at_their_seam(tmp_path, interval) -> None:
+    frames = [frame(f"O 0 0 {z}") for z in range(4)]
+    xyz(tmp_path, "".join(frames[:3]), "run.1.xyz")
+    xyz(tmp_path, "".join(frames[2:]), "run.2.xyz")
+    trj = ice.ingest(tmp_path / "run.*.xyz", tmp_path / "t.zarr", frame_interval=interval)
+    assert trj["positions"][:, 0, 2].values.tolist() == [0, 1, 2, 3]
+    if interval:
+        assert trj["time"].values.tolist() == [0, 0.5, 1, 1.5]
 
 
 # Columns with units

@@ -1,0 +1,99 @@
+"""Options of an XYZ file: asked for where the file states nothing, refused where it does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from icedask.readers.formats import SourceOptions
+from icedask.readers.units import Units, lammps_units
+from icedask.readers.xyz_comment import Comment
+from icedask.readers.xyz_frame import XyzFrame
+
+LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
+# Files of CP2K with other vectors in the place of positions.
+_NO_POSITIONS = re.compile(r"-(vel|frc)-\d+\.xyz")
+
+
+def units_of(comment: Comment, options: SourceOptions, name: str) -> Units | None:
+    """Return the units of the run; None where they are not given.
+
+    Raises ValueError where the program that wrote the file has its own, or options do not fit.
+    """
+    if comment.writer == "CP2K" and _NO_POSITIONS.search(name):
+        raise ValueError("expected positions, found velocities or forces of CP2K by its name")
+    if options.units is None:
+        for option in ("timestep", *LJ):
+            if getattr(options, option) is not None:
+                raise ValueError(f"{option}: expected with units= (--units), found without it")
+        return None
+    if comment.writer in ("CP2K", "i-PI"):
+        raise ValueError(
+            f"units: expected none, as {comment.writer} writes its own, found {options.units!r}; "
+            "leave units out"
+        )
+    if options.timestep is not None and comment.time is not None:
+        raise ValueError(
+            f"timestep: expected none, as the comments state the time (frame 0: {comment.time:g}), "
+            f"found {options.timestep:g}; leave timestep out"
+        )
+    if options.timestep is not None and comment.step is None:
+        raise ValueError(
+            "timestep: expected steps in the comments (Timestep=), found none; give frame_interval "
+            "(--frame-interval) in its place"
+        )
+    scale = {option: getattr(options, option) for option in LJ}
+    if options.units != "lj" and any(value is not None for value in scale.values()):
+        raise ValueError(f"{', '.join(LJ)}: expected with units lj, found {options.units!r}")
+    return lammps_units(options.units, **scale)
+
+
+def boundaries_of(frame: XyzFrame, options: SourceOptions) -> tuple[bool, bool, bool] | None:
+    """Return the periodic directions where the comments do not state them, None where they do.
+
+    Raises ValueError where they are not known, or the file and the options differ.
+    """
+    comment = frame.comment
+    if comment.cell is not None and options.cell is not None:
+        raise ValueError(
+            f"cell: the file says {_text(comment.cell)}, cell= (--cell) says "
+            f"{_text(options.cell)}; leave cell out"
+        )
+    if _is_flat_run(frame):
+        if options.pbc is None:
+            raise ValueError(
+                "all atoms lie in one plane of a cell that is periodic and at most 1 high along c, "
+                "as LAMMPS writes runs of dimension 2; give pbc=(True, True, False) (--pbc xy)"
+            )
+        return options.pbc
+    if None not in (comment.pbc, options.pbc) and comment.pbc != options.pbc:
+        raise ValueError(
+            f"pbc: the file says {comment.pbc}, pbc= (--pbc) says {options.pbc}; leave pbc out"
+        )
+    pbc = comment.pbc or options.pbc
+    without_cell = comment.cell is None and options.cell is None
+    if without_cell and pbc is None:
+        raise ValueError(
+            "the file states neither a cell nor boundaries; give cell= and pbc= (for example "
+            "--cell 10,10,10 --pbc xyz, in angstrom), or pbc=(False, False, False) (--pbc none) "
+            "for atoms in a vacuum"
+        )
+    if without_cell and any(pbc or ()):
+        raise ValueError("the file states no cell; give cell= (--cell 10,10,10) in angstrom")
+    if pbc is None and comment.cell is None:
+        raise ValueError("the file states no boundaries; give pbc= too (--pbc xyz, --pbc xy)")
+    # A Lattice alone is periodic, as ASE and OVITO read it, and so is the cell of i-PI.
+    return (True, True, True) if pbc is None else options.pbc if comment.pbc is None else None
+
+
+def _is_flat_run(frame: XyzFrame) -> bool:
+    comment, z = frame.comment, frame.positions[:, 2]
+    if comment.writer != "LAMMPS" or comment.cell is None or comment.pbc is None:
+        return False
+    a, b, (x, y, height) = comment.cell[:3], comment.cell[3:6], comment.cell[6:]
+    flat = a[2] == b[2] == x == y == 0 and 0 < height <= 1 and bool((z == z[0]).all())
+    return comment.pbc[2] and flat
+
+
+def _text(cell: Sequence[float]) -> str:
+    return " ".join(f"{value:g}" for value in cell)
