@@ -14,7 +14,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from icedask.core.provenance import digest
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap
-from icedask.readers.xyz_comment import Column, Comment, parse_comment
+from icedask.readers.xyz_comment import MOST_COLUMNS, Column, Comment, parse_comment
 from icedask.readers.xyz_index import XyzIndex, decode_comment, parse_count
 from icedask.readers.xyz_table import count_fields, parse_table
 
@@ -159,6 +159,8 @@ def _plain_columns(body: bytes, dropped: Collection[str]) -> tuple[Column, ...]:
     n_fields = count_fields(body)
     if n_fields < 4:
         raise ValueError(f"atom 0: expected a label and x, y, z, found {n_fields} fields")
+    if n_fields > MOST_COLUMNS:
+        raise ValueError(f"atom 0: expected at most {MOST_COLUMNS} fields, found {n_fields}")
     names = [f"column_{number}" for number in range(5, n_fields + 1)]
     return _PLAIN + tuple(Column(name, "S" if name in dropped else "R", 1) for name in names)
 
