@@ -1,23 +1,27 @@
-"""Trajectories that ASE reads: its own format, VASP and many more."""
+"""Trajectories that ASE reads: its own format, VASP, and many more."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import pickle
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.provenance import digest
 from icedask.core.types import IntArray
-from icedask.errors import InputError
-from icedask.readers.compressed import SourceFile
-from icedask.readers.formats import Format, SourceOptions
+from icedask.errors import InputError, StoreError
+from icedask.readers.compressed import DISK_FULL, SourceFile
+from icedask.readers.contents import content_of
+from icedask.readers.elements import ElementMap, map_elements
+from icedask.readers.formats import Format, SourceOptions, boxed
+from icedask.readers.single import excess as excess_structures
 from icedask.store.frame_block import FrameBlock, join_blocks
 
-# Files of VASP.
-_NAMES = ("xdatcar", "poscar", "contcar", "outcar", "vasprun.xml")
 _RESERVED = ("numbers", "positions", "momenta", "tags", "masses", "initial_magmoms")
 # Constant per-atom arrays, and the kinds of their values.
 _PER_ATOM = {"molecule": "iu", "id": "iu", "type": "iuU", "name": "U", "residue": "U"}
@@ -74,59 +78,96 @@ def atoms_of(atoms: Any) -> dict[str, npt.NDArray[Any]]:
 
 @dataclass(frozen=True)
 class AseFile(Format):
-    """A trajectory file of a format that ASE reads."""
+    """A trajectory file of a format that ASE reads.
+
+    ASE's own traj is read by frame. Others are read once, from the beginning to the end, into a
+    file of blocks in the scratch folder: reading frame by frame would begin again for each.
+    """
 
     title: ClassVar = "formats of ASE"
-    suffixes: ClassVar = (".traj", ".db", ".vasp", ".cif", ".poscar")
-    options: ClassVar = ("columns", "pbc")
-    advice: ClassVar = (
-        "this format states its units and names its elements; give frame_interval "
-        "(--frame-interval) for a time between frames"
-    )
+    options: ClassVar = ("columns", "pbc", "cell", "elements")
+    advice: ClassVar = "give frame_interval (--frame-interval) for a time between frames"
 
     path: str
+    key: str  # ASE's name of the format
+    blocks: str  # file of blocks, or the traj file itself
     n_frames: int
-    numbers: IntArray | None = None  # atomic numbers, which every frame must have
+    offsets: IntArray  # of the blocks
+    numbers: IntArray  # atomic numbers, which every frame must have
     columns: Mapping[str, str | None] | None = None
     pbc: tuple[bool, bool, bool] | None = None
+    cell: tuple[float, ...] | None = None
+    elements: ElementMap = None
     truncated: str = ""
 
     @classmethod
     def recognises(cls, file: SourceFile) -> bool:
-        """Return whether a file has a name that ASE knows."""
-        return super().recognises(file) or file.name in _NAMES
+        """Return whether ASE reads the content of a file."""
+        content = content_of(file)
+        return content is not None and content.library == "ase"
+
+    @classmethod
+    def label(cls, file: SourceFile) -> str:
+        """Return the name of the format of a file."""
+        content = content_of(file)
+        return cls.title if content is None else content.label
 
     @classmethod
     def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None = None) -> AseFile:
-        """Open a file once to count frames."""
-        import ase.io
-
-        path = file.plain
+        """Count the frames of a traj file; read others once."""
+        content = content_of(file)
+        assert content is not None  # it was recognised
+        if content.text:
+            file = file.in_ascii(scratch)
         taken = {name: getattr(options, name) for name in cls.options}
-        try:
-            n_frames = sum(1 for _ in ase.io.iread(path, index=":"))
-        except Exception as error:
-            raise InputError(f"{path}: ASE cannot read it: {error}") from error
-        source = cls(path, n_frames, **taken)
-        if source.n_frames == 0:
-            return source
-        return replace(source, numbers=source._atoms(0).numbers)
+        if content.key == "traj":
+            from ase.io.trajectory import Trajectory
 
-    def _atoms(self, frame: int) -> Any:
-        import ase.io
+            with Trajectory(file.plain) as frames:
+                if len(frames) == 0:
+                    raise InputError(f"{file.path}: the file is empty")
+                numbers = frames[0].numbers
+                offsets = np.zeros(0, np.int64)
+                return cls(file.path, "traj", file.plain, len(frames), offsets, numbers, **taken)
+        if scratch is None:
+            raise InputError(f"{file.path}: {content.label} needs a scratch folder to be read")
+        blocks = scratch / f"{digest(file.path, 'blocks')}.frames"
+        offsets, numbers = _convert(file, content.key, blocks)
+        n_frames = len(offsets)
+        excess = excess_structures(file.plain, content.key, len(numbers), n_frames)
+        if excess:
+            raise InputError(f"{file.path}: {excess}")
+        return cls(file.path, content.key, str(blocks), n_frames, offsets, numbers, **taken)
 
-        return ase.io.read(self.path, index=frame)
+    def _frames(self, frames: Sequence[int]) -> Iterator[Any]:
+        if self.key == "traj":
+            from ase.io.trajectory import Trajectory
+
+            with Trajectory(self.blocks) as file:
+                for frame in frames:
+                    yield file[int(frame)]
+            return
+        with Path(self.blocks).open("rb") as file:
+            for frame in frames:
+                file.seek(int(self.offsets[frame]))
+                yield pickle.load(file)
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates."""
-        return atoms_of(self._atoms(0))
+        coords = atoms_of(next(self._frames([0])))
+        symbols = coords["element"].astype("U16")
+        if isinstance(self.elements, str):
+            symbols[:] = self.elements
+        elif self.elements:
+            listed = np.isin(symbols, [str(key) for key in self.elements])
+            symbols[listed] = map_elements(symbols[listed], self.elements, "element of the file")
+        return {**coords, "element": symbols}
 
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames by index."""
         blocks = []
-        for frame in frames:
-            atoms = self._atoms(frame)
-            if self.numbers is not None and not np.array_equal(atoms.numbers, self.numbers):
+        for frame, atoms in zip(frames, self._frames(frames), strict=True):
+            if not np.array_equal(atoms.numbers, self.numbers):
                 same = len(atoms) == len(self.numbers)
                 raise InputError(
                     f"{self.path}: frame {frame}: expected the {len(self.numbers)} atoms of the "
@@ -135,5 +176,54 @@ class AseFile(Format):
                     "every frame"
                 )
             blocks.append(frame_of(atoms, self.columns or {}, frame, None))
-        joined = join_blocks(blocks)
-        return joined if self.pbc is None else replace(joined, pbc=np.array(self.pbc))
+        return boxed(
+            join_blocks(blocks),
+            self.path,
+            self.cell,
+            self.pbc,
+            states_pbc=self.key in ("traj", "db"),
+        )
+
+
+def _convert(file: SourceFile, key: str, blocks: Path) -> tuple[IntArray, IntArray]:
+    """Write every frame of a file into a file of blocks; return offsets and atomic numbers."""
+    import ase.io
+
+    offsets: list[int] = []
+    numbers = np.zeros(0, np.int64)
+    try:
+        with blocks.open("wb") as output, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for atoms in ase.io.iread(file.plain, index=":", format=key):
+                if not offsets:
+                    numbers = atoms.numbers
+                offsets.append(output.tell())
+                pickle.dump(_plain(atoms), output, protocol=5)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise StoreError(
+            f"{blocks.parent}: the disk of the store is full ({error.strerror}) while "
+            f"{file.path} is read; free space there, or choose a store on another disk"
+        ) from error
+    except Exception as error:
+        raise InputError(
+            f"{file.path}: ASE cannot read frame {len(offsets)} ({type(error).__name__}: {error}); "
+            "repair the file, or write it as extended XYZ"
+        ) from error
+    if not offsets or len(numbers) == 0:
+        raise InputError(f"{file.path}: expected atoms, found none; the file is empty or cut")
+    return np.array(offsets, np.int64), numbers
+
+
+def _plain(atoms: Any) -> Any:
+    """Return Atoms with their arrays and calculated results only."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    plain = atoms.copy()
+    plain.info.clear()
+    plain.set_constraint()
+    if atoms.calc is not None:
+        kept = {k: v for k, v in atoms.calc.results.items() if k in ("forces", "energies")}
+        plain.calc = SinglePointCalculator(plain, **kept)
+    return plain

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import bz2
-import gzip
+import errno
 import lzma
 import os
-import shutil
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from icedask.core.provenance import digest
-from icedask.errors import InputError
+from icedask.errors import InputError, StoreError
 
 _HEAD_BYTES = 2**16
-_COPY_BYTES = 2**22
+_READ_BYTES = 2**16
 _MAGIC = {
     b"\x1f\x8b": "gz",
     b"BZh": "bz2",
@@ -25,22 +24,24 @@ _MAGIC = {
     b"\x28\xb5\x2f\xfd": "zst",
 }
 _SUFFIXES = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
+# Files to which no more can be written: no space, quota, size.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Bytes beyond ASCII, and a mark in their place: columns of text stay where they are.
+_TO_ASCII = bytes(range(128)) + b"?" * 128
 
 
-def _open_zst(path: str) -> IO[bytes]:
+def _new_zst() -> Any:
     import zstandard
 
-    # Files of several frames, as parallel compressors write them, are one stream.
-    decompressor = zstandard.ZstdDecompressor()
-    source = Path(path).open("rb")  # noqa: SIM115
-    return decompressor.stream_reader(source, read_across_frames=True, closefd=True)
+    return zstandard.ZstdDecompressor().decompressobj()
 
 
-_OPENERS: dict[str, Callable[[str], Any]] = {
-    "gz": gzip.GzipFile,
-    "bz2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
-    "zst": _open_zst,
+# A decompressor for one stream of each compression.
+_STREAMS: dict[str, Callable[[], Any]] = {
+    "gz": lambda: zlib.decompressobj(wbits=31),
+    "bz2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ),
+    "zst": _new_zst,
 }
 
 
@@ -51,11 +52,53 @@ def _broken() -> tuple[type[Exception], ...]:
     return (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
+def _packed_as(start: bytes) -> str:
+    """Return the compression that begins with some bytes, "" if none does."""
+    if _is_skippable(start):
+        return "zst"
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+
+
+def _is_skippable(start: bytes) -> bool:
+    """Return whether a skippable frame of Zstandard begins, as parallel compressors write."""
+    return 0x50 <= start[0] <= 0x5F and start[1:4] == b"\x2a\x4d\x18" if start[:1] else False
+
+
+def pieces(path: str, packed: str) -> Iterator[bytes]:
+    """Yield the content of a compressed file, whose streams are joined.
+
+    Raises one of `_broken` if a stream is damaged or cut, or something else follows the last one.
+    """
+    stream: Any = None
+    rest = b""
+    with Path(path).open("rb") as file:
+        while rest or (chunk := file.read(_READ_BYTES)):
+            data, rest, chunk = rest or chunk, b"", b""
+            if stream is None:
+                data = data if len(data) >= 12 else data + file.read(_READ_BYTES)
+                if packed in ("gz", "xz"):  # which may be padded
+                    data = data.lstrip(b"\0")
+                if _is_skippable(data):
+                    skip = 8 + int.from_bytes(data[4:8], "little")
+                    rest = data[skip:]
+                    file.seek(max(0, skip - len(data)), 1)
+                    continue
+                if not data:
+                    continue
+                if _packed_as(data) != packed:
+                    raise ValueError(f"after a stream there are other bytes, {data[:8]!r}")
+                stream = _STREAMS[packed]()
+            yield stream.decompress(data)
+            if stream.eof:
+                stream, rest = None, stream.unused_data
+    if stream is not None:
+        raise EOFError("the last stream has no end")
+
+
 def compression(path: str) -> str:
     """Return how a file is compressed, "gz", "bz2", "xz" or "zst"; "" where it is not."""
     with Path(path).open("rb") as file:
-        start = file.read(8)
-    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+        return _packed_as(file.read(8))
 
 
 @dataclass(frozen=True)
@@ -86,16 +129,19 @@ class SourceFile:
         if not packed:
             with Path(path).open("rb") as file:
                 return cls(path, path, "", file.read(_HEAD_BYTES))
+        head = b""
         try:
-            with _OPENERS[packed](path) as file:
-                head = file.read(_HEAD_BYTES)
+            for piece in pieces(path, packed):
+                head += piece
+                if len(head) >= _HEAD_BYTES:
+                    break
         except _broken() as error:
-            head = _rescued_head(path, packed)
             if not head:
                 raise InputError(
                     f"{path}: expected a {packed} file, found a damaged one ({error}); make it "
                     "again"
                 ) from error
+        head = head[:_HEAD_BYTES]
         return cls(path, path, packed, head)
 
     @property
@@ -112,31 +158,56 @@ class SourceFile:
         """
         if not self.packed:
             return self
-        target = scratch / f"{digest(self.path)}-{self.name}"
-        if not target.exists():
-            partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-            try:
-                with _OPENERS[self.packed](self.path) as source, partial.open("wb") as copy:
-                    shutil.copyfileobj(source, copy, _COPY_BYTES)
-            except _broken() as error:
-                partial.unlink(missing_ok=True)
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise  # the disk is at fault, not the stream
-                raise InputError(
-                    f"{self.path}: expected a whole {self.packed} file, found its stream damaged "
-                    f"or cut ({error}); make it again, or unpack what is left of it and ingest that"
+        target = self._copied(scratch, "unpacked", pieces(self.path, self.packed))
+        return replace(self, plain=target, packed="")
+
+    def in_ascii(self, scratch: Path | None) -> SourceFile:
+        """Return a text file in ASCII if it is not UTF-8, as with titles in Latin-1.
+
+        Bytes beyond ASCII become "?".
+
+        The copy is in the folder `scratch`; without one, or if all is UTF-8, it is the file itself.
+        """
+        try:
+            self.head[:-4].decode("utf-8")
+        except UnicodeDecodeError:
+            if scratch is not None:
+                source = Path(self.plain)
+                copy = self._copied(scratch, "ascii", _ascii_pieces(source))
+                return replace(self, plain=copy, head=self.head.translate(_TO_ASCII))
+        return self
+
+    def _copied(self, scratch: Path, purpose: str, content: Iterator[bytes]) -> str:
+        """Write a copy of the content of the file, unless it exists, and return its path."""
+        stat = Path(self.path).stat()
+        target = scratch / (
+            f"{digest(self.path, purpose, stat.st_size, stat.st_mtime_ns)}-{self.name}"
+        )
+        if target.exists():
+            return str(target)
+        partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+        try:
+            with partial.open("wb") as copy:
+                for piece in content:
+                    copy.write(piece)
+        except _broken() as error:
+            partial.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                raise StoreError(
+                    f"{scratch}: the disk of the store is full ({error.strerror}) while "
+                    f"{self.path} is {purpose}; free space there, or choose a store on another disk"
                 ) from error
-            partial.replace(target)
-        return replace(self, plain=str(target), packed="")
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk is at fault, not the stream
+            raise InputError(
+                f"{self.path}: expected a whole {self.packed} file, found its stream damaged "
+                f"or cut ({error}); make it again, or unpack what is left of it and ingest that"
+            ) from error
+        partial.replace(target)
+        return str(target)
 
 
-def _rescued_head(path: str, packed: str) -> bytes:
-    """Return the first bytes that a damaged stream yields."""
-    head = b""
-    try:
-        with _OPENERS[packed](path) as file:
-            while len(head) < _HEAD_BYTES and (piece := file.read(512)):
-                head += piece
-    except _broken():
-        pass
-    return head
+def _ascii_pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            yield piece.translate(_TO_ASCII)

@@ -16,7 +16,8 @@ from icedask.core.variables import ATOM, FRAME, XYZ
 from icedask.errors import InputError
 from icedask.readers.ase import atoms_of, frame_of
 from icedask.readers.elements import ElementMap
-from icedask.readers.mdanalysis import block_of, universe_atoms
+from icedask.readers.formats import ask_elements
+from icedask.readers.mdanalysis import block_of, reader_steps, universe_atoms
 from icedask.store.frame_block import check_finite, join_blocks
 
 if TYPE_CHECKING:
@@ -102,9 +103,11 @@ def from_mdanalysis(
     try:
         frames = (trj[frame] for frame in range(len(trj)))
         block = block_of(frames, None if pbc is None else list(pbc)).take(group.indices)
+        block = replace(block, step=reader_steps(trj, block))
     finally:
         trj[here]
     atoms = universe_atoms(group, elements)
+    ask_elements(atoms)
     atoms["atom"] = group.indices
     return _dataset(block, atoms, "the Universe")
 

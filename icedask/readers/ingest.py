@@ -23,7 +23,7 @@ from icedask.core.types import IntArray
 from icedask.core.variables import VARIABLES
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, check_element_map, parse_element_map
-from icedask.readers.formats import SourceOptions
+from icedask.readers.formats import SourceOptions, ask_elements
 from icedask.readers.identity import is_same_content, source_identity, with_contents
 from icedask.readers.sources import (
     JoinedSource,
@@ -122,6 +122,7 @@ def _plan(
     atoms["atom"] = np.arange(len(atoms["element"]))
     if indices is not None:
         atoms = {name: values[indices] for name, values in atoms.items()}
+    ask_elements(atoms)
     columns = {name: (values.ndim, values.dtype) for name, values in first.columns.items()}
     attrs: dict[str, Any] = {
         "source": ", ".join(Path(file.path).name for file in source.files),
@@ -327,8 +328,8 @@ ingest.__doc__ = documented(
     ingest.__doc__,
     PARAMETERS,
     "source : path, glob pattern or sequence of these\n"
-    "    One or several files, in the order of time: LAMMPS text dump (.lammpstrj, .dump, .gz),\n"
-    "    XYZ, whatever MDAnalysis reads (xtc, trr, dcd, NetCDF, ...) or ASE (traj, ...).",
+    "    One or several files, in the order of time, plain or compressed, of any name:\n"
+    "    LAMMPS dumps and data, XYZ, GROMACS, DCD, AMBER, PDB, VASP, ASE's traj and more.",
     "store : path\n    Path of the new store, by convention ending in .zarr.",
 )
 ingest.__signature__ = plain_signature(  # type: ignore[attr-defined]

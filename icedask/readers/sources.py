@@ -16,6 +16,7 @@ from dask import delayed
 
 from icedask.core.types import IntArray
 from icedask.errors import InputError
+from icedask.readers.contents import folder_content
 from icedask.readers.formats import Format, SourceOptions, open_file
 from icedask.readers.joining import join_frames
 from icedask.store.frame_block import FrameBlock, join_blocks
@@ -34,7 +35,7 @@ def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         files += matches
     for path in files:
         if Path(path).is_dir():
-            raise InputError(f"{path}: expected a trajectory file, found a folder")
+            raise InputError(f"{path}: expected a trajectory file, found {folder_content(path)}")
         if Path(path).stat().st_size == 0:
             raise InputError(f"{path}: the file is empty")
     return [str(Path(path).resolve()) for path in files]

@@ -72,13 +72,16 @@ def test_a_module_with_a_format_is_enough(toy: Path) -> None:
     trj = ice.ingest(toy, toy.with_name("t.zarr"), elements="Cu", select="index 1", frames="1:")
     assert trj["positions"].values.tolist() == [[[2.0] * 3], [[3.0] * 3]]
     assert trj["element"].values.tolist() == ["Cu"]
-    with pytest.raises(ice.InputError, match=r"pbc apply to .*ASE.* only; leave them out"):
+    with pytest.raises(
+        ice.InputError, match=r"is read as toys, which states its boundaries: leave out pbc"
+    ):
         ice.ingest(toy, toy.with_name("u.zarr"), pbc=(True, True, True))
 
 
 def test_order_of_formats() -> None:
     names = [kind.__name__ for kind in formats()]
-    assert names == ["LammpsDump", "XyzFile", "AseFile", "MDAnalysisFile"]
+    assert names[-1] == "MDAnalysisFile"
+    assert names.index("LammpsDump") < names.index("AseFile")
 
 
 @pytest.mark.parametrize("name", ["a.xyz", "a.out", "a.dump.gz", "a.lammpstrj"])
