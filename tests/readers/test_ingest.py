@@ -425,8 +425,7 @@ def test_lammps_options_for_another_format(tmp_path, option):
 def test_options_of_other_formats_for_a_dump(tmp_path):
     path = dump(tmp_path)
     refused_dump(path, "topology", topology=path)
-    refused_dump(path, "pbc", pbc=(True, True, True))
-    refused_dump(path, "topology", topology=path)
+    refused_dump(path, "cell", cell=(10, 10, 10))
 
 
 def test_elements_for_a_format_that_names_them(tmp_path):
