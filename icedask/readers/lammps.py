@@ -16,167 +16,29 @@ from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
 from icedask.readers.elements import ElementMap, dump_elements
 from icedask.readers.formats import Format, SourceOptions
-from icedask.readers.lammps_body import (
-    NUMBER,
-    SKIPPED,
-    TEXT,
-    WHOLE,
-    BadField,
-    Columns,
-    is_whole,
-    parse_body,
-    strings,
-)
+from icedask.readers.lammps_body import NUMBER, BadField, Columns, parse_body, strings
 from icedask.readers.lammps_boundaries import checked_boundaries
+from icedask.readers.lammps_columns import (
+    COORDINATES,
+    LABELS,
+    PER_ATOM,
+    VECTORS,
+    Reference,
+    by_id,
+    column_kinds,
+    convention,
+    coordinates,
+)
 from icedask.readers.lammps_header import FrameError, Header, parse_header
 from icedask.readers.lammps_index import DumpFile, Index, build_index, frame_text
 from icedask.readers.units import Units, lammps_units
 from icedask.store.frame_block import FrameBlock, join_blocks
 
-# Coordinate columns: unwrapped first, because a wrapped position follows from an unwrapped one.
-_CONVENTIONS = {
-    ("xu", "yu", "zu"): False,
-    ("xsu", "ysu", "zsu"): True,
-    ("x", "y", "z"): False,
-    ("xs", "ys", "zs"): True,
-}
-_VECTORS = {
-    "velocity": ("vx", "vy", "vz"),
-    "force": ("fx", "fy", "fz"),
-    "image": ("ix", "iy", "iz"),
-}
-_LABELS = ("type", "typelabel", "element")
-_PER_ATOM = ("id", "mol", "mass", *_LABELS)
-_KINDS = {
-    **dict.fromkeys(("id", "mol", *_VECTORS["image"]), WHOLE),
-    **dict.fromkeys(("typelabel", "element"), TEXT),
-}
 # Columns and variables of per-atom coordinates.
 _ATOMS = {"id": "id", "mol": "molecule", "mass": "mass", "type": "type", "typelabel": "name"}
-# Columns that do not change from frame to frame.
-_CONSTANT = ("id", *_LABELS)
 _RENAMED = {"q": "charge"}
 _LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
 _TIME_DIGITS = 1e-5  # of times that are written with six digits
-
-
-def _stated(header: Header) -> tuple[bool, ...] | None:
-    return None if header.pbc is None else tuple(header.pbc.tolist())
-
-
-def _convention(columns: Sequence[str]) -> tuple[str, str, str]:
-    convention = next((names for names in _CONVENTIONS if set(names) <= set(columns)), None)
-    if convention is None:
-        raise FrameError(
-            "expected the columns x y z, xs ys zs, xu yu zu or xsu ysu zsu, found "
-            f"{' '.join(columns)}"
-        )
-    return convention
-
-
-def _column_kinds(
-    header: Header, line: bytes, columns: Mapping[str, str | None] | None
-) -> dict[str, int]:
-    """Return the kind of each column of a dump whose first atom is in a line.
-
-    Types are numbers or labels, all of one kind. Columns that are dropped may hold anything.
-    """
-    needed = (*_convention(header.columns), *_PER_ATOM)
-    kinds = {}
-    for place, name in enumerate(header.columns):
-        kind = _KINDS.get(name, NUMBER)
-        if name == "type":
-            kind = WHOLE if is_whole(line, place) else TEXT
-        elif name in (columns or {}) and name not in needed:
-            kind = SKIPPED if (columns or {})[name] is None else NUMBER
-        kinds[name] = kind
-    return kinds
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Atoms and columns of the first frame, which every other one must have."""
-
-    n_atoms: int
-    columns: tuple[str, ...]
-    kinds: Mapping[str, int]
-    units: str | None
-    timed: bool
-    pbc: tuple[bool, ...] | None  # as stated
-    digests: Mapping[str, str]
-
-    @classmethod
-    def of(cls, header: Header, kinds: Mapping[str, int], table: Columns) -> Reference:
-        """Return the reference that a frame is; raise FrameError if two atoms have the same id."""
-        if "id" in table:
-            same = table["id"][1:] == table["id"][:-1]
-            if same.any():
-                raise FrameError(
-                    f"the id {table['id'][int(np.argmax(same))]} stands for two atoms; icedask "
-                    "needs an id that is an atom's own"
-                )
-        _check_types(table)
-        return cls(
-            header.n_atoms,
-            header.columns,
-            kinds,
-            header.units,
-            header.time is not None,
-            _stated(header),
-            {name: digest(table[name]) for name in _CONSTANT if name in table},
-        )
-
-    def check_header(self, header: Header) -> None:
-        """Raise FrameError if a frame has another number of atoms, or other items or columns."""
-        if header.n_atoms != self.n_atoms:
-            raise FrameError(
-                f"expected {self.n_atoms} atoms as in the first frame, found {header.n_atoms}; "
-                "icedask needs a constant number of atoms: dump a fixed group"
-            )
-        if header.columns != self.columns:
-            raise FrameError(
-                f"expected the columns {' '.join(self.columns)} as in the first frame, found "
-                f"{' '.join(header.columns)}; split the file where they change"
-            )
-        if header.units not in (None, self.units):
-            raise FrameError(
-                f"expected units {self.units or 'as in the first frame, none'}, found "
-                f"{header.units}; split the file where they change"
-            )
-        if (header.time is not None) != self.timed:
-            raise FrameError(
-                f"expected {'ITEM: TIME' if self.timed else 'no ITEM: TIME'} as in the first "
-                "frame; split the file where it changes"
-            )
-        if _stated(header) != self.pbc:
-            raise FrameError(
-                f"the boundaries change from {self.pbc or 'none'} in the first frame to "
-                f"{_stated(header) or 'none'}; split the file where they change"
-            )
-
-    def check_atoms(self, table: Columns) -> None:
-        """Raise FrameError if a frame has other atoms."""
-        for name, value in self.digests.items():
-            if digest(table[name]) != value:
-                raise FrameError(
-                    f"column {name} differs from the first frame; icedask needs the same atoms in "
-                    "every frame" + ("" if "id" in table else ": dump the atom id too")
-                )
-
-
-def _check_types(table: Columns) -> None:
-    """Raise FrameError if a type is no number from 1 on, or no label where others are labels."""
-    types = table.get("type")
-    if types is None:
-        return
-    if types.dtype.kind == "i":
-        wrong = types[types < 1].tolist()
-    else:
-        wrong = [label for label in strings(np.unique(types)) if label[0] in "0123456789#*"]
-    if wrong:
-        raise FrameError(
-            f"column type: expected numbers from 1 on or labels of types, found {wrong[0]}"
-        )
 
 
 @dataclass(frozen=True)
@@ -239,8 +101,8 @@ class LammpsDump(Format):
             if len(index.steps) == 1:
                 _check_last_number(text[header.body :])
             first_line = text[header.body :].split(b"\n", 1)[0]
-            kinds = _column_kinds(header, first_line, options.columns)
-            table = _sorted(parse_body(text[header.body :], header.n_atoms, kinds))
+            kinds = column_kinds(header, first_line, options.columns)
+            table = by_id(parse_body(text[header.body :], header.n_atoms, kinds))
             reference = Reference.of(header, kinds, table)
         except Exception as error:
             raise _input_error(file.path, 0, error) from error
@@ -259,7 +121,7 @@ class LammpsDump(Format):
             timestep=options.timestep,
             elements=options.elements,
             columns=options.columns,
-            pbc=checked_boundaries(_positions(header, table), header, options.pbc, file.path),
+            pbc=checked_boundaries(coordinates(header, table), header, options.pbc, file.path),
             fixed_order=options.fixed_order,
             reference=reference,
         )
@@ -299,7 +161,7 @@ class LammpsDump(Format):
         """Return the per-atom coordinates, from the first frame."""
         with self.file.open() as file:
             _, table = self._table(file, 0)
-        texts = {name: _as_text(table[name]) for name in _LABELS if name in table}
+        texts = {name: _as_text(table[name]) for name in LABELS if name in table}
         atoms = {
             name: texts.get(column, table[column])
             for column, name in _ATOMS.items()
@@ -326,7 +188,7 @@ class LammpsDump(Format):
             header = parse_header(text)
             self.reference.check_header(header)
             body = text[header.body :]
-            table = _sorted(parse_body(body, header.n_atoms, self.reference.kinds))
+            table = by_id(parse_body(body, header.n_atoms, self.reference.kinds))
             self.reference.check_atoms(table)
         except Exception as error:
             raise _input_error(self.path, frame, error) from error
@@ -335,7 +197,7 @@ class LammpsDump(Format):
     def _convert(self, frame: int, header: Header, table: Columns) -> FrameBlock:
         step, time = self.index.steps[frame], self.stamps()[1][frame]
         with np.errstate(over="ignore"):  # what does not fit is refused as infinite
-            positions = (_positions(header, table) * self.units.length).astype(np.float32)
+            positions = (coordinates(header, table) * self.units.length).astype(np.float32)
         columns = self._variables(frame, table)
         return FrameBlock(
             positions=positions[None],
@@ -353,8 +215,8 @@ class LammpsDump(Format):
         factors |= dict.fromkeys(("potential_energy", "kinetic_energy"), self.units.energy)
         names, wanted = self.reference.columns, dict(self.columns or {})
         result: dict[str, npt.NDArray[Any]] = {}
-        done = {*_convention(names), *_PER_ATOM}
-        for name, parts in _VECTORS.items():
+        done = {*convention(names), *PER_ATOM}
+        for name, parts in VECTORS.items():
             if set(parts) <= set(names) and not set(parts) & wanted.keys():
                 values = np.stack([table[part] for part in parts], axis=1)
                 result[name] = self._stored(frame, name, values, factors.get(name, 1))
@@ -395,21 +257,6 @@ class LammpsDump(Format):
 
 def _as_text(values: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
     return strings(values) if values.dtype.kind == "S" else values.astype(str)
-
-
-def _sorted(table: Columns) -> Columns:
-    """Return the atoms in the order of their ids, where there are any."""
-    if "id" not in table or (table["id"][1:] >= table["id"][:-1]).all():
-        return table
-    order = np.argsort(table["id"], kind="stable")
-    return {name: values[order] for name, values in table.items()}
-
-
-def _positions(header: Header, table: Columns) -> FloatArray:
-    """Return the coordinates in the file's unit."""
-    names = _convention(header.columns)
-    xyz = np.stack([table[name] for name in names], axis=1)
-    return xyz @ header.cell + header.origin if _CONVENTIONS[names] else xyz
 
 
 def _check_last_number(body: bytes) -> None:
@@ -475,7 +322,7 @@ def _input_error(path: str, frame: int, error: Exception) -> InputError:
     if not isinstance(error, FrameError):
         return InputError(f"{path}: frame {frame}: cannot be read ({error})")
     remedy = "" if ";" in str(error) else "; repair the file"
-    if isinstance(error, BadField) and error.column not in (*_PER_ATOM, *sum(_CONVENTIONS, ())):
+    if isinstance(error, BadField) and error.column not in (*PER_ATOM, *COORDINATES):
         remedy += (
             f", or drop the column with columns={{{error.column!r}: None}} "
             f"(--column {error.column}=)"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit
-from icedask.readers.lammps_header import FrameError, plain, shown
+from icedask.readers.lammps_header import FrameError, fields_of, plain, shown
 
 # Kinds of columns.
 SKIPPED, NUMBER, WHOLE, TEXT = range(4)
@@ -209,7 +209,7 @@ def parse_body(body: bytes, n_atoms: int, kinds: Mapping[str, int]) -> Columns:
         lines = body.count(b"\n")
         if lines < n_atoms:
             raise FrameError(f"expected {n_atoms} lines of atoms, found {lines}")
-        first = body.split(b"\n", 1)[0].split()
+        first = fields_of(body.split(b"\n", 1)[0])
         raise FrameError(
             f"expected {len(kinds)} fields in each line, as there are columns, found {len(first)}"
         )
@@ -255,15 +255,15 @@ def _check_end(
     if at >= len(body):
         raise FrameError(f"expected {n_atoms} lines of atoms, found {row}")
     begin = body.rfind(b"\n", 0, at) + 1
-    line = body[begin : body.find(b"\n", at)].rstrip(b"\r")
+    line = body[begin : body.find(b"\n", at)].removesuffix(b"\r")
     if ended in (_FEW, _MANY):
-        fields = len(line.replace(b"\t", b" ").split())
+        fields = len(fields_of(line))
         raise FrameError(
             f"line {row + 1} of its atoms: expected {len(kinds)} fields, as there are columns, "
             f"found {fields}: {shown(line)}"
         )
     name, kind = list(kinds.items())[column]
-    field = re.split(rb"[ \t\r\n]", body[at : at + 1000], maxsplit=1)[0]
+    field = fields_of(line[at - begin : at - begin + 1000])[0]
     raise BadField(name, kind, f"line {row + 1} of its atoms", field)
 
 
@@ -284,7 +284,7 @@ class BadField(FrameError):
 
 def is_whole(line: bytes, column: int) -> bool:
     """Return whether a field of a line is a whole number."""
-    fields = line.split()
+    fields = fields_of(line.removesuffix(b"\r"))
     return column < len(fields) and _WHOLE.fullmatch(fields[column]) is not None
 
 

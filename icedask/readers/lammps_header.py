@@ -11,6 +11,7 @@ import numpy.typing as npt
 from icedask.core.types import FloatArray
 
 _BLANKS = b" \t\r"
+_GAP = re.compile(rb"[ \t]+")
 _INTEGER = re.compile(rb"\d{1,40}")
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _BOUNDARY = re.compile(r"pp|[fsm][fsm]")
@@ -59,6 +60,11 @@ def shown(text: bytes) -> str:
     return repr(plain(text[:60])) + ("..." if len(text) > 60 else "")
 
 
+def fields_of(line: bytes) -> list[bytes]:
+    """Return the fields of a line, between blanks and tabs."""
+    return [field for field in _GAP.split(line) if field]
+
+
 class _Lines:
     """Lines of a text from an offset on."""
 
@@ -88,10 +94,10 @@ def parse_header(text: bytes, at: int = 0) -> Header:
         if not line.startswith(b"ITEM: "):
             raise FrameError(f"expected a line ITEM: ... of its header, found {shown(line)}")
         label = plain(line[6:])
-        words = label.split()
+        words = [plain(word) for word in fields_of(line[6:])]
         if words[:1] == ["ATOMS"]:
             break
-        name = "BOX BOUNDS" if words[:2] == ["BOX", "BOUNDS"] else label
+        name = "BOX BOUNDS" if label.startswith("BOX BOUNDS") and words[1] == "BOUNDS" else label
         if name in items:
             raise FrameError(f"expected ITEM: ATOMS, found ITEM: {name} for the second time")
         items[name] = _item(name, words, lines)
@@ -198,8 +204,7 @@ def _box(
 
 def _bounds(line: bytes, width: int) -> list[float]:
     """Return the numbers of a line of the box."""
-    words = line.replace(b"\t", b" ").strip(b" ").split(b" ")
-    words = [word for word in words if word]
+    words = fields_of(line)
     if {word.lower().lstrip(b"+-") for word in words} & {b"nan", b"inf"}:
         raise FrameError(f"the cell has NaN or infinite bounds: {shown(line)}")
     if len(words) != width or not all(_NUMBER.fullmatch(word) for word in words):
