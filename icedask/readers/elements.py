@@ -145,14 +145,14 @@ def _symbol_of(row: Mapping[str, str], elements: ElementMap, stated: str | None)
     if len(set(chosen.values())) > 1:
         listed = ", ".join(f"{symbol} for {key}" for key, symbol in chosen.items())
         raise InputError(f"elements: expected one element for each atom, found {listed}")
-    given = next(iter(chosen.values()), None)
-    if given is not None and stated not in (None, "X", given):
+    symbol = next(iter(chosen.values()), None)
+    if symbol is not None and stated not in (None, "X", symbol):
         raise InputError(
             f"elements: the column element of the dump states {stated}, elements (--elements) "
-            f"gives {given} for the same atoms; leave elements out, or name the values that are no "
+            f"gives {symbol} for the same atoms; leave elements out, or name the values that are no "
             "elements only"
         )
-    return stated if given is None else given
+    return stated if symbol is None else symbol
 
 
 def _question(missing: list[str], name: str, default: bool) -> str:

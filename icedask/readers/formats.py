@@ -125,10 +125,6 @@ class Format(ABC):
         """
         return None
 
-    def check_interval(self, interval: float | None) -> None:
-        """Raise InputError if a time between frames is needed, or contradicts other options."""
-        return
-
     @property
     def keeps_order(self) -> bool:
         """Whether an atom has the same index in every frame."""

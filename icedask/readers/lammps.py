@@ -110,7 +110,7 @@ class LammpsDump(Format):
         units = lammps_units(
             header.units or options.units, **{name: getattr(options, name) for name in _LJ}
         )
-        _check_timestep(file.path, index, options.timestep)
+        _check_times(file.path, index, options)
         return cls(
             path=file.path,
             n_frames=len(index.steps),
@@ -129,7 +129,8 @@ class LammpsDump(Format):
     @property
     def keeps_order(self) -> bool:
         """Whether atoms have ids, or are known to be in the same order in every frame."""
-        return "id" in self.reference.columns or bool(self.fixed_order)
+        known = "id" in self.reference.columns or self.reference.n_atoms == 1
+        return known or bool(self.fixed_order)
 
     @property
     def column_units(self) -> str:
@@ -142,20 +143,6 @@ class LammpsDump(Format):
         if not self.reference.timed:
             times = steps * np.float64(self.timestep or np.nan)
         return steps, times * self.units.time
-
-    def check_interval(self, interval: float | None) -> None:
-        """Raise InputError if the dump has no times, or two statements of them are given."""
-        if interval is not None and self.timestep is not None:
-            raise InputError(
-                f"{self.path}: expected timestep (--timestep) or frame_interval "
-                f"(--frame-interval), found both, {self.timestep:g} and {interval:g}; leave one out"
-            )
-        if interval is None and self.timestep is None and not self.reference.timed:
-            raise InputError(
-                f"{self.path}: the dump does not say its time; give timestep= (--timestep) in the "
-                "units of the simulation (fs for real, ps for metal, tau for lj), or "
-                "frame_interval= (--frame-interval) in ps"
-            )
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates, from the first frame."""
@@ -299,8 +286,20 @@ def _check_stated(path: str, header: Header, options: SourceOptions) -> None:
         )
 
 
-def _check_timestep(path: str, index: Index, timestep: float | None) -> None:
-    """Raise InputError if a time step is not that of the times in the file."""
+def _check_times(path: str, index: Index, options: SourceOptions) -> None:
+    """Raise InputError if a dump has no times, or two statements of them that differ."""
+    timestep, interval = options.timestep, options.frame_interval
+    if interval is not None and timestep is not None:
+        raise InputError(
+            f"{path}: expected timestep (--timestep) or frame_interval (--frame-interval), found "
+            f"both, {timestep:g} and {interval:g}; leave one out"
+        )
+    if interval is None and timestep is None and np.isnan(index.times[0]):
+        raise InputError(
+            f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
+            "the simulation (fs for real, ps for metal, tau for lj), or frame_interval= "
+            "(--frame-interval) in ps"
+        )
     steps = np.diff(index.steps)
     if timestep is None or np.isnan(index.times).any() or not (steps > 0).any():
         return
@@ -316,12 +315,12 @@ def _check_timestep(path: str, index: Index, timestep: float | None) -> None:
 
 
 def _input_error(path: str, frame: int, error: Exception) -> InputError:
-    """Return what is wrong with a frame as an error with file, frame and remedy."""
+    """Return an error of a frame with file, frame and remedy."""
     if isinstance(error, InputError):
         return error
     if not isinstance(error, FrameError):
         return InputError(f"{path}: frame {frame}: cannot be read ({error})")
-    remedy = "" if ";" in str(error) else "; repair the file"
+    remedy = "" if "; " in str(error) else "; repair the file"
     if isinstance(error, BadField) and error.column not in (*PER_ATOM, *COORDINATES):
         remedy += (
             f", or drop the column with columns={{{error.column!r}: None}} "

@@ -268,7 +268,7 @@ def _check_end(
 
 
 class BadField(FrameError):
-    """A field is not of the kind of its column."""
+    """A field of another kind than its column."""
 
     def __init__(self, name: str, kind: int, where: str, field: bytes) -> None:
         self.column = name

@@ -40,7 +40,7 @@ def is_flat(xyz: FloatArray, header: Header) -> bool:
 
 
 def checked_boundaries(
-    xyz: FloatArray, header: Header, given: tuple[bool, bool, bool] | None, path: str
+    xyz: FloatArray, header: Header, chosen: tuple[bool, bool, bool] | None, path: str
 ) -> npt.NDArray[np.bool_]:
     """Return the periodic directions of a dump with this first frame.
 
@@ -48,7 +48,7 @@ def checked_boundaries(
     differ; the third direction of a flat system is always asked for.
     """
     stated = header.pbc
-    if given is None:
+    if chosen is None:
         if stated is None:
             raise InputError(
                 f"{path}: the dump does not state its boundaries, as in ITEM: BOX BOUNDS pp pp ff; "
@@ -63,9 +63,9 @@ def checked_boundaries(
         return stated
     if stated is not None:
         free = 2 if stated[2] and is_flat(xyz, header) else 3
-        if list(stated[:free]) != list(given[:free]):
+        if list(stated[:free]) != list(chosen[:free]):
             raise InputError(
                 f"{path}: the dump states that it is periodic along {_axes(stated)}, pbc= (--pbc) "
-                f"gives {_axes(given)}; leave pbc out"
+                f"gives {_axes(chosen)}; leave pbc out"
             )
-    return np.array(given, bool)
+    return np.array(chosen, bool)

@@ -40,11 +40,11 @@ class Header(NamedTuple):
 
 
 class FrameError(Exception):
-    """A frame is not written as LAMMPS writes one; the text says what was expected and found."""
+    """Damage of a frame: what was expected there and what was found."""
 
 
 class CutHeader(FrameError):
-    """The text ends within a header."""
+    """The end of the text within a header."""
 
 
 def plain(text: bytes) -> str:
@@ -94,7 +94,7 @@ def parse_header(text: bytes, at: int = 0) -> Header:
         if not line.startswith(b"ITEM: "):
             raise FrameError(f"expected a line ITEM: ... of its header, found {shown(line)}")
         label = plain(line[6:])
-        words = [plain(word) for word in fields_of(line[6:])]
+        words = [word.decode(errors="replace") for word in fields_of(line[6:])]
         if words[:1] == ["ATOMS"]:
             break
         name = "BOX BOUNDS" if label.startswith("BOX BOUNDS") and words[1] == "BOUNDS" else label
@@ -164,6 +164,9 @@ def _check_columns(columns: tuple[str, ...]) -> None:
             "ITEM: ATOMS does not name its columns, as in files of old versions; add them to every "
             "such line, for example ITEM: ATOMS id type xs ys zs"
         )
+    odd = next((name for name in columns if not name.isprintable() or "\ufffd" in name), None)
+    if odd is not None:
+        raise FrameError(f"expected names of columns in ITEM: ATOMS, found {odd!r}")
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise FrameError(

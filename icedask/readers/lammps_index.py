@@ -63,7 +63,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _rescued_pieces(source: DumpFile, reason: list[str]) -> Iterator[bytes]:
-    """Yield what there is of a gzip stream that was cut, and note that it was.
+    """Yield the text of a gzip stream up to where it was cut, and note that it was.
 
     Raises InputError if it is damaged: what is before the place may be wrong too.
     """
@@ -92,7 +92,7 @@ class _Scan:
         return self.base + self.at
 
     def grow(self) -> bool:
-        """Read on, forgetting what is behind; return whether there was more."""
+        """Read on and forget the text behind; return whether there was more."""
         piece = next(self.pieces, b"")
         if piece:
             self.buffer = self.buffer[self.at :] + piece
@@ -232,10 +232,10 @@ def _skip_body(source: DumpFile, scan: _Scan, n_atoms: int, body: int, *, whole:
     follows = lines == n_atoms and scan.skip_blank()
     if lines == n_atoms and (not follows or scan.buffer.startswith(b"ITEM:", scan.at)):
         return
-    found, more = _lines_of_atoms(source, body)
-    if not more and found < n_atoms:
-        raise FrameError(f"it has {found} of {n_atoms} atoms")
-    raise FrameError(f"expected {n_atoms} lines of atoms, found {found}")
+    n_lines, more = _lines_of_atoms(source, body)
+    if not more and n_lines < n_atoms:
+        raise FrameError(f"it has {n_lines} of {n_atoms} atoms")
+    raise FrameError(f"expected {n_atoms} lines of atoms, found {n_lines}")
 
 
 def frame_text(file: BinaryIO, index: Index, frame: int) -> bytes:

@@ -53,10 +53,10 @@ def lammps_units(
             "as in the units command of the simulation"
         )
     scale = {"lj_sigma": lj_sigma, "lj_epsilon": lj_epsilon, "lj_tau": lj_tau}
-    given = [name for name, value in scale.items() if value is not None]
-    if style in _LAMMPS and given:
+    scales = [name for name, value in scale.items() if value is not None]
+    if style in _LAMMPS and scales:
         raise InputError(
-            f"{given[0]}: expected with units lj only, found units {style}; leave it out"
+            f"{scales[0]}: expected with units lj only, found units {style}; leave it out"
         )
     if style == "lj":
         missing = [name for name, value in scale.items() if value is None or not value > 0]

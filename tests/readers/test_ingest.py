@@ -510,7 +510,7 @@ def test_columns_change_between_files(tmp_path, later):
 
 
 def test_time_goes_back_inside_a_file(tmp_path):
-    refused_dump(dump(tmp_path, frame(0), frame(200), frame(100)), "expected to increase")
+    refused_dump(dump(tmp_path, frame(0), frame(200), frame(100)), "before frame 1")
 
 
 # The store
