@@ -149,8 +149,8 @@ def _symbol_of(row: Mapping[str, str], elements: ElementMap, stated: str | None)
     if symbol is not None and stated not in (None, "X", symbol):
         raise InputError(
             f"elements: the column element of the dump states {stated}, elements (--elements) "
-            f"gives {symbol} for the same atoms; leave elements out, or name the values that are no "
-            "elements only"
+            f"gives {symbol} for the same atoms; leave elements out, or name only the values that "
+            "are no elements"
         )
     return stated if symbol is None else symbol
 

@@ -92,7 +92,8 @@ class LammpsDump(Format):
         source = DumpFile(file.path, file.plain, file.packed == "gz", gzip_index)
         index = build_index(source)
         if len(index.steps) == 0:
-            raise InputError(f"{file.path}: has no whole frame: {index.truncated}")
+            remedy = "" if "; " in index.truncated else "; repair the file"
+            raise InputError(f"{file.path}: has no whole frame: {index.truncated}{remedy}")
         try:
             with source.open() as dump:
                 text = frame_text(dump, index, 0)

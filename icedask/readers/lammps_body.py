@@ -25,6 +25,7 @@ _TAB, _LF, _CR, _SPACE = 9, 10, 13, 32
 _PLUS, _MINUS, _POINT, _ZERO, _NINE = 43, 45, 46, 48, 57
 _WORDS = np.array([list(b"nan     "), list(b"inf     "), list(b"infinity")], np.uint8)
 _BLOCK = 4096
+_LAST = (2**63 - 1) // 10
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -112,8 +113,10 @@ def _parse(
             mantissa, digits, exponent, seen = 0, 0, 0, 0
             while _ZERO <= text[at] <= _NINE:
                 seen += 1
-                if digits < 18:
-                    mantissa = mantissa * 10 + (text[at] - _ZERO)
+                digit = text[at] - _ZERO
+                fits = mantissa < _LAST or (mantissa == _LAST and digit <= 7)
+                if digits < 18 or (kind == WHOLE and digits == 18 and fits):
+                    mantissa = mantissa * 10 + digit
                     digits += mantissa > 0
                 else:
                     exponent += 1
@@ -206,13 +209,7 @@ def parse_body(body: bytes, n_atoms: int, kinds: Mapping[str, int]) -> Columns:
         If there are more or fewer lines or fields, or a field is not of its kind.
     """
     if n_atoms * 2 * len(kinds) > len(body) + 1:
-        lines = body.count(b"\n")
-        if lines < n_atoms:
-            raise FrameError(f"expected {n_atoms} lines of atoms, found {lines}")
-        first = fields_of(body.split(b"\n", 1)[0])
-        raise FrameError(
-            f"expected {len(kinds)} fields in each line, as there are columns, found {len(first)}"
-        )
+        _explain_shortness(body, n_atoms, len(kinds))
     if not body.endswith(b"\n"):
         body += b"\n"
     text = np.frombuffer(body, np.uint8)
@@ -233,6 +230,24 @@ def parse_body(body: bytes, n_atoms: int, kinds: Mapping[str, int]) -> Columns:
         elif kind != SKIPPED:
             columns[name] = (numbers if kind == NUMBER else wholes)[slot]
     return columns
+
+
+def _explain_shortness(body: bytes, n_atoms: int, n_columns: int) -> None:
+    """Raise FrameError for the first line with too few fields, before arrays are made for all."""
+    lines = body.split(b"\n")[: body.count(b"\n")]
+    for row, line in enumerate(lines[:n_atoms]):
+        _check_fields(line, row, n_columns)
+    raise FrameError(f"expected {n_atoms} lines of atoms, found {len(lines)}")
+
+
+def _check_fields(line: bytes, row: int, n_columns: int) -> None:
+    line = line.removesuffix(b"\r")
+    n_fields = len(fields_of(line))
+    if n_fields != n_columns:
+        raise FrameError(
+            f"line {row + 1} of its atoms: expected {n_columns} fields, as there are columns, "
+            f"found {n_fields}: {shown(line)}"
+        )
 
 
 def _texts(text: Bytes, places: IntArray) -> npt.NDArray[np.bytes_]:
@@ -256,12 +271,7 @@ def _check_end(
         raise FrameError(f"expected {n_atoms} lines of atoms, found {row}")
     begin = body.rfind(b"\n", 0, at) + 1
     line = body[begin : body.find(b"\n", at)].removesuffix(b"\r")
-    if ended in (_FEW, _MANY):
-        fields = len(fields_of(line))
-        raise FrameError(
-            f"line {row + 1} of its atoms: expected {len(kinds)} fields, as there are columns, "
-            f"found {fields}: {shown(line)}"
-        )
+    _check_fields(line, row, len(kinds))
     name, kind = list(kinds.items())[column]
     field = fields_of(line[at - begin : at - begin + 1000])[0]
     raise BadField(name, kind, f"line {row + 1} of its atoms", field)

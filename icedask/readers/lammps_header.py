@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -167,7 +168,7 @@ def _check_columns(columns: tuple[str, ...]) -> None:
     odd = next((name for name in columns if not name.isprintable() or "\ufffd" in name), None)
     if odd is not None:
         raise FrameError(f"expected names of columns in ITEM: ATOMS, found {odd!r}")
-    twice = next((name for name in columns if columns.count(name) > 1), None)
+    twice = next((name for name, count in Counter(columns).items() if count > 1), None)
     if twice is not None:
         raise FrameError(
             f"expected a name of its own for each column, found {twice} twice in ITEM: ATOMS"
