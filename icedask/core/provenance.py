@@ -69,6 +69,7 @@ class Record:
     trajectory: str = ""  # fingerprint, with frames and atoms
     positions: str = ""  # identity of the whole array, by which a store recognises its own results
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    atom_order: str = ""  # "not known" where an index may be another atom in another frame
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Record:
     @property
     def attrs(self) -> dict[str, Any]:
         """The record as attributes of a Dataset or a Zarr group."""
-        return {
+        attrs = {
             "run_id": self.run_id,
             "group": self.group,
             "function": self.name,
@@ -101,6 +102,7 @@ class Record:
             "positions": self.positions,
             "lineage": json.loads(canonical(dict(self.lineage))),
         }
+        return {**attrs, "atom_order": self.atom_order} if self.atom_order else attrs
 
     def child(
         self, group: str, name: str, version: int, parameters: Mapping[str, Any], *others: Record
@@ -111,7 +113,9 @@ class Record:
             lineage |= {**parent.lineage, parent.run_id: parent.identity}
         ids = tuple(parent.run_id for parent in (self, *others))
         source = self.trajectory, self.positions
-        return Record(group, name, version, parameters, ids, *source, lineage)
+        orders = {parent.atom_order for parent in (self, *others)}
+        order = "not known" if "not known" in orders else self.atom_order
+        return Record(group, name, version, parameters, ids, *source, lineage, order)
 
 
 def _array_identity(array: xr.DataArray) -> str:
@@ -158,6 +162,7 @@ def record_of(ds: xr.Dataset) -> Record:
             attrs["trajectory"],
             attrs["positions"],
             attrs["lineage"],
+            attrs.get("atom_order", ""),
         )
     except KeyError as error:
         raise StoreError(

@@ -150,6 +150,24 @@ def check_delay(ds: xr.Dataset, delay: int, caller: str) -> None:
     check_even_steps(ds, caller)
 
 
+def atom_order(ds: xr.Dataset) -> str:
+    """Return "not known" if an index may be another atom in another frame, else ""."""
+    return "not known" if ds.attrs.get("atom_order") == "not known" else ""
+
+
+def check_atom_order(ds: xr.Dataset | xr.DataArray, caller: str) -> None:
+    """Raise InputError if the source did not state which atom is which in every frame."""
+    if not isinstance(ds, xr.Dataset | xr.DataArray):
+        return  # other checks refuse it
+    several = ds.sizes.get(FRAME, 2) > 1
+    if several and ds.attrs.get("atom_order") == "not known":
+        raise InputError(
+            f"{caller}: follows each atom from frame to frame, and the source of the trajectory "
+            "has no ids that state which atom is which; dump the id of the atoms, or ingest it "
+            "with fixed_order=True (--fixed-order) if they are in the same order in every frame"
+        )
+
+
 def _uneven(time: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Return whether each step between frames differs from the usual one; NaN passes."""
     steps = np.diff(time)

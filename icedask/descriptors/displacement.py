@@ -10,7 +10,7 @@ import xarray as xr
 from ase.geometry import minkowski_reduce
 
 from icedask.core.options import Centers, Delay
-from icedask.core.trajectory import check_delay
+from icedask.core.trajectory import check_atom_order, check_delay
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.descriptor import Kernel
@@ -131,4 +131,5 @@ def displacement(trj: xr.Dataset, *, delay: Delay = 1, centers: Centers = None) 
     1.0
     """
     check_delay(trj, delay, "displacement")
+    check_atom_order(trj, "displacement")
     return Kernel(displacements, "float32", halo=delay, keep=keep_positions, attrs={"delay": delay})

@@ -26,7 +26,7 @@ from ase.data import atomic_numbers
 
 from icedask.core.options import documented, parameters_of, plain_signature
 from icedask.core.provenance import Record, fingerprint, stamped
-from icedask.core.trajectory import ATOM_COORDS, check_trajectory, selected_indices
+from icedask.core.trajectory import ATOM_COORDS, atom_order, check_trajectory, selected_indices
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES, Variable
 from icedask.descriptors import find, registry
@@ -150,6 +150,7 @@ def _described(
             {**values, **kernel.parameters},
             trajectory=trajectory,
             positions=positions,
+            atom_order=atom_order(trj),
         )
         results[d.name] = _dataset(trj, d, kernel, array, centers, record)
     return results

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.options import Centers, Delay, NearestCount, Option, Species
-from icedask.core.trajectory import check_delay
+from icedask.core.trajectory import check_atom_order, check_delay
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.descriptor import Kernel
@@ -148,6 +148,7 @@ def lens(
     0.0
     """
     check_delay(trj, delay, "lens")
+    check_atom_order(trj, "lens")
     if (r_cut is None) == (n_neighbors is None):
         raise InputError(
             "lens: expected exactly one of r_cut and n_neighbors, found "

@@ -15,7 +15,12 @@ import xarray as xr
 from icedask.core.features import feature_variable, input_record, lazy_blocks, row_coords
 from icedask.core.options import Delay, Option, takes_options
 from icedask.core.provenance import Record, stamped
-from icedask.core.trajectory import check_delay, check_even_steps, frame_interval
+from icedask.core.trajectory import (
+    check_atom_order,
+    check_delay,
+    check_even_steps,
+    frame_interval,
+)
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.soap.square import square_weights
@@ -119,6 +124,7 @@ def time_soap(
             f"dimensions {array.dims}; pass what icedask.soap returned"
         )
     check_delay(array.to_dataset(name="soap"), delay, "time_soap")
+    check_atom_order(soap, "time_soap")
     weights = square_weights(array, "time_soap") if filled else np.ones(array.shape[2])
     changes = _between_frames(partial(_changes, weights=weights), lazy_blocks(array), delay)
     options = {"delay": delay, "filled": filled}
@@ -174,6 +180,7 @@ def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
             f"time_soap_derivative: expected at least 2 frames, found {array.sizes[FRAME]}"
         )
     check_even_steps(array.coords.to_dataset(), "time_soap_derivative")
+    check_atom_order(time_soap, "time_soap_derivative")
     interval = frame_interval(array)
     rates = _between_frames(partial(_rate, interval=interval or 1.0), lazy_blocks(array), 1)
     # No run id of an input knows the times. Part of a trajectory has the same interval but for

@@ -9,6 +9,7 @@ import xarray as xr
 from icedask.core.features import check_same_rows, check_same_trajectory, rechunked
 from icedask.core.labels import checked_labels, n_states_of, padded
 from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_atom_order
 from icedask.core.types import IntArray, LabelArray
 from icedask.core.variables import summary_variables
 from icedask.dynamics.lagged_counts import count_over_pairs, first_rows
@@ -53,6 +54,7 @@ def entry_exit_counts(dynamic: xr.Dataset, structural: xr.Dataset) -> xr.Dataset
            [0, 0, 1]])
     """
     name = "entry_exit_counts"
+    check_atom_order(dynamic, name)
     fast, sites = checked_labels(dynamic, name), checked_labels(structural, name)
     check_same_rows(fast.array, sites.array, name)
     check_same_trajectory(fast.record, sites.record, name)

@@ -13,6 +13,7 @@ from icedask.core.features import whole_number
 from icedask.core.labels import checked_labels, padded
 from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_atom_order
 from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import FROM, LAG, TO, summary_variables
 from icedask.dynamics.lagged_counts import count_over_pairs, transitions_between
@@ -98,6 +99,7 @@ def markov_test(
     True
     """
     longest = lags[-1]
+    check_atom_order(labels, "markov_test")
     checked = checked_labels(labels, "markov_test", span=longest, because=f"lag {longest}")
     counts, _ = count_over_pairs(
         checked.blocks, partial(transitions_between, lags=lags), longest, "Markov test"

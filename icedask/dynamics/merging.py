@@ -14,6 +14,7 @@ from icedask.core.features import array_record, row_coords
 from icedask.core.labels import Labels, checked_labels
 from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_atom_order
 from icedask.core.types import FloatArray, LabelArray
 from icedask.core.variables import FROM, STATE, TO, VARIABLES, summary_variables
 from icedask.errors import InputError
@@ -72,6 +73,7 @@ def merge_states(
     >>> ice.merge_states(labels, ice.transitions(labels))["macro_state"].values
     array([0, 1, 1], dtype=int32)
     """
+    check_atom_order(labels, "merge_states")
     checked = checked_labels(labels, "merge_states")
     probability = _checked_transitions(transitions, checked)
     rows = probability.values

@@ -12,6 +12,7 @@ import xarray as xr
 
 from icedask.core.labels import checked_labels, n_states_of, padded, sum_padded
 from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_atom_order
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import DURATION, STATE, summary_variables
 from icedask.dynamics.lagged_counts import Pairs, count_block, merge_pairs, transitions_between
@@ -67,6 +68,7 @@ def residence_times(labels: xr.Dataset) -> xr.Dataset:
     >>> ice.residence_times(labels)["residence_time"].values
     array([3., 2.])
     """
+    check_atom_order(labels, "residence_times")
     checked = checked_labels(labels, "residence_times")
     columns = reduce_columns(checked.blocks, _count, _merge, "residence times")
     flux = sum_padded([column.counts[0][0] for _, column in columns])

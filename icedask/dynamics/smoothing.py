@@ -14,7 +14,7 @@ from numpy.polynomial.legendre import legvander
 from icedask.core.features import feature_variable, input_record, lazy_blocks, rechunked
 from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
-from icedask.core.trajectory import check_even_steps
+from icedask.core.trajectory import check_atom_order, check_even_steps
 from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 from icedask.errors import InputError
@@ -76,6 +76,7 @@ def smooth(
     array = feature_variable(ds)
     _check_window(window, order, array.sizes[FRAME] - int(array.attrs.get("delay", 0)))
     check_even_steps(array.coords.to_dataset(), "smooth")
+    check_atom_order(ds, "smooth")
     name = array.name or "data"
     smoothed = _smoothed(lazy_blocks(array), window, order)
     record = input_record(ds).child("results", "smooth", 1, {"window": window, "order": order})

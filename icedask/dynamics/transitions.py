@@ -13,6 +13,7 @@ from icedask.core.features import row_coords
 from icedask.core.labels import checked_labels, n_states_of, padded, sum_padded
 from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
+from icedask.core.trajectory import check_atom_order
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import ATOM, FROM, STATE, TO, summary_variables
 from icedask.dynamics.lagged_counts import count_over_pairs, transitions_between
@@ -66,6 +67,7 @@ def transitions(
     array([[1, 1],
            [0, 2]])
     """
+    check_atom_order(labels, "transitions")
     checked = checked_labels(labels, "transitions", span=lag, because=f"lag {lag}")
     counts, excluded = count_over_pairs(
         checked.blocks, partial(transitions_between, lags=(lag,)), lag, "transitions"

@@ -14,7 +14,7 @@ import xarray as xr
 
 from icedask.core.features import block_part, lazy_blocks, rechunked
 from icedask.core.provenance import Record, fingerprint, is_unchanged, record_of
-from icedask.core.trajectory import ATOM_COORDS
+from icedask.core.trajectory import ATOM_COORDS, atom_order
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES, with_attrs, with_axes
 from icedask.errors import InputError
@@ -89,7 +89,13 @@ def atoms_record(
     """Return the record of a function of some atoms of a trajectory."""
     trajectory, positions = fingerprint(atoms)[0], fingerprint(trj)[1]
     return Record(
-        "results", function, 1, dict(parameters), trajectory=trajectory, positions=positions
+        "results",
+        function,
+        1,
+        dict(parameters),
+        trajectory=trajectory,
+        positions=positions,
+        atom_order=atom_order(trj),
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from icedask.core.features import feature_variable
-from icedask.core.trajectory import check_trajectory
+from icedask.core.trajectory import check_atom_order, check_trajectory
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
@@ -67,6 +67,7 @@ def particle_path(
         the same frames and atoms.
     """
     check_trajectory(trj, "particle_path")
+    check_atom_order(trj, "particle_path")
     check_same("particle_path", trj, latent, FRAME)
     seen = view_of(view, trj, "particle_path")
     rows = sample_rows(latent, labels, components, max_points, seed, "particle_path")

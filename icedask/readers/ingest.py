@@ -101,8 +101,8 @@ def _chosen_frames(source: JoinedSource, frames: slice) -> IntArray:
     within = frames.stop is not None and 0 <= frames.stop <= whole
     if source.truncated and not within:
         raise InputError(
-            f"{source.files[-1].path}: the last frame is truncated ({source.truncated}); to ingest "
-            f"the {whole} whole frames give frames=slice({whole}) (--frames :{whole})"
+            f"{source.files[-1].path}: truncated or damaged after {whole} whole frames "
+            f"({source.truncated}); to ingest these give frames=slice({whole}) (--frames :{whole})"
         )
     step = 1 if frames.step is None else frames.step
     if step < 1:

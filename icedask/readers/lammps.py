@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,143 +9,36 @@ from typing import Any, BinaryIO, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from icedask.core.provenance import digest
+from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
-from icedask.readers.elements import ElementMap, map_elements
+from icedask.readers.elements import ElementMap, dump_elements
 from icedask.readers.formats import Format, SourceOptions
-from icedask.readers.lammps_index import (
-    Header,
-    Index,
-    build_index,
-    frame_text,
-    open_dump,
-    parse_header,
+from icedask.readers.lammps_body import NUMBER, BadField, Columns, parse_body, strings
+from icedask.readers.lammps_boundaries import checked_boundaries
+from icedask.readers.lammps_columns import (
+    COORDINATES,
+    LABELS,
+    PER_ATOM,
+    VECTORS,
+    Reference,
+    by_id,
+    column_kinds,
+    convention,
+    coordinates,
 )
+from icedask.readers.lammps_header import FrameError, Header, parse_header
+from icedask.readers.lammps_index import DumpFile, Index, build_index, frame_text
 from icedask.readers.units import Units, lammps_units
 from icedask.store.frame_block import FrameBlock, join_blocks
 
-# Coordinate columns: unwrapped first, because a wrapped position follows from an unwrapped one.
-_CONVENTIONS = {
-    "xu yu zu": False,
-    "xsu ysu zsu": True,
-    "x y z": False,
-    "xs ys zs": True,
-}
-_VECTORS = {
-    "velocity": ("vx", "vy", "vz"),
-    "force": ("fx", "fy", "fz"),
-    "image": ("ix", "iy", "iz"),
-}
-_PER_ATOM = ("id", "type", "element", "mol", "mass")
-# Columns, variables and types of per-atom coordinates.
-_ATOMS = (
-    ("id", "id", np.int64),
-    ("mol", "molecule", np.int64),
-    ("mass", "mass", np.float64),
-    ("type", "type", str),
-)
+# Columns and variables of per-atom coordinates.
+_ATOMS = {"id": "id", "mol": "molecule", "mass": "mass", "type": "type", "typelabel": "name"}
 _RENAMED = {"q": "charge"}
 _LJ = ("lj_sigma", "lj_epsilon", "lj_tau")
-
-
-def _column_digests(table: pd.DataFrame) -> dict[str, str]:
-    digests = {}
-    for name in ("id", "type", "element"):
-        if name in table:
-            values = table[name]
-            whole = values.dtype.kind in "iu"
-            hashed = values if whole else pd.util.hash_pandas_object(values, index=False)
-            digests[name] = digest(hashed.to_numpy())
-    return digests
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Atoms and columns of the first frame, which every other one must have."""
-
-    n_atoms: int
-    columns: tuple[str, ...]
-    digests: Mapping[str, str]
-
-    @classmethod
-    def of(cls, header: Header, table: pd.DataFrame) -> Reference:
-        """Return the reference that a frame is; raise InputError if two atoms have the same id."""
-        if "id" in table and table["id"].duplicated().any():
-            twice = table["id"][table["id"].duplicated()].iloc[0]
-            raise InputError(
-                f"the id {twice} stands for two atoms of the first frame; icedask needs an id that "
-                "is an atom's own"
-            )
-        return cls(len(table), tuple(header.columns), _column_digests(table))
-
-    def check(self, header: Header, table: pd.DataFrame, where: str) -> None:
-        """Raise InputError if a frame has other atoms or columns."""
-        if len(table) != self.n_atoms:
-            raise InputError(
-                f"{where}: expected {self.n_atoms} atoms as in the first frame, found "
-                f"{len(table)}; icedask needs a constant number of atoms: dump a fixed group"
-            )
-        if tuple(header.columns) != self.columns:
-            raise InputError(
-                f"{where}: expected the columns {' '.join(self.columns)} as in the first frame, "
-                f"found {' '.join(header.columns)}; split the file where they change"
-            )
-        for name, value in _column_digests(table).items():
-            if value != self.digests[name]:
-                raise InputError(
-                    f"{where}: column {name} differs from the first frame; icedask needs the same "
-                    "atoms in every frame" + ("" if "id" in table else ": dump the atom id too")
-                )
-
-
-def _parse_body(body: bytes, n_columns: int, n_atoms: int) -> pd.DataFrame:
-    blank = np.frombuffer(body, np.uint8) == ord(" ")
-    first_line = body[: body.index(b"\n")] if b"\n" in body else body
-    # Single blanks between columns, the same number in every line, are parsed a third faster than
-    # runs of blanks.
-    single = (
-        not (blank[1:] & blank[:-1]).any()
-        and np.count_nonzero(blank) == n_atoms * first_line.count(b" ")
-        and b"\t" not in body
-        and not body.startswith(b" ")
-    )
-    return pd.read_csv(
-        io.BytesIO(body),
-        sep=" " if single else r"\s+",
-        header=None,
-        usecols=range(n_columns),
-        nrows=n_atoms,
-        engine="c",
-        na_values=[],
-        keep_default_na=True,
-        low_memory=False,
-    )
-
-
-def _read_table(path: str, index: Index, file: BinaryIO, frame: int) -> tuple[Header, pd.DataFrame]:
-    text = frame_text(file, index, frame)
-    header = parse_header(text, path)
-    try:
-        table = _parse_body(text[header.body :], len(header.columns), header.n_atoms)
-    except (pd.errors.ParserError, ValueError) as error:
-        raise InputError(f"{path}: frame {frame}: the atoms cannot be read ({error})") from error
-    table.columns = pd.Index(header.columns)
-    if len(table) != header.n_atoms:
-        raise InputError(
-            f"{path}: frame {frame}: expected {header.n_atoms} atoms, found {len(table)}"
-        )
-    for name in ("id", "mol"):
-        if name in table and table[name].dtype.kind not in "iu":
-            raise InputError(
-                f"{path}: frame {frame}: column {name} is not a whole number everywhere; "
-                "repair the file"
-            )
-    if "id" in table and not table["id"].is_monotonic_increasing:
-        table = table.sort_values("id", kind="stable", ignore_index=True)
-    return header, table
+_TIME_DIGITS = 1e-5  # of times that are written with six digits
 
 
 @dataclass(frozen=True)
@@ -156,9 +48,12 @@ class LammpsDump(Format):
     title: ClassVar = "LAMMPS text dumps"
     suffixes: ClassVar = (".lammpstrj", ".dump", ".lammpsdump")
     unpacks: ClassVar = ("gz",)
-    options: ClassVar = ("units", "timestep", "elements", "columns", *_LJ)
+    options: ClassVar = (
+        *("units", "timestep", "elements", "columns", "pbc", "fixed_order"),
+        *_LJ,
+    )
     advice: ClassVar = (
-        "a LAMMPS dump states its steps and boundaries and needs no topology: give timestep "
+        "a LAMMPS dump states its steps and cell and needs no topology: give timestep "
         "(--timestep) and elements (--elements)"
     )
     rank: ClassVar = 0
@@ -166,132 +61,155 @@ class LammpsDump(Format):
     path: str
     n_frames: int
     truncated: str
+    file: DumpFile
     index: Index
     units: Units
-    timestep: float | None  # in the file's unit of time; None if the dump states the time itself
+    timestep: float | None  # in the file's unit of time; None where the dump states the time
     elements: ElementMap
     columns: Mapping[str, str | None] | None
-    gzip_index: str | None  # file of seek points
+    pbc: npt.NDArray[np.bool_]
+    fixed_order: bool | None
     reference: Reference
 
     @classmethod
     def recognises(cls, file: SourceFile) -> bool:
-        """Return whether a file has the name of a dump, or begins like one."""
-        return super().recognises(file) or file.head.startswith(b"ITEM: ")
+        """Return whether a file begins like a text dump, or is some text with the name of one."""
+        text = b"\0" not in file.head and not file.head.startswith(b"---")
+        head = file.head.removeprefix(b"\xef\xbb\xbf").lstrip()
+        return head.startswith(b"ITEM:") or (text and super().recognises(file))
 
     @classmethod
     def open(cls, file: SourceFile, options: SourceOptions, scratch: Path | None) -> LammpsDump:
-        """Index the frames of a dump, and note the first one, which all others must match."""
-        path = file.plain
+        """Index the frames of a dump, and note the first one, which all others must match.
+
+        The last line of a dump of one frame may lack its line end. If numbers were cut off with
+        it, that is seen where a field is missing, or where all other lines have the same number of
+        decimals and this one has fewer. The last frame of several is then truncated.
+        """
         gzip_index = None
-        if path.endswith(".gz") and scratch is not None:
-            gzip_index = str(scratch / f"{digest(path)}.gzidx")
-        index = build_index(path, gzip_index)
-        n_frames = len(index.steps)
-        if n_frames == 0:
-            raise InputError(f"{path}: has no whole frame: {index.truncated}")
-        with open_dump(path, gzip_index) as dump:
-            header, table = _read_table(path, index, dump, 0)
-        if header.units is not None and options.units not in (None, header.units):
-            raise InputError(
-                f"{path}: expected units {header.units}, as the file says, found units="
-                f"{options.units!r}; leave units out"
-            )
-        if header.time is None and options.timestep is None and options.frame_interval is None:
-            raise InputError(
-                f"{path}: the dump does not say its time; give timestep= (--timestep) in the units "
-                "of the simulation (fs for real, ps for metal, tau for lj), and units= (--units)"
-            )
-        scale = {name: getattr(options, name) for name in _LJ}
-        units = lammps_units(header.units or options.units, **scale)
+        if file.packed and scratch is not None:
+            gzip_index = str(scratch / f"{digest(file.plain)}.gzidx")
+        source = DumpFile(file.path, file.plain, file.packed == "gz", gzip_index)
+        index = build_index(source)
+        if len(index.steps) == 0:
+            remedy = "" if "; " in index.truncated else "; repair the file"
+            raise InputError(f"{file.path}: has no whole frame: {index.truncated}{remedy}")
+        try:
+            with source.open() as dump:
+                text = frame_text(dump, index, 0)
+            header = parse_header(text)
+            _check_wanted(header.columns, options.columns)
+            if len(index.steps) == 1:
+                _check_last_number(text[header.body :])
+            first_line = text[header.body :].split(b"\n", 1)[0]
+            kinds = column_kinds(header, first_line, options.columns)
+            table = by_id(parse_body(text[header.body :], header.n_atoms, kinds))
+            reference = Reference.of(header, kinds, table)
+        except Exception as error:
+            raise _input_error(file.path, 0, error) from error
+        _check_stated(file.path, header, options)
+        units = lammps_units(
+            header.units or options.units, **{name: getattr(options, name) for name in _LJ}
+        )
+        _check_times(file.path, index, options)
         return cls(
-            path=path,
-            n_frames=n_frames,
+            path=file.path,
+            n_frames=len(index.steps),
             truncated=index.truncated,
+            file=source,
             index=index,
             units=units,
             timestep=options.timestep,
             elements=options.elements,
             columns=options.columns,
-            gzip_index=gzip_index,
-            reference=Reference.of(header, table),
+            pbc=checked_boundaries(coordinates(header, table), header, options.pbc, file.path),
+            fixed_order=options.fixed_order,
+            reference=reference,
         )
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether atoms have ids, or are known to be in the same order in every frame."""
+        known = "id" in self.reference.columns or self.reference.n_atoms == 1
+        return known or bool(self.fixed_order)
 
     @property
     def column_units(self) -> str:
         """Units of per-atom columns that icedask does not know."""
         return f"unconverted ({self.units.style})"
 
+    def stamps(self) -> tuple[IntArray, FloatArray]:
+        """Return step and time (picosecond, NaN where unknown) of every frame."""
+        steps, times = self.index.steps, self.index.times
+        if not self.reference.timed:
+            times = steps * np.float64(self.timestep or np.nan)
+        return steps, times * self.units.time
+
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates, from the first frame."""
-        with open_dump(self.path, self.gzip_index) as file:
-            _, table = _read_table(self.path, self.index, file, 0)
-        atoms: dict[str, npt.NDArray[Any]] = {
-            name: table[column].to_numpy().astype(kind)
-            for column, name, kind in _ATOMS
+        with self.file.open() as file:
+            _, table = self._table(file, 0)
+        texts = {name: _as_text(table[name]) for name in LABELS if name in table}
+        atoms = {
+            name: texts.get(column, table[column])
+            for column, name in _ATOMS.items()
             if column in table
         }
-        if self.elements is None and "element" in table:
-            atoms["element"] = table["element"].to_numpy().astype(str)
-        else:
-            keys = atoms.get("type", np.full(len(table), ""))
-            atoms["element"] = map_elements(keys, self.elements, "atom type")
+        atoms["element"] = dump_elements(
+            texts, self.elements, table.get("mass"), self.reference.n_atoms
+        )
         return atoms
 
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames by index."""
         blocks = []
-        with open_dump(self.path, self.gzip_index) as file:
+        with self.file.open() as file:
             for frame in frames:
-                head, table = _read_table(self.path, self.index, file, frame)
-                self.reference.check(head, table, f"{self.path}: frame {frame}")
-                blocks.append(self._convert(head, table))
+                header, table = self._table(file, frame)
+                blocks.append(self._convert(frame, header, table))
         return join_blocks(blocks)
 
-    def _convert(self, head: Header, table: pd.DataFrame) -> FrameBlock:
-        units = self.units
-        convention = next(
-            (names for names in _CONVENTIONS if set(names.split()) <= set(head.columns)), None
-        )
-        if convention is None:
-            raise InputError(
-                f"{self.path}: expected the columns x y z, xs ys zs, xu yu zu or xsu ysu zsu, "
-                f"found {' '.join(head.columns)}"
-            )
-        xyz = self._numbers(table, convention.split())
-        if _CONVENTIONS[convention]:
-            xyz = xyz @ head.cell + head.origin
-        time = head.time if head.time is not None else head.step * (self.timestep or np.nan)
+    def _table(self, file: BinaryIO, frame: int) -> tuple[Header, Columns]:
+        """Return header and atoms of a frame, in the order of their ids."""
+        try:
+            text = frame_text(file, self.index, frame)
+            header = parse_header(text)
+            self.reference.check_header(header)
+            body = text[header.body :]
+            table = by_id(parse_body(body, header.n_atoms, self.reference.kinds))
+            self.reference.check_atoms(table)
+        except Exception as error:
+            raise _input_error(self.path, frame, error) from error
+        return header, table
+
+    def _convert(self, frame: int, header: Header, table: Columns) -> FrameBlock:
+        step, time = self.index.steps[frame], self.stamps()[1][frame]
         with np.errstate(over="ignore"):  # what does not fit is refused as infinite
-            positions = (xyz * units.length).astype(np.float32)
+            positions = (coordinates(header, table) * self.units.length).astype(np.float32)
+        columns = self._variables(frame, table)
         return FrameBlock(
             positions=positions[None],
-            cell=head.cell[None] * units.length,
-            pbc=head.pbc,
-            time=np.array([time * units.time]),
-            step=np.array([head.step]),
-            cell_origin=head.origin[None] * units.length,
-            columns={k: v[None] for k, v in self._columns(table, convention.split()).items()},
+            cell=header.cell[None] * self.units.length,
+            pbc=self.pbc,
+            time=np.array([time]),
+            step=np.array([step]),
+            cell_origin=header.origin[None] * self.units.length,
+            columns={name: values[None] for name, values in columns.items()},
         )
 
-    def _columns(self, table: pd.DataFrame, used: list[str]) -> dict[str, npt.NDArray[Any]]:
+    def _variables(self, frame: int, table: Columns) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom variables of one frame, in icedask's units where these are known."""
         factors = {"velocity": self.units.velocity, "force": self.units.force}
         factors |= dict.fromkeys(("potential_energy", "kinetic_energy"), self.units.energy)
-        wanted = dict(self.columns or {})
-        unknown = [name for name in wanted if name not in table]
-        if unknown:
-            raise InputError(
-                f"columns: the dump has no {', '.join(unknown)}; it has {' '.join(table.columns)}"
-            )
+        names, wanted = self.reference.columns, dict(self.columns or {})
         result: dict[str, npt.NDArray[Any]] = {}
-        done = {*used, *_PER_ATOM}
-        for name, parts in _VECTORS.items():
-            if set(parts) <= set(table.columns) and not set(parts) & wanted.keys():
-                values = self._numbers(table, list(parts)) * factors.get(name, 1)
-                result[name] = values.astype(np.int32 if name == "image" else np.float32)
+        done = {*convention(names), *PER_ATOM}
+        for name, parts in VECTORS.items():
+            if set(parts) <= set(names) and not set(parts) & wanted.keys():
+                values = np.stack([table[part] for part in parts], axis=1)
+                result[name] = self._stored(frame, name, values, factors.get(name, 1))
                 done |= set(parts)
-        for column in table.columns:
+        for column in names:
             target = wanted.get(column, _RENAMED.get(column, column))
             if (column in done and column not in wanted) or target is None:
                 continue
@@ -300,17 +218,113 @@ class LammpsDump(Format):
                     f"columns: two columns are called {target}; give one of them another name, or "
                     "drop it"
                 )
-            values = self._numbers(table, [column])[:, 0] * factors.get(target, 1)
-            with np.errstate(over="ignore"):
-                result[target] = values.astype(np.float32)
+            if table[column].dtype.kind == "S":
+                raise _input_error(self.path, frame, BadField(column, NUMBER, "", table[column][0]))
+            result[target] = self._stored(frame, column, table[column], factors.get(target, 1))
         return result
 
-    def _numbers(self, table: pd.DataFrame, names: list[str]) -> npt.NDArray[np.float64]:
-        values = table[names]
-        bad = [name for name, kind in values.dtypes.items() if kind.kind not in "iufb"]
-        if bad:
+    def _stored(
+        self, frame: int, name: str, values: npt.NDArray[Any], factor: float
+    ) -> npt.NDArray[Any]:
+        """Return values of a column in icedask's unit and the type in which they are stored."""
+        if name == "image":
+            stored = values.astype(np.int32)
+            lost = stored != values
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):
+                stored = (values * factor).astype(np.float32)
+                lost = np.isinf(stored) & np.isfinite(values)
+        if lost.any():
             raise InputError(
-                f"{self.path}: column {bad[0]} is not numeric; repair the file, or drop the "
-                f"column with columns={{{bad[0]!r}: None}} (--column {bad[0]}=)"
+                f"{self.path}: frame {frame}: {name}: expected values that fit into "
+                f"{stored.dtype}, found {values[lost][0]:g}; repair the file, or drop the columns "
+                "with columns= (--column NAME=)"
             )
-        return values.to_numpy(np.float64)
+        return stored
+
+
+def _as_text(values: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    return strings(values) if values.dtype.kind == "S" else values.astype(str)
+
+
+def _check_last_number(body: bytes) -> None:
+    """Raise FrameError if a body ends in a number that was cut."""
+    if body.endswith(b"\n"):
+        return
+    *lines, last = (line.split()[-1:] for line in body.split(b"\n"))
+    decimals = {_decimals(line[0]) for line in lines if line}
+    if last and (
+        last[0].endswith(b".") or (len(decimals) == 1 and _decimals(last[0]) < min(decimals))
+    ):
+        raise FrameError(
+            "its last line has no line end, and its last number fewer decimals than the others: it "
+            "may be cut; if nothing is missing, add a line end"
+        )
+
+
+def _decimals(number: bytes) -> int:
+    return len(number.partition(b".")[2])
+
+
+def _check_wanted(names: Sequence[str], columns: Mapping[str, str | None] | None) -> None:
+    """Raise InputError if a column that is to have another name is not there."""
+    unknown = [name for name in columns or {} if name not in names]
+    if unknown:
+        raise InputError(f"columns: the dump has no {', '.join(unknown)}; it has {' '.join(names)}")
+
+
+def _check_stated(path: str, header: Header, options: SourceOptions) -> None:
+    """Raise InputError if an option contradicts what the first frame states."""
+    if header.units is not None and options.units not in (None, header.units):
+        raise InputError(
+            f"{path}: expected units {header.units}, as the file says, found units="
+            f"{options.units!r}; leave units out"
+        )
+    if "id" in header.columns and options.fixed_order is False:
+        raise InputError(
+            f"{path}: fixed_order: expected for dumps without ids only, and this one has them; "
+            "leave it out"
+        )
+
+
+def _check_times(path: str, index: Index, options: SourceOptions) -> None:
+    """Raise InputError if a dump has no times, or two statements of them that differ."""
+    timestep, interval = options.timestep, options.frame_interval
+    if interval is not None and timestep is not None:
+        raise InputError(
+            f"{path}: expected timestep (--timestep) or frame_interval (--frame-interval), found "
+            f"both, {timestep:g} and {interval:g}; leave one out"
+        )
+    if interval is None and timestep is None and np.isnan(index.times[0]):
+        raise InputError(
+            f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
+            "the simulation (fs for real, ps for metal, tau for lj), or frame_interval= "
+            "(--frame-interval) in ps"
+        )
+    steps = np.diff(index.steps)
+    if timestep is None or np.isnan(index.times).any() or not (steps > 0).any():
+        return
+    at = int(np.argmax(steps > 0))
+    times = index.times[at : at + 2]
+    stated = float(np.diff(times)[0] / steps[at])
+    rounding = _TIME_DIGITS * float(np.abs(times).max()) / float(steps[at])
+    if abs(stated - timestep) > _TIME_DIGITS * timestep + rounding:
+        raise InputError(
+            f"{path}: its times (ITEM: TIME) state a time step of {stated:g}, timestep "
+            f"(--timestep) gives {timestep:g}; leave timestep out"
+        )
+
+
+def _input_error(path: str, frame: int, error: Exception) -> InputError:
+    """Return an error of a frame with file, frame and remedy."""
+    if isinstance(error, InputError):
+        return error
+    if not isinstance(error, FrameError):
+        return InputError(f"{path}: frame {frame}: cannot be read ({error})")
+    remedy = "" if "; " in str(error) else "; repair the file"
+    if isinstance(error, BadField) and error.column not in (*PER_ATOM, *COORDINATES):
+        remedy += (
+            f", or drop the column with columns={{{error.column!r}: None}} "
+            f"(--column {error.column}=)"
+        )
+    return InputError(f"{path}: frame {frame}: {error}{remedy}")

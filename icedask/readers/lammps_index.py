@@ -1,146 +1,241 @@
-"""Index of a LAMMPS text dump: offsets and headers of its frames."""
+"""Index of a LAMMPS text dump: offsets, steps and times of its frames.
+
+The header of a frame states the number of its atoms: its body is so many lines, and behind them
+another frame begins or the file ends. The first frame that is otherwise ends the index.
+"""
 
 from __future__ import annotations
 
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
+from icedask.readers.lammps_body import skip_lines
+from icedask.readers.lammps_header import CutHeader, FrameError, Header, parse_header, shown
 
 _SCAN_BYTES = 16 * 2**20
 _GZIP_SPACING = 16 * 2**20
-
-
-class Header(NamedTuple):
-    """The lines of one frame before its atoms."""
-
-    step: int
-    n_atoms: int
-    time: float | None
-    units: str | None
-    cell: FloatArray
-    origin: FloatArray
-    pbc: npt.NDArray[np.bool_]
-    columns: list[str]
-    body: int
+_LONGEST_HEADER = 2**20
+_BOM = b"\xef\xbb\xbf"
 
 
 class Index(NamedTuple):
     """Where the whole frames of a file are.
 
-    `offsets` has one more entry than there are frames.
+    `offsets` has one more entry than there are frames; `times` are NaN where a header has none.
+    `truncated` is what is wrong with the frame behind the last whole one, "" if there is none.
     """
 
     offsets: IntArray
     steps: IntArray
+    times: FloatArray
     truncated: str
 
 
-def open_dump(path: str, gzip_index: str | None) -> BinaryIO:
-    """Open a dump for reading at any offset; a gzipped one at once only with its seek points."""
-    if not path.endswith(".gz"):
-        return Path(path).open("rb")
-    if gzip_index is None or not Path(gzip_index).exists():
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    from indexed_gzip import IndexedGzipFile
+class DumpFile(NamedTuple):
+    """Where the bytes of a dump are: the path in messages, the file, and its seek points."""
 
-    return IndexedGzipFile(path, index_file=gzip_index)
+    path: str
+    plain: str
+    packed: bool
+    gzip_index: str | None
+
+    def open(self) -> BinaryIO:
+        """Open for reading at any offset; a gzipped one at once only with its seek points."""
+        if not self.packed:
+            return Path(self.plain).open("rb")
+        if self.gzip_index is None or not Path(self.gzip_index).exists():
+            return cast(BinaryIO, gzip.open(self.plain, "rb"))
+        from indexed_gzip import IndexedGzipFile
+
+        return IndexedGzipFile(self.plain, index_file=self.gzip_index)
 
 
-def _rescued_pieces(path: str, reason: list[str]) -> Iterator[bytes]:
-    """Yield what can be had of a broken gzip stream, and note why it ends."""
-    with gzip.open(path, "rb") as file:
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    return iter(lambda: file.read(_SCAN_BYTES), b"")
+
+
+def _rescued_pieces(source: DumpFile, reason: list[str]) -> Iterator[bytes]:
+    """Yield the text of a gzip stream up to where it was cut, and note that it was.
+
+    Raises InputError if it is damaged: what is before the place may be wrong too.
+    """
+    with gzip.open(source.plain, "rb") as file:
         try:
             while piece := file.read1(2**16):
                 yield piece
-        except (EOFError, OSError, zlib.error) as error:
+        except EOFError as error:
             reason.append(f"the gzip stream breaks off ({error})")
+        except (OSError, zlib.error) as error:
+            raise InputError(
+                f"{source.path}: expected a whole gzip stream, found a damaged one ({error}); make "
+                "the file again"
+            ) from error
 
 
-def _scan(path: str, gzip_index: str | None) -> tuple[list[tuple[int, bytes]], int, str]:
-    """Return (offset, label) of every ITEM line, the file's length and what broke it off."""
-    if not path.endswith(".gz"):
-        with Path(path).open("rb") as file:
-            return *_item_offsets(iter(lambda: file.read(_SCAN_BYTES), b"")), ""
+class _Scan:
+    """A window on the bytes of a dump that moves forward, and the number of the line."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self.pieces = iter(pieces)
+        self.buffer, self.base, self.at, self.line = b"", 0, 0, 1
+
+    @property
+    def offset(self) -> int:
+        return self.base + self.at
+
+    def grow(self) -> bool:
+        """Read on and forget the text behind; return whether there was more."""
+        piece = next(self.pieces, b"")
+        if piece:
+            self.buffer = self.buffer[self.at :] + piece
+            self.base += self.at
+            self.at = 0
+        return bool(piece)
+
+    def skip_blank(self) -> bool:
+        """Move to the next line that is not blank; return whether there is one."""
+        while True:
+            end = self.buffer.find(b"\n", self.at)
+            if end < 0:
+                if not self.grow():
+                    return bool(self.buffer[self.at :].strip())
+            elif self.buffer[self.at : end].strip():
+                return True
+            else:
+                self.at, self.line = end + 1, self.line + 1
+
+    def header(self) -> Header:
+        """Parse the header here and move behind it."""
+        while True:
+            try:
+                header = parse_header(self.buffer, self.at)
+            except CutHeader:
+                if len(self.buffer) - self.at > _LONGEST_HEADER or not self.grow():
+                    raise
+            else:
+                self.at, self.line = header.body, self.line + header.n_lines
+                return header
+
+    def skip_atoms(self, n_atoms: int) -> int:
+        """Move behind the lines of atoms; return how many there were, with one not ended."""
+        left = n_atoms
+        while True:
+            text = np.frombuffer(self.buffer, np.uint8)
+            self.at, passed = skip_lines(text, self.at, min(left, 2**62))
+            left -= passed
+            if left == 0 or not self.grow():
+                break
+        self.line += n_atoms - left
+        return n_atoms - left
+
+    def open_line(self) -> bool:
+        """Return whether the text ends in a line that has no line end."""
+        return not self.buffer.endswith(b"\n")
+
+
+def _lines_of_atoms(source: DumpFile, start: int) -> tuple[int, bool]:
+    """Return the whole lines from an offset to the next frame, and whether there is one."""
+    lines, tail = 0, b"\n"
+    with source.open() as file, suppress(EOFError):  # of a gzip stream that was cut
+        file.seek(start)
+        for piece in _pieces(file):
+            text = tail + piece
+            at = text.find(b"\nITEM:")
+            if at >= 0:
+                return lines + text.count(b"\n", len(tail), at + 1), True
+            lines += piece.count(b"\n")
+            tail = text[-5:]
+    return lines, False
+
+
+def build_index(source: DumpFile) -> Index:
+    """Scan a dump once for the offset of each frame; keep the seek points of a gzipped one.
+
+    Raises InputError if the file is empty, not a LAMMPS text dump, or its gzip stream damaged.
+    """
+    if not source.packed:
+        with Path(source.plain).open("rb") as file:
+            return _index(source, _Scan(_pieces(file)))
     from indexed_gzip import IndexedGzipFile, ZranError
 
     try:
-        with IndexedGzipFile(path, spacing=_GZIP_SPACING) as file:
-            items = _item_offsets(iter(lambda: file.read(_SCAN_BYTES), b""))
-            if gzip_index is not None:
-                file.export_index(gzip_index)
-        return *items, ""
-    except (ZranError, OSError):
+        with IndexedGzipFile(source.plain, spacing=_GZIP_SPACING) as file:
+            index = _index(source, _Scan(_pieces(file)))
+            while file.read(_SCAN_BYTES):
+                pass
+            if source.gzip_index is not None:
+                file.export_index(source.gzip_index)
+            return index
+    except (ZranError, OSError, EOFError):
         reason: list[str] = []
-        items = _item_offsets(_rescued_pieces(path, reason))
-        return *items, "".join(reason)
+        return _index(source, _Scan(_rescued_pieces(source, reason)), reason)
 
 
-def _item_offsets(pieces: Iterable[bytes]) -> tuple[list[tuple[int, bytes]], int]:
-    """Return (offset, label) of every ITEM line, and the number of bytes."""
-    items: list[tuple[int, bytes]] = []
-    base, buffer = 0, b""
-    for piece in pieces:
-        buffer += piece
-        at = buffer.find(b"ITEM: ")
-        while at >= 0:
-            end = buffer.find(b"\n", at)
-            if end < 0:
-                break
-            items.append((base + at, buffer[at + 6 : end].strip()))
-            at = buffer.find(b"ITEM: ", end)
-        # Keep a line that the piece cut; an ITEM line is short.
-        keep = at if at >= 0 else max(0, len(buffer) - 5)
-        base += keep
-        buffer = buffer[keep:]
-    return items, base + len(buffer)
-
-
-def build_index(path: str, gzip_index: str | None = None) -> Index:
-    """Scan a dump once for the offset of each frame; keep the seek points of a gzipped one.
-
-    Raises InputError if the file is empty or not a LAMMPS text dump.
-    """
-    items, length, broken = _scan(path, gzip_index)
-    if length == 0:
-        what = broken or "the file is empty"
-        raise InputError(f"{path}: expected a LAMMPS text dump, found nothing in it: {what}")
-    starts, in_header = [], False
-    for offset, label in items:
-        if not in_header:
-            starts.append(offset)
-        in_header = not label.startswith(b"ATOMS")
-    if not starts or not any(label.startswith(b"TIMESTEP") for _, label in items):
+def _index(source: DumpFile, scan: _Scan, reason: list[str] | None = None) -> Index:
+    offsets: list[int] = []
+    steps: list[int] = []
+    times: list[float] = []
+    truncated = ""
+    if not scan.skip_blank():
+        what = "".join(reason or []) or "the file is empty"
+        raise InputError(f"{source.path}: expected a LAMMPS text dump, found nothing in it: {what}")
+    if scan.buffer.startswith(_BOM, scan.at):
+        scan.at += len(_BOM)
+    if not scan.buffer.startswith(b"ITEM:", scan.at):
+        line = scan.buffer[scan.at : scan.at + 200].split(b"\n")[0].strip()
         raise InputError(
-            f'{path}: expected a LAMMPS text dump ("ITEM: TIMESTEP ..."), found something else'
+            f'{source.path}: expected a LAMMPS text dump ("ITEM: TIMESTEP ..."), found '
+            f"{shown(line)}"
         )
-    offsets = np.array([*starts, length], np.int64)
-    with open_dump(path, gzip_index) as file:
-        truncated = broken or _end_of_file(file, path, offsets[-2], length)
-        if truncated:
-            offsets = offsets[:-1]
-        steps = [_step(file, start, path) for start in offsets[:-1]]
-    return Index(offsets, np.array(steps, np.int64), truncated)
+    end = scan.offset
+    while scan.skip_blank():
+        start, number = scan.offset, scan.line
+        try:
+            header = scan.header()
+            body = scan.offset
+            _skip_body(source, scan, header.n_atoms, body, whole=not offsets)
+        except FrameError as error:
+            truncated = f"frame {len(offsets)}, from line {number} on: {error}"
+            break
+        offsets.append(start)
+        steps.append(header.step)
+        times.append(np.nan if header.time is None else header.time)
+        end = scan.offset
+    truncated = "".join(reason or []) or truncated
+    return Index(
+        np.array([*offsets, end], np.int64), np.array(steps, np.int64), np.array(times), truncated
+    )
 
 
-def _step(file: BinaryIO, start: int, path: str) -> int:
-    file.seek(start)
-    try:
-        while not file.readline().startswith(b"ITEM: TIMESTEP"):
-            pass
-        return int(file.readline())
-    except ValueError as error:
-        raise InputError(
-            f"{path}: expected a step number after ITEM: TIMESTEP at byte {start}, found none; a "
-            "run was killed there: cut the broken header out"
-        ) from error
+def _skip_body(source: DumpFile, scan: _Scan, n_atoms: int, body: int, *, whole: bool) -> None:
+    """Move behind the atoms of a frame; raise FrameError if they are more or fewer.
+
+    A last line without its end counts where it is that of the first frame (`whole`): there is
+    nothing to learn from the other frames of how long it is.
+    """
+    lines = scan.skip_atoms(n_atoms)
+    if lines == n_atoms - 1 and scan.open_line():
+        if not whole:
+            raise FrameError(
+                "its last line has no line end and may be cut; if nothing is missing, add one"
+            )
+        scan.at = len(scan.buffer)
+        return
+    follows = lines == n_atoms and scan.skip_blank()
+    if lines == n_atoms and (not follows or scan.buffer.startswith(b"ITEM:", scan.at)):
+        return
+    n_lines, more = _lines_of_atoms(source, body)
+    if not more and n_lines < n_atoms:
+        raise FrameError(f"it has {n_lines} of {n_atoms} atoms")
+    raise FrameError(f"expected {n_atoms} lines of atoms, found {n_lines}")
 
 
 def frame_text(file: BinaryIO, index: Index, frame: int) -> bytes:
@@ -148,80 +243,3 @@ def frame_text(file: BinaryIO, index: Index, frame: int) -> bytes:
     start, end = index.offsets[frame : frame + 2]
     file.seek(start)
     return file.read(end - start)
-
-
-def _end_of_file(file: BinaryIO, path: str, start: int, end: int) -> str:
-    """Return how the last frame is truncated, "" if it is not."""
-    file.seek(start)
-    text = file.read(end - start)
-    try:
-        header = parse_header(text, path)
-    except InputError:
-        return "its header is incomplete"
-    lines = text.count(b"\n", header.body)
-    return "" if lines >= header.n_atoms else f"it has {lines} of {header.n_atoms} atoms"
-
-
-def parse_header(text: bytes, path: str) -> Header:
-    """Parse the lines before the atoms of one frame; raise InputError if they are broken."""
-    try:
-        return _parse_header(text)
-    except (ValueError, IndexError, KeyError) as error:
-        start = text[:60].decode(errors="replace")
-        raise InputError(
-            f"{path}: the frame that begins with {start!r} has a broken header ({error}); repair "
-            "it, or cut the frame out"
-        ) from error
-
-
-def _parse_header(text: bytes) -> Header:
-    at = 0
-    fields: dict[str, list[str]] = {}
-    box = ""
-    while True:
-        end = text.index(b"\n", at)
-        label = " ".join(text[at:end].decode().split()[1:])
-        at = end + 1
-        if label.startswith("ATOMS"):
-            break
-        is_box = label.startswith("BOX BOUNDS")
-        key = "BOX BOUNDS" if is_box else label
-        box = label if is_box else box
-        fields[key] = []
-        for _ in range(3 if is_box else 1):
-            end = text.index(b"\n", at)
-            fields[key].append(text[at:end].decode())
-            at = end + 1
-    cell, origin, pbc = _box(box, fields["BOX BOUNDS"])
-    return Header(
-        step=int(fields["TIMESTEP"][0]),
-        n_atoms=int(fields["NUMBER OF ATOMS"][0]),
-        time=float(fields["TIME"][0]) if "TIME" in fields else None,
-        units=fields["UNITS"][0].strip() if "UNITS" in fields else None,
-        cell=cell,
-        origin=origin,
-        pbc=pbc,
-        columns=label.split()[1:],
-        body=at,
-    )
-
-
-def _box(label: str, lines: list[str]) -> tuple[npt.NDArray, npt.NDArray, npt.NDArray]:
-    """Return cell, origin and periodicity from the three lines of the box bounds."""
-    words = label.split()[2:]
-    if len(words) < 3 or any(set(word) - set("pfsm") for word in words[-3:]):
-        raise ValueError(
-            f'expected the boundaries of the box, as in "BOX BOUNDS pp pp ff", found {label!r}; '
-            "add them to the header of each frame"
-        )
-    pbc = np.array([word.startswith("p") for word in words[-3:]])
-    rows = np.array([[float(value) for value in line.split()] for line in lines])
-    if words[:2] == ["abc", "origin"]:
-        return rows[:, :3], rows[:, 3], pbc
-    low, high = rows[:, 0], rows[:, 1]
-    xy, xz, yz = rows[:, 2] if rows.shape[1] == 3 else np.zeros(3)
-    # The bounds of a triclinic box enclose it: take the tilts off again.
-    low = low - [min(0.0, xy, xz, xy + xz), min(0.0, yz), 0.0]
-    high = high - [max(0.0, xy, xz, xy + xz), max(0.0, yz), 0.0]
-    size = high - low
-    return np.array([[size[0], 0, 0], [xy, size[1], 0], [xz, yz, size[2]]]), low, pbc

@@ -52,8 +52,13 @@ def lammps_units(
             "units: a LAMMPS dump does not say its units; give units= (--units) real, metal or lj, "
             "as in the units command of the simulation"
         )
+    scale = {"lj_sigma": lj_sigma, "lj_epsilon": lj_epsilon, "lj_tau": lj_tau}
+    scales = [name for name, value in scale.items() if value is not None]
+    if style in _LAMMPS and scales:
+        raise InputError(
+            f"{scales[0]}: expected with units lj only, found units {style}; leave it out"
+        )
     if style == "lj":
-        scale = {"lj_sigma": lj_sigma, "lj_epsilon": lj_epsilon, "lj_tau": lj_tau}
         missing = [name for name, value in scale.items() if value is None or not value > 0]
         if missing:
             raise InputError(
@@ -64,7 +69,6 @@ def lammps_units(
         return Units("lj", lj_sigma, lj_tau, lj_epsilon)
     if style not in _LAMMPS:
         raise InputError(
-            f"units: expected real, metal or lj, found {style!r}; see the units command of the "
-            "simulation"
+            f"units: expected real, metal or lj, found {style!r}; convert the dump to one of them"
         )
     return _LAMMPS[style]

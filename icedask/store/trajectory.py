@@ -23,7 +23,7 @@ from dask import delayed
 from dask.delayed import Delayed
 
 from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest, now
-from icedask.core.trajectory import check_cells, check_elements, check_trajectory
+from icedask.core.trajectory import atom_order, check_cells, check_elements, check_trajectory
 from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import (
@@ -343,7 +343,10 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
         },
         columns={name: (ds[name].ndim, ds[name].dtype) for name in columns},
         identity={"dataset": fingerprint(ds)[0], "columns": columns},
-        attrs={"source": "dataset"},
+        attrs={
+            "source": "dataset",
+            **({"atom_order": "not known"} if atom_order(ds) else {}),
+        },
         column_units={
             name: str(ds[name].attrs.get("units", "unknown"))
             for name in columns

@@ -18,7 +18,7 @@ from icedask.core.features import (
 )
 from icedask.core.options import Option
 from icedask.core.provenance import stamped
-from icedask.core.trajectory import check_even_steps, frame_interval
+from icedask.core.trajectory import check_atom_order, check_even_steps, frame_interval
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES
 from icedask.errors import InputError
@@ -284,6 +284,7 @@ def _series(x: xr.Dataset) -> xr.DataArray:
     if array.sizes[ATOM] == 0:
         raise InputError("OnionClustering: expected at least one atom, found none")
     check_even_steps(array.coords.to_dataset(), "OnionClustering")
+    check_atom_order(x, "OnionClustering")
     return array
 
 
