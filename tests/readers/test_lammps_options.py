@@ -57,7 +57,9 @@ ELEMENT = "id type element x y z"
 
 
 def elements(folder, names, rows, option):
-    return opened(folder, frame(rows=rows, names=names), elements=option).atoms()["element"].tolist()
+    return (
+        opened(folder, frame(rows=rows, names=names), elements=option).atoms()["element"].tolist()
+    )
 
 
 @pytest.mark.parametrize(
