@@ -190,9 +190,8 @@ def _bounds(lines: Lines) -> tuple[np.ndarray, np.ndarray, tuple[bool, ...]]:
     return np.array([[size[0], 0, 0], [xy, size[1], 0], [xz, yz, size[2]]]), low, pbc
 
 
-_PAIR = re.compile(
-    rb"""\s*(?:([^\s="'{}\[\]]+)(?:[ ]*=[ ]*(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|\[([^\]]*)\]|([^\s="'{}\[\]]+)))?)(?=\s|\Z)"""
-)
+_VALUE = rb"""(?:"([^"]*)"|'([^']*)'|\{([^}]*)\}|\[([^\]]*)\]|([^\s="'{}\[\]]+))"""
+_PAIR = re.compile(rb"""\s*([^\s="'{}\[\]]+)(?:[ ]*=[ ]*""" + _VALUE + rb""")?(?=\s|\Z)""")
 _KINDS = {b"S", b"R", b"I", b"L"}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from helpers.fuzz import SAMPLES, Sample, examine, mutated
 
 # tests/benchmarks/fuzz_readers.py tries more of them, with other seeds.
