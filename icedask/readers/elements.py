@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers
 
+from icedask.core.types import IntArray
 from icedask.errors import InputError
 
 ElementMap = str | Mapping[str | int, str] | None
@@ -88,8 +89,9 @@ def dump_elements(
     elements: ElementMap,
     mass: npt.NDArray[np.float64] | None,
     n_atoms: int,
+    kept: IntArray | None = None,
 ) -> npt.NDArray[np.str_]:
-    """Return the element of each atom of a LAMMPS dump.
+    """Return the element of each atom of a LAMMPS dump, "" where it is not known.
 
     Parameters
     ----------
@@ -103,11 +105,13 @@ def dump_elements(
         Mass of each atom, where the dump has it.
     n_atoms
         Number of atoms.
+    kept
+        Atoms whose element must be known; none by default.
 
     Raises
     ------
     InputError
-        If an element is neither stated nor given, or both and they differ.
+        If the element of a kept atom is neither stated nor given, or one is both and they differ.
     """
     labels = {
         name: np.unique(columns[name], return_inverse=True) for name in _KEYS & columns.keys()
@@ -122,12 +126,13 @@ def dump_elements(
         values, inverse = labels[name]
         codes = codes * len(values) + inverse
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    asked_for = set() if kept is None else set(inverse[kept].tolist())
     result, missing = [], []
-    for atom in first:
+    for kind, atom in enumerate(first):
         row = {name: str(columns[name][atom]) for name in names}
         symbol = _symbol_of(row, elements, symbols.get(row.get("element", "")))
         asked = [name for name in names if not (default and name == "element")]
-        if symbol is None:
+        if symbol is None and kind in asked_for:
             missing.append(row[asked[0]] if asked else "")
         result.append(symbol or "")
     if missing:

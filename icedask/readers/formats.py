@@ -161,6 +161,13 @@ class Format(ABC):
         kept.
         """
 
+    def ask_elements(self, atoms: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Raise InputError if the element of an atom that is kept is not known.
+
+        `atoms` are those of `atoms()` that are kept, with their indices as "atom".
+        """
+        ask_elements(atoms)
+
     @abstractmethod
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames of the file by index, all atoms in the order of `atoms`."""

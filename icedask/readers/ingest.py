@@ -23,7 +23,7 @@ from icedask.core.types import IntArray
 from icedask.core.variables import VARIABLES
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap, check_element_map, parse_element_map
-from icedask.readers.formats import SourceOptions, ask_elements
+from icedask.readers.formats import SourceOptions
 from icedask.readers.identity import is_same_content, source_identity, with_contents
 from icedask.readers.sources import (
     JoinedSource,
@@ -122,7 +122,7 @@ def _plan(
     atoms["atom"] = np.arange(len(atoms["element"]))
     if indices is not None:
         atoms = {name: values[indices] for name, values in atoms.items()}
-    ask_elements(atoms)
+    source.files[0].ask_elements(atoms)
     columns = {name: (values.ndim, values.dtype) for name, values in first.columns.items()}
     attrs: dict[str, Any] = {
         "source": ", ".join(Path(file.path).name for file in source.files),
@@ -272,8 +272,8 @@ def ingest(
     pbc: Annotated[
         Sequence[bool] | None,
         Option(
-            "Periodic directions, for formats that do not state them. Without them, a unit cell in "
-            "a format of MDAnalysis means periodic in all three.",
+            "Periodic directions, where the file does not state them. Without them, the unit cell "
+            "of a format that states no directions means periodic in all three.",
             check=_check_pbc,
             parse=_parse_pbc,
             metavar="xyz|xy|...|none",

@@ -147,18 +147,34 @@ class LammpsDump(Format):
 
     def atoms(self) -> dict[str, npt.NDArray[Any]]:
         """Return the per-atom coordinates, from the first frame."""
-        with self.file.open() as file:
-            _, table = self._table(file, 0)
-        texts = {name: _as_text(table[name]) for name in LABELS if name in table}
+        table, texts = self._labelled()
         atoms = {
             name: texts.get(column, table[column])
             for column, name in _ATOMS.items()
             if column in table
         }
-        atoms["element"] = dump_elements(
-            texts, self.elements, table.get("mass"), self.reference.n_atoms
-        )
+        atoms["element"] = self._elements(table, texts)
         return atoms
+
+    def ask_elements(self, atoms: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Raise InputError if the element of an atom that is kept is not known."""
+        if (atoms["element"] == "").any():
+            self._elements(*self._labelled(), atoms["atom"])
+
+    def _labelled(self) -> tuple[Columns, dict[str, npt.NDArray[np.str_]]]:
+        """Return the atoms of the first frame, and the columns that name elements as text."""
+        with self.file.open() as file:
+            _, table = self._table(file, 0)
+        return table, {name: _as_text(table[name]) for name in LABELS if name in table}
+
+    def _elements(
+        self,
+        table: Columns,
+        texts: Mapping[str, npt.NDArray[np.str_]],
+        kept: IntArray | None = None,
+    ) -> npt.NDArray[np.str_]:
+        mass, n_atoms = table.get("mass"), self.reference.n_atoms
+        return dump_elements(texts, self.elements, mass, n_atoms, kept)
 
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames by index."""

@@ -106,8 +106,9 @@ def open_source(
             raise InputError(f"{file.path}: has no whole frame: {file.truncated}")
         if file.truncated and number < len(files) - 1:
             raise InputError(
-                f"{file.path}: its last frame is truncated ({file.truncated}), and another file "
-                "follows; repair it, or ingest up to this file with frames="
+                f"{file.path}: truncated or damaged after {file.n_frames} whole frames "
+                f"({file.truncated}), and another file follows; repair it, or ingest the files up "
+                "to this one with frames= (--frames)"
             )
         if number:
             _check_same_atoms(atoms, file.atoms(), files[0].path, file.path)

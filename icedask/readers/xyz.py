@@ -149,6 +149,16 @@ class XyzFile(Format):
         except ValueError as error:
             raise InputError(f"{self.path}: {error}") from error
 
+    def ask_elements(self, atoms: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Raise InputError if the element of an atom that is kept is not known."""
+        if (atoms["element"] == "").any():
+            with Path(self.plain).open("rb") as file:
+                frame = _read(self.path, file, self.index, 0, self.columns)
+            try:
+                elements_of(frame, self.elements, atoms["atom"])
+            except InputError as error:
+                raise InputError(f"{self.path}: {error}") from error
+
     def read(self, frames: Sequence[int]) -> FrameBlock:
         """Read frames by index."""
         blocks = []

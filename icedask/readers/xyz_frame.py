@@ -12,6 +12,7 @@ import pandas as pd
 from ase.data import atomic_numbers, chemical_symbols
 
 from icedask.core.provenance import digest
+from icedask.core.types import IntArray
 from icedask.errors import InputError
 from icedask.readers.elements import ElementMap
 from icedask.readers.xyz_comment import MOST_COLUMNS, Column, Comment, parse_comment
@@ -195,23 +196,26 @@ def _by_id(arrays: dict[str, Any]) -> dict[str, Any]:
     return {name: values[order] for name, values in arrays.items()}
 
 
-def elements_of(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.str_]:
-    """Return the element of each atom: its label, or what `elements` makes of it.
+def elements_of(
+    frame: XyzFrame, elements: ElementMap, kept: IntArray | None = None
+) -> npt.NDArray[np.str_]:
+    """Return the element of each atom: its label, or what `elements` makes of it; "" if unknown.
 
-    Raises InputError if a label is no symbol and is not mapped, or is a symbol and mapped to
-    another one.
+    Raises InputError if the label of a kept atom is no symbol and is not mapped, or a label is a
+    symbol and mapped to another one.
     """
     labels = frame.labels
     if labels is None:
-        if isinstance(elements, str):
-            return np.full(frame.n_atoms, elements)
+        if isinstance(elements, str) or kept is None:
+            return np.full(frame.n_atoms, elements if isinstance(elements, str) else "")
         raise InputError(
             "elements: the file does not say which element each atom is; expected one symbol for "
             "all atoms; give elements= (--elements), for example --elements Cu"
         )
     kinds = labels.kinds.tolist()
     table = [_element(kind, elements) for kind in kinds]
-    missing = [kind for kind, symbol in zip(kinds, table, strict=True) if symbol is None]
+    asked_for = () if kept is None else np.unique(labels.codes[kept])
+    missing = [kinds[code] for code in asked_for if table[code] is None]
     if missing:
         shown = ", ".join(map(repr, missing[:10]))
         example = ",".join(f"{label}={_likely(label)}" for label in missing[:3])
@@ -221,8 +225,9 @@ def elements_of(frame: XyzFrame, elements: ElementMap) -> npt.NDArray[np.str_]:
             f"elements: expected chemical symbols as labels, found {what}: {shown}; give elements= "
             f"(--elements), for example --elements {example} (X for a massless site)"
         )
-    symbols = np.array([str(symbol) for symbol in table])[labels.codes]
-    if "Z" in frame.arrays and (_symbols(frame.arrays["Z"]) != symbols).any():
+    symbols = np.array([symbol or "" for symbol in table])[labels.codes]
+    known = symbols != ""
+    if "Z" in frame.arrays and (_symbols(frame.arrays["Z"]) != symbols)[known].any():
         raise InputError("elements: the columns of labels and of atomic numbers (Z) disagree")
     return symbols
 

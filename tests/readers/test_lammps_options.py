@@ -57,9 +57,10 @@ ELEMENT = "id type element x y z"
 
 
 def elements(folder, names, rows, option):
-    return (
-        opened(folder, frame(rows=rows, names=names), elements=option).atoms()["element"].tolist()
-    )
+    source = opened(folder, frame(rows=rows, names=names), elements=option)
+    atoms = source.atoms()
+    source.files[0].ask_elements({**atoms, "atom": np.arange(len(rows))})
+    return atoms["element"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -147,3 +148,13 @@ def test_time_step_or_interval(tmp_path):
 
 def test_units_of_lj_elsewhere(tmp_path):
     refused(tmp_path, frame(), "lj_sigma: expected with units lj only", lj_sigma=3.4)
+
+
+def test_elements_are_asked_for_what_is_selected(tmp_path):
+    path = tmp_path / "a.lammpstrj"
+    path.write_text(frame(rows=["1 1 1 1 1", "2 2 2 2 2", "3 1 3 3 3"], names="id type x y z"))
+    options = {"units": "metal", "timestep": 0.001, "elements": {"1": "Cu"}}
+    trj = ice.ingest(path, tmp_path / "t.zarr", select="type 1", **options)
+    assert trj["element"].values.tolist() == ["Cu", "Cu"]
+    with pytest.raises(ice.InputError, match="atom type, found none for '2'"):
+        ice.ingest(path, tmp_path / "u.zarr", **options)

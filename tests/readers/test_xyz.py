@@ -42,6 +42,7 @@ def opened(path: Path, **options: Any) -> XyzFile:
 
 def block(path: Path, **options: Any):
     source = opened(path, **options)
+    source.ask_elements({**source.atoms(), "atom": np.arange(source.n_atoms)})
     return source.read(range(source.n_frames))
 
 
