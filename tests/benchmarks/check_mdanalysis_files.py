@@ -1,6 +1,6 @@
 """Files of MDAnalysis' test suite through `icedask.ingest`: outcomes, and reasons of refusals.
 
-    PYTHONPATH=tests python tests/benchmarks/check_mdanalysis_files.py
+    python tests/benchmarks/check_mdanalysis_files.py
 
 Every file of trajectories and structures in MDAnalysisTests is ingested with the options that a
 user would give; where it is refused, the table has the sentence of the error. Writes
@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import sys
 import tempfile
 import warnings
 from pathlib import Path
 
 import MDAnalysis
 import numpy as np
-from helpers.mdanalysis_files import CASES, Case, ingest_case
 
 import icedask as ice
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from helpers.mdanalysis_files import CASES, Case, ingest_case
 
 RESULTS = Path(__file__).parent / "results" / "mdanalysis_files.md"
 

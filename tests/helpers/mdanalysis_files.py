@@ -170,7 +170,11 @@ CASES = [
     Case("MULTIPDB_HOLE"),
     Case("ENT"),
     Case("CONECT"),
-    Case("PDBX", package="gemmi"),
+    Case(
+        "PDBX",
+        package="gemmi",
+        universe={"format": "MMCIF", "topology_format": "MMCIF"},
+    ),
     Case("CRD", options=_VACUUM),
     Case("PQR", options=_VACUUM),
     Case("PQR_icodes", options=_VACUUM),
