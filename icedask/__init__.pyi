@@ -34,9 +34,11 @@ from icedask.dynamics.transitions import transitions as transitions
 from icedask.errors import ComputeError as ComputeError
 from icedask.errors import IcedaskError as IcedaskError
 from icedask.errors import InputError as InputError
+from icedask.errors import NotFoundError as NotFoundError
 from icedask.errors import StoreError as StoreError
 from icedask.hpc.client import connect as connect
 from icedask.hpc.plan import plan as plan
+from icedask.learn.base import NotFittedError as NotFittedError
 from icedask.learn.base import load_model as load_model
 from icedask.learn.gmm import GaussianMixture as GaussianMixture
 from icedask.learn.hdbscan import HDBSCAN as HDBSCAN

@@ -13,5 +13,9 @@ class StoreError(IcedaskError):
     """A store cannot be used as asked: it exists, is locked, incomplete, full or foreign."""
 
 
+class NotFoundError(StoreError, InputError):
+    """There is no store, trajectory or run of the name that was given."""
+
+
 class ComputeError(IcedaskError):
     """Workers died again and again; finished tasks are kept."""

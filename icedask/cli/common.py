@@ -1,14 +1,25 @@
-"""Options that several commands have."""
+"""What several commands have: options, workers, tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
+import dask
 
+from icedask.cli.startup import load_deferred
+from icedask.hpc.client import check_profile, connect
 from icedask.hpc.systems import SYSTEMS
+from icedask.tasks.run import workers_on_demand
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Read by distributed when it is first imported, here and in the workers. Commands report a lost
+# connection themselves.
+dask.config.set({"logging": {"distributed": "error", "distributed.client": "critical"}})
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,6 +37,22 @@ def common(function: Callable[..., Any]) -> Callable[..., Any]:
         help=f"Place of the workers: local, {', '.join(SYSTEMS)}, a profile of your own, the name "
         "of a running cluster, the address of a Dask scheduler, or a scheduler file.",
     )(function)
+
+
+@contextmanager
+def workers(profile: str, jobs: str | None, **settings: Any) -> Iterator[None]:
+    """Check the profile; its workers start when a computation of the block needs them.
+
+    With the profile local, what is one task runs in this process.
+    """
+    check_profile(profile, jobs)
+
+    def start() -> Any:
+        load_deferred()
+        return connect(profile, jobs=jobs, **settings)
+
+    with workers_on_demand(start, tasks_here=1 if profile == "local" else 0):
+        yield
 
 
 def settings_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,3 +83,15 @@ def echo_table(table: pd.DataFrame, as_json: bool, nothing: str) -> None:
         click.echo(table.reset_index().to_json(orient="records", date_format="iso"))
     else:
         click.echo(table.reset_index().to_string(index=False) if len(table) else nothing)
+
+
+def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return rows as text in columns, right-aligned; None is nothing."""
+    cells = [list(columns)]
+    cells += [["" if row[name] is None else str(row[name]) for name in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    ]
+    return "\n".join(lines)

@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from icedask.cli.common import common
+from icedask.cli.common import common, workers
 from icedask.cli.options import STORE, RegistryGroup
 from icedask.descriptors import registry
 from icedask.descriptors.descriptor import Descriptor
-from icedask.hpc.client import connect
 from icedask.store.runs import open_trajectory
 from icedask.store.save import save
 
@@ -43,8 +42,8 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
         precision: int | None,
         **options: Any,
     ) -> None:
-        lazy = descriptor.function(open_trajectory(store), **options)
-        with connect(profile, jobs=jobs):
+        with workers(profile, jobs):
+            lazy = descriptor.function(open_trajectory(store), **options)
             saved = save(lazy, store, label=label, precision=precision)
         result = {
             "run_id": saved.attrs["run_id"],

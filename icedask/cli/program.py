@@ -5,27 +5,35 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from typing import NamedTuple
 
 import click
-import dask
 
-from icedask.errors import IcedaskError
+from icedask.cli.startup import defer_imports
+from icedask.errors import IcedaskError, InputError
 
-# Module of each command, imported when the command is used: none waits for what others import.
-_MODULES = {
-    "ingest": "stores",
-    "info": "stores",
-    "remove": "stores",
-    "describe": "describe",
-    "plan": "plan",
-    "export": "export",
-    "run": "run",
-    "simulate": "simulate",
-    "demo": "run",
-    "cluster": "cluster",
-    "submit": "cluster",
-    "jobs": "cluster",
-    "watch": "stores",
+
+class _Entry(NamedTuple):
+    """Module of a command, imported when the command is used, and its line in the list."""
+
+    module: str
+    summary: str
+
+
+_COMMANDS = {
+    "ingest": _Entry("stores", "Read trajectory files into a new store."),
+    "info": _Entry("stores", "Show the trajectory and the runs of a store."),
+    "remove": _Entry("stores", "Delete a run from a store."),
+    "describe": _Entry("describe", "Compute a descriptor and save it."),
+    "plan": _Entry("plan", "Predict time, memory and disk of a computation."),
+    "export": _Entry("export", "Write atoms, with stored results as columns, to a file."),
+    "run": _Entry("run", "Run a published analysis of a trajectory."),
+    "simulate": _Entry("simulate", "Make trajectories by molecular dynamics."),
+    "demo": _Entry("run", "Run the main job on the shipped trajectory."),
+    "cluster": _Entry("cluster", "Clusters whose workers are jobs of a batch system."),
+    "submit": _Entry("cluster", "Run a command inside the batch system."),
+    "jobs": _Entry("cluster", "List the submitted commands and their states."),
+    "watch": _Entry("stores", "Show the progress of the computations of a store."),
 }
 
 
@@ -34,15 +42,20 @@ class Program(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
-        return list(_MODULES)
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, or None if there is none of this name."""
-        if cmd_name not in _MODULES:
+        if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"icedask.cli.{_MODULES[cmd_name]}")
+        module = importlib.import_module(f"icedask.cli.{_COMMANDS[cmd_name].module}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands, for which none is imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in _COMMANDS.items()])
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,24 +64,31 @@ def cli() -> None:
     """Analyse molecular-dynamics trajectories of any size, in parallel."""
 
 
+class Interrupted(SystemExit):
+    """End of a command after Ctrl-C."""
+
+
 def main() -> None:
-    """Run the command line; a user's mistake is one line on stderr and exit status 1 or 2."""
+    """Run the command line; a mistake is one line on stderr, and the exit status 1 or 2.
+
+    Status 2: the command cannot be carried out as it was given. Status 1: it failed on the way.
+    """
+    defer_imports()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("icedask").setLevel(logging.INFO)
     # Its warnings about optional readers come at every start.
     logging.getLogger("MDAnalysis").setLevel(logging.ERROR)
-    # Read by distributed when it is first imported, here and in the workers. Commands report a lost
-    # connection themselves.
-    levels = {"distributed": "error", "distributed.client": "critical"}
-    dask.config.set({"logging": levels})
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("icedask: interrupted; the same command continues the work", err=True)
-        sys.exit(1)
+        raise Interrupted(1) from None
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except InputError as error:
+        click.echo(f"icedask: {error}", err=True)
+        sys.exit(2)
     except (IcedaskError, OSError) as error:
         click.echo(f"icedask: {error}", err=True)
         sys.exit(1)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icedask.cli.common import common
+from icedask.cli.common import common, workers
 from icedask.cli.options import STORE, RegistryGroup
-from icedask.hpc.client import connect
 from icedask.store.runs import open_trajectory
 
 if TYPE_CHECKING:
@@ -56,10 +55,10 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
         from icedask.workflows.workflow import check_outputs
 
         trj = open_trajectory(store)
-        # Before any worker starts.
+        # Before the first of many computations.
         workflow.resolve(options)
         check_outputs(figures, report)
-        with connect(profile, jobs=jobs):
+        with workers(profile, jobs):
             result = workflow.function(trj, store, **options)
             sections = workflow.present(result, trj, figures=figures, report=report)
         if as_json:
@@ -101,7 +100,7 @@ def demo(folder: Path, profile: str, jobs: str | None, as_json: bool) -> None:
     """Run the main job on the shipped trajectory; results go to FOLDER (default: demo)."""
     from icedask.workflows.demo import demo as run_demo
 
-    with connect(profile, jobs=jobs):
+    with workers(profile, jobs):
         result = run_demo(folder)
     if as_json:
         click.echo(

@@ -10,10 +10,9 @@ from typing import Any
 
 import click
 
-from icedask.cli.common import common
+from icedask.cli.common import common, workers
 from icedask.cli.options import parameter_option
 from icedask.errors import ComputeError
-from icedask.hpc.client import connect
 from icedask.hpc.profiles import load_profile, profile_names
 from icedask.simulate.campaign import PARAMETERS, run
 from icedask.simulate.campaign import table as recipe_table
@@ -77,7 +76,7 @@ def simulate(
         return
     if recipe is None or out is None:
         raise click.UsageError("expected RECIPE and OUT, or --list to see recipes")
-    with connect(profile, jobs=jobs, **worker_settings(profile, max(options["cores"], 1))):
+    with workers(profile, jobs, **worker_settings(profile, max(options["cores"], 1))):
         table = run(recipe, out, systems=system, **options)
     failed = table[table["status"] != "complete"]
     if as_json:

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from icedask.cli.common import common
+from icedask.cli.common import common, text_table, workers
 from icedask.cli.options import STORE, command_of
-from icedask.hpc.client import connect
 from icedask.readers.ingest import PARAMETERS
 from icedask.readers.ingest import ingest as read_trajectory
-from icedask.store.runs import iter_runs, list_runs, open_trajectory, remove_run
+from icedask.store.runs import iter_runs, remove_run, run_table, trajectory_summary
 from icedask.store.status import progress, progress_text
 
 
@@ -30,7 +28,7 @@ def _ingest(
     as_json: bool,
     **options: Any,
 ) -> None:
-    with connect(profile, jobs=jobs):
+    with workers(profile, jobs):
         ds = read_trajectory(list(source), store, **options)
     sizes = {"store": str(store), "frames": ds.sizes["frame"], "atoms": ds.sizes["atom"]}
     time = f", {ds['time'].values[0]:g} to {ds['time'].values[-1]:g} ps"
@@ -51,42 +49,21 @@ ingest = command_of(
 )
 
 
-def _trajectory_summary(store: Path) -> dict[str, Any]:
-    ds = open_trajectory(store)
-    elements, counts = np.unique(ds["element"].values, return_counts=True)
-    time = ds["time"].values
-    return {
-        "source": ds.attrs["source"],
-        **({"labels": ds.attrs["labels"]} if "labels" in ds.attrs else {}),
-        "frames": ds.sizes["frame"],
-        "atoms": ds.sizes["atom"],
-        "elements": {str(e): int(n) for e, n in zip(elements, counts, strict=True)},
-        "time_ps": None if np.isnan(time).any() else [float(time[0]), float(time[-1])],
-        "pbc": ds["pbc"].values.tolist(),
-        "cell_angstrom": ds["cell"].values[0].tolist(),
-        "variables": [str(name) for name in ds.data_vars],
-    }
-
-
 @click.command()
 @click.argument("store", type=STORE)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def info(store: Path, as_json: bool) -> None:
     """Show the trajectory and the runs of STORE."""
-    summary = _trajectory_summary(store)
-    runs = list_runs(store).reset_index()
+    summary, runs = trajectory_summary(store), run_table(store)
     if as_json:
-        click.echo(
-            json.dumps({"trajectory": summary, "runs": json.loads(runs.to_json(orient="records"))})
-        )
+        click.echo(json.dumps({"trajectory": summary, "runs": runs}))
         return
     for key, value in summary.items():
         click.echo(f"{key:14s} {value}")
     click.echo(f"\n{len(runs)} runs")
-    if len(runs):
-        shown = runs[["run_id", "group", "label", "status", "created", "bytes"]]
-        click.echo(shown.fillna("").to_string(index=False))
-        click.echo()
+    if runs:
+        columns = ["run_id", "group", "label", "status", "created", "bytes"]
+        click.echo(f"{text_table(runs, columns)}\n")
         for _, attrs in iter_runs(store):
             options = [
                 f"{k}={value}" for k, value in attrs["parameters"].items() if value is not None

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from types import NoneType, UnionType
+from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -294,7 +295,16 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
 
     Parameters without an `Option`, such as a Dataset or a store, are left out.
     """
-    hints = get_type_hints(function, include_extras=True)
+    # To evaluate the annotation of a Dataset would import xarray, which takes a second.
+    plain = SimpleNamespace()
+    plain.__annotations__ = {
+        name: hint
+        for name, hint in function.__annotations__.items()
+        if name != "return" and not str(hint).startswith("xr.")
+    }
+    declared = inspect.unwrap(function)
+    space = getattr(declared, "__globals__", None) or vars(sys.modules[declared.__module__])
+    hints = get_type_hints(plain, space, include_extras=True)
     return tuple(
         parameter(argument.name, hints[argument.name], argument.default)
         for argument in inspect.signature(function).parameters.values()

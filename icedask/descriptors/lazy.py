@@ -37,7 +37,7 @@ from icedask.kernels.neighbors import check_cutoff, check_reach
 from icedask.store.chunks import Blocks, fits_budget, plan_blocks
 
 P = ParamSpec("P")
-Function = Callable[Concatenate[xr.Dataset, P], xr.Dataset]
+Function = Callable[Concatenate["xr.Dataset", P], "xr.Dataset"]
 
 
 def descriptor(
@@ -58,7 +58,7 @@ def descriptor(
 
         update_wrapper(function, build)
         function.__signature__ = plain_signature(  # type: ignore[attr-defined]
-            inspect.signature(build), parameters, xr.Dataset
+            inspect.signature(build), parameters, "xarray.Dataset"
         )
         text = documented(build.__doc__, parameters, "trj : xarray.Dataset\n    A trajectory.")
         function.__doc__ = text.replace("{returns}", _returns(variable)).replace(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
 from icedask.core.features import (
     block_part,
@@ -30,7 +30,7 @@ from icedask.core.options import Option, Parameter, documented, parameters_of, p
 from icedask.core.provenance import Record, record_of, stamped
 from icedask.core.types import FloatArray
 from icedask.core.variables import COMPONENT, VARIABLES
-from icedask.errors import InputError, StoreError
+from icedask.errors import IcedaskError, InputError, StoreError
 from icedask.nn.mlp import weight_arrays, weights_of
 from icedask.store.runs import has_run, open_run
 from icedask.store.save import save
@@ -48,6 +48,10 @@ def _checked_widths(value: Any, where: str) -> tuple[int, ...]:
     if not isinstance(value, list | tuple):
         raise InputError(f"{where}: expected widths such as (64, 32), found {value!r}")
     return tuple(whole_number(width, where, at_least=1) for width in value)
+
+
+class NotFittedError(IcedaskError, SklearnNotFittedError):
+    """An estimator is used before `fit`."""
 
 
 HiddenLayers = Annotated[

@@ -91,7 +91,7 @@ def run_ranks(
     """
     if n_ranks == 1:
         return function(single_rank(), *args)
-    client = active_client()
+    client = active_client(n_ranks)
     if client is None:
         raise InputError(
             f"run_ranks: expected {n_ranks} workers for {n_ranks} ranks, found no client: "

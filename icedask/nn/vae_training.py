@@ -134,7 +134,7 @@ def train(
     called with the number of finished epochs. Raises InputError if the checkpoint is of another
     training, or there are fewer blocks than ranks; ComputeError if the loss is not a finite number.
     """
-    read = blocks.reader(active_client())
+    read = blocks.reader(active_client(1))
     path = None if checkpoint is None else Path(checkpoint)
     with reproducible():
         torch.default_generator.manual_seed(options.seed)

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from icedask.core.features import (
     block_part,
@@ -39,6 +38,7 @@ from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, COMPONENT, VARIABLES
 from icedask.descriptors.soap import soap
 from icedask.errors import InputError
+from icedask.learn.base import NotFittedError
 from icedask.phases.calibration import samples
 from icedask.phases.decision import Boundary, Rule, boundary, label_block
 from icedask.phases.denoiser import CLIP, STEPS, Denoiser, check_denoiser

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from icedask.core.options import Option, Seed, checked, documented, parameters_of
 from icedask.core.provenance import digest, stamped
@@ -22,6 +21,7 @@ from icedask.core.trajectory import check_trajectory
 from icedask.core.variables import ATOM
 from icedask.errors import InputError
 from icedask.kernels.simd import WIDTH
+from icedask.learn.base import NotFittedError
 from icedask.phases.frames import atoms_record, denoised_arrays, denoised_dataset
 from icedask.phases.references import Phases, check_phases
 from icedask.phases.score import Score, check_weights, score_from

@@ -9,8 +9,8 @@ from typing import Annotated, NamedTuple
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
+import scipy.stats
 import xarray as xr
-from scipy.stats import linregress
 
 from icedask.core.features import check_same_rows, lazy_blocks, rechunked
 from icedask.core.labels import Labels, checked_labels
@@ -227,7 +227,7 @@ def slab_motion(position: FloatArray, height: FloatArray, time: FloatArray) -> M
     places, thickness = np.full(position.shape, np.nan), np.full(len(position), np.nan)
     thickness[known] = thick * height[known]
     places[known] = np.stack([begin, begin + thick], axis=1) * height[known, None]
-    line = linregress(time[known], thickness[known])
+    line = scipy.stats.linregress(time[known], thickness[known])
     rest = thickness[known] - line.intercept - line.slope * time[known]
     square = rest @ rest
     repeated = rest[1:] @ rest[:-1] / square if square > 0 else 0.0

@@ -333,7 +333,7 @@ ingest.__doc__ = documented(
     "store : path\n    Path of the new store, by convention ending in .zarr.",
 )
 ingest.__signature__ = plain_signature(  # type: ignore[attr-defined]
-    inspect.signature(ingest), PARAMETERS, xr.Dataset
+    inspect.signature(ingest), PARAMETERS, "xarray.Dataset"
 )
 
 

@@ -270,7 +270,7 @@ def _warn_out_of_range(job: Job) -> None:
 
 
 def _run_all(plan: Sequence[_Replica], cores: int) -> list[Outcome]:
-    client = active_client()
+    client = active_client(len(plan))
     watch = _Watch(plan)
     watch.start()
     try:

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec
 
 from icedask.store.chunks import shard_layout
 
+if TYPE_CHECKING:
+    from zarr.codecs import BloscCodec
+
+# For zarr's thread to end.
+_END_SECONDS = 10.0
+
+
+def end_zarr_threads() -> None:
+    """Stop zarr's thread; at exit zarr waits 0.2 s for it, and fails where a machine is busy."""
+    sync = sys.modules.get("zarr.core.sync")
+    if sync is not None and sync.loop[0] is not None and sync.iothread[0] is not None:
+        sync.loop[0].call_soon_threadsafe(sync.loop[0].stop)
+        sync.iothread[0].join(_END_SECONDS)
+
+
+# The last function to be registered is the first to be called: before that of zarr.
+atexit.register(end_zarr_threads)
+
 
 def _codec(itemsize: int, rounded: bool) -> BloscCodec:
+    from zarr.codecs import BloscCodec
+
     # Measured on SOAP: lz4 with shuffle writes 800 MB/s at a ratio of 1.18. Rounded mantissas
     # repay the slower zstd: 1.88.
     if rounded:

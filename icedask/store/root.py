@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from icedask.errors import StoreError
+from icedask.errors import NotFoundError, StoreError
 from icedask.store.arrays import create_group, group_attrs, read_metadata, write_metadata
 
 FORMAT = "icedask"
@@ -29,16 +29,18 @@ def check_format(store: Path) -> dict[str, Any]:
     Raises StoreError if there is no store at the path, or one of another format version.
     """
     if not store.exists():
-        raise StoreError(f"{store}: no such store; make one with icedask ingest or icedask.ingest")
+        raise NotFoundError(
+            f"{store}: no such store; make one with icedask ingest or icedask.ingest"
+        )
     try:
         attrs = group_attrs(store)
     except (FileNotFoundError, ValueError, KeyError, NotADirectoryError) as error:
-        raise StoreError(
+        raise NotFoundError(
             f"{store}: expected an icedask store (a Zarr v3 group), found something else; give the "
             "path that icedask ingest wrote"
         ) from error
     if attrs.get("format") != FORMAT:
-        raise StoreError(
+        raise NotFoundError(
             f"{store}: expected an icedask store, found a Zarr group of another origin; ingest the "
             "trajectory into a new store"
         )

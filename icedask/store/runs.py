@@ -6,22 +6,26 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 import zarr
 
 from icedask.core.provenance import content_of, identified_positions
 from icedask.core.variables import with_attrs, with_axes
-from icedask.errors import StoreError
+from icedask.errors import NotFoundError, StoreError
 from icedask.store.arrays import group_attrs, open_group
-from icedask.store.lock import locked
+from icedask.store.lock import lock_holder, locked, status_of
 from icedask.store.root import GROUPS, check_format, consolidate
 from icedask.store.trajectory import TRAJECTORY, blocks_done
 
 _RUN_ID = re.compile(r"([\w-]+)-[0-9a-f]{8}")
+# Runs that a message lists.
+_SIMILAR = 3
 # Paths come from a file that anybody may have written: none leads out of the store.
 _RUN_PATH = re.compile(rf"({'|'.join(GROUPS)})/\w+/[\w-]+")
 
@@ -84,12 +88,25 @@ def find_run(store: Path, run: str) -> tuple[Path, dict[str, Any]]:
         labelled = label_index(store).get(run)
         path = None if labelled is None else store / labelled
     if path is None or not (path / "zarr.json").exists():
-        known = [attrs.get("label") or attrs["run_id"] for _, attrs in iter_runs(store)]
-        raise StoreError(
-            f"{store}: no run {run!r}; it holds {', '.join(known) or 'none'} (see "
-            "icedask.list_runs)"
-        )
+        raise NotFoundError(f"{store}: no run {run!r}; {_known_runs(store, run)}")
     return path, _labelled(store, path, group_attrs(path), index)
+
+
+def _known_runs(store: Path, wanted: str) -> str:
+    """Return part of a message: runs of similar name, else all, labels first."""
+    runs = [attrs for _, attrs in iter_runs(store)]
+    labels = [attrs["label"] for attrs in runs if attrs.get("label")]
+    ids = [attrs["run_id"] for attrs in runs if not attrs.get("label")]
+    similar = get_close_matches(wanted, [*labels, *(attrs["run_id"] for attrs in runs)])
+    similar += [run_id for run_id in ids if run_id not in similar and run_id.startswith(wanted)]
+    if similar:
+        return f"did you mean {' or '.join(similar[:_SIMILAR])}?"
+    if not runs:
+        return "the store holds none"
+    labelled = f"its labels are {', '.join(labels)}" if labels else "none has a label"
+    shown = f"{', '.join(ids[:_SIMILAR])}{', ...' if len(ids) > _SIMILAR else ''}"
+    others = f"; {len(ids)} without label: {shown}" if ids else ""
+    return f"{labelled}{others} (icedask info, or icedask.list_runs)"
 
 
 def has_run(store: str | os.PathLike[str], run_id: str) -> bool:
@@ -154,10 +171,21 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
         If there is no store, no trajectory in it, or it is incomplete.
     """
     root = Path(store).resolve()
+    attrs = _trajectory_attrs(root)
+    group = root / TRAJECTORY
+    ds = open_group(root, TRAJECTORY)
+    positions = ds["positions"]
+    source = zarr.open_array(str(group / "positions"), mode="r")
+    lazy = identified_positions(source, positions.chunks, attrs["positions"])
+    return with_attrs(ds.assign(positions=positions.copy(data=lazy)))
+
+
+def _trajectory_attrs(root: Path) -> dict[str, Any]:
+    """Return the attributes of the trajectory; raise StoreError unless it is complete."""
     check_format(root)
     group = root / TRAJECTORY
     if not (group / "zarr.json").exists():
-        raise StoreError(f"{root}: holds no trajectory; make one with icedask ingest")
+        raise NotFoundError(f"{root}: holds no trajectory; make one with icedask ingest")
     attrs = group_attrs(group)
     if attrs["status"] != "complete":
         done, total = blocks_done(root), attrs["blocks"]
@@ -165,11 +193,8 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
             f"{root}: the trajectory is incomplete ({done} of {total} blocks); repeat the same "
             "icedask ingest, or simulate, to continue it"
         )
-    ds = open_group(root, TRAJECTORY)
-    positions = ds["positions"]
-    source = zarr.open_array(str(group / "positions"), mode="r")
-    lazy = identified_positions(source, positions.chunks, attrs["positions"])
-    return with_attrs(with_axes(ds.assign(positions=positions.copy(data=lazy))))
+from icedask.core.variables import with_attrs, with_axes
+from icedask.errors import NotFoundError, StoreError
 
 
 def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
@@ -183,7 +208,8 @@ def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by run_id: name, group, label, status, created, parents, bytes.
+        Indexed by run_id: name, group, label, status (complete, running, or interrupted where no
+        process writes it), created, parents, bytes.
 
     Raises
     ------
@@ -192,21 +218,8 @@ def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
     """
     root = Path(store).resolve()
     check_format(root)
-    rows = [
-        {
-            "run_id": attrs["run_id"],
-            "name": attrs["function"],
-            "group": attrs["group"],
-            "label": attrs.get("label"),
-            "status": attrs["status"],
-            "created": attrs["created"],
-            "parents": attrs["parents"],
-            "bytes": bytes_on_disk(path),
-        }
-        for path, attrs in iter_runs(root)
-    ]
     columns = ["run_id", "name", "group", "label", "status", "created", "parents", "bytes"]
-    return pd.DataFrame(rows, columns=columns).set_index("run_id")
+    return pd.DataFrame(run_table(root), columns=columns).set_index("run_id")
 
 
 def bytes_on_disk(path: Path) -> int:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Protocol, TypeAlias, overload
 
 import xarray as xr
 
@@ -52,7 +52,7 @@ class Saveable(Protocol):
         ...
 
 
-Result = xr.Dataset | Saveable
+Result: TypeAlias = "xr.Dataset | Saveable"
 StorePath = str | os.PathLike[str]
 
 
@@ -178,7 +178,11 @@ def _save_results(
             )
     _check_label(label, path)
     make_folder(path)
-    with locked(path), reporting(path, "save"), disk_errors(path):
+    with (
+        locked(path, [record.run_id for record in records]),
+        reporting(path, "save"),
+        disk_errors(path),
+    ):
         if not (path / "zarr.json").exists():
             create_root(path)
         _check_belongs(path, records)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from dask.utils import format_time
 
 from icedask.store.arrays import group_attrs
 from icedask.store.blocks import shards_done
+from icedask.store.lock import lock_holder, status_of
 from icedask.store.root import check_format
 from icedask.store.runs import iter_runs
 from icedask.store.trajectory import TRAJECTORY, blocks_done
@@ -37,11 +39,12 @@ def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
     dict
         reports: the last computations, newest first, with id, what, host, pid, job (of a batch
         system), started and updated (seconds since 1970), age (seconds since the last sign of
-        life), state (running, complete, failed, interrupted; silent if it was running and there
-        was no sign of life for a minute), error, and stages, each with description, done, total,
-        rate (tasks per second in the last minute) and eta (seconds left, None if not known).
-        unfinished: the trajectory and the runs that are incomplete, with id, done and total: the
-        blocks on disk, whatever became of the process that wrote them.
+        life), state (running, complete, failed; interrupted, also where its process on this host
+        has ended; silent if it was running and there was no sign of life for a minute), error, and
+        stages, each with description, done, total, rate (tasks per second in the last minute) and
+        eta (seconds left, None if not known).
+        unfinished: the trajectory and the runs that are incomplete, with id, state (running, or
+        interrupted where no process writes them), done and total: the blocks on disk.
 
     Raises
     ------
@@ -62,22 +65,40 @@ def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
 def _judged(report: dict[str, Any], now: float) -> dict[str, Any]:
     age = max(0.0, now - report["updated"])
     running = report["state"] == "running"
-    silent = running and age > _SILENT_SECONDS
+    state = report["state"]
+    if running and report["host"] == socket.gethostname() and not _process_lives(report["pid"]):
+        state = "interrupted"
+    elif running and age > _SILENT_SECONDS:
+        state = "silent"
     for stage in report["stages"]:
-        known = running and not silent and stage["rate"]
+        known = state == "running" and stage["rate"]
         stage["eta"] = (stage["total"] - stage["done"]) / stage["rate"] if known else None
-    return {**report, "age": age, "state": "silent" if silent else report["state"]}
+    return {**report, "age": age, "state": state}
+
+
+def _process_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
+    holder = lock_holder(root)
     if (root / TRAJECTORY / "zarr.json").exists():
         attrs = group_attrs(root / TRAJECTORY)
         if attrs["status"] == "running":
-            yield {"id": TRAJECTORY, "done": blocks_done(root), "total": attrs["blocks"]}
+            state = status_of(TRAJECTORY, "running", holder)
+            done = blocks_done(root)
+            yield {"id": TRAJECTORY, "state": state, "done": done, "total": attrs["blocks"]}
     for path, attrs in iter_runs(root):
         if attrs["status"] == "running":
             done, total = shards_done(path)
-            yield {"id": attrs["run_id"], "done": done, "total": total}
+            state = status_of(attrs["run_id"], "running", holder)
+            yield {"id": attrs["run_id"], "state": state, "done": done, "total": total}
 
 
 def progress_text(store: str | os.PathLike[str]) -> str:
@@ -85,7 +106,7 @@ def progress_text(store: str | os.PathLike[str]) -> str:
     status = progress(store)
     blocks = [_report_text(report) for report in status["reports"] if report["age"] < _DAY_SECONDS]
     if status["unfinished"]:
-        lines = [f"  {_bar(run)}  {run['id']}" for run in status["unfinished"]]
+        lines = [f"  {_bar(run)}  {run['id']}, {run['state']}" for run in status["unfinished"]]
         blocks.append("\n".join(["incomplete, blocks on disk:", *lines]))
     return "\n\n".join(blocks) or "nothing was computed in the last day, and nothing is incomplete"
 

@@ -22,7 +22,6 @@ from dask._task_spec import (
     convert_legacy_graph,
     resolve_aliases,
 )
-from dask.array.optimization import optimize
 from dask.blockwise import Blockwise, fuse_roots, optimize_blockwise
 from dask.core import reverse_dict
 from dask.delayed import Delayed
@@ -171,7 +170,7 @@ class Waves:
         graph: dict[Key, Any] = self._graph.part(needed)
         graph |= {task.key: task for task in added}
         keys = [*tasks, *results]
-        graph = dict(optimize(graph, keys))
+        graph = dict(da.optimization.optimize(graph, keys))
         dependents = reverse_dict({key: node.dependencies for key, node in graph.items()})
         graph = _with_small_values(resolve_aliases(graph, set(keys), dependents))
         # What is fused with what depends on the wave: steps of the same name may differ.

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 from uuid import uuid4
@@ -23,6 +23,42 @@ _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
 
 _here: ContextVar[bool] = ContextVar("icedask_here", default=False)
+_on_demand: ContextVar[_OnDemand | None] = ContextVar("icedask_on_demand", default=None)
+
+
+class _OnDemand:
+    """Workers that start when they are first needed."""
+
+    def __init__(
+        self, start: Callable[[], AbstractContextManager[Any]], tasks_here: int, ends: ExitStack
+    ) -> None:
+        self._start = start
+        self._tasks_here = tasks_here
+        self._ends = ends
+        self._client: Any | None = None
+
+    def client_of(self, n_tasks: int) -> Any | None:
+        """Return the client, started if this is the first time that so many tasks need it."""
+        if self._client is None and n_tasks > self._tasks_here:
+            self._client = self._ends.enter_context(self._start())
+        return self._client
+
+
+@contextmanager
+def workers_on_demand(
+    start: Callable[[], AbstractContextManager[Any]], tasks_here: int = 1
+) -> Iterator[None]:
+    """Start the client of this block when a computation first needs it, and end it with the block.
+
+    Computations of at most `tasks_here` tasks run in this process until then: to start workers
+    takes longer than one block. Whatever is checked before the first computation waits for none.
+    """
+    with ExitStack() as ends:
+        token = _on_demand.set(_OnDemand(start, tasks_here, ends))
+        try:
+            yield
+        finally:
+            _on_demand.reset(token)
 
 
 @contextmanager
@@ -40,10 +76,15 @@ def computed_here() -> Iterator[None]:
         _here.reset(token)
 
 
-def active_client() -> Any | None:
-    """Return the active Dask client, if there is one."""
+def active_client(n_tasks: int = 0) -> Any | None:
+    """Return the active Dask client, if there is one, or one is started on demand of the tasks."""
+    if _here.get():
+        return None
+    workers = _on_demand.get()
+    if workers is not None:
+        return workers.client_of(n_tasks)
     # distributed is slow to import; there is no client unless it was imported.
-    if "distributed" not in sys.modules or _here.get():
+    if "distributed" not in sys.modules:
         return None
     import distributed
 
@@ -71,7 +112,7 @@ def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
 
 def wave_results(waves: Iterable[Wave], total: int, description: str | None) -> Iterator[list[Any]]:
     """Compute as `run_tasks` does, and yield the results of each wave; None for no bar."""
-    client = active_client()
+    client = active_client(total)
     quiet = nullcontext(lambda number: None)
     with quiet if description is None else stage(description, total) as advance:
         if client is None:
@@ -216,7 +257,7 @@ def reported_progress(
             advance(max(number - done, 0))
             done = max(number, done)
 
-        client = active_client() if from_worker else None
+        client = active_client(2) if from_worker else None
         if client is None:
             yield reach
         else:

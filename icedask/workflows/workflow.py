@@ -151,7 +151,7 @@ def registry() -> dict[str, Workflow[Any, Any]]:
         if module.name.endswith("_report"):
             continue
         values = vars(importlib.import_module(f"{__package__}.{module.name}")).values()
-        for entry in [getattr(value, "workflow", None) for value in values]:
+        for entry in [vars(value).get("workflow") for value in values if inspect.isfunction(value)]:
             if isinstance(entry, Workflow):
                 entries[entry.name] = entry
                 # In place of the module of the same name.
@@ -210,7 +210,7 @@ def _parameters(settings: type[Any], presets: Presets) -> tuple[Parameter, ...]:
 def _signature(parameters: tuple[Parameter, ...]) -> inspect.Signature:
     kind = inspect.Parameter
     arguments = [
-        kind("trj", kind.POSITIONAL_OR_KEYWORD, annotation=xr.Dataset),
+        kind("trj", kind.POSITIONAL_OR_KEYWORD, annotation="xarray.Dataset"),
         kind("store", kind.POSITIONAL_OR_KEYWORD, annotation="path"),
         *(kind(declared.name, kind.KEYWORD_ONLY, default=None) for declared in parameters),
     ]

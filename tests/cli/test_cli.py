@@ -120,13 +120,13 @@ def test_every_option_is_a_flag(run: Any, name: str) -> None:
 
 def test_user_mistakes_are_one_line(run: Any, tmp_path: Path) -> None:
     status, out, err = run("info", str(tmp_path / "absent.zarr"))
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert "no such store" in err
     status, _, err = run(
         "ingest", str(tmp_path / "no.dump"), str(tmp_path / "s.zarr"), profile=True
     )
-    assert status == 1
+    assert status == 2
     assert "no such file" in err
     assert "Traceback" not in err
 
@@ -148,7 +148,7 @@ def test_as_a_program(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "icedask", "info", str(tmp_path)], capture_output=True, text=True
     )
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stdout == ""
     assert "expected an icedask store" in ended.stderr
 

@@ -76,6 +76,6 @@ def test_bad_commands_are_not_submitted(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert submit(monkeypatch, *command) == 1
+    assert submit(monkeypatch, *command) == 2
     assert message in capsys.readouterr().err
     assert not submitted

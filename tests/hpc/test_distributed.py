@@ -43,7 +43,7 @@ def test_workers_give_equal_results(
     monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", 3000)
     there = chain(small[1])
     assert (ice.list_runs(small[1])["status"] == "complete").all()
-    monkeypatch.setattr(compute, "active_client", lambda: None)
+    monkeypatch.setattr(compute, "active_client", lambda *_: None)
     with worker_threads():
         here = chain(small[0])
     np.testing.assert_array_equal(here["label"], there["label"])
@@ -60,7 +60,7 @@ def test_windows_in_time_on_workers(
     changes = ice.smooth(ice.time_soap(soap, delay=2), window=3)
     assert joined["features"].data.numblocks[0] > 1 and changes["time_soap"].data.numblocks[0] > 1
     there = ice.save([joined, changes], tmp_path / "there.zarr")
-    monkeypatch.setattr(compute, "active_client", lambda: None)
+    monkeypatch.setattr(compute, "active_client", lambda *_: None)
     with worker_threads():
         here = ice.save([joined, changes], tmp_path / "here.zarr")
     for left, right in zip(here, there, strict=True):

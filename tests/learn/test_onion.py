@@ -248,7 +248,7 @@ def test_workers_give_the_same(client: Any, monkeypatch: pytest.MonkeyPatch) -> 
     there = ice.OnionClustering(10).fit(split)
     label = there.predict(split)["label"].values
     scan = ice.onion_scan(split, [5, 20])
-    monkeypatch.setattr(compute, "active_client", lambda: None)
+    monkeypatch.setattr(compute, "active_client", lambda *_: None)
     with dask.config.set(scheduler="threads"):
         here = ice.OnionClustering(10).fit(split)
         for name in LEARNED:

@@ -74,7 +74,7 @@ def test_one_rank_runs_here(nothing_computes: None) -> None:
 
 
 def test_no_client_and_bad_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranks, "active_client", lambda: None)
+    monkeypatch.setattr(ranks, "active_client", lambda *_: None)
     with pytest.raises(InputError, match=r"expected 2 workers for 2 ranks, found no client"):
         run_ranks(print, 2)
     with pytest.raises(InputError, match=r"n_ranks: expected at least 1, found 0"):

@@ -271,7 +271,7 @@ def test_a_killed_worker_loses_nothing(
     table = ice.simulate.run("small", store)
     killer.join()
     assert killed and table["status"].tolist() == ["complete"], table["message"].iloc[0]
-    monkeypatch.setattr(campaign, "active_client", lambda: None)
+    monkeypatch.setattr(campaign, "active_client", lambda *_: None)
     unbroken = ice.simulate.run("small", tmp_path / "unbroken.zarr")["store"].iloc[0]
     resumed, whole = ice.open_trajectory(store), ice.open_trajectory(unbroken)
     for name in ("positions", "cell", "potential_energy", "image"):

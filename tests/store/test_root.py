@@ -215,7 +215,7 @@ def test_a_crash_while_labels_move_loses_none(store: Path, monkeypatch: pytest.M
 def test_a_run_has_one_label_and_a_label_one_run(store: Path) -> None:
     run_id = ice.save(result(store, 1), store, label="a").attrs["run_id"]
     ice.save(result(store, 1), store, label="b")
-    with pytest.raises(ice.StoreError, match=r"no run 'a'; it holds b"):
+    with pytest.raises(ice.StoreError, match=r"no run 'a'; its labels are b"):
         ice.open_run(store, "a")
     # A label does not go with a copy into another store.
     trj, copy = ice.open_trajectory(store), store.with_name("other.zarr")
@@ -224,7 +224,7 @@ def test_a_run_has_one_label_and_a_label_one_run(store: Path) -> None:
     assert ice.list_runs(copy)["label"].isna()[run_id]
     ice.remove_run(store, "b")
     assert group_attrs(store)["labels"] == {}
-    with pytest.raises(ice.StoreError, match="no run 'b'; it holds none"):
+    with pytest.raises(ice.StoreError, match="no run 'b'; the store holds none"):
         ice.open_run(store, "b")
 
 

@@ -120,7 +120,7 @@ def test_incomplete_run(store: Path, two_frames: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(regions, "write_region", failing)
     with pytest.raises(RuntimeError, match="power cut"):
         ice.save(lazy, store)
-    assert ice.list_runs(store)["status"].tolist() == ["running"]
+    assert ice.list_runs(store)["status"].tolist() == ["interrupted"]
     with pytest.raises(StoreError, match="is incomplete"):
         ice.open_run(store, lazy.attrs["run_id"])
     part = ice.open_run(store, lazy.attrs["run_id"], allow_incomplete=True)
@@ -397,7 +397,7 @@ def test_full_disk_leaves_the_run_resumable(store: Path, two_frames: None) -> No
             ice.save(lazy, store)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert ice.list_runs(store)["status"].tolist() == ["running"]
+    assert ice.list_runs(store)["status"].tolist() == ["interrupted"]
     saved = ice.save(lazy, store)
     np.testing.assert_array_equal(saved["soap"], lazy["soap"])
 

@@ -41,7 +41,7 @@ def trj(monkeypatch: pytest.MonkeyPatch) -> xr.Dataset:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No workers but this thread, whatever other tests have started."""
-    monkeypatch.setattr(compute, "active_client", lambda: None)
+    monkeypatch.setattr(compute, "active_client", lambda *_: None)
     with dask.config.set(scheduler="sync"):
         yield
 

@@ -19,7 +19,7 @@ from icedask.tasks.moments import moments as compute_moments
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No workers but this thread, whatever other tests have started."""
-    monkeypatch.setattr(compute, "active_client", lambda: None)
+    monkeypatch.setattr(compute, "active_client", lambda *_: None)
     with dask.config.set(scheduler="sync"):
         yield
 
@@ -44,7 +44,7 @@ def test_moments_do_not_depend_on_timing(client: Any, monkeypatch: pytest.Monkey
     monkeypatch.setattr(graphs, "WAVE_TASKS", 3)
     values = np.random.default_rng(1).normal(3, 2, (16, 30, 5)).astype(np.float32)
     there = compute_moments(da.from_array(values, chunks=(2, 30, 5)), "fit")
-    monkeypatch.setattr(compute, "active_client", lambda: None)
+    monkeypatch.setattr(compute, "active_client", lambda *_: None)
     here = compute_moments(da.from_array(values, chunks=(2, 30, 5)), "fit")
     np.testing.assert_array_equal(here.mean, there.mean)
     np.testing.assert_array_equal(here.scatter, there.scatter)

@@ -141,7 +141,13 @@ def test_rate_and_time_left(store: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         now[0] += 1
         current.add(3)
     assert current.as_dict()["rate"] == pytest.approx(3, rel=0.05)
-    report: dict[str, Any] = {"state": "running", "updated": now[0], "stages": [current.as_dict()]}
+    report: dict[str, Any] = {
+        "state": "running",
+        "host": "elsewhere",
+        "pid": 1,
+        "updated": now[0],
+        "stages": [current.as_dict()],
+    }
     judged = status._judged(report, now[0])
     assert judged["stages"][0]["eta"] == pytest.approx((1000 - 380) / 3, rel=0.05)
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,35 @@ def test_lost_scheduler(
     process, file = scheduler
     with Client(scheduler_file=file, set_as_default=False, timeout="5s") as client:
         client.wait_for_workers(1, timeout=60)
-        monkeypatch.setattr(compute, "active_client", lambda: client)
+        monkeypatch.setattr(compute, "active_client", lambda *_: client)
         threading.Timer(1.0, process.kill).start()
         wave = Wave({"long": graphs.Task("long", time.sleep, 300)}, ["long"])
         with pytest.raises(ComputeError, match="lost the scheduler"):
             compute.run_tasks([wave], 1, "long")
+
+
+def single(name: str, value: int) -> Wave:
+    return Wave({name: graphs.Task(name, int, value)}, [name], [name])
+
+
+def test_workers_start_when_they_are_needed(workers: Any) -> None:
+    started = []
+
+    @contextmanager
+    def start() -> Iterator[Any]:
+        started.append("start")
+        yield workers
+        started.append("end")
+
+    with compute.workers_on_demand(start):
+        assert compute.run_tasks([single("a", 1)], 1, "one") == [1]
+        assert compute.active_client() is None and not started
+        assert compute.run_tasks([single("b", 2), single("c", 3)], 2, "two") == [2, 3]
+        assert compute.active_client() is workers
+        assert compute.run_tasks([single("d", 4)], 1, "one more") == [4]
+        assert started == ["start"]
+    assert started == ["start", "end"]
+    with compute.workers_on_demand(start, tasks_here=0):
+        assert compute.active_client() is None
+        assert compute.run_tasks([single("e", 5)], 1, "elsewhere") == [5]
+    assert started == ["start", "end"] * 2

@@ -1,0 +1,77 @@
+"""Local workers: checks before their start, and the reason where they cannot start."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import icedask as ice
+from icedask.errors import InputError
+from icedask.hpc.client import check_profile
+
+
+def test_a_script_without_its_guard(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text("import icedask\n\ndef work():\n    icedask.connect()\n\nwork()\n")
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    assert ended.stderr.count("Traceback") == 1
+    last = ended.stderr.splitlines()[-1]
+    assert 'expected the call under `if __name__ == "__main__":`' in last
+    assert f"found line 6 of {script}" in last
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("preload='no_such_module'", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("local_directory='/proc/nothing'", "No such file or directory: '/proc/nothing'"),
+    ],
+)
+def test_workers_that_cannot_start(setting: str, reason: str, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import icedask\n\nif __name__ == '__main__':\n"
+        f"    icedask.connect(n_workers=1, {setting})\n"
+    )
+    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    # The log of a worker process may have another one.
+    assert "During handling" not in ended.stderr and "direct cause" not in ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert "ComputeError: the worker processes could not start: " in last
+    assert reason in last and "__main__" not in last
+
+
+def test_workers_log_to_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.INFO, "icedask"),
+        ice.connect(n_workers=2, set_as_default=False) as client,
+    ):
+        futures = [client.submit(note, number, pure=False) for number in range(4)]
+        assert client.gather(futures) == [os.getpid() != 0] * 4
+        client.get_events("icedask-log")
+    assert caplog.messages.count("starting 2 workers") == 1
+    assert caplog.messages.count("seen by a worker") == 1
+
+
+def note(_: int) -> bool:
+    logging.getLogger("icedask").info("seen by a worker")
+    return True
+
+
+def test_profiles_are_checked_without_a_start(tmp_path: Path) -> None:
+    for profile in ("local", "tcp://nobody:1"):
+        check_profile(profile)
+        with pytest.raises(InputError, match="jobs: expected it for the profile of a batch system"):
+            check_profile(profile, "0:4")
+    with pytest.raises(InputError, match="no such scheduler file"):
+        check_profile(str(tmp_path / "scheduler.json"))
+    with pytest.raises(InputError, match="profile: expected local"):
+        check_profile("slrum")
+    check_profile("slurm", "0:4")
+    with pytest.raises(InputError, match="jobs"):
+        check_profile("slurm", "many")
