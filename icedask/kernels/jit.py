@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from numba import njit
+from numba.core import event
+
+logger = logging.getLogger("icedask")
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -25,13 +30,48 @@ def jit_vector(function: Callable[..., Any]) -> Any:
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
     # Division by zero gives inf or NaN as in NumPy, so that loops stay free of branches.
-    compiled = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+    options |= {"nogil": True, "error_model": "numpy"}
+    try:
+        compiled = njit(cache=True, **options)(function)
+    except RuntimeError:
+        _say_no_cache()
+        return njit(**options)(function)
     # The compiler's cache knows changes of the function's own file only: a kernel that calls those
     # of other files would go on with their old code.
     files = _sources(sys.modules[function.__module__], {})
     stamp = tuple((file.stat().st_mtime, file.stat().st_size) for file in files)
     compiled._cache._cache_file._source_stamp = stamp
     return compiled
+
+
+@cache
+def _say_no_cache() -> None:
+    """Log, once, that compiled kernels cannot be kept."""
+    logger.warning(
+        "compiled kernels cannot be kept, because neither %s nor the home folder can be written "
+        "to: each process compiles them again; set NUMBA_CACHE_DIR to a folder that can be",
+        Path(__file__).parents[1],
+    )
+
+
+class _CompileNotice(event.Listener):
+    """Listener that logs the first compilation of a kernel in this process."""
+
+    def __init__(self) -> None:
+        self._logged = False
+
+    def on_start(self, started: event.Event) -> None:
+        """Log the first one."""
+        module = started.data["dispatcher"].py_func.__module__
+        if not self._logged and module.partition(".")[0] == _PACKAGE:
+            self._logged = True
+            logger.info("compiling kernels, once: up to a minute for each descriptor")
+
+    def on_end(self, ended: event.Event) -> None:
+        """Log nothing."""
+
+
+event.register("numba:compile", _CompileNotice())
 
 
 def _sources(module: ModuleType, seen: dict[str, Path]) -> list[Path]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from numba.core import caching
+
+from icedask.kernels import jit as jit_module
 
 _CALLER = """
 from icedask.kernels.jit import jit
@@ -48,3 +52,36 @@ def test_cache_knows_other_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert hits == [0, 1, 0]
     for name in names:
         del sys.modules[name]
+
+
+def test_compilation_is_logged_once(tmp_path: Path) -> None:
+    code = (
+        "import logging; logging.basicConfig(level=logging.INFO, format='%(message)s')\n"
+        "import numpy as np; from icedask.kernels.cells import lay_out\n"
+        "arrays = np.zeros((1, 3)), np.eye(3), np.eye(3), np.ones(3, bool), np.ones(3)\n"
+        "lay_out(*arrays); lay_out(np.zeros((1, 3), np.float32), *arrays[1:])\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    counts = [
+        subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True
+        ).stderr.count("compiling kernels, once")
+        for _ in range(2)
+    ]
+    assert counts == [1, 0]
+
+
+def double(value: int) -> int:
+    return 2 * value
+
+
+def test_without_a_folder_for_the_cache(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    jit_module._say_no_cache.cache_clear()
+    for _ in range(2):
+        assert jit_module.jit(double)(4) == 8
+    (message,) = caplog.messages
+    assert "compiled kernels cannot be kept" in message and "NUMBA_CACHE_DIR" in message
