@@ -13,6 +13,7 @@ from icedask.core.types import FloatArray, IntArray
 from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
+from icedask.kernels.neighbors import MAX_NEIGHBORS
 
 # angstrom; a float32 that is larger has lost all that matters.
 _FARTHEST = 1e9
@@ -44,7 +45,8 @@ def compute_block(
         for mask_bytes, members in groups.items():
             mask = np.frombuffer(mask_bytes, bool)
             wanted = [n for n in members if row < len(core) + kernels[n].halo]
-            frame = Frame(positions[row], cell[row], pbc, numbers, mask, centers)
+            most = max((kernels[n].max_neighbors for n in members), default=MAX_NEIGHBORS)
+            frame = Frame(positions[row], cell[row], pbc, numbers, mask, centers, most)
             _build_longest(frame, [kernels[n] for n in wanted])
             for n in wanted:
                 _run(kernels[n], frame, row, windows[n], results[n])

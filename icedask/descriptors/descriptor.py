@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.options import Parameter, checked
+from icedask.core.options import Option, Parameter, checked
 from icedask.core.variables import Variable
 from icedask.descriptors.frame import Frame
+from icedask.kernels.neighbors import MAX_NEIGHBORS
+
+# Of every descriptor with a cutoff.
+MaxNeighbors = Annotated[
+    int,
+    Option(
+        "Largest number of neighbours of an atom; more are taken for a mistake in the cutoff or "
+        "the cell.",
+        at_least=1,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,8 @@ class Kernel:
         or its neighbour lists.
     species
         Elements that count as environment; None for all but X.
+    max_neighbors
+        Largest number of neighbours of an atom; more are an error.
     attrs, parameters
         Attributes of the variable; values that replace options in the record, where the kernel
         resolved a default.
@@ -57,6 +70,7 @@ class Kernel:
     halo: int = 0
     keep: Callable[[Frame], Any] | None = None
     species: Sequence[str] | None = None
+    max_neighbors: int = MAX_NEIGHBORS
     attrs: Mapping[str, Any] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
-from icedask.kernels.neighbors import Nearest, Neighbors, k_nearest, neighbor_list
+from icedask.kernels.neighbors import MAX_NEIGHBORS, Nearest, Neighbors, k_nearest, neighbor_list
 from icedask.kernels.voronoi import Tessellation, tessellate
 
 
@@ -16,7 +16,8 @@ class Frame:
     """One frame as a kernel sees it: centres and their environment, float64, angstrom.
 
     `environment` (n_atoms,) are the atoms that count as neighbours, `centers` (n_centers,) the
-    indices of the atoms to describe; all atoms are both by default. `numbers` are atomic numbers.
+    indices of the atoms to describe; all atoms are both by default. None has more neighbours than
+    `max_neighbors`. `numbers` are atomic numbers.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Frame:
         numbers: npt.NDArray[np.integer],
         environment: npt.NDArray[np.bool_] | None = None,
         centers: IntArray | None = None,
+        max_neighbors: int = MAX_NEIGHBORS,
     ) -> None:
         self.positions: FloatArray = np.asarray(positions, np.float64)
         self.cell = cell
@@ -35,6 +37,7 @@ class Frame:
         n_atoms = len(self.positions)
         self.environment = np.ones(n_atoms, bool) if environment is None else environment
         self.centers = np.arange(n_atoms) if centers is None else centers
+        self.max_neighbors = max_neighbors
         self._lists: dict[str, Any] = {}
 
     def neighbors(self, r_cut: float) -> Neighbors:
@@ -53,7 +56,8 @@ class Frame:
         listed = self._shorter(kind, r_cut)
         if listed is None:
             listed = neighbor_list(
-                self.positions, self.cell, self.pbc, r_cut, self.environment, centers
+                *(self.positions, self.cell, self.pbc, r_cut, self.environment, centers),
+                most=self.max_neighbors,
             )
             self._lists[kind] = (r_cut, listed)
         return listed

@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, ParamSpec
 
@@ -24,19 +25,26 @@ import numpy.typing as npt
 import xarray as xr
 from ase.data import atomic_numbers
 
-from icedask.core.options import documented, parameters_of, plain_signature
+from icedask.core.options import (
+    Parameter,
+    documented,
+    parameter,
+    parameters_of,
+    plain_signature,
+)
 from icedask.core.provenance import Record, fingerprint, stamped
 from icedask.core.trajectory import ATOM_COORDS, atom_order, check_trajectory, selected_indices
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES, Variable
 from icedask.descriptors import find, registry
 from icedask.descriptors.block import compute_block
-from icedask.descriptors.descriptor import REGISTRY, Descriptor, Kernel
+from icedask.descriptors.descriptor import REGISTRY, Descriptor, Kernel, MaxNeighbors
 from icedask.errors import InputError
-from icedask.kernels.neighbors import check_cutoff, check_reach
+from icedask.kernels.neighbors import MAX_NEIGHBORS, check_cutoff, check_reach
 from icedask.store.chunks import Blocks, fits_budget, plan_blocks
 
 P = ParamSpec("P")
+_LIMIT = "max_neighbors"
 Function = Callable[Concatenate["xr.Dataset", P], "xr.Dataset"]
 
 
@@ -50,7 +58,10 @@ def descriptor(
     """
 
     def decorate(build: Callable[Concatenate[xr.Dataset, P], Kernel]) -> Function[P]:
-        name, parameters = build.__name__, parameters_of(build)
+        parameters, signature = parameters_of(build), inspect.signature(build)
+        name, bound = build.__name__, build
+        if any(declared.name == "r_cut" for declared in parameters):
+            parameters, signature, bound = _limited(build)
 
         def function(trj: xr.Dataset, /, **options: Any) -> xr.Dataset:
             check_trajectory(trj, name)
@@ -58,18 +69,37 @@ def descriptor(
 
         update_wrapper(function, build)
         function.__signature__ = plain_signature(  # type: ignore[attr-defined]
-            inspect.signature(build), parameters, "xarray.Dataset"
+            signature, parameters, "xarray.Dataset"
         )
         text = documented(build.__doc__, parameters, "trj : xarray.Dataset\n    A trajectory.")
         function.__doc__ = text.replace("{returns}", _returns(variable)).replace(
             "{raises}", "Raises\n------\nInputError\n    If an option is out of bounds"
         )
         REGISTRY[name] = Descriptor(
-            name, variable, tuple(coords), version, parameters, example, build, function
+            name, variable, tuple(coords), version, parameters, example, bound, function
         )
         return function  # type: ignore[return-value]
 
     return decorate
+
+
+def _limited(
+    build: Callable[..., Kernel],
+) -> tuple[tuple[Parameter, ...], inspect.Signature, Callable[..., Kernel]]:
+    """Return options, signature and function of a descriptor with a limit of neighbours."""
+
+    def limited(trj: xr.Dataset, *, max_neighbors: int = MAX_NEIGHBORS, **options: Any) -> Kernel:
+        return replace(build(trj, **options), max_neighbors=max_neighbors)
+
+    signature = inspect.signature(build)
+    argument = inspect.Parameter(
+        _LIMIT, inspect.Parameter.KEYWORD_ONLY, default=MAX_NEIGHBORS, annotation=MaxNeighbors
+    )
+    return (
+        (*parameters_of(build), parameter(_LIMIT, MaxNeighbors, MAX_NEIGHBORS)),
+        signature.replace(parameters=[*signature.parameters.values(), argument]),
+        limited,
+    )
 
 
 def _returns(spec: Variable) -> str:
@@ -138,7 +168,7 @@ def _described(
     options = [d.options(values) for d, values in zip(descriptors, requests, strict=True)]
     kernels = [d.build(trj, **values) for d, values in zip(descriptors, options, strict=True)]
     centers = _centers(trj, [values.get("centers") for values in options])
-    _check_kernels(trj, descriptors, kernels)
+    _check_kernels(trj, descriptors, kernels, [values.get("r_cut") for values in options])
     arrays = _arrays(trj, kernels, centers)
     trajectory, positions = fingerprint(trj)
     results = {}
@@ -147,7 +177,7 @@ def _described(
             "descriptors",
             d.name,
             d.version,
-            {**values, **kernel.parameters},
+            {**_recorded(values), **kernel.parameters},
             trajectory=trajectory,
             positions=positions,
             atom_order=atom_order(trj),
@@ -156,22 +186,31 @@ def _described(
     return results
 
 
+def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that enter the record: a limit changes no result."""
+    return {name: value for name, value in options.items() if name != _LIMIT}
+
+
 def _check_kernels(
-    trj: xr.Dataset, descriptors: Sequence[Descriptor], kernels: Sequence[Kernel]
+    trj: xr.Dataset,
+    descriptors: Sequence[Descriptor],
+    kernels: Sequence[Kernel],
+    cutoffs: Sequence[float | None],
 ) -> None:
-    """Raise InputError where a species is absent, or a frame's lists cannot fit in memory."""
+    """Raise InputError where a species is absent, or too many atoms are within a cutoff."""
     present = set(trj["element"].values.astype(str))
     pbc, cells = trj["pbc"].values, trj["cell"].values
     smallest = cells[np.argmin(np.abs(np.linalg.det(cells)))] if len(cells) else np.eye(3)
-    for d, kernel in zip(descriptors, kernels, strict=True):
+    for d, kernel, r_cut in zip(descriptors, kernels, cutoffs, strict=True):
         absent = [symbol for symbol in kernel.species or () if symbol not in present]
         if absent:
             raise InputError(
                 f"{d.name}: species: expected elements of the trajectory "
                 f"({', '.join(sorted(present))}), found {', '.join(absent)}"
             )
-        if kernel.cutoff is not None:
-            check_cutoff(kernel.cutoff, trj.sizes[ATOM], smallest, pbc, d.name)
+        cutoff = r_cut if kernel.cutoff is None else kernel.cutoff
+        if cutoff is not None:
+            check_cutoff(cutoff, trj.sizes[ATOM], smallest, pbc, d.name, kernel.max_neighbors)
         if kernel.reach is not None:
             check_reach(kernel.reach, trj.sizes[ATOM], smallest, pbc, d.name)
 

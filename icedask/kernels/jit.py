@@ -34,7 +34,7 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
     try:
         compiled = njit(cache=True, **options)(function)
     except RuntimeError:
-        _say_no_cache()
+        _log_no_cache()
         return njit(**options)(function)
     # The compiler's cache knows changes of the function's own file only: a kernel that calls those
     # of other files would go on with their old code.
@@ -45,7 +45,7 @@ def _compile(function: Callable[..., Any], **options: Any) -> Any:
 
 
 @cache
-def _say_no_cache() -> None:
+def _log_no_cache() -> None:
     """Log, once, that compiled kernels cannot be kept."""
     logger.warning(
         "compiled kernels cannot be kept, because neither %s nor the home folder can be written "

@@ -18,10 +18,18 @@ from icedask.kernels.cells import (
     nearest_rows,
 )
 
+# Neighbours of an atom, and periodic images of a frame: a fixed number, and so many an atom. More
+# come of a mistake in a cutoff or a cell, and would take gigabytes.
+# Copper has 5,000 within 24 angstrom.
+MAX_NEIGHBORS = 5000
+_MAX_IMAGES, _MAX_IMAGES_PER_ATOM = 400_000, 30
 # Above this, the list of one frame would not fit into a common worker.
 _MAX_BYTES = 8 * 2**30
 _PAIR_BYTES = 48
-_IMAGE_BYTES = 400
+# angstrom; cutoffs that are common end here.
+_COMMON_CUTOFFS = 15.0
+# angstrom; no bond is shorter.
+_SHORTEST_BOND = 0.7
 # Atoms per cubic angstrom, copper's: no common matter is much denser.
 _METAL_DENSITY = 0.085
 
@@ -124,8 +132,9 @@ def neighbor_list(
     r_cut: float,
     environment: npt.NDArray[np.bool_] | None = None,
     centers: IntArray | None = None,
+    most: int = MAX_NEIGHBORS,
 ) -> Neighbors:
-    """Find all pairs closer than a cutoff.
+    """Find all pairs closer than a cutoff; InputError if an atom has more than `most` neighbours.
 
     Positions may be wrapped or not; rows of the cell are zero along directions that are not
     periodic, and it may be smaller than the cutoff. Only atoms of the environment are neighbours,
@@ -146,6 +155,12 @@ def neighbor_list(
     # Each centre that is in its own environment was counted.
     itself = counts[atoms] if environment is None else environment[atoms]
     counts[atoms] -= itself > 0
+    if (largest := int(counts.max(initial=0))) > most:
+        raise InputError(
+            f"r_cut {r_cut:g} angstrom gives {largest} neighbours to an atom, expected at most "
+            f"{most}; check the cell and the positions, choose a smaller r_cut, or raise "
+            "max_neighbors where so many are meant"
+        )
     np.cumsum(counts, out=counts)
     pairs = _room(indptr, int(indptr[-1]))
     fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, pairs)
@@ -229,22 +244,42 @@ def _first_reach(k: int, n_counting: int, cell: FloatArray, pbc: npt.NDArray[np.
 
 
 def check_cutoff(
-    r_cut: float, n_atoms: int, cell: FloatArray, pbc: npt.NDArray[np.bool_], name: str
+    r_cut: float,
+    n_atoms: int,
+    cell: FloatArray,
+    pbc: npt.NDArray[np.bool_],
+    name: str,
+    most: int = MAX_NEIGHBORS,
 ) -> None:
-    """Raise InputError if a neighbour list with this cutoff cannot fit in memory.
+    """Raise InputError unless a cutoff gives an atom a number of neighbours that can be meant.
 
-    The estimate takes the mean density of a periodic cell, and that of a metal elsewhere.
+    That is some, at most `most`, and a list that fits in memory. The estimate takes the mean
+    density of a periodic cell, and that of a metal elsewhere.
     """
     _check_positive(r_cut, name)
     density = n_atoms / abs(np.linalg.det(cell)) if pbc.all() else _METAL_DENSITY
     per_atom = density * 4 / 3 * np.pi * r_cut**3
     if not pbc.any():
         per_atom = min(per_atom, n_atoms)
-    _check_bytes(
-        per_atom * n_atoms * _PAIR_BYTES,
-        f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to each of "
-        f"{n_atoms} atoms",
-    )
+    if r_cut < _SHORTEST_BOND and per_atom < 0.5:
+        raise InputError(
+            f"{name}: r_cut: expected angstrom, found {r_cut:g}, which is shorter than any bond; "
+            f"did you mean {10 * r_cut:g} angstrom ({r_cut:g} nm)?"
+        )
+    if per_atom > most:
+        typed = f" (did you mean {r_cut / 10:g}?)" if r_cut >= _COMMON_CUTOFFS else ""
+        raise InputError(
+            f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to an atom, "
+            f"expected at most {most}; choose a smaller r_cut{typed}, or, "
+            f"where so many are meant, {name} with max_neighbors={_rounded_up(per_atom)}"
+        )
+    estimate = per_atom * n_atoms * _PAIR_BYTES
+    if estimate > _MAX_BYTES:
+        raise InputError(
+            f"{name}: r_cut {r_cut:g} angstrom gives about {per_atom:.3g} neighbours to each of "
+            f"{n_atoms} atoms, {estimate / 2**30:.3g} GiB for one frame; at most "
+            f"{_MAX_BYTES / 2**30:.0f} GiB are allowed: choose a smaller r_cut"
+        )
 
 
 def check_reach(
@@ -252,13 +287,8 @@ def check_reach(
 ) -> None:
     """Raise InputError if the images that `with_images` would make cannot fit in memory."""
     _check_positive(reach, name)
-    heights = 1 / np.linalg.norm(np.linalg.inv(complete_cell(cell)), axis=0)
-    images = n_atoms * float(np.prod((1 + 2 * reach / heights)[pbc]))
-    _check_bytes(
-        images * _IMAGE_BYTES,
-        f"{name}: r_cut reaches {reach:g} angstrom from a cell of {n_atoms} atoms, which takes "
-        f"{images:.3g} periodic images",
-    )
+    margins = reach * np.linalg.norm(_inverse(complete_cell(cell)), axis=0)
+    check_images(n_atoms, margins, pbc, reach, f"{name}: ")
 
 
 def _check_positive(r_cut: float, name: str) -> None:
@@ -266,12 +296,35 @@ def _check_positive(r_cut: float, name: str) -> None:
         raise InputError(f"{name}: r_cut: expected a positive number of angstrom, found {r_cut}")
 
 
-def _check_bytes(estimate: float, what: str) -> None:
-    if estimate > _MAX_BYTES:
+def _rounded_up(number: float) -> int:
+    """Return a number of one digit and zeros that is larger, with room for denser places."""
+    size = 10 ** int(np.log10(2 * number))
+    return int(np.ceil(2 * number / size)) * size
+
+
+def check_images(
+    n_atoms: int, margins: FloatArray, pbc: npt.NDArray[np.bool_], reach: float, name: str = ""
+) -> None:
+    """Raise InputError if a frame has more periodic images within reach than can be meant."""
+    # In floating point: the number may be beyond all integers.
+    images = n_atoms * float(np.prod((1 + 2 * margins)[pbc]))
+    most = _MAX_IMAGES + _MAX_IMAGES_PER_ATOM * n_atoms
+    if not images <= most:
         raise InputError(
-            f"{what}, {estimate / 2**30:.3g} GiB for one frame; at most {_MAX_BYTES / 2**30:.0f} "
-            "GiB are allowed: choose a smaller r_cut"
+            f"{name}a cell of {n_atoms} atoms has {images:.3g} periodic images within {reach:.3g} "
+            f"angstrom, expected at most {most}; check the cell, which may be flat or of another "
+            "unit, choose a smaller cutoff, or repeat the cell where it is meant"
         )
+
+
+def _inverse(cell: FloatArray) -> FloatArray:
+    try:
+        inverse = np.asarray(np.linalg.inv(cell), np.float64)
+    except np.linalg.LinAlgError as error:
+        raise InputError(
+            f"cell: expected three vectors that span a volume, found {cell.tolist()}"
+        ) from error
+    return inverse
 
 
 def with_images(
@@ -284,5 +337,7 @@ def with_images(
     if not np.isfinite(positions).all():
         raise InputError("positions: expected finite coordinates, found NaN or infinite ones")
     cell = complete_cell(cell)
-    inverse = np.linalg.inv(cell)
-    return lay_out(positions, cell, inverse, pbc, reach * np.linalg.norm(inverse, axis=0))
+    inverse = _inverse(cell)
+    margins = reach * np.linalg.norm(inverse, axis=0)
+    check_images(len(positions), margins, pbc, reach)
+    return lay_out(positions, cell, inverse, pbc, margins)

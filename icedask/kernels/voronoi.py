@@ -10,7 +10,7 @@ from ase.geometry import minkowski_reduce
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit
-from icedask.kernels.neighbors import Neighbors, complete_cell, neighbor_list
+from icedask.kernels.neighbors import Neighbors, check_images, complete_cell, neighbor_list
 
 # Empty space on either side of the atoms, along directions that are not periodic.
 _MARGIN = 20.0
@@ -51,6 +51,15 @@ def _enclose(positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]
     lengths = np.where(pbc, 1.0, highest - lowest)
     fractional = np.where(pbc, fractional, (fractional - lowest) / lengths)
     return _Box(lattice * lengths[:, None], fractional)
+
+
+def _check_void(box: _Box) -> None:
+    """Raise InputError if cells reach so far across a void that they meet too many images."""
+    ordered = np.sort(box.fractional, axis=0)
+    gaps = np.diff(np.concatenate([ordered, ordered[:1] + 1]), axis=0).max(axis=0)
+    per_length = np.linalg.norm(np.linalg.inv(box.cell), axis=0)
+    reach = float((gaps / per_length).max())
+    check_images(len(ordered), reach * per_length, np.ones(3, bool), reach, "Voronoi cells: ")
 
 
 def _coincident(box: _Box) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
@@ -119,6 +128,7 @@ def tessellate(
         )
         return _spread(Tessellation(np.zeros(0), none, np.zeros(0)), members, n_atoms)
     box = _enclose(positions[members], cell, pbc)
+    _check_void(box)
     double, repeated = _coincident(box)
     part, void = _cells(box._replace(fractional=box.fractional[~repeated]), pbc)
     void |= double[~repeated]

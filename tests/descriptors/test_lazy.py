@@ -50,9 +50,9 @@ class Lists:
         self._original = frame_module.neighbor_list
         monkeypatch.setattr(frame_module, "neighbor_list", self)
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         self.built.append(args[3])
-        neighbors = self._original(*args)
+        neighbors = self._original(*args, **options)
         self._lists.append(weakref.ref(neighbors.vectors.base))
         self.most = max(self.most, sum(item() is not None for item in self._lists))
         return neighbors

@@ -80,7 +80,7 @@ def test_without_a_folder_for_the_cache(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    jit_module._say_no_cache.cache_clear()
+    jit_module._log_no_cache.cache_clear()
     for _ in range(2):
         assert jit_module.jit(double)(4) == 8
     (message,) = caplog.messages
