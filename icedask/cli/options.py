@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from icedask.core.options import Parameter
+from icedask.cli.words import did_you_mean, in_options
+from icedask.core.options import Option, Parameter
+from icedask.errors import InputError
 
 STORE = click.Path(path_type=Path)
 _ITEMS: dict[Any, str] = {int: "integer", float: "number", str: "text"}
@@ -28,6 +30,44 @@ class _Parsed(click.ParamType):
             return self.parse(value)
         except ValueError:
             self.fail(f"expected {self.name}, found {value!r}", param, ctx)
+
+
+class _Number(click.ParamType):
+    """A number; other text is refused with the help of the option, which has the unit."""
+
+    name = "float"
+
+    def __init__(self, option: Option) -> None:
+        self.option = option
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            unit = f" of {self.option.unit}" if self.option.unit else ""
+            self.fail(
+                f"expected a number{unit} alone, found {value!r} ({self.option.help.rstrip('.')})",
+                param,
+                ctx,
+            )
+
+
+class Command(click.Command):
+    """Command whose errors name its options, not the arguments of a function."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the function of the command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            flags = {
+                param.name: param.opts[0]
+                for param in self.params
+                if isinstance(param, click.Option) and param.name
+            }
+            raise type(error)(in_options(str(error), flags)) from error
 
 
 def _list_type(parameter: Parameter) -> _Parsed:
@@ -87,7 +127,9 @@ def parameter_option(parameter: Parameter, flag: str = "") -> click.Option:
         attrs |= {"multiple": True, "callback": _joined(default), "show_default": shown}
         attrs["type"] = _list_type(parameter) if kind is list else _mapping_type(parameter)
     else:
-        attrs["type"] = {os.PathLike: click.Path(), complex: float, Any: str}.get(kind, kind)
+        number = _Number(option)
+        types = {os.PathLike: click.Path(), complex: number, float: number, Any: str}
+        attrs["type"] = types.get(kind, kind)
     return click.Option([flag, parameter.name], **attrs)
 
 
@@ -103,7 +145,7 @@ def command_of(
 
     Options that are not called like their parameter have their name in `flags`.
     """
-    command = click.Command(name, callback=run, help=summary)
+    command = Command(name, callback=run, help=summary)
     command.params = [
         *arguments,
         *(parameter_option(each, (flags or {}).get(each.name, "")) for each in parameters),
@@ -141,9 +183,8 @@ class RegistryGroup(click.Group):
         names = {name.replace("_", "-"): name for name in entries}
         name = names.get(cmd_name.replace("_", "-"))
         if name is None:
-            raise click.UsageError(
-                f"no {self.kind} {cmd_name!r}; there are {', '.join(entries)}", ctx
-            )
+            hint = did_you_mean(cmd_name, list(entries)) or f"; there are {', '.join(entries)}"
+            raise click.UsageError(f"no {self.kind} {cmd_name!r}{hint}", ctx)
         entry = entries[name]
         summary = (entry.function.__doc__ or "").strip().splitlines()[0].replace("; lazy", "")
         return command_of(entry.name, self.action(entry), summary, entry.parameters, self.arguments)

@@ -10,11 +10,26 @@ from typing import Any
 import click
 
 from icedask.cli.describe import Descriptors
+from icedask.descriptors import registry
 from icedask.descriptors.descriptor import Descriptor
 from icedask.store.runs import open_trajectory
 
 
-@click.group()
+class _Plan(click.Group):
+    """The commands whose cost can be predicted."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; a descriptor without `describe` is an error with the whole command."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and cmd_name.replace("-", "_") in registry():
+            store = ctx.params.get("store", "STORE")
+            raise click.UsageError(
+                f"no command {cmd_name!r}; did you mean plan {store} describe {cmd_name}?", ctx
+            )
+        return command
+
+
+@click.group(cls=_Plan)
 @click.argument("store", type=click.Path(path_type=Path))
 @click.pass_context
 def plan(context: click.Context, store: Path) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from icedask.cli.startup import defer_imports
+from icedask.cli.words import did_you_mean
 from icedask.errors import IcedaskError, InputError
 
 
@@ -47,6 +48,8 @@ class Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, or None if there is none of this name."""
         if cmd_name not in _COMMANDS:
+            if hint := did_you_mean(cmd_name, list(_COMMANDS)):
+                raise click.UsageError(f"no command {cmd_name!r}{hint}", ctx)
             return None
         module = importlib.import_module(f"icedask.cli.{_COMMANDS[cmd_name].module}")
         command: click.Command = getattr(module, cmd_name)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from icedask.cli.common import common, workers
-from icedask.cli.options import parameter_option
+from icedask.cli.options import Command, parameter_option
 from icedask.errors import ComputeError
 from icedask.hpc.profiles import load_profile, profile_names
 from icedask.simulate.campaign import PARAMETERS, run
@@ -44,7 +44,7 @@ def _duration(minutes: float) -> str:
     return f"{minutes / 60:.2g} h" if minutes < 48 * 60 else f"{minutes / 1440:.2g} days"
 
 
-class Simulate(click.Command):
+class Simulate(Command):
     """Command with the options of `simulate.run`."""
 
     def __init__(self, *args: Any, **attrs: Any) -> None:

@@ -47,20 +47,34 @@ def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
             f"{array.name} ({', '.join(map(str, array.dims))}) of {array.dtype}"
             for array in features or candidates
         )
-        remedy = (
-            "choose one, for example ds[['soap']]" if features else "integers: astype('float32')"
-        )
+        remedy = "choose one, for example ds[['soap']]" if features else _remedy(candidates)
         raise InputError(
             "expected one floating-point variable of dimensions (frame, atom) or (frame, atom, "
             f"feature), found {listed or 'none'}; {remedy}"
         )
     array = features[0]
+    if isinstance(x, xr.Dataset) and array.name == "positions" and "cell" in x.variables:
+        raise InputError(
+            "expected features of atoms, found a trajectory, whose positions depend on the place "
+            "and direction of the cell; describe its atoms first, for example with icedask.soap, "
+            "or pass trj[['positions']] where the positions themselves are meant"
+        )
     if array.dtype.itemsize not in (4, 8) or 0 in array.shape[2:]:
         raise InputError(
             f"expected features of float32 or float64, at least one, found {array.name} of "
             f"{array.dtype} with the shape {array.shape}"
         )
     return array
+
+
+def _remedy(variables: Sequence[xr.DataArray]) -> str:
+    """Return what to do with variables of which none holds features."""
+    names = [str(array.name) for array in variables if array.dims[:2] == (FRAME, ATOM)]
+    if names == ["label"]:
+        return "labels are no features: pass what the labels were predicted from"
+    if names and all(array.dtype.kind in "iub" for array in variables):
+        return f"pass counts as numbers, {names[0]}.astype('float32')"
+    return "pass what a descriptor or transform returned"
 
 
 def rechunked(array: da.Array, chunks: Any) -> da.Array:

@@ -191,9 +191,11 @@ def check_elements(element: npt.NDArray[np.str_]) -> None:
     """Raise InputError for a symbol that is not a chemical element (nor X)."""
     unknown = sorted({str(symbol) for symbol in np.unique(element)} - atomic_numbers.keys())
     if unknown:
+        similar = [name.capitalize() for name in unknown if name.capitalize() in atomic_numbers]
+        meant = f" (did you mean {', '.join(similar)}?)" if similar else ""
         raise InputError(
             f"element: expected chemical symbols such as O, H, Cu (X for a massless site), found "
-            f"{', '.join(map(repr, unknown))}; map the types of the source to elements, for "
+            f"{', '.join(map(repr, unknown))}{meant}; map the types of the source to elements, for "
             'example elements={"1": "O", "2": "H"} or --elements 1=O,2=H'
         )
 

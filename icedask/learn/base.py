@@ -8,6 +8,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from typing import Annotated, Any, ClassVar, Self
 
 import dask.array as da
@@ -60,6 +61,19 @@ HiddenLayers = Annotated[
 SampleSize = Annotated[int, Option("Number of rows of the sample.", at_least=1)]
 
 
+def _checking(initialise: Callable[..., None]) -> Callable[..., None]:
+    """Return a constructor that raises InputError if a parameter is not valid."""
+
+    @wraps(initialise)
+    def checking(self: Estimator, *args: Any, **kwargs: Any) -> None:
+        initialise(self, *args, **kwargs)
+        # Of a subclass with a constructor of its own, that one checks.
+        if type(self).__init__ is checking:
+            self.check_parameters()
+
+    return checking
+
+
 class Estimator(BaseEstimator):
     """Base of the estimators.
 
@@ -84,6 +98,7 @@ class Estimator(BaseEstimator):
         if "__init__" not in cls.__dict__:
             return
         cls.parameters = parameters_of(cls.__init__)
+        cls.__init__ = _checking(cls.__init__)  # type: ignore[method-assign]
         cls.__doc__ = documented(cls.__doc__, cls.parameters)
         signature = inspect.signature(cls.__init__)
         arguments = list(signature.parameters.values())[1:]

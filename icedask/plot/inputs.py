@@ -176,6 +176,12 @@ def sample_rows(
     caller: str,
 ) -> Rows:
     """Return two components of a sample of rows, and their states."""
+    swapped = "label" in getattr(latent, "data_vars", ()) and "label" not in labels
+    if swapped:
+        raise InputError(
+            f"{caller}: expected the latent coordinates, then the labels, found the labels first; "
+            "swap the two"
+        )
     label = label_variable(labels, caller)
     check_same(caller, latent, labels, FRAME, ATOM)
     sample = sample_points(latent, components, size, seed, caller)

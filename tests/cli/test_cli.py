@@ -80,7 +80,7 @@ def test_lists_in_options(run: Any, tmp_path: Path, demo_store: Path) -> None:
 def test_unknown_descriptor(run: Any) -> None:
     status, _, err = run("describe", "x.zarr", "sope")
     assert status == 2
-    assert "no descriptor 'sope'; there are bispectrum, chill" in err
+    assert "no descriptor 'sope'; did you mean soap" in err
 
 
 def test_repeated_lists_are_one(run: Any, tmp_path: Path, demo_store: Path) -> None:
@@ -176,3 +176,57 @@ def test_simulate(run: Any, tmp_path: Path) -> None:
     assert "other seed" in err and "1 of 1 replicas failed: 400K" in err
     status, _, err = run("simulate", "au309")
     assert status == 2 and "--list" in err
+
+
+DUMP = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+1
+ITEM: BOX BOUNDS pp pp pp
+0 10
+0 10
+0 10
+ITEM: ATOMS id type x y z
+1 1 1 1 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--timestep", "5fs"], "expected a number alone, found '5fs' (Time step of a LAMMPS"),
+        (["--timestep", "1", "--elements", "AU"], "found 'AU' (did you mean Au?)"),
+        (["--timestep", "1", "--elements", "O", "--frames", "9:"], "--frames: no frame of the 1"),
+        (["--timestep", "1", "--elements", "O", "--column", "q=c"], "--column: the dump has no q"),
+    ],
+)
+def test_mistakes_name_options(run: Any, tmp_path: Path, options: list[str], message: str) -> None:
+    (tmp_path / "a.lammpstrj").write_text(DUMP)
+    status, _, err = run(
+        *("ingest", str(tmp_path / "a.lammpstrj"), str(tmp_path / "s.zarr"), "--units", "real"),
+        *options,
+    )
+    assert status == 2 and message in err
+    assert "slice(" not in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["desribe", "x"], "no command 'desribe'; did you mean describe?"),
+        (["describe", "x", "sope"], "no descriptor 'sope'; did you mean soap?"),
+        (["plan", "x", "soap"], "did you mean plan x describe soap?"),
+    ],
+)
+def test_similar_commands(run: Any, arguments: list[str], message: str) -> None:
+    status, _, err = run(*arguments)
+    assert status == 2 and message in err
+
+
+def test_cutoffs_in_commands(run: Any, demo_store: Path) -> None:
+    command = ["describe", str(demo_store), "coordination", "--r-cut"]
+    status, _, err = run(*command, "35")
+    assert status == 2
+    assert "--r-cut 35 angstrom gives about" in err and "--max-neighbors " in err
+    status, _, err = run(*command, "0.35")
+    assert status == 2 and "did you mean 3.5 angstrom (0.35 nm)?" in err

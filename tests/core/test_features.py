@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import xarray as xr
+from ase.build import bulk
 from helpers.systems import system
 
 import icedask as ice
@@ -55,3 +56,15 @@ def test_other_function(trj: xr.Dataset) -> None:
     soap = ice.soap(trj, r_cut=3.0, **SOAP)
     with pytest.raises(InputError, match="soap in the fit, descriptors/unit_norm here"):
         ice.PCA(2).fit(soap).transform(ice.unit_norm(soap))
+
+
+def test_what_is_no_feature() -> None:
+    trj = ice.from_ase([bulk("Cu", cubic=True) * (2, 2, 2)] * 2)
+    with pytest.raises(InputError, match=r"found a trajectory.*or pass trj\[\['positions'\]\]"):
+        ice.PCA(2).fit(trj)
+    assert ice.PCA(2).fit(trj[["positions"]]).components_.shape == (2, 3)
+    counts = ice.coordination(trj, r_cut=3.0)
+    with pytest.raises(InputError, match=r"as numbers, coordination.astype\('float32'\)"):
+        ice.PCA(1).fit(counts)
+    with pytest.raises(InputError, match="labels are no features"):
+        ice.PCA(1).fit(ice.chill_plus(ice.from_ase([bulk("O", "fcc", 4, cubic=True)] * 2)))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
 import icedask as ice
 import icedask.learn
@@ -94,9 +95,9 @@ def test_parameters_are_stored_untouched(estimator: Any, required: dict[str, Any
     for option in estimator.parameters:
         value = object()
         assert getattr(model.set_params(**{option.name: value}), option.name) is value
-    values = {option.name: np.int64(7) for option in estimator.parameters}
+    values = {option.name: np.int64(16) for option in estimator.parameters if option.type is int}
     copy = clone(estimator(**values))
-    assert all(type(value) is np.int64 for value in copy.get_params().values())
+    assert all(type(copy.get_params()[name]) is np.int64 for name in values)
 
 
 def test_whole_numbers_are_not_rounded() -> None:
@@ -150,3 +151,24 @@ def test_a_run_that_is_no_model(tmp_path: Path) -> None:
     other = ice.KMeans(1).fit(x).to_dataset()
     with pytest.raises(InputError, match="expected a stored pca, found kmeans"):
         Hidden.from_dataset(other)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ice.GaussianMixture(0), "GaussianMixture: n_components: expected at least 1"),
+        (lambda: ice.HDBSCAN(0.01), "HDBSCAN: min_cluster_size: expected a whole number"),
+        (lambda: ice.KMeans(-1), "KMeans: n_clusters: expected at least 1, found -1"),
+        (lambda: ice.KMeans("two"), "KMeans: n_clusters: expected a number, found 'two'"),
+    ],
+)
+def test_parameters_are_checked_at_construction(make: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_not_fitted_is_an_error_of_icedask() -> None:
+    with pytest.raises(ice.IcedaskError, match="call fit before") as caught:
+        ice.PCA(1).check_fitted()
+    assert isinstance(caught.value, ice.NotFittedError)
+    assert isinstance(caught.value, SklearnNotFittedError)

@@ -176,23 +176,28 @@ def test_warning_of_unsaved_input(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (ice.KMeans(0), "n_clusters: expected at least 1"),
-        (ice.KMeans(2.0), "n_clusters: expected a whole number"),  # type: ignore[arg-type]
-        (ice.KMeans(2, tol=-1), "tol: expected at least 0"),
-        (ice.KMeans(2, init=[[0.0, 0, 0]]), r"init: expected finite numbers of the shape \(2, 3\)"),
-        (ice.KMeans(2, init="k-means++"), "init: expected finite numbers"),  # type: ignore[arg-type]
-        (ice.KMeans(2, tol="small"), "tol: expected a number"),  # type: ignore[arg-type]
-        (ice.KMeans(2, seed=2**32), "seed: expected at most 4294967295"),
-        (ice.KMeans(5000), "at least 5000 distinct rows"),
-        (ice.GaussianMixture(0), "n_components: expected at least 1"),
-        (ice.GaussianMixture(2, reg_covar=-1.0), "reg_covar"),
-        (ice.GaussianMixture(2, means_init=start(2)), "expected weights_init, means_init"),
+        (lambda: ice.KMeans(0), "n_clusters: expected at least 1"),
+        (lambda: ice.KMeans(2.0), "n_clusters: expected a whole number"),  # type: ignore[arg-type]
+        (lambda: ice.KMeans(2, tol=-1), "tol: expected at least 0"),
         (
-            ice.GaussianMixture(2, **{**mixture_start(2), "covariances_init": np.zeros((2, 3, 3))}),
+            lambda: ice.KMeans(2, init=[[0.0, 0, 0]]),
+            r"init: expected finite numbers of the shape \(2, 3\)",
+        ),
+        (lambda: ice.KMeans(2, init="k-means++"), "init: expected finite numbers"),  # type: ignore[arg-type]
+        (lambda: ice.KMeans(2, tol="small"), "tol: expected a number"),  # type: ignore[arg-type]
+        (lambda: ice.KMeans(2, seed=2**32), "seed: expected at most 4294967295"),
+        (lambda: ice.KMeans(5000), "at least 5000 distinct rows"),
+        (lambda: ice.GaussianMixture(0), "n_components: expected at least 1"),
+        (lambda: ice.GaussianMixture(2, reg_covar=-1.0), "reg_covar"),
+        (lambda: ice.GaussianMixture(2, means_init=start(2)), "expected weights_init, means_init"),
+        (
+            lambda: ice.GaussianMixture(
+                2, **{**mixture_start(2), "covariances_init": np.zeros((2, 3, 3))}
+            ),
             "singular",
         ),
         (
-            ice.GaussianMixture(
+            lambda: ice.GaussianMixture(
                 2,
                 **{
                     **mixture_start(2),
@@ -202,14 +207,14 @@ def test_warning_of_unsaved_input(caplog: pytest.LogCaptureFixture) -> None:
             "symmetric",
         ),
         (
-            ice.GaussianMixture(2, **{**mixture_start(2), "weights_init": [1.5, -0.5]}),
+            lambda: ice.GaussianMixture(2, **{**mixture_start(2), "weights_init": [1.5, -0.5]}),
             "weights_init",
         ),
     ],
 )
 def test_bad_parameters(model: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        model.fit(overlapping())
+        model().fit(overlapping())
 
 
 def test_one_distinct_row() -> None:
