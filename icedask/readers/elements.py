@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers
 
+from icedask.core.trajectory import check_elements
 from icedask.core.types import IntArray
 from icedask.errors import InputError
 
@@ -18,6 +19,7 @@ ElementMap = str | Mapping[str | int, str] | None
 def check_element_map(value: Any, where: str) -> str | dict[str, str]:
     """Return one symbol for all atoms, or a mapping with the keys as text."""
     if isinstance(value, str):
+        check_elements(np.array([value]))
         return value
     if not isinstance(value, Mapping):
         raise InputError(
@@ -26,6 +28,7 @@ def check_element_map(value: Any, where: str) -> str | dict[str, str]:
     wrong = [symbol for symbol in value.values() if not isinstance(symbol, str)]
     if wrong:
         raise InputError(f"{where}: expected a symbol for each key, found {wrong[0]!r}")
+    check_elements(np.array(list(value.values()), str))
     return {str(key): symbol for key, symbol in value.items()}
 
 

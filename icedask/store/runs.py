@@ -177,7 +177,7 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
     positions = ds["positions"]
     source = zarr.open_array(str(group / "positions"), mode="r")
     lazy = identified_positions(source, positions.chunks, attrs["positions"])
-    return with_attrs(ds.assign(positions=positions.copy(data=lazy)))
+    return with_attrs(with_axes(ds.assign(positions=positions.copy(data=lazy))))
 
 
 def _trajectory_attrs(root: Path) -> dict[str, Any]:
@@ -193,8 +193,55 @@ def _trajectory_attrs(root: Path) -> dict[str, Any]:
             f"{root}: the trajectory is incomplete ({done} of {total} blocks); repeat the same "
             "icedask ingest, or simulate, to continue it"
         )
-from icedask.core.variables import with_attrs, with_axes
-from icedask.errors import NotFoundError, StoreError
+    return attrs
+
+
+def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return source, sizes, elements, times, cell and variables of a trajectory.
+
+    Only small arrays are read, and neither xarray nor Dask is needed.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, no trajectory in it, or it is incomplete.
+    """
+    root = Path(store).resolve()
+    attrs = _trajectory_attrs(root)
+    group: Any = zarr.open_group(str(root / TRAJECTORY), mode="r")
+    elements, counts = np.unique(group["element"][:].astype(object).astype(str), return_counts=True)
+    time = group["time"][:]
+    n_frames, n_atoms = group["positions"].shape[:2]
+    coordinates = attrs["coordinate_names"]
+    return {
+        "source": attrs["source"],
+        **({"labels": attrs["labels"]} if "labels" in attrs else {}),
+        "frames": n_frames,
+        "atoms": n_atoms,
+        "elements": {str(e): int(n) for e, n in zip(elements, counts, strict=True)},
+        "time_ps": None if np.isnan(time).any() else [float(time[0]), float(time[-1])],
+        "pbc": group["pbc"][:].tolist(),
+        "cell_angstrom": group["cell"][0].tolist(),
+        "variables": sorted(name for name in group.array_keys() if name not in coordinates),
+    }
+
+
+def run_table(store: Path) -> list[dict[str, Any]]:
+    """Return the rows of `list_runs`."""
+    holder = lock_holder(store)
+    return [
+        {
+            "run_id": attrs["run_id"],
+            "name": attrs["function"],
+            "group": attrs["group"],
+            "label": attrs.get("label"),
+            "status": status_of(attrs["run_id"], attrs["status"], holder),
+            "created": attrs["created"],
+            "parents": attrs["parents"],
+            "bytes": bytes_on_disk(path),
+        }
+        for path, attrs in iter_runs(store)
+    ]
 
 
 def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:

@@ -180,7 +180,9 @@ def test_several_in_one_pass(store: Path, monkeypatch: pytest.MonkeyPatch) -> No
     calls = []
     original = frame_module.neighbor_list
     monkeypatch.setattr(
-        frame_module, "neighbor_list", lambda *args: (calls.append(1), original(*args))[1]
+        frame_module,
+        "neighbor_list",
+        lambda *args, **options: (calls.append(1), original(*args, **options))[1],
     )
     trj = ice.open_trajectory(store)
     both = ice.describe(trj, {"coordination": {"r_cut": 3.0}, "chill_plus": {}})
