@@ -76,7 +76,7 @@ def test_killed_and_repeated(store: Path, victim: str) -> None:
         assert "rerun the same command" in errors and "Traceback" not in errors
     else:
         wait_until(lambda: not len(clusters()))
-    assert ice.list_runs(store)["status"].tolist() == ["running"]
+    assert ice.list_runs(store)["status"].tolist() == ["interrupted"]
     before = shards(store)
     assert 5 <= len(before) < _FRAMES
     with start(store) as again:

@@ -145,5 +145,5 @@ def test_outputs_are_refused_before_the_run(
         monkeypatch.setattr("sys.argv", ["icedask", "run", *arguments])
         with pytest.raises(SystemExit) as left:
             main()
-        assert left.value.code == 1
+        assert left.value.code == 2
         assert message in capsys.readouterr().err
