@@ -23,6 +23,8 @@ _MAGIC = {
     b"\xfd7zXZ\x00": "xz",
     b"\x28\xb5\x2f\xfd": "zst",
 }
+# First bytes of files that are unpacked.
+PACKED = tuple(_MAGIC)
 _SUFFIXES = (".gz", ".gzip", ".bz2", ".xz", ".zst", ".zstd")
 # Files to which no more can be written: no space, quota, size.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

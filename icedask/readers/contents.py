@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from icedask.readers.compressed import SourceFile
+from icedask.readers.compressed import PACKED, SourceFile
 
 Test = Callable[[bytes], bool]
 
@@ -314,6 +314,15 @@ CONTENTS: tuple[Content, ...] = (
             head.startswith((b"PK\x03\x04", b"7z\xbc\xaf", b"Rar!")) or head[257:262] == b"ustar"
         ),
         "unpack it, and ingest the trajectory in it",
+        text=False,
+    ),
+    Content(
+        "compressed twice, or with another program than gzip, bzip2, xz or zstd",
+        "",
+        "",
+        (".lzma", ".z", ".lz4", ".lz"),
+        begins(b"\x5d\x00\x00", b"\x1f\x9d", b"\x04\x22\x4d\x18", b"LZIP", *PACKED),
+        "unpack it, and ingest what is in it",
         text=False,
     ),
     # Text.

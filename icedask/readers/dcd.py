@@ -16,6 +16,7 @@ from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
 from icedask.readers.contents import content_of
 from icedask.readers.formats import SourceOptions
+from icedask.readers.lammps_boundaries import is_flat_without_origin
 from icedask.readers.mdanalysis import MDAnalysisFile
 from icedask.readers.units import Units, lammps_units
 from icedask.store.frame_block import FrameBlock
@@ -198,5 +199,13 @@ class LammpsDcd(DcdFile):
                 "real, metal or lj, as in the units command"
             )
         scale = lammps_units(options.units, **{name: getattr(options, name) for name in _LJ})
-        source = super().open(file, options, scratch)
-        return replace(source, scale=scale)
+        source = replace(super().open(file, options, scratch), scale=scale)
+        if options.pbc is None:
+            first = source.raw([0])
+            if is_flat_without_origin(first.positions[0].astype(np.float64), first.cell[0]):
+                raise InputError(
+                    f"{file.path}: all atoms lie in one plane, as in a run of dimension 2, and a "
+                    "DCD file does not state its boundaries; give pbc= (--pbc xy) for such a run, "
+                    "or --pbc xyz if z is periodic"
+                )
+        return source

@@ -27,9 +27,9 @@ def join_frames(
 ) -> tuple[IntArray, tuple[str, ...]]:
     """Return (file, frame in file) of every frame of the trajectory, and notes on those left out.
 
-    Frames are ordered by time; with `frame_interval` by step, where a file whose steps begin again
-    continues the one before it. Raises InputError if frames of one time differ and the options do
-    not say which to keep, or if files are not in the order of time.
+    Frames are ordered by time; with `frame_interval` by step, where steps that begin again, in a
+    file or in the next one, continue those before them. Raises InputError if frames of one time
+    differ and the options do not say which to keep, or if files are not in the order of time.
     """
     table = _all_frames(files)
     if options.repeated is None and _in_order(files, options.frame_interval):
@@ -88,9 +88,11 @@ def _keys(files: Sequence[Format], interval: float | None) -> FloatArray | None:
     steps = [np.asarray(each[0], float) for each in stamps if each is not None]
     if len(steps) < len(files):
         return None
+    # A file can hold several runs too, one after another.
+    runs = [run for each in steps for run in np.split(each, np.flatnonzero(np.diff(each) <= 0) + 1)]
     offset = 0.0
-    keys = [steps[0]]
-    for earlier, later in pairwise(steps):
+    keys = [runs[0]]
+    for earlier, later in pairwise(runs):
         if later[0] <= earlier[0]:  # numbered from the start again
             offset = keys[-1].max() + 1 - later[0]
         keys.append(later + offset)
@@ -152,10 +154,14 @@ def _increasing(frames: _Frames) -> IntArray:
 
 def _check_equal(frames: _Frames, kept: IntArray, again: IntArray) -> None:
     """Raise InputError unless each frame that comes again equals a kept one of its time."""
+    interval = (
+        "state the time between frames with frame_interval= (--frame-interval) if these are no "
+        "times of one run, "
+    )
     remedy = (
-        "say which frames are right with repeated= (--repeated) first or last, state the time "
-        "between frames with frame_interval= (--frame-interval) if these are no times of one run, "
-        "or ingest separate runs into separate stores"
+        "say which frames are right with repeated= (--repeated) first or last, "
+        + (interval if frames.options.frame_interval is None else "")
+        + "or ingest separate runs into separate stores"
     )
     for frame in again:
         place = int(np.searchsorted(frames.keys[kept], frames.keys[frame]))

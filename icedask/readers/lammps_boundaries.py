@@ -26,16 +26,25 @@ def is_flat(xyz: FloatArray, header: Header) -> bool:
     around it, or in a box about as high as the spacing of its atoms, or lower. A single atom is at
     one height in any run: then the box has to be lower than it is wide.
     """
-    height = header.cell[2, 2]
-    if not np.linalg.det(header.cell) > 0:
+    low = header.origin[2]
+    return _is_plane(xyz, header.cell, around_zero=low < 0 < low + header.cell[2, 2])
+
+
+def is_flat_without_origin(xyz: FloatArray, cell: FloatArray) -> bool:
+    """Return `is_flat` for a file of LAMMPS that does not state where its box begins."""
+    return _is_plane(xyz, cell, around_zero=True)
+
+
+def _is_plane(xyz: FloatArray, cell: FloatArray, *, around_zero: bool) -> bool:
+    height = cell[2, 2]
+    if not np.linalg.det(cell) > 0:
         return False  # the checks of cells refuse it
     if np.ptp(xyz[:, 2]) > _FLAT * height:
         return False
-    low = header.origin[2]
-    centred = low < 0 < low + height and bool((np.abs(xyz[:, 2]) <= _FLAT * height).all())
+    centred = around_zero and bool((np.abs(xyz[:, 2]) <= _FLAT * height).all())
     if len(xyz) == 1:
-        return centred and height < 0.9 * min(header.cell[0, 0], header.cell[1, 1])
-    area = np.linalg.norm(np.cross(header.cell[0], header.cell[1]))
+        return centred and height < 0.9 * min(cell[0, 0], cell[1, 1])
+    area = np.linalg.norm(np.cross(cell[0], cell[1]))
     return centred or height <= _THIN * float(np.sqrt(area / len(xyz)))
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
+from icedask.readers.compressed import pieces
 from icedask.readers.lammps_body import skip_lines
 from icedask.readers.lammps_header import CutHeader, FrameError, Header, parse_header, shown
 
@@ -78,6 +79,25 @@ def _rescued_pieces(source: DumpFile, reason: list[str]) -> Iterator[bytes]:
                 f"{source.path}: expected a whole gzip stream, found a damaged one ({error}); make "
                 "the file again"
             ) from error
+
+
+def _check_tail(source: DumpFile, size: int) -> None:
+    """Raise InputError if something else follows the gzip streams, which their reader passes over.
+
+    A file of one stream ends with the size of its content; others are read through once more.
+    """
+    with Path(source.plain).open("rb") as file:
+        file.seek(-4, 2)
+        if int.from_bytes(file.read(4), "little") == size % 2**32:
+            return
+    try:
+        for _ in pieces(source.plain, "gz"):
+            pass
+    except ValueError as error:
+        raise InputError(
+            f"{source.path}: expected gzip streams only, found something else ({error}); cut that "
+            "off, or ingest it as a file of its own"
+        ) from error
 
 
 class _Scan:
@@ -173,7 +193,9 @@ def build_index(source: DumpFile) -> Index:
                 pass
             if source.gzip_index is not None:
                 file.export_index(source.gzip_index)
-            return index
+            size = file.tell()
+        _check_tail(source, size)
+        return index
     except (ZranError, OSError, EOFError):
         reason: list[str] = []
         return _index(source, _Scan(_rescued_pieces(source, reason)), reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from ase.geometry import cellpar_to_cell
 
 from icedask.core.trajectory import select_in_universe
 from icedask.core.types import IntArray
@@ -71,8 +73,8 @@ def new_universe(topology: Topology) -> Any:
             universe = MDAnalysis.Universe(topology.plain, **topology.options())
         except Exception as error:
             raise InputError(
-                f"{topology.path}: cannot be read as a topology ({error}); give a tpr, gro, psf, "
-                "prmtop or pdb file with topology= (--topology)"
+                f"{topology.path}: cannot be read as a topology ({_reason(error)}); give a tpr, "
+                "gro, psf, prmtop or pdb file with topology= (--topology)"
             ) from error
     return universe
 
@@ -229,6 +231,10 @@ class MDAnalysisFile(Format):
         more = several(file.plain, content.key)
         if more:
             raise InputError(f"{file.path}: {more}")
+        if content.key == "PDB":
+            options = _with_cell_of_title(file, options)
+        if content.key == "NCDF":
+            _check_netcdf(file)
         topology = topology_of(file, content.key, options, scratch)
         universe = _open(topology, file.path, file.plain, content.key)
         sizes = len(universe.trajectory), len(universe.atoms)
@@ -317,10 +323,53 @@ def _open(topology: Topology, path: str, plain: str, key: str) -> Any:
         return _cached_universe(topology, plain, key, Path(plain).stat().st_mtime_ns)
     except Exception as error:
         other = "" if topology.plain == plain else f" with the topology {topology.path}"
-        text = " ".join(str(error).split()).rpartition(" Error: ")[2]
         raise InputError(
-            f"{path}: cannot be read{other} ({type(error).__name__}: {text[:300]}); repair it or "
-            "write it again"
+            f"{path}: cannot be read{other} ({type(error).__name__}: {_reason(error)}); repair it "
+            "or write it again"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of an error of a library, in one line."""
+    text = " ".join(str(error).split()).rpartition(" Error: ")[2]
+    return text.split(". ")[0].removesuffix(".")[:200]
+
+
+def _with_cell_of_title(file: SourceFile, options: SourceOptions) -> SourceOptions:
+    """Return options with the cell that a PDB file states before its first model, for all of them.
+
+    Raises InputError if another one is given.
+    """
+    title = re.split(rb"^(?:MODEL|ATOM|HETATM)\b", file.head, maxsplit=1, flags=re.MULTILINE)[0]
+    record = re.search(rb"^CRYST1(.{9})(.{9})(.{9})(.{7})(.{7})(.{7})", title, re.MULTILINE)
+    if record is None:
+        return options
+    numbers = [float(part) for part in record.groups()]
+    if numbers[:3] == [1, 1, 1] or min(numbers) <= 0:
+        return options  # a placeholder
+    cell = cellpar_to_cell(numbers)
+    if options.cell is not None:
+        boxed(_box_of(cell), file.path, options.cell, None)
+    return replace(options, cell=tuple(cell.ravel().tolist()))
+
+
+def _box_of(cell: npt.NDArray[np.float64]) -> FrameBlock:
+    zero = np.zeros(1)
+    return FrameBlock(
+        np.zeros((1, 1, 3), np.float32), cell[None], np.ones(3, bool), zero, zero.astype(int)
+    )
+
+
+def _check_netcdf(file: SourceFile) -> None:
+    """Raise InputError if a NetCDF file is cut: the reader's own error leaves a traceback."""
+    from scipy.io import netcdf_file
+
+    try:
+        netcdf_file(file.plain, mmap=True).close()
+    except Exception as error:
+        raise InputError(
+            f"{file.path}: expected a whole NetCDF file, found it cut or damaged "
+            f"({_reason(error)}); write it again, or repair it with cpptraj"
         ) from error
 
 

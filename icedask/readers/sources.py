@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +39,14 @@ def find_files(source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
             raise InputError(f"{path}: expected a trajectory file, found {folder_content(path)}")
         if Path(path).stat().st_size == 0:
             raise InputError(f"{path}: the file is empty")
-    return [str(Path(path).resolve()) for path in files]
+    paths = [str(Path(path).resolve()) for path in files]
+    twice = next((path for path, count in Counter(paths).items() if count > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"{twice}: expected each file once, found it {paths.count(twice)} times; leave the "
+            "others out"
+        )
+    return paths
 
 
 def _natural(path: str) -> list[tuple[int, int | str]]:
@@ -107,8 +115,8 @@ def open_source(
         if file.truncated and number < len(files) - 1:
             raise InputError(
                 f"{file.path}: truncated or damaged after {file.n_frames} whole frames "
-                f"({file.truncated}), and another file follows; repair it, or ingest the files up "
-                "to this one with frames= (--frames)"
+                f"({file.truncated}), and another file follows; cut off what is behind them, or "
+                "give the files up to this one alone, with frames= (--frames)"
             )
         if number:
             _check_same_atoms(atoms, file.atoms(), files[0].path, file.path)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from icedask.readers.formats import SourceOptions
+from icedask.readers.lammps_boundaries import is_flat_without_origin
 from icedask.readers.units import Units, lammps_units
 from icedask.readers.xyz_comment import Comment
 from icedask.readers.xyz_frame import XyzFrame
@@ -59,12 +62,15 @@ def boundaries_of(frame: XyzFrame, options: SourceOptions) -> tuple[bool, bool, 
             f"cell: the file says {_text(comment.cell)}, cell= (--cell) says "
             f"{_text(options.cell)}; leave cell out"
         )
-    if _is_flat_run(frame):
-        if options.pbc is None:
-            raise ValueError(
-                "all atoms lie in one plane of a cell that is periodic and at most 1 high along c, "
-                "as LAMMPS writes runs of dimension 2; give pbc=(True, True, False) (--pbc xy)"
-            )
+    # LAMMPS states a run of dimension 2 as periodic along z.
+    flat = _is_flat_run(frame)
+    if flat and options.pbc is None:
+        raise ValueError(
+            "all atoms lie in one plane, and LAMMPS states a run of dimension 2 as periodic along "
+            "z all the same; give pbc=(True, True, False) (--pbc xy) for such a run, or --pbc xyz "
+            "if z is periodic indeed"
+        )
+    if flat and comment.pbc is not None and comment.pbc[:2] == (options.pbc or ())[:2]:
         return options.pbc
     if None not in (comment.pbc, options.pbc) and comment.pbc != options.pbc:
         raise ValueError(
@@ -87,12 +93,11 @@ def boundaries_of(frame: XyzFrame, options: SourceOptions) -> tuple[bool, bool, 
 
 
 def _is_flat_run(frame: XyzFrame) -> bool:
-    comment, z = frame.comment, frame.positions[:, 2]
+    comment = frame.comment
     if comment.writer != "LAMMPS" or comment.cell is None or comment.pbc is None:
         return False
-    a, b, (x, y, height) = comment.cell[:3], comment.cell[3:6], comment.cell[6:]
-    flat = a[2] == b[2] == x == y == 0 and 0 < height <= 1 and bool((z == z[0]).all())
-    return comment.pbc[2] and flat
+    cell = np.array(comment.cell).reshape(3, 3)
+    return comment.pbc[2] and is_flat_without_origin(frame.positions, cell)
 
 
 def _text(cell: Sequence[float]) -> str:

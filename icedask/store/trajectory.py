@@ -173,9 +173,14 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
 
 
 def _check_columns(columns: Mapping[str, tuple[int, np.dtype]]) -> None:
-    """Raise InputError if a per-atom column has the name of another variable."""
+    """Raise InputError if a per-atom column has the name of another variable, or none of a file."""
     for name, (ndim, _) in columns.items():
         dims = (FRAME, ATOM, XYZ)[:ndim]
+        if name in (*dims, *VARIABLES["cell"].dims) or "/" in name or name.strip(". ") == "":
+            raise InputError(
+                f"columns: expected a name for a per-atom column that is no dimension and has no "
+                f"slash, found {name!r}; rename it with columns= (--column {name}=OTHER)"
+            )
         if name == "positions" or (name in VARIABLES and VARIABLES[name].dims != dims):
             raise InputError(
                 f"columns: {name} is a variable of dimensions {VARIABLES[name].dims}, expected "
