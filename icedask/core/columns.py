@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.expressions import writable_name
 from icedask.core.provenance import positions_identity
 from icedask.core.trajectory import ATOM_COORDS
 from icedask.core.types import IntArray
@@ -123,8 +124,9 @@ class Joined:
 
     @property
     def text_names(self) -> list[str]:
-        """Names of the columns of text."""
-        return [name for name, column in self.columns.items() if column.kind == "U"]
+        """Names and aliases of the columns of text."""
+        own = [name for name, column in self.columns.items() if column.kind == "U"]
+        return [*own, *(alias for alias, name in self.aliases.items() if name in own)]
 
 
 def join_columns(ds: xr.Dataset, results: Results, caller: str, *, fill: bool = False) -> Joined:
@@ -135,7 +137,7 @@ def join_columns(ds: xr.Dataset, results: Results, caller: str, *, fill: bool = 
     has nothing per atom, or cannot be matched, or if two columns have the same name.
     """
     columns = own_columns(ds)
-    parts = _named(results, caller)
+    parts = [(name, _with_frames(ds, result)) for name, result in _named(results, caller)]
     _check_belong(ds, [result for _, result in parts], caller)
     joined = [_result_columns(ds, name, result, caller) for name, result in parts]
     joined = _distinct(columns, parts, joined, caller)
@@ -161,7 +163,10 @@ def join_columns(ds: xr.Dataset, results: Results, caller: str, *, fill: bool = 
     labels = [c.name for g in joined for v, c in g.items() if v == "label" or c.classes]
     if len(labels) == 1:
         aliases["state"] = labels[0]
-    taken = {name for column in columns.values() for name in (*column.names, "frame")}
+    names = [name for column in columns.values() for name in column.names]
+    writable = Counter(map(writable_name, names))
+    aliases |= {w: n for n in names if (w := writable_name(n)) != n and writable[w] == 1}
+    taken = {*names, FRAME, "step", "time"}
     aliases = {alias: name for alias, name in aliases.items() if alias not in taken}
     return Joined(columns, np.flatnonzero(frames), np.flatnonzero(atoms), aliases)
 
@@ -174,11 +179,21 @@ def own_columns(ds: xr.Dataset) -> dict[str, Column]:
             columns[name] = _constant(name, ds[name])
     if ATOM not in columns:
         columns[ATOM] = Column(ATOM, np.arange(ds.sizes[ATOM]), by_frame=False)
-    first = ["positions"] if "positions" in ds.data_vars else []
-    for name in [*first, *(str(n) for n in ds.data_vars if n not in (*first, *_NOT_COLUMNS))]:
-        if ATOM in ds[name].dims:
-            columns[name] = _column(name, ds[name])
+    for name in _variables(ds, "positions"):
+        columns[name] = _column(name, ds[name])
     return columns
+
+
+def _variables(ds: xr.Dataset, first: str) -> list[str]:
+    """Return the names of per-atom variables; by name, as a store has no order of them."""
+    names = [str(n) for n in ds.data_vars if ATOM in ds[n].dims and n not in _NOT_COLUMNS]
+    return sorted(names, key=lambda name: (name != first, _natural(name)))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which numbers in names are in order, c_2 before c_10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
 
 
 def _constant(name: str, array: xr.DataArray) -> Column:
@@ -252,10 +267,23 @@ def _named(results: Results, caller: str) -> list[tuple[str | None, xr.Dataset]]
         if not isinstance(result, xr.Dataset):
             raise InputError(
                 f"{caller}: expected results as Datasets, such as those of open_run, found "
-                f"{result!r}"
+                f"{_short(result)}"
             )
         named.append((name, result))
     return named
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 and "\n" not in text else f"an object {type(value).__name__}"
+
+
+def _with_frames(ds: xr.Dataset, result: xr.Dataset) -> xr.Dataset:
+    """Return a result of one frame, as isel(frame=0) leaves it, as that of its step only."""
+    step = result.variables.get("step")
+    if FRAME in result.dims or step is None or step.dims or "step" not in ds.variables:
+        return result
+    return result.expand_dims(FRAME) if ds.sizes.get(FRAME, 1) > 1 else result
 
 
 def _check_belong(ds: xr.Dataset, results: Sequence[xr.Dataset], caller: str) -> None:
@@ -289,9 +317,7 @@ def _result_columns(
             f"{caller}: expected a trajectory and its results, found a second trajectory; give the "
             "results of one trajectory"
         )
-    variables = [
-        str(v) for v in result.data_vars if ATOM in result[v].dims and v not in _NOT_COLUMNS
-    ]
+    variables = _variables(result, "label")
     if not variables:
         held = ", ".join(f"{v} {tuple(map(str, a.dims))}" for v, a in result.data_vars.items())
         raise InputError(
@@ -329,6 +355,7 @@ def matched_rows(
         return None
     own, other = np.atleast_1d(ds[key].values), np.atleast_1d(result[key].values)
     if np.array_equal(own, other):
+        _check_same(ds, result, dim, np.arange(n), where)
         return None
     for values in (own, other):
         if len(np.unique(values)) < len(values):
@@ -340,9 +367,31 @@ def matched_rows(
     order = np.argsort(other)
     place = np.minimum(np.searchsorted(other[order], own), len(other) - 1)
     rows = np.where(other[order][place] == own, order[place], -1)
+    _check_same(ds, result, dim, rows, where)
+    return rows.astype(np.int64)
+
+
+def _check_same(ds: xr.Dataset, result: xr.Dataset, dim: str, rows: IntArray, where: str) -> None:
     if dim == FRAME:
         _check_times(ds, result, rows, where)
-    return rows.astype(np.int64)
+    else:
+        _check_atoms(ds, result, rows, where)
+
+
+def _check_atoms(ds: xr.Dataset, result: xr.Dataset, rows: IntArray, where: str) -> None:
+    pairs = rows >= 0
+    for name in ("id", "element"):
+        if any(name not in each.variables or each[name].dims != (ATOM,) for each in (ds, result)):
+            continue
+        own, other = ds[name].values[pairs], result[name].values[rows[pairs]]
+        differ = own.astype(str) != other.astype(str) if name == "element" else own != other
+        if differ.any():
+            place = int(np.argmax(differ))
+            raise InputError(
+                f"{where}: expected the atoms of the trajectory, found {name} {other[place]} for "
+                f"atom {np.flatnonzero(pairs)[place]}, which has {own[place]}; compute the result "
+                "of this trajectory"
+            )
 
 
 def _check_times(ds: xr.Dataset, result: xr.Dataset, rows: IntArray, where: str) -> None:
@@ -383,6 +432,8 @@ def _distinct(
 def _check_names(columns: Mapping[str, Column], caller: str) -> None:
     counts = Counter(name for column in columns.values() for name in column.names)
     for name, count in counts.items():
+        if not name.strip():
+            raise InputError(f"{caller}: expected a name for each column, found {name!r}")
         if count > 1 or name in (FRAME, "step", "time"):
             raise _twice(name, caller)
 

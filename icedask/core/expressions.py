@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeGuard
@@ -51,6 +52,27 @@ def _is_in(value: Any, items: Sequence[Any]) -> Any:
     return np.any([value == item for item in items], axis=0)
 
 
+# A single =, as in other languages.
+_ASSIGNMENT = re.compile(r"(?<![=!<>])=(?!=)")
+
+
+def _is_writable(name: str) -> bool:
+    """Return whether a condition can have this name of a column as it is."""
+    try:
+        node = ast.parse(name, mode="eval").body
+    except (SyntaxError, ValueError):
+        return False
+    return isinstance(node, ast.Name | ast.Attribute | ast.Subscript) and ast.unparse(node) == name
+
+
+def writable_name(name: str) -> str:
+    """Return the name of a column as a condition can have it, such as v_x for v-x."""
+    if _is_writable(name):
+        return name
+    word = re.sub(r"\W", "_", name)
+    return word if _is_writable(word) else f"_{word}"
+
+
 def is_condition(text: str) -> bool:
     """Return whether a text compares something, as a condition on columns does."""
     try:
@@ -88,7 +110,7 @@ class Condition:
     ) -> None:
         self.text, self.caller = text, caller
         self._classes, self._text = dict(classes or {}), frozenset(text_columns)
-        self._columns, self._remedy = tuple(columns), remedy
+        self._columns, self._remedy = tuple(filter(_is_writable, columns)), remedy
         self.names: set[str] = set()
         self._check(self._tree())
 
@@ -100,9 +122,10 @@ class Condition:
         try:
             return ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            hint = " (== compares)" if _ASSIGNMENT.search(self.text) else ""
             raise InputError(
-                f"{self.caller}: {self.text!r} is not understood; expected a condition such as "
-                f"{_EXAMPLE}"
+                f"{self.caller}: {self.text!r} is not understood{hint}; expected a condition such "
+                f"as {_EXAMPLE}"
             ) from error
 
     def _refuse(self, what: str) -> InputError:
@@ -127,8 +150,12 @@ class Condition:
         if isinstance(node, ast.Compare):
             return self._kind_of_comparison(node)
         if isinstance(node, ast.BinOp) and type(node.op) in _LOGIC:
-            self._check(node.left)
-            return self._check(node.right)
+            if {self._kind(node.left), self._kind(node.right)} != {"truth"}:
+                raise self._refuse(
+                    f"{ast.unparse(node)!r} comes before comparisons: write and, or, or brackets "
+                    "around each comparison"
+                )
+            return "truth"
         if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
             return self._number(node.left, node.right)
         if isinstance(node, ast.Call):
@@ -187,6 +214,10 @@ class Condition:
     def _check_pair(self, left: ast.expr, op: ast.cmpop, right: ast.expr, *, listed: bool) -> None:
         if listed and not isinstance(right, ast.Constant | ast.UnaryOp):
             raise self._refuse(f"{ast.unparse(right)!r} in a list is not a number or a text")
+        for side, other in ((left, right), (right, left)):
+            text = ast.unparse(side) in self._text or ast.unparse(side) in self._classes
+            if text and isinstance(other, ast.Name) and other.id not in self._columns:
+                raise self._refuse(f"a text is written '{other.id}'")
         kinds = {self._kind(left), self._kind(right)}
         for one_side, other in ((left, right), (right, left)):
             classes = self._classes.get(ast.unparse(one_side))
@@ -194,7 +225,10 @@ class Condition:
                 self._class_number(classes, other.value)
                 kinds = {"number"}
         if len(kinds) > 1 or "truth" in kinds:
-            raise self._refuse(f"{ast.unparse(left)} and {ast.unparse(right)} cannot be compared")
+            raise self._refuse(
+                f"{ast.unparse(left)} ({self._kind(left)}) and {ast.unparse(right)} "
+                f"({self._kind(right)}) cannot be compared"
+            )
         if kinds == {"text"} and isinstance(op, ast.Lt | ast.LtE | ast.Gt | ast.GtE):
             raise self._refuse(f"{ast.unparse(left)} is text, which has no order")
 

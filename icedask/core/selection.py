@@ -96,7 +96,9 @@ def _checked_frame(ds: xr.Dataset, frame: int | None) -> int | None:
     if isinstance(frame, bool) or not isinstance(frame, int | np.integer):
         raise InputError(f"select: frame: expected the index of a frame, found {frame!r}")
     if not -n_frames <= frame < n_frames:
-        raise InputError(f"select: frame: expected an index below {n_frames}, found {frame}")
+        raise InputError(
+            f"select: frame: expected an index from {-n_frames} to {n_frames - 1}, found {frame}"
+        )
     return int(frame) % n_frames
 
 
@@ -166,11 +168,17 @@ def _mask_array(ds: xr.Dataset, selection: Any) -> xr.DataArray:
     if isinstance(selection, xr.DataArray):
         return selection
     values = np.asarray(selection)
+    if values.ndim == 1 and values.dtype.kind in "iu":
+        raise InputError(
+            f"select: expected an expression or a mask of bool, found {len(values)} integers; for "
+            'indices use isel(atom=...) or "index 0 5 7"'
+        )
     shapes = {1: (ds.sizes[ATOM],), 2: (ds.sizes.get(FRAME, 1), ds.sizes[ATOM])}
     if values.shape != shapes.get(values.ndim):
         raise InputError(
             f"select: expected an expression, or a mask of the shape {shapes[1]} or {shapes[2]}, "
-            f"found {type(selection).__name__} of the shape {values.shape}"
+            f"found {type(selection).__name__}"
+            + (f" of the shape {values.shape}" if values.ndim else "")
         )
     dims = (FRAME, ATOM)[-values.ndim :]
     coords: dict[str, Any] = {ATOM: ds[ATOM].values} if ATOM in ds.coords else {}

@@ -283,7 +283,13 @@ class NothingSelected(InputError):
     """A selection expression is valid but matches no atom."""
 
 
-def select_in_universe(universe: Any, expression: str) -> npt.NDArray[np.int64]:
+_EXAMPLES = '"element O", "type 1 2", "index 0 5 7"'
+_GEOMETRY = ', "prop z > 5", "around 5 element Na"'
+
+
+def select_in_universe(
+    universe: Any, expression: str, examples: str = _EXAMPLES + _GEOMETRY
+) -> npt.NDArray[np.int64]:
     """Return the sorted atom indices that an MDAnalysis selection expression matches."""
     from MDAnalysis.exceptions import SelectionError
 
@@ -294,7 +300,7 @@ def select_in_universe(universe: Any, expression: str) -> npt.NDArray[np.int64]:
     except (SelectionError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
             f"selection {expression!r}: not understood ({error}); use MDAnalysis' language, for "
-            'example "element O", "type 1 2", "prop z > 5", "around 5 element Na"'
+            f"example {examples}"
         ) from error
     if len(atoms) == 0:
         raise NothingSelected(f"selection {expression!r}: matches no atom")
@@ -313,15 +319,18 @@ def selected_indices(
     need; an InputError without it ends with `remedy`.
     """
     n_frames = ds.sizes.get(FRAME, 0) if "positions" in ds.variables else 0
+    # An example is one that is not refused here.
+    allowed = n_frames == 1 or (frame is not None and n_frames > 0)
+    examples = _EXAMPLES + _GEOMETRY if allowed else _EXAMPLES
     try:
         try:
-            return select_in_universe(universe_of(ds), expression)
+            return select_in_universe(universe_of(ds), expression, examples)
         except NothingSelected:
             raise
         except InputError:
             if n_frames == 0:
                 raise
-            indices = select_in_universe(universe_of(ds, frame or 0), expression)
+            indices = select_in_universe(universe_of(ds, frame or 0), expression, examples)
     except InputError as error:
         symbols = ds["element"].values.astype(str).tolist() if "element" in ds.variables else ()
         elements = ", ".join(sorted(set(symbols))) or "none"

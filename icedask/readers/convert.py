@@ -167,8 +167,12 @@ def to_ase(ds: xr.Dataset, frame: int, **results: xr.Dataset | xr.DataArray) -> 
 
     check_trajectory(ds, "to_ase")
     n_frames = ds.sizes[FRAME]
+    if isinstance(frame, bool) or not isinstance(frame, int | np.integer):
+        raise InputError(f"to_ase: expected the index of a frame, found {frame!r}")
     if not -n_frames <= frame < n_frames:
-        raise InputError(f"to_ase: expected a frame below {n_frames}, found {frame}")
+        raise InputError(
+            f"to_ase: expected a frame from {-n_frames} to {n_frames - 1}, found {frame}"
+        )
     arrays = _result_arrays(ds, frame % n_frames, results) if results else {}
     ds = ds.isel({FRAME: frame})
     atoms = Atoms(

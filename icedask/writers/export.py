@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,6 +158,8 @@ def planned(
     overwrite: bool,
 ) -> Export:
     """Check the arguments of `export`; return the job, of which nothing is computed yet."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"export: expected the path of a new file, found {path!r}")
     target = Path(path).absolute()
     kind, compressed = format_of(target)
     _check_target(target, overwrite)
@@ -190,6 +192,14 @@ def planned(
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
+    try:
+        target.lstat()
+    except OSError as error:
+        # What is not there is made; a name too long, or a folder without access, is not.
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise InputError(
+                f"export: {target.name}: cannot be opened ({error.strerror}); give another path"
+            ) from error
     if target.is_dir():
         raise InputError(f"export: expected a file, found the folder {target}")
     if target.exists() and not overwrite:
@@ -221,8 +231,9 @@ def _written(joined: Joined, names: Sequence[str] | None) -> list[Column]:
     """Return the columns to write."""
     if names is None:
         return list(joined.columns.values())
-    known = {**{name: name for name in joined.columns}, **joined.aliases}
+    known = {name: name for name in joined.columns}
     known |= {part: name for name, column in joined.columns.items() for part in column.names}
+    known |= {alias: known[name] for alias, name in joined.aliases.items()}
     unknown = [name for name in names if name not in known]
     if unknown:
         raise InputError(
@@ -282,7 +293,7 @@ class Export:
 
     def run(self) -> Exported:
         """Write the file, with the active client's workers or in the threads of this process."""
-        for note in self.format.notes:
+        for note in [*self.format.notes, *self._unconverted]:
             logger.info("%s", note)
         with _staging(self.target) as folder:
             counts = run_tasks(self._waves(folder), self.n_parts, "export")
@@ -302,6 +313,17 @@ class Export:
                 len(self.frames),
             )
         return Exported(self.target, n_frames, n_rows, self.format.names)
+
+    @property
+    def _unconverted(self) -> list[str]:
+        """A sentence on columns that are in units of the source."""
+        own = {
+            name: column.attrs["units"].removeprefix("unconverted")
+            for name, column in self.format.columns.items()
+            if column.attrs.get("units", "").startswith("unconverted")
+        }
+        listed = ", ".join(f"{name}{units}" for name, units in own.items())
+        return [f"export: in units of the source, not converted: {listed}"] if own else []
 
     def _join(self, parts: Sequence[Path], folder: Path) -> None:
         whole = folder / "whole"
@@ -385,12 +407,25 @@ def _frames_of(column: Column, frames: IntArray) -> tuple[da.Array, npt.NDArray[
 
 
 @contextmanager
+def _lock(folder: Path, target: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except StoreError as error:
+            raise StoreError(
+                f"export: {target}: another process is writing this file; wait for it to end, or "
+                "give another path"
+            ) from error
+        yield
+
+
+@contextmanager
 def _staging(target: Path) -> Iterator[Path]:
     """Make a folder beside the file for its parts, held by one export, and delete it."""
     folder = target.with_name(f".{target.name}.parts")
     try:
         folder.mkdir(exist_ok=True)
-        with locked(folder):
+        with _lock(folder, target):
             try:
                 # A killed export left its parts.
                 for path in folder.iterdir():

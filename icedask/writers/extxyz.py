@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     import ase
 
 # Names of the format.
-_RENAMED = {"element": "species", "positions": "pos", "force": "forces", "mass": "masses"}
+_RENAMED = {
+    "element": "species",
+    "positions": "pos",
+    "force": "forces",
+    "mass": "masses",
+    "velocity": "velo",
+}
 _FIRST = ("element", "positions", "id")
 _MAX_INT = 2**31
 # Characters that names of columns cannot have.
-_NO_NAME = re.compile(r"[^0-9A-Za-z_.\[\]-]")
+_NO_NAME = re.compile(r"[^0-9A-Za-z_.-]")
 NO_IDS = "the source has no ids, id is the index of the atom, from 0"
 
 
@@ -67,7 +73,7 @@ class ExtendedXyz(TextFormat):
     def names(self) -> list[str]:
         """Names of the columns in the file, one for all components of a column."""
         names = [_RENAMED.get(column.name, column.name) for column in self.fields]
-        return [_NO_NAME.sub("_", "id" if name == "atom" else name) for name in names]
+        return ["id" if name == "atom" else _column_name(name) for name in names]
 
     @cached_property
     def properties(self) -> str:
@@ -89,6 +95,11 @@ class ExtendedXyz(TextFormat):
         if frame.origin is not None and frame.cell.any():
             keys["Origin"] = _numbers(frame.origin)
         return header(len(frame.rows), frame.cell, frame.pbc, self.properties, keys)
+
+
+def _column_name(name: str) -> str:
+    """Return a name without quotes and brackets, which readers take apart: c_1_2 for c_1[2]."""
+    return _NO_NAME.sub("_", re.sub(r"\[(\w+)\]", r"_\1", name))
 
 
 def header(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from icedask.core.expressions import Condition, is_condition
+from icedask.core.expressions import Condition, is_condition, writable_name
 from icedask.errors import InputError
 
 COLUMNS: dict[str, Any] = {
@@ -102,3 +102,29 @@ def test_what_is_refused(text: str, message: str) -> None:
 )
 def test_what_is_a_condition_and_what_a_selection(text: str, expected: bool) -> None:
     assert is_condition(text) is expected
+
+
+def test_columns_whose_names_are_no_words_have_another() -> None:
+    assert [writable_name(n) for n in ("v-x", "a b", "c_1[2]", "f.x", "2d", "in")] == [
+        "v_x",
+        "a_b",
+        "c_1[2]",
+        "f.x",
+        "_2d",
+        "_in",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("element == O", "a text is written 'O'"),
+        ("ice == label", "a text is written 'ice'"),
+        ("lens = 0.3", "== compares"),
+        ("lens > 0.3 & label == 1", "comes before comparisons"),
+        ("label == 1 and element == 1", r"element \(text\) and 1 \(number\)"),
+    ],
+)
+def test_a_common_slip_is_named(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        condition(text)

@@ -130,3 +130,27 @@ def test_axes_have_names(trj: xr.Dataset, tmp_path: Path) -> None:
         heights = ds["positions"].sel(xyz="z")
         np.testing.assert_array_equal(heights, trj["positions"].values[:, :, 2])
         np.testing.assert_array_equal(ds["cell"].sel(cell_vector="a"), trj["cell"].values[:, 0])
+
+
+def test_mask_of_other_atoms_is_refused(trj: xr.Dataset) -> None:
+    copper = ice.from_ase(bulk("Cu", cubic=True) * (2, 2, 2))
+    with pytest.raises(ice.InputError, match="found element Na for atom 0, which has Cu"):
+        ice.select(copper, (trj["element"] == "Na"))
+
+
+def test_indices_are_not_a_mask(trj: xr.Dataset) -> None:
+    with pytest.raises(ice.InputError, match="3 integers; for indices use isel"):
+        ice.select(trj, [0, 5, 7])  # type: ignore[arg-type]
+
+
+def test_frame_out_of_range_states_the_range(trj: xr.Dataset) -> None:
+    with pytest.raises(ice.InputError, match="from -4 to 3, found -5"):
+        ice.select(trj, "z > 5", frame=-5)
+
+
+def test_examples_are_not_refused_here(trj: xr.Dataset) -> None:
+    with pytest.raises(ice.InputError, match="not understood") as several:
+        ice.coordination(trj, r_cut=3.0, centers="elemnt Na")
+    assert "prop z" not in str(several.value)
+    with pytest.raises(ice.InputError, match="prop z > 5"):
+        ice.select(trj, "elemnt Na", frame=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -67,3 +69,10 @@ def test_other_trajectories_and_names_are_refused(trj: xr.Dataset) -> None:
         ice.to_ase(trj, 0, a=xr.Dataset({"population": (("frame", "state"), np.zeros((4, 2)))}))
     with pytest.raises(ice.InputError, match="expected 64 atoms as in the trajectory, found 63"):
         ice.to_ase(trj, 0, a=xr.Dataset({"a": (("frame", "atom"), np.zeros((4, 63)))}))
+
+
+@pytest.mark.parametrize("frame", [1.0, True, None, "a", 5, -5])
+def test_to_ase_asks_for_an_index(frame: Any) -> None:
+    trj = ice.from_ase([bulk("Cu")] * 4)
+    with pytest.raises(ice.InputError, match=r"expected the index|from -4 to 3"):
+        ice.to_ase(trj, frame)

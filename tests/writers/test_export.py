@@ -87,7 +87,7 @@ def test_extended_xyz_read_by_ase(tmp_path: Path, kind: str, suffix: str) -> Non
         assert atoms.get_chemical_symbols() == trj["element"].values.tolist()
         np.testing.assert_array_equal(read["id"], trj["id"])
         np.testing.assert_array_equal(read["type"], trj["type"].astype(int))
-        np.testing.assert_array_equal(read["velocity"].astype("f4"), trj["velocity"][k])
+        np.testing.assert_array_equal(read["velo"].astype("f4"), trj["velocity"][k])
         np.testing.assert_array_equal(read["c_pe"].astype("f4"), trj["c_pe"][k])
         np.testing.assert_array_equal(read["label"], states["label"][k])
         assert read["label"].dtype.kind == "i"
@@ -412,7 +412,7 @@ def test_an_interrupted_export_leaves_no_file(
     parts = tmp_path / ".a.csv.parts"
     parts.mkdir()
     (parts / "part-7").write_text("of a killed export")
-    with locked(parts), pytest.raises(ice.StoreError, match="another process"):
+    with locked(parts), pytest.raises(ice.StoreError, match="another process is writing this file"):
         ice.export(trajectory(), tmp_path / "a.csv")
 
     def fail(*_: object) -> None:
@@ -435,3 +435,51 @@ def test_on_workers(tmp_path: Path, mw: xr.Dataset, client: Any) -> None:
     path = ice.export(mw, tmp_path / "a.csv", cn, frames=":3").path
     table = pd.read_csv(path)
     np.testing.assert_array_equal(table["coordination"], cn["coordination"][:3].values.ravel())
+
+
+def test_names_that_readers_take_apart(tmp_path: Path) -> None:
+    trj = trajectory()
+    trj["c_2[10]"] = trj["c_2[9]"] = trj["c_pe"]
+    trj["v_a-b"] = trj["c_pe"]
+    done = ice.export(trj, tmp_path / "a.extxyz", where="v_a_b > 0 and c_2[9] > 0")
+    assert done.columns[-6:] == ["type", "c_2_9", "c_2_10", "c_pe", "v_a-b", "velo"]
+    atoms = ase.io.read(done.path, 0)
+    assert (atoms.arrays["c_2_9"] > 0).all()
+    again = ice.ingest(done.path, tmp_path / "a.zarr", units="metal", frames=slice(0, 1))
+    assert {"c_2_9", "c_2_10", "velocity"} <= set(again.data_vars)
+
+
+def test_result_of_one_frame_is_of_that_frame(tmp_path: Path) -> None:
+    trj = trajectory()
+    last = labels(trj).isel(frame=-1)
+    assert ice.export(trj, tmp_path / "a.csv", last).frames == 1
+    assert pd.read_csv(tmp_path / "a.csv")["step"].unique().tolist() == [400]
+    with pytest.raises(ice.InputError, match=r"no value for frame 0 \(step 0\)"):
+        ice.to_ase(trj, 0, states=last)
+
+
+def test_array_of_other_atoms_is_refused(tmp_path: Path) -> None:
+    trj = trajectory()
+    other = trj.isel(atom=slice(1, None)).assign_coords(atom=np.arange(N_ATOMS - 1))
+    with pytest.raises(ice.InputError, match="c: expected the atoms of the trajectory, found"):
+        ice.export(trj, tmp_path / "a.csv", {"c": other["c_pe"]})
+
+
+def test_units_of_the_source_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trj = trajectory()
+    trj["c_pe"].attrs["units"] = "unconverted (real)"
+    with caplog.at_level("INFO", "icedask"):
+        ice.export(trj, tmp_path / "a.lammpstrj")
+    assert "in units of the source, not converted: c_pe (real)" in caplog.text
+
+
+@pytest.mark.parametrize("path", [None, "y" * 300 + ".csv"])
+def test_no_path_and_one_too_long(path: Any) -> None:
+    with pytest.raises(ice.InputError, match=r"expected the path|File name too long"):
+        ice.export(trajectory(), path)
+
+
+def test_column_without_name(tmp_path: Path) -> None:
+    trj = trajectory()
+    with pytest.raises(ice.InputError, match="expected a name for each column, found ''"):
+        ice.export(trj, tmp_path / "a.extxyz", {"": labels(trj)["label"]})
