@@ -31,8 +31,11 @@ def is_flat(xyz: FloatArray, header: Header) -> bool:
 
 
 def is_flat_without_origin(xyz: FloatArray, cell: FloatArray) -> bool:
-    """Return `is_flat` for a file of LAMMPS that does not state where its box begins."""
-    return _is_plane(xyz, cell, around_zero=True)
+    """Return `is_flat` for a file of LAMMPS that does not state where its box begins.
+
+    Three atoms are in one plane in any run.
+    """
+    return _is_plane(xyz, cell, around_zero=len(xyz) not in (2, 3))
 
 
 def _is_plane(xyz: FloatArray, cell: FloatArray, *, around_zero: bool) -> bool:

@@ -105,3 +105,26 @@ def test_pieces_are_small(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(gzip.compress(bytes(10**7)))
     assert max(map(len, pieces(str(path), "gz"))) <= 10**7
+
+
+def test_bytes_behind_the_streams_of_a_gzipped_dump(tmp_path: Path) -> None:
+    frame = (
+        b"ITEM: TIMESTEP\n%d\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\n"
+        b"ITEM: ATOMS id type x y z\n1 1 1 1 1\n"
+    )
+    options = {"units": "metal", "timestep": 1.0, "elements": "Cu"}
+    path = tmp_path / "a.dump.gz"
+    path.write_bytes(gzip.compress(frame % 0) + gzip.compress(frame % 1))
+    assert ice.ingest(path, tmp_path / "a.zarr", **options).sizes["frame"] == 2
+    path.write_bytes(gzip.compress(frame % 0) + frame % 1)
+    with pytest.raises(ice.InputError, match=r"expected gzip streams only.*ITEM"):
+        ice.ingest(path, tmp_path / "b.zarr", **options)
+
+
+@pytest.mark.parametrize("start", [b"\x1f\x9d\x90", b"\x04\x22\x4d\x18", b"\x5d\x00\x00\x80"])
+def test_other_compressions_are_named(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "run.dump"
+    for content in (start + b"ITEM", bz2.compress(gzip.compress(b"ITEM"))):
+        path.write_bytes(content)
+        with pytest.raises(ice.InputError, match=r"compressed twice, or with another.*unpack it"):
+            ice.ingest(path, tmp_path / "a.zarr")

@@ -25,7 +25,9 @@ def record(data: bytes, order: str) -> bytes:
     return mark + data + mark
 
 
-def dcd(title: bytes, *, delta: float, first=0, every=1, n_frames=3, order="<", cell=True) -> bytes:
+def dcd(
+    title: bytes, *, delta: float, first=0, every=1, n_frames=3, order="<", cell=True, flat=False
+) -> bytes:
     head = [0] * 20
     head[0], head[1], head[2], head[10], head[19] = n_frames, first, every, int(cell), 24
     numbers = bytearray(struct.pack(f"{order}20i", *head))
@@ -38,8 +40,9 @@ def dcd(title: bytes, *, delta: float, first=0, every=1, n_frames=3, order="<", 
     ]
     for frame in range(n_frames):
         if cell:
-            parts.append(record(struct.pack(f"{order}6d", 9, 0, 9, 0, 0, 9), order))
+            parts.append(record(struct.pack(f"{order}6d", 9, 0, 9, 0, 0, 1 if flat else 9), order))
         axes = [struct.pack(f"{order}2f", frame + k, 1 + frame + k) for k in range(3)]
+        axes[2] = bytes(8) if flat else axes[2]
         parts += [record(axis, order) for axis in axes]
     return b"".join(parts)
 
@@ -121,3 +124,13 @@ def test_cut_headers(files, length: int) -> None:
     path.write_bytes(dcd(NAMD, delta=0.02)[:length])
     with pytest.raises(ice.InputError, match=r"header|records|no whole frame|atoms|titles"):
         ice.ingest(path, path.with_name("t.zarr"), **options)
+
+
+def test_a_run_of_two_dimensions_asks_for_its_boundaries(files) -> None:
+    path, options = files
+    path.write_bytes(dcd(LAMMPS, delta=0.002, flat=True))
+    with pytest.raises(ice.InputError, match=r"one plane.*--pbc xy.*--pbc xyz"):
+        ice.ingest(path, path.with_suffix(".zarr"), units="metal", **options)
+    flat = (True, True, False)
+    trj = ice.ingest(path, path.with_suffix(".zarr"), units="metal", pbc=flat, **options)
+    assert trj["pbc"].values.tolist() == list(flat)

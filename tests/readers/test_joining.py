@@ -180,3 +180,29 @@ def test_files_without_times() -> None:
     assert "1 of b" in notes[0]
     with pytest.raises(ice.InputError, match="repeated: expected files that state the times"):
         join_frames(files, SourceOptions(repeated="last"))
+
+
+def test_runs_in_one_file_with_frame_interval(tmp_path: Path) -> None:
+    options = {name: value for name, value in METAL.items() if name != "timestep"}
+    snapshots = dumps(tmp_path, [frame(0, 1), frame(0, 2), frame(0, 3)])
+    trj = ice.ingest(snapshots, tmp_path / "s.zarr", frame_interval=0.5, **options)
+    assert series(trj)[1] == [1, 2, 3]
+    runs = dumps(tmp_path, [frame(0, 1), frame(100, 2), frame(0, 3), frame(100, 4)])
+    trj = ice.ingest(runs, tmp_path / "r.zarr", frame_interval=0.5, **options)
+    assert series(trj)[1] == [1, 2, 3, 4]
+    restart = dumps(tmp_path, [frame(0, 1), frame(100, 2), frame(100, 3), frame(200, 4)])
+    with pytest.raises(ice.InputError, match="both at step 100") as error:
+        ice.ingest(restart, tmp_path / "t.zarr", frame_interval=0.5, **options)
+    assert "frame_interval" not in str(error.value)  # it is given
+
+
+def test_a_file_that_is_given_twice(tmp_path: Path) -> None:
+    (path,) = dumps(tmp_path, [frame(0)])
+    refused([path, tmp_path / "." / path.name], "each file once, found it 2 times")
+
+
+def test_the_files_up_to_a_truncated_one(tmp_path: Path) -> None:
+    paths = dumps(tmp_path, [frame(0), frame(100)[:-9]], [frame(100), frame(200)])
+    refused(paths, r"cut off what is behind them, or give the files up to this one alone")
+    trj = ice.ingest(paths[:1], tmp_path / "t.zarr", frames="0:1", **METAL)
+    assert trj.sizes["frame"] == 1

@@ -158,3 +158,17 @@ def test_elements_are_asked_for_what_is_selected(tmp_path):
     assert trj["element"].values.tolist() == ["Cu", "Cu"]
     with pytest.raises(ice.InputError, match="atom type, found none for '2'"):
         ice.ingest(path, tmp_path / "u.zarr", **options)
+
+
+@pytest.mark.parametrize("name", ["frame", "xyz", "a/b", "."])
+def test_names_that_are_no_variable(tmp_path, name):
+    opened(tmp_path, frame(names="id type x y z c_e", rows=["1 1 1 1 1 5"]))
+    with pytest.raises(ice.InputError, match=r"no dimension and has no slash.*OTHER"):
+        ice.ingest(
+            tmp_path / "a.lammpstrj",
+            tmp_path / "a.zarr",
+            units="metal",
+            timestep=1.0,
+            elements="Cu",
+            columns={"c_e": name},
+        )

@@ -470,6 +470,13 @@ def test_a_run_of_two_dimensions_asks_for_its_boundaries(tmp_path) -> None:
     path = xyz(tmp_path, frame("Cu 0 0 0", "Cu 1 0 0", comment=comment))
     refused(path, "one plane.*--pbc xy")
     assert block(path, pbc=(True, True, False)).pbc.tolist() == [True, True, False]
+    refused(path, "leave pbc out", pbc=(True, False, False))
+    # In units lj, a lattice of density 0.9 is 1.054 high.
+    thick = xyz(tmp_path, frame("Cu 0 0 0", "Cu 1 0 0", comment=comment.replace('0 1"', '0 4"')))
+    refused(thick, "one plane.*--pbc xy.*--pbc xyz")
+    assert block(thick, pbc=(True, True, True)).pbc.all()
+    layer = comment.replace("Timestep=0", "").replace('0 1"', '0 4"')
+    assert block(xyz(tmp_path, frame("Cu 0 0 0", "Cu 1 0 0", comment=layer))).pbc.all()
 
 
 # Times
