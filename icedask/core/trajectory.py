@@ -250,7 +250,6 @@ def check_cells(cell: npt.NDArray[np.float64], pbc: npt.NDArray[np.bool_]) -> No
 def universe_of(ds: xr.Dataset, frame: int | None = None) -> Any:
     """Return an MDAnalysis Universe with the atoms of `ds`, and the positions of a frame if any."""
     import MDAnalysis
-    from MDAnalysis.lib.mdamath import triclinic_box
 
     n_atoms = ds.sizes[ATOM]
     resids, resindex = (
@@ -274,9 +273,22 @@ def universe_of(ds: xr.Dataset, frame: int | None = None) -> Any:
         universe.add_TopologyAttr("ids", ds["id"].values)
     if frame is not None:
         universe.atoms.positions = np.asarray(ds["positions"].isel(frame=frame).values, np.float32)
-        if ds["pbc"].values.all():
-            universe.dimensions = triclinic_box(*ds["cell"].isel(frame=frame).values)
+        if ds["pbc"].values.any():
+            universe.dimensions = _box(ds, frame, universe.atoms.positions)
     return universe
+
+
+def _box(ds: xr.Dataset, frame: int, positions: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the box for MDAnalysis, which has no directions without images: these are long."""
+    from MDAnalysis.lib.mdamath import triclinic_box
+
+    cell = np.array(ds["cell"].isel(frame=frame).values, float)
+    length = 4 * float(np.ptp(positions, axis=0).max()) + 1000.0
+    for axis in np.flatnonzero(~ds["pbc"].values.astype(bool)):
+        vector = cell[axis] if cell[axis].any() else np.eye(3)[axis]
+        cell[axis] = vector / np.linalg.norm(vector) * length
+    box: npt.NDArray[np.float32] = triclinic_box(*cell)
+    return box
 
 
 class NothingSelected(InputError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from ase import Atoms
 from ase.build import bulk
 
 import icedask as ice
@@ -154,3 +155,11 @@ def test_examples_are_not_refused_here(trj: xr.Dataset) -> None:
     assert "prop z" not in str(several.value)
     with pytest.raises(ice.InputError, match="prop z > 5"):
         ice.select(trj, "elemnt Na", frame=0)
+
+
+@pytest.mark.parametrize("height", [20.0, 0.0])
+def test_distances_in_a_slab_are_periodic_in_its_plane(height: float) -> None:
+    places = [[0.5, 5, 1], [9.5, 5, 1], [0.5, 5, 19], [5, 5, 1]]
+    slab = Atoms("Cu4", places, cell=[10, 10, height], pbc=[True, True, False])
+    near = ice.select(ice.from_ase(slab), "around 3 index 0")
+    assert near["atom"].values.tolist() == [1]
