@@ -6,166 +6,26 @@ formats without a mark of their own.
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from icedask.readers.compressed import PACKED, SourceFile
-
-Test = Callable[[bytes], bool]
-
-
-@dataclass(frozen=True)
-class Content:
-    """A format by which the content of a file is known.
-
-    Attributes
-    ----------
-    label
-        Name of the format in messages.
-    library
-        Library that reads it, "mdanalysis" or "ase"; "" where a class of icedask does, or nobody.
-    key
-        Name of the format in that library.
-    suffixes
-        Ends of the names of its files, or, without a dot, beginnings of whole names.
-    matches
-        Test of the first bytes; None where only the name tells.
-    refusal
-        Why it is not read, and what to do; "" where it is.
-    topology
-        Whether it can be a topology.
-    text
-        Whether it is text.
-    package, extra
-        Module that must be installed, "" where nothing more is needed, and the extra with it.
-    """
-
-    label: str
-    library: str
-    key: str
-    suffixes: tuple[str, ...] = ()
-    matches: Test | None = None
-    refusal: str = ""
-    topology: bool = False
-    text: bool = True
-    package: str = ""
-    extra: str = ""
-
-    def named(self, name: str) -> bool:
-        """Return whether a name, in lower case, is one of this format."""
-        for suffix in self.suffixes:
-            if suffix.startswith("."):
-                # POSCAR.vasp, run.xtc; and run.dcd.1 or a.gro.2 as numbered parts.
-                if re.search(re.escape(suffix) + r"(\.\d+)?$", name):
-                    return True
-            elif re.match(re.escape(suffix) + r"($|[._\-\d])", name):
-                return True
-        return False
-
-
-def begins(*starts: bytes) -> Test:
-    """Return a test for the first bytes."""
-    return lambda head: head.startswith(starts)
-
-
-def holds(*patterns: bytes) -> Test:
-    """Return a test for regular expressions, in several lines, that must all be there."""
-    compiled = [re.compile(pattern, re.MULTILINE) for pattern in patterns]
-    return lambda head: all(pattern.search(head) for pattern in compiled)
-
-
-_NUMBER = rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
-_THREE = rb"[ \t]*" + rb"[ \t]+".join([_NUMBER] * 3)
-_EOL = rb"[ \t]*\r?\n"
-# The lattice of VASP: a comment, one or three factors, three vectors, symbols, counts.
-_VASP = re.compile(
-    rb"[^\n]*\n[ \t]*"
-    + _NUMBER
-    + rb"(?:[ \t]+"
-    + _NUMBER
-    + rb"){0,2}"
-    + _EOL
-    + (_THREE + rb"[^\n]*\n") * 3
-    + rb"(?:[ \t]*[A-Za-z][^\n]*\n)?(?:[ \t]*\d+)+"
-    + rb"(?:[ \t]*![^\n]*)?"
-    + _EOL
+from icedask.readers.content_marks import (
+    CHARMM_CRD,
+    THREE,
+    Content,
+    begins,
+    holds,
+    is_amber_netcdf,
+    is_dcd,
+    is_gro,
+    is_lammps_binary,
+    is_lammps_data,
+    is_lammps_netcdf,
+    is_pdb,
+    is_vasp,
+    is_xdatcar,
+    magic,
 )
-_GRO_ATOM = re.compile(rb"[ \d]{5}.{10}[ \d*]{5}(?: *-?\d+\.\d+){3}")
-_PDB_ATOM = re.compile(rb"^(?:ATOM  |HETATM).{24}(.{8})(.{8})(.{8})", re.MULTILINE)
-_PDB_RECORDS = (
-    rb"HEADER|TITLE|REMARK|CRYST1|MODEL|ATOM  |HETATM|COMPND|AUTHOR|ORIGX|SCALE|EXPDTA|SEQRES|HELIX"
-)
-_CHARMM_CRD = re.compile(rb"(?:\*[^\n]*\n)+[ \t]*\d+([ \t]+EXT)?" + _EOL)
-
-
-def _is_vasp(head: bytes) -> bool:
-    return _VASP.match(head) is not None
-
-
-def _is_xdatcar(head: bytes) -> bool:
-    match = _VASP.match(head)
-    return (
-        match is not None
-        and re.match(
-            rb"\s*(?:Direct|Cartesian)?[^\n]*configuration[^\n]*=",
-            head[match.end() :],
-            re.IGNORECASE,
-        )
-        is not None
-    )
-
-
-def _is_gro(head: bytes) -> bool:
-    lines = head.split(b"\n", 3)
-    if len(lines) < 3 or not lines[1].strip().isdigit():
-        return False
-    return _GRO_ATOM.match(lines[2]) is not None
-
-
-def _is_pdb(head: bytes) -> bool:
-    if not re.match(rb"\s*(?:" + _PDB_RECORDS + rb")", head):
-        return False
-    match = _PDB_ATOM.search(head)
-    if match is None:
-        return False
-    try:
-        [float(part) for part in match.groups()]
-    except ValueError:
-        return False
-    return True
-
-
-def _is_dcd(head: bytes) -> bool:
-    return head[4:8] == b"CORD" and head[:4] in (struct.pack("<i", 84), struct.pack(">i", 84))
-
-
-def _magic(*values: int) -> Test:
-    starts = tuple(struct.pack(">i", value) for value in values)
-    return lambda head: head[:4] in starts
-
-
-def _is_amber_netcdf(head: bytes) -> bool:
-    netcdf = head[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05")
-    return netcdf and b"AMBERRESTART" not in head and not _is_lammps_netcdf(head)
-
-
-def _is_lammps_netcdf(head: bytes) -> bool:
-    return head[:3] == b"CDF" and b"LAMMPS" in head
-
-
-def _is_lammps_data(head: bytes) -> bool:
-    return (
-        re.search(rb"^[ \t]*\d+[ \t]+atoms\b", head, re.MULTILINE) is not None
-        and re.search(rb"^[^#\n]*\b(?:xlo[ \t]+xhi|avec)\b", head, re.MULTILINE) is not None
-    )
-
-
-def _is_lammps_binary(head: bytes) -> bool:
-    return head[8:16] in (b"DUMPATOM", b"DUMPCUST", b"DUMPGRID", b"DUMPLOCA")
-
 
 _TEXT_DUMP = 'write a text dump instead (LAMMPS "dump ID all custom N FILE id type element x y z")'
 _NO_POSITIONS = "it holds no positions"
@@ -176,15 +36,15 @@ _AS_TOPOLOGY = (
 
 CONTENTS: tuple[Content, ...] = (
     # Binary formats.
-    Content("DCD", "mdanalysis", "DCD", (".dcd",), _is_dcd, text=False),
-    Content("GROMACS xtc", "mdanalysis", "XTC", (".xtc",), _magic(1995, 2023), text=False),
-    Content("GROMACS trr", "mdanalysis", "TRR", (".trr",), _magic(1993), text=False),
+    Content("DCD", "mdanalysis", "DCD", (".dcd",), is_dcd, text=False),
+    Content("GROMACS xtc", "mdanalysis", "XTC", (".xtc",), magic(1995, 2023), text=False),
+    Content("GROMACS trr", "mdanalysis", "TRR", (".trr",), magic(1993), text=False),
     Content(
         "AMBER NetCDF",
         "mdanalysis",
         "NCDF",
         (".nc", ".ncdf", ".netcdf"),
-        _is_amber_netcdf,
+        is_amber_netcdf,
         text=False,
     ),
     Content(
@@ -192,7 +52,7 @@ CONTENTS: tuple[Content, ...] = (
         "",
         "",
         (),
-        _is_lammps_netcdf,
+        is_lammps_netcdf,
         "its atoms may change places from frame to frame: " + _TEXT_DUMP,
         text=False,
     ),
@@ -275,7 +135,7 @@ CONTENTS: tuple[Content, ...] = (
         "",
         "",
         (),
-        _is_lammps_binary,
+        is_lammps_binary,
         "convert it with binary2txt (of the LAMMPS tools), or " + _TEXT_DUMP,
         text=False,
     ),
@@ -300,7 +160,7 @@ CONTENTS: tuple[Content, ...] = (
         text=False,
     ),
     Content(
-        "a GROMACS edr (energies)", "", "", (".edr",), _magic(-55555), _NO_POSITIONS, text=False
+        "a GROMACS edr (energies)", "", "", (".edr",), magic(-55555), _NO_POSITIONS, text=False
     ),
     Content("AMBER/CHARMM trz", "mdanalysis", "TRZ", (".trz",), text=False),
     Content("NAMD binary coordinates", "mdanalysis", "COOR", (".coor", ".namdbin"), text=False),
@@ -342,14 +202,14 @@ CONTENTS: tuple[Content, ...] = (
         begins(b"LAMMPS ("),
         "the positions are in the file that its dump command names",
     ),
-    Content("LAMMPS data", "", "DATA", (), _is_lammps_data, topology=True),
-    Content("VASP XDATCAR", "", "", ("xdatcar", ".xdatcar"), _is_xdatcar),
+    Content("LAMMPS data", "", "DATA", (), is_lammps_data, topology=True),
+    Content("VASP XDATCAR", "", "", ("xdatcar", ".xdatcar"), is_xdatcar),
     Content(
         "VASP POSCAR",
         "ase",
         "vasp",
         ("poscar", "contcar", ".poscar", ".contcar", ".vasp"),
-        _is_vasp,
+        is_vasp,
     ),
     Content("VASP OUTCAR", "ase", "vasp-out", ("outcar", ".outcar"), begins(b" vasp.", b"vasp.")),
     Content(
@@ -385,8 +245,8 @@ CONTENTS: tuple[Content, ...] = (
         extra="mmcif",
     ),
     Content("CIF", "ase", "cif", (".cif",), holds(rb"^\s*data_", rb"^\s*_(?:cell|atom_site)_")),
-    Content("GROMACS gro", "", "GRO", (".gro",), _is_gro, topology=True),
-    Content("PDB", "mdanalysis", "PDB", (".pdb", ".ent"), _is_pdb, topology=True),
+    Content("GROMACS gro", "", "GRO", (".gro",), is_gro, topology=True),
+    Content("PDB", "mdanalysis", "PDB", (".pdb", ".ent"), is_pdb, topology=True),
     Content(
         "PDBQT",
         "mdanalysis",
@@ -402,7 +262,7 @@ CONTENTS: tuple[Content, ...] = (
         "mdanalysis",
         "CRD",
         (".crd", ".cor"),
-        lambda head: _CHARMM_CRD.match(head) is not None,
+        lambda head: CHARMM_CRD.match(head) is not None,
         topology=True,
     ),
     Content(
@@ -458,7 +318,7 @@ CONTENTS: tuple[Content, ...] = (
         "mdanalysis",
         "IN",
         (".in",),
-        holds(rb"^\s*(?:atom|atom_frac)\s+" + _THREE + rb"\s+[A-Z]"),
+        holds(rb"^\s*(?:atom|atom_frac)\s+" + THREE + rb"\s+[A-Z]"),
         topology=True,
     ),
     # What is brought by mistake.
