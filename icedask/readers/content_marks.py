@@ -95,12 +95,12 @@ CHARMM_CRD = re.compile(rb"(?:\*[^\n]*\n)+[ \t]*\d+([ \t]+EXT)?" + _EOL)
 
 
 def is_vasp(head: bytes) -> bool:
-    """Return whether the first bytes are those of a POSCAR of VASP."""
+    """Return whether the first bytes mark a POSCAR of VASP."""
     return _VASP.match(head) is not None
 
 
 def is_xdatcar(head: bytes) -> bool:
-    """Return whether the first bytes are those of an XDATCAR of VASP."""
+    """Return whether the first bytes mark an XDATCAR of VASP."""
     match = _VASP.match(head)
     return (
         match is not None
@@ -114,7 +114,7 @@ def is_xdatcar(head: bytes) -> bool:
 
 
 def is_gro(head: bytes) -> bool:
-    """Return whether the first bytes are those of a GROMACS gro file."""
+    """Return whether the first bytes mark a GROMACS gro file."""
     lines = head.split(b"\n", 3)
     if len(lines) < 3 or not lines[1].strip().isdigit():
         return False
@@ -122,7 +122,7 @@ def is_gro(head: bytes) -> bool:
 
 
 def is_pdb(head: bytes) -> bool:
-    """Return whether the first bytes are those of a PDB file."""
+    """Return whether the first bytes mark a PDB file."""
     if not re.match(rb"\s*(?:" + _PDB_RECORDS + rb")", head):
         return False
     match = _PDB_ATOM.search(head)
@@ -136,7 +136,7 @@ def is_pdb(head: bytes) -> bool:
 
 
 def is_dcd(head: bytes) -> bool:
-    """Return whether the first bytes are those of a DCD file, of either byte order."""
+    """Return whether the first bytes mark a DCD file, of either byte order."""
     return head[4:8] == b"CORD" and head[:4] in (struct.pack("<i", 84), struct.pack(">i", 84))
 
 
@@ -147,18 +147,18 @@ def magic(*values: int) -> Test:
 
 
 def is_amber_netcdf(head: bytes) -> bool:
-    """Return whether the first bytes are those of an AMBER NetCDF trajectory."""
+    """Return whether the first bytes mark an AMBER NetCDF trajectory."""
     netcdf = head[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05")
     return netcdf and b"AMBERRESTART" not in head and not is_lammps_netcdf(head)
 
 
 def is_lammps_netcdf(head: bytes) -> bool:
-    """Return whether the first bytes are those of a NetCDF dump of LAMMPS."""
+    """Return whether the first bytes mark a NetCDF dump of LAMMPS."""
     return head[:3] == b"CDF" and b"LAMMPS" in head
 
 
 def is_lammps_data(head: bytes) -> bool:
-    """Return whether the first bytes are those of a LAMMPS data file."""
+    """Return whether the first bytes mark a LAMMPS data file."""
     return (
         re.search(rb"^[ \t]*\d+[ \t]+atoms\b", head, re.MULTILINE) is not None
         and re.search(rb"^[^#\n]*\b(?:xlo[ \t]+xhi|avec)\b", head, re.MULTILINE) is not None
@@ -166,5 +166,5 @@ def is_lammps_data(head: bytes) -> bool:
 
 
 def is_lammps_binary(head: bytes) -> bool:
-    """Return whether the first bytes are those of a binary dump of LAMMPS."""
+    """Return whether the first bytes mark a binary dump of LAMMPS."""
     return head[8:16] in (b"DUMPATOM", b"DUMPCUST", b"DUMPGRID", b"DUMPLOCA")
