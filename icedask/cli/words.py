@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 # `frames=slice(8) (--frames :8)`: what follows in Python, and on a command line.
 _BOTH = re.compile(r"\b\w+=(?:[^\s()]*(?:\([^()]*\))?)? \((--[a-z][^()]*)\)")
+# `frame_interval (--frame-interval)`.
+_SAME = re.compile(r"\b(\w+) \((--[a-z-]+)\)")
 _EITHER = re.compile(r"\b\w+=\{[^{}]*\} or (?=--[a-z])")
 _SLICE = re.compile(r"\bslice\((\w+)(?:, (\w+)(?:, (\w+))?)?\)")
 
@@ -19,6 +21,7 @@ def in_options(message: str, flags: Mapping[str, str]) -> str:
     an equals sign, or with an underscore.
     """
     message = _EITHER.sub("", _BOTH.sub(r"\1", message))
+    message = _SAME.sub(_option_once, message)
     message = _SLICE.sub(_as_range, message)
     for name, flag in flags.items():
         message = re.sub(rf"^((?:[\w-]+: )?){name}(?=: )", rf"\1{flag}", message)
@@ -27,6 +30,11 @@ def in_options(message: str, flags: Mapping[str, str]) -> str:
         if "_" in name:
             message = re.sub(rf"(?<![\w.-]){name}(?![\w.(])", flag, message)
     return message
+
+
+def _option_once(match: re.Match[str]) -> str:
+    name, flag = match.groups()
+    return flag if flag == f"--{name.replace('_', '-')}" else match[0]
 
 
 def _as_range(match: re.Match[str]) -> str:

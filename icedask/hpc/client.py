@@ -113,13 +113,19 @@ def dask_setup(worker: Any) -> None:
     """Set up a local worker process; `distributed` calls it where this module is a preload."""
     # The client handles the keyboard's interrupt, and ends its workers in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # It warns of every task that is cancelled, and has a traceback for a scheduler that has ended.
+    # It warns of every task that is cancelled, and has a traceback for a scheduler that has ended
+    # and for errors of tasks, which the client raises.
     distributed = logging.getLogger("distributed.worker")
     distributed.setLevel(logging.ERROR)
-    distributed.addFilter(lambda record: "heartbeat" not in record.getMessage())
+    distributed.addFilter(_is_news)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(_ToClient(worker))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return "heartbeat" not in message and not message.startswith("Compute Failed")
 
 
 class _ToClient(logging.Handler):

@@ -21,6 +21,7 @@ FLAGS = {"r_cut": "--r-cut", "frames": "--frames", "columns": "--column", "units
         ('elements={"1": "O"} or --elements 1=O', "--elements 1=O"),
         ("raise r_cut=3.5", "raise --r-cut 3.5"),
         ("slice(1, 9, 2)", "1:9:2"),
+        ("expected r_cut (--r-cut) or units (--units)", "expected --r-cut or --units"),
         # Words that are no names of options.
         ("a.dump: 3 frames of other units", "a.dump: 3 frames of other units"),
         ("icedask.r_cut(x)", "icedask.r_cut(x)"),

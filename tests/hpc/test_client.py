@@ -75,3 +75,12 @@ def test_profiles_are_checked_without_a_start(tmp_path: Path) -> None:
     check_profile("slurm", "0:4")
     with pytest.raises(InputError, match="jobs"):
         check_profile("slurm", "many")
+
+
+def test_errors_of_tasks_are_one_line(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.lammpstrj").write_text("ITEM: NOTHING\n")
+    command = [sys.executable, "-m", "icedask", "ingest", "a.lammpstrj", "b.lammpstrj", "x.zarr"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 2 and ended.stderr.count("found 'NOTHING'") == 1
+    assert "Traceback" not in ended.stderr and not (tmp_path / "x.zarr").exists()
