@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -296,6 +297,7 @@ class NothingSelected(InputError):
 
 
 _EXAMPLES = '"element O", "type 1 2", "index 0 5 7"'
+_DISTANCES = re.compile(r"\b(around|point|isolayer|sph(zone|layer)|cy(zone|layer))\b")
 _GEOMETRY = ', "prop z > 5", "around 5 element Na"'
 
 
@@ -334,6 +336,8 @@ def selected_indices(
     # An example is one that is not refused here.
     allowed = n_frames == 1 or (frame is not None and n_frames > 0)
     examples = _EXAMPLES + _GEOMETRY if allowed else _EXAMPLES
+    if allowed:
+        _check_distances(ds, expression, frame or 0)
     try:
         try:
             return select_in_universe(universe_of(ds), expression, examples)
@@ -353,3 +357,15 @@ def selected_indices(
             f"there are {n_frames} frames; {remedy}"
         )
     return indices
+
+
+def _check_distances(ds: xr.Dataset, expression: str, frame: int) -> None:
+    """Raise InputError for distances in a cell that MDAnalysis would turn."""
+    cell = np.abs(ds["cell"].isel(frame=frame).values)
+    turned = max(cell[0, 1], cell[0, 2], cell[1, 2]) > 1e-6 * max(cell.max(), 1.0)
+    if turned and ds["pbc"].values.any() and _DISTANCES.search(expression):
+        raise InputError(
+            f"selection {expression!r}: distances need a cell with its first vector along x and "
+            "the second in the plane of x and y, found another; select by coordinates, or by a "
+            'list such as "index 0 5 7"'
+        )

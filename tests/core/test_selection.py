@@ -163,3 +163,12 @@ def test_distances_in_a_slab_are_periodic_in_its_plane(height: float) -> None:
     slab = Atoms("Cu4", places, cell=[10, 10, height], pbc=[True, True, False])
     near = ice.select(ice.from_ase(slab), "around 3 index 0")
     assert near["atom"].values.tolist() == [1]
+
+
+def test_distances_in_a_turned_cell_are_refused() -> None:
+    atoms = Atoms("Cu2", [[0.5, 5, 1], [9.5, 5, 1]], cell=[10, 10, 10], pbc=True)
+    atoms.rotate(40, (1, 1, 0), rotate_cell=True)
+    trj = ice.from_ase(atoms)
+    with pytest.raises(ice.InputError, match="distances need a cell with its first vector along x"):
+        ice.select(trj, "around 3 index 0")
+    assert ice.select(trj, "prop x > -100").sizes["atom"] == 2
