@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.columns import Results, join_columns, matched_rows
+from icedask.core.columns import Results, join_columns
 from icedask.core.expressions import Condition, is_condition
+from icedask.core.matching import matched_rows
 from icedask.core.trajectory import selected_indices
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME

@@ -18,6 +18,13 @@ ElementMap = str | Mapping[str | int, str] | None
 
 def check_element_map(value: Any, where: str) -> str | dict[str, str]:
     """Return one symbol for all atoms, or a mapping with the keys as text."""
+    if isinstance(value, str) and "=" in value:
+        try:
+            value = parse_element_map(value)
+        except ValueError as error:
+            raise InputError(
+                f"{where}: expected one symbol for each key, as in 1=O,2=H, found {value!r}"
+            ) from error
     if isinstance(value, str):
         check_elements(np.array([value]))
         return value

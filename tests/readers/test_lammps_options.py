@@ -172,3 +172,12 @@ def test_names_that_are_no_variable(tmp_path, name):
             elements="Cu",
             columns={"c_e": name},
         )
+
+
+def test_a_map_as_text(tmp_path):
+    path = tmp_path / "a.lammpstrj"
+    path.write_text(frame(rows=["1 1 1 1 1", "2 2 2 2 2"], names="id type x y z"))
+    trj = ice.ingest(path, tmp_path / "t.zarr", units="real", timestep=1.0, elements="1=O,2=H")
+    assert trj["element"].values.tolist() == ["O", "H"]
+    with pytest.raises(ice.InputError, match="one symbol for each key, as in 1=O,2=H"):
+        ice.ingest(path, tmp_path / "u.zarr", units="real", timestep=1.0, elements="1=O,2")
