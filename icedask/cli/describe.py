@@ -11,7 +11,7 @@ import click
 
 from icedask.cli.common import common, workers
 from icedask.cli.options import STORE, RegistryGroup
-from icedask.descriptors import registry
+from icedask.descriptors import find, registry
 from icedask.descriptors.descriptor import Descriptor
 from icedask.store.runs import open_trajectory
 from icedask.store.save import save
@@ -26,6 +26,10 @@ class Descriptors(RegistryGroup):
     def entries() -> Mapping[str, Descriptor]:
         """Return every descriptor by name."""
         return registry()
+
+    def find(self, name: str) -> Descriptor | None:
+        """Return a descriptor by its name; the modules of others are not imported for it."""
+        return find(name)
 
 
 def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:

@@ -173,18 +173,21 @@ class RegistryGroup(click.Group):
         """Return the registry."""
         raise NotImplementedError
 
+    def find(self, name: str) -> Any:
+        """Return an entry by its name with _ for -; None if there is none."""
+        named = {known.replace("-", "_"): entry for known, entry in self.entries().items()}
+        return named.get(name)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the entries."""
         return list(self.entries())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of one entry; - and _ are the same."""
-        entries = self.entries()
-        names = {name.replace("_", "-"): name for name in entries}
-        name = names.get(cmd_name.replace("_", "-"))
-        if name is None:
-            hint = did_you_mean(cmd_name, list(entries)) or f"; there are {', '.join(entries)}"
+        entry = self.find(cmd_name.replace("-", "_"))
+        if entry is None:
+            names = list(self.entries())
+            hint = did_you_mean(cmd_name, names) or f"; there are {', '.join(names)}"
             raise click.UsageError(f"no {self.kind} {cmd_name!r}{hint}", ctx)
-        entry = entries[name]
         summary = (entry.function.__doc__ or "").strip().splitlines()[0].replace("; lazy", "")
         return command_of(entry.name, self.action(entry), summary, entry.parameters, self.arguments)
