@@ -22,6 +22,12 @@ from icedask.store import chunks, status
 from icedask.tasks import progress as reports
 
 
+@pytest.fixture(autouse=True)
+def _blocks_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the size of blocks, which `describe` changes, in children too."""
+    monkeypatch.setattr(chunks, "BLOCK_ATOM_FRAMES", chunks.BLOCK_ATOM_FRAMES)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     crystal = bulk("Cu", cubic=True) * (2, 2, 2)
