@@ -112,9 +112,7 @@ def test_window_longer_than_the_finite_values() -> None:
 
 
 def test_integers_are_refused() -> None:
-    with pytest.raises(
-        InputError, match=r"coordination \(frame, atom\) of int32; pass counts"
-    ):
+    with pytest.raises(InputError, match=r"coordination \(frame, atom\) of int32; pass counts"):
         ice.smooth(ice.coordination(moving(12), r_cut=3.4), window=5)
 
 
