@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 # Together 3 s of a processor, for which a wrong name or a missing file need not wait.
-_DEFERRED = frozenset({"dask.array", "pandas", "scipy.stats", "xarray", "zarr"})
+_DEFERRED = frozenset({"dask.array", "pandas", "scipy.fftpack", "scipy.stats", "xarray", "zarr"})
 
 
 class _DeferredModule(ModuleType):
