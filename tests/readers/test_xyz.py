@@ -705,6 +705,7 @@ def strictly(text: bytes) -> list[list[list[str]]]:
     return frames
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused_or_read_as_a_strict_parser_does(tmp_path) -> None:
     rng = np.random.default_rng(4)
     comment = EXTENDED.replace("5", "9.0") + ':n:I:1 energy=-1.5 pbc="T T T"'
