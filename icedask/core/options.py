@@ -79,7 +79,11 @@ class Option:
 
 Cutoff = Annotated[float, Option("Cutoff radius.", "angstrom", above=0)]
 Centers = Annotated[
-    str | None, Option('Atoms to describe, a selection such as "element O"; all by default.')
+    str | None,
+    Option(
+        'Atoms to describe, a selection such as "element O"; all by default. Coordinates are '
+        "those of the first frame."
+    ),
 ]
 OwnSpecies = Annotated[
     Sequence[str] | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ from icedask.errors import InputError
 
 # The variables that describe an atom once for the whole trajectory.
 ATOM_COORDS = ("atom", "id", "element", "type", "name", "residue", "molecule", "mass")
+
+logger = logging.getLogger("icedask")
 
 
 def trajectory(
@@ -204,7 +207,7 @@ def check_elements(element: npt.NDArray[np.str_]) -> None:
 def own_species(ds: xr.Dataset, centers: str | None, species: Sequence[str] | None) -> list[str]:
     """Return the elements of an environment; by default the elements of the centres but X."""
     if species is None and centers is not None:
-        present = ds["element"].values.astype(str)[selected_indices(ds, centers)]
+        present = ds["element"].values.astype(str)[_selected(ds, centers, 0)[0]]
         species = sorted(set(present.tolist()) - {"X"})
     return ordered_species(ds, species)
 
@@ -332,6 +335,34 @@ def selected_indices(
     Positions are read only if the expression asks for them: those of `frame`, which several frames
     need; an InputError without it ends with `remedy`.
     """
+    indices, reads_positions = _selected(ds, expression, frame)
+    if reads_positions and frame is None and ds.sizes.get(FRAME, 0) > 1:
+        raise InputError(
+            f"selection {expression!r}: reads coordinates, which change from frame to frame, and "
+            f"there are {ds.sizes[FRAME]} frames; {remedy}"
+        )
+    return indices
+
+
+def center_indices(ds: xr.Dataset, expression: str) -> npt.NDArray[np.int64]:
+    """Return the positions along `atom` of centres, the same in every frame.
+
+    An expression that reads coordinates is evaluated on the first frame, and the log says so.
+    """
+    indices, reads_positions = _selected(ds, expression, 0)
+    if reads_positions and ds.sizes[FRAME] > 1:
+        logger.info(
+            "centers %r: %d atoms by their coordinates in the first frame, in all frames",
+            expression,
+            len(indices),
+        )
+    return indices
+
+
+def _selected(
+    ds: xr.Dataset, expression: str, frame: int | None
+) -> tuple[npt.NDArray[np.int64], bool]:
+    """Return the positions along `atom` that match, and whether coordinates were read for them."""
     n_frames = ds.sizes.get(FRAME, 0) if "positions" in ds.variables else 0
     # An example is one that is not refused here.
     allowed = n_frames == 1 or (frame is not None and n_frames > 0)
@@ -340,23 +371,17 @@ def selected_indices(
         _check_distances(ds, expression, frame or 0)
     try:
         try:
-            return select_in_universe(universe_of(ds), expression, examples)
+            return select_in_universe(universe_of(ds), expression, examples), False
         except NothingSelected:
             raise
         except InputError:
             if n_frames == 0:
                 raise
-            indices = select_in_universe(universe_of(ds, frame or 0), expression, examples)
+            return select_in_universe(universe_of(ds, frame or 0), expression, examples), True
     except InputError as error:
         symbols = ds["element"].values.astype(str).tolist() if "element" in ds.variables else ()
         elements = ", ".join(sorted(set(symbols))) or "none"
         raise InputError(f"{error}; elements here: {elements}") from error
-    if frame is None and n_frames > 1:
-        raise InputError(
-            f"selection {expression!r}: reads coordinates, which change from frame to frame, and "
-            f"there are {n_frames} frames; {remedy}"
-        )
-    return indices
 
 
 def _check_distances(ds: xr.Dataset, expression: str, frame: int) -> None:

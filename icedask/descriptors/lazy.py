@@ -33,7 +33,7 @@ from icedask.core.options import (
     plain_signature,
 )
 from icedask.core.provenance import Record, fingerprint, stamped
-from icedask.core.trajectory import ATOM_COORDS, atom_order, check_trajectory, selected_indices
+from icedask.core.trajectory import ATOM_COORDS, atom_order, center_indices, check_trajectory
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, VARIABLES, Variable
 from icedask.descriptors import find, registry
@@ -217,7 +217,7 @@ def _check_kernels(
 
 def _centers(trj: xr.Dataset, expressions: Sequence[str | None]) -> IntArray:
     chosen = [
-        np.arange(trj.sizes[ATOM]) if expression is None else selected_indices(trj, expression)
+        np.arange(trj.sizes[ATOM]) if expression is None else center_indices(trj, expression)
         for expression in expressions
     ]
     if any(not np.array_equal(chosen[0], other) for other in chosen[1:]):

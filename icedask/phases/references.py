@@ -16,7 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from icedask.core.provenance import digest
-from icedask.core.trajectory import check_elements, selected_indices
+from icedask.core.trajectory import center_indices, check_elements
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.kernels.neighbors import neighbor_list, wrap
@@ -254,7 +254,7 @@ class Phases:
             If there are no such atoms.
         """
         if centers is not None:
-            return selected_indices(trj, centers)
+            return center_indices(trj, centers)
         elements = trj["element"].values.astype(str)
         if self.element not in elements:
             raise InputError(

@@ -10,7 +10,7 @@ import xarray as xr
 
 from icedask.core.constants import WATER_MASS
 from icedask.core.options import LargestDegree, Option, RadialFunctions, Seed
-from icedask.core.trajectory import selected_indices
+from icedask.core.trajectory import center_indices
 from icedask.core.variables import ATOM
 from icedask.descriptors.chill import chill_plus
 from icedask.descriptors.soap import soap
@@ -183,7 +183,7 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     ----------
     Yue et al., Mapping diverse structures of liquid water and ice using variational autoencoders
     """
-    sites = trj.isel({ATOM: selected_indices(trj, settings.centers or "element O")})
+    sites = trj.isel({ATOM: center_indices(trj, settings.centers or "element O")})
     _check_rows(sites, settings)
     features, values, chill = _described(sites, store, settings)
     vae = _trained(features, store, settings)
