@@ -25,6 +25,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.name}-{case.topology or ''}")
 def test_file(tmp_path: Path, case: Case) -> None:
     if case.package and importlib.util.find_spec(case.package) is None:

@@ -74,6 +74,7 @@ def test_ice_and_disorder_have_different_classes(store: Path) -> None:
     assert ice.list_runs(store)["created"].equals(runs["created"])
 
 
+@pytest.mark.slow
 def test_command_writes_figures_and_report(
     store: Path,
     tmp_path: Path,

@@ -267,6 +267,7 @@ def test_docstring_lists_defaults_and_presets() -> None:
     assert "ice-water: r_cut 6.0, centers element O" in text
 
 
+@pytest.mark.slow
 def test_command(
     planted: tuple[Path, np.ndarray],
     tmp_path: Path,
