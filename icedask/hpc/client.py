@@ -217,7 +217,7 @@ def _local(overrides: dict[str, Any]) -> Any:
         with dask.config.set(before_start), _silent(logging.getLogger("distributed.nanny")):
             client = Client(**settings)
     except (RuntimeError, OSError) as error:
-        # Its long chain has nothing that the reason does not say.
+        # Its long chain adds nothing to the reason.
         raise ComputeError(
             f"the worker processes could not start: {_reason(error)}; see that this process may "
             "make processes, local connections and files in its temporary folder"

@@ -7,18 +7,16 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from inspect import isabstract
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.registry import subclasses_in
 from icedask.core.trajectory import selected_indices, trajectory
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import IcedaskError, InputError
@@ -318,16 +316,8 @@ def _lengths(cell: npt.NDArray[np.float64]) -> str:
 
 def formats() -> list[type[Format]]:
     """Return every format in the modules of this package, in the order in which they are asked."""
-    package = importlib.import_module("icedask.readers")
-    names = [f"{package.__name__}.{name}" for _, name, _ in pkgutil.iter_modules(package.__path__)]
-    kinds = [
-        value
-        for name in names
-        for value in vars(importlib.import_module(name)).values()
-        if isinstance(value, type) and issubclass(value, Format) and value.__module__ == name
-    ]
-    concrete = [kind for kind in kinds if not isabstract(kind)]
-    return sorted(concrete, key=lambda kind: (kind.rank, kind.title))
+    kinds = subclasses_in("icedask.readers", Format)  # type: ignore[type-abstract]
+    return sorted(kinds, key=lambda kind: (kind.rank, kind.title))
 
 
 def open_file(path: str, options: SourceOptions, scratch: Path | None) -> Format:

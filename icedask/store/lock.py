@@ -79,6 +79,6 @@ def status_of(run_id: str, status: str, holder: str | None) -> str:
     if status != "running":
         return status
     written = None if holder is None else holder.partition(_WRITES)[2]
-    # A holder that does not say what it writes may write this one.
+    # A holder that does not state its runs may write this one.
     is_written = written is not None and (not written or run_id in written.split(", "))
     return "running" if is_written else "interrupted"

@@ -6,19 +6,17 @@ a new format; nothing else has to change.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import isabstract
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.registry import subclasses_in
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 
@@ -105,15 +103,8 @@ class Format(ABC):
 
 def formats() -> list[type[Format]]:
     """Return every format in the modules of this package."""
-    package = importlib.import_module("icedask.writers")
-    names = [f"{package.__name__}.{name}" for _, name, _ in pkgutil.iter_modules(package.__path__)]
-    kinds = [
-        value
-        for name in names
-        for value in vars(importlib.import_module(name)).values()
-        if isinstance(value, type) and issubclass(value, Format) and value.__module__ == name
-    ]
-    return sorted((kind for kind in kinds if not isabstract(kind)), key=lambda kind: kind.title)
+    kinds = subclasses_in("icedask.writers", Format)  # type: ignore[type-abstract]
+    return sorted(kinds, key=lambda kind: kind.title)
 
 
 def format_of(path: Path) -> tuple[type[Format], bool]:

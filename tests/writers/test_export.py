@@ -190,8 +190,6 @@ def test_dumps_are_ingested_equal(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
 def test_tables_read_by_pandas(tmp_path: Path, suffix: str) -> None:
-    if suffix == "parquet":
-        pytest.importorskip("pyarrow")
     trj = trajectory()
     states, latent = labels(trj), vectors(trj)
     path = ice.export(trj, tmp_path / f"a.{suffix}", [states, latent]).path
