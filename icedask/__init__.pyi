@@ -32,6 +32,7 @@ from icedask.dynamics.smoothing import smooth as smooth
 from icedask.dynamics.transitions import populations as populations
 from icedask.dynamics.transitions import transitions as transitions
 from icedask.errors import ComputeError as ComputeError
+from icedask.errors import DamagedError as DamagedError
 from icedask.errors import IcedaskError as IcedaskError
 from icedask.errors import InputError as InputError
 from icedask.errors import NotFoundError as NotFoundError
@@ -64,6 +65,7 @@ from icedask.store.runs import open_trajectory as open_trajectory
 from icedask.store.runs import remove_run as remove_run
 from icedask.store.save import save as save
 from icedask.store.status import progress as progress
+from icedask.store.verify import verify as verify
 from icedask.writers.export import export as export
 
 __version__: str

@@ -13,6 +13,21 @@ class StoreError(IcedaskError):
     """A store cannot be used as asked: it exists, is locked, incomplete, full or foreign."""
 
 
+class DamagedError(StoreError):
+    """Part of a store is missing, damaged or was changed.
+
+    Attributes
+    ----------
+    file
+        Path of the file.
+    finding
+        What is wrong with it; the message has the remedy too.
+    """
+
+    file: str = ""
+    finding: str = ""
+
+
 class NotFoundError(StoreError, InputError):
     """There is no store, trajectory or run of the name that was given."""
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "ingest": _Entry("stores", "Read trajectory files into a new store."),
     "info": _Entry("stores", "Show the trajectory and the runs of a store."),
     "remove": _Entry("stores", "Delete a run from a store."),
+    "verify": _Entry("stores", "Compare a store with its checksums, and repair it."),
     "describe": _Entry("describe", "Compute a descriptor and save it."),
     "plan": _Entry("plan", "Predict time, memory and disk of a computation."),
     "export": _Entry("export", "Write atoms, with stored results as columns, to a file."),

@@ -83,6 +83,29 @@ def remove(store: Path, run: str) -> None:
 @click.command()
 @click.argument("store", type=STORE)
 @click.option(
+    "--repair",
+    is_flag=True,
+    help="Set aside what is damaged; the command that wrote it then computes it again.",
+)
+@common
+def verify(store: Path, profile: str, jobs: str | None, as_json: bool, repair: bool) -> None:
+    """Compare everything in STORE with its checksums; exit status 1 if something is damaged."""
+    from icedask.store.verify import verify as verify_store
+
+    with workers(profile, jobs):
+        result = verify_store(store, repair=repair)
+    if as_json:
+        values = {"files": result.files, "bytes": result.bytes, "unprotected": result.unprotected}
+        click.echo(json.dumps({"store": str(store), **values, "damage": result.damage}))
+    else:
+        click.echo(str(result))
+    if result.damage:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("store", type=STORE)
+@click.option(
     "--follow",
     type=float,
     help="Interval of repeated display. [s]",

@@ -15,10 +15,9 @@ import xarray as xr
 from icedask.core.provenance import (
     Record,
     canonical,
-    content_of,
-    digest,
     is_unchanged,
     record_of,
+    value_identity,
 )
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
@@ -127,7 +126,7 @@ def array_record(x: xr.Dataset | xr.DataArray, array: xr.DataArray) -> Record:
     known = x if isinstance(x, xr.Dataset) and "function" in x.attrs else None
     if known is not None and is_unchanged(known):
         return record_of(known)
-    content = array.data.name if array.chunks is not None else digest(array.values)
+    content = value_identity(array)
     name = str(array.name or "data")
     if known is not None:
         # Changed by other means since: of the same trajectory, but not the recorded result.
@@ -144,7 +143,8 @@ def variables_record(x: xr.Dataset, names: Sequence[str]) -> Record:
     used = x[list(names)]
     if is_unchanged(used):
         return record_of(used)
-    return record_of(used).child("external", names[0], 1, {"content": content_of(used)})
+    values = {name: value_identity(used[name]) for name in names}
+    return record_of(used).child("external", names[0], 1, {"content": values})
 
 
 def check_same_rows(first: xr.DataArray, second: xr.DataArray, caller: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import dask.array as da
+import dask
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
@@ -18,7 +18,8 @@ from dask.blockwise import Blockwise
 
 from icedask.errors import StoreError
 
-_POSITIONS = "positions-"
+# Names of lazy arrays in Dask's graphs that say what their values are, wherever they come from.
+_POSITIONS, _CONTENT = "positions-", "content-"
 # Layers of Dask's graphs that select, cut or join blocks and leave their values alone.
 _MOVING = re.compile(r"(getitem|concatenate|rechunk-\w+)-[0-9a-f]+")
 
@@ -130,8 +131,41 @@ def _array_identity(array: xr.DataArray) -> str:
     return digest(sorted(sources), list(array.shape))
 
 
+def value_identity(array: xr.DataArray) -> str:
+    """Return the identity of the values of an array, the same for the same values anywhere.
+
+    What is computed lazily from arrays of stores is known by these and the steps between; in any
+    other lazy array the steps may name a file whose content changes, so its values are read.
+    """
+    if array.chunks is None:
+        return digest(np.asarray(array.values))
+    graph = array.data.dask
+    sources = [name for name in graph.layers if not graph.dependencies.get(name)]
+    if all(name.startswith((_POSITIONS, _CONTENT)) for name in sources):
+        return _array_identity(array)
+    return frames_identity(array)
+
+
+def frames_identity(array: xr.DataArray) -> str:
+    """Return the identity of the values of an array by its frames, as that of stored columns is.
+
+    It is read from the name of an array of a store, and computed from the values of any other.
+    """
+    if array.chunks is None:
+        return joined_digest(_frame_digests(array.values))
+    if array.data.name.startswith(_CONTENT):
+        return str(array.data.name.removeprefix(_CONTENT))
+    data = array.data.rechunk(dict.fromkeys(range(1, array.ndim), -1))
+    digests = [dask.delayed(_frame_digests)(block) for block in data.to_delayed().ravel()]
+    return joined_digest([each for part in dask.compute(*digests) for each in part])
+
+
+def _frame_digests(block: npt.NDArray[Any]) -> list[str]:
+    return [digest(np.asarray(frame)) for frame in np.atleast_1d(block)]
+
+
 def content_of(ds: xr.Dataset) -> dict[str, str]:
-    """Return the identity of the values of each variable."""
+    """Return the identity of each variable, by which a Dataset that was changed is known."""
     return {str(name): _array_identity(array) for name, array in ds.data_vars.items()}
 
 
@@ -151,7 +185,11 @@ def record_of(ds: xr.Dataset) -> Record:
 
     Raises StoreError if the Dataset does not say how it was computed.
     """
-    attrs = ds.attrs
+    return record_of_attrs(ds.attrs)
+
+
+def record_of_attrs(attrs: Mapping[Any, Any]) -> Record:
+    """Read the record back from attributes, as `record_of` does."""
     try:
         return Record(
             attrs["group"],
@@ -182,18 +220,23 @@ def joined_digest(frames: Sequence[str]) -> str:
     return digest(list(frames))
 
 
-def identified_positions(source: Any, chunks: Any, identity: str) -> da.Array:
-    """Return the lazy array of stored positions; `positions_identity` reads its identity back."""
-    return da.from_array(source, chunks, name=f"{_POSITIONS}{identity}", inline_array=True)
+def positions_name(identity: str) -> str:
+    """Return the name of the lazy array of stored positions."""
+    return f"{_POSITIONS}{identity}"
+
+
+def content_name(identity: str) -> str:
+    """Return the name of a lazy array of a store whose values have this identity."""
+    return f"{_CONTENT}{identity}"
 
 
 def positions_identity(positions: xr.DataArray) -> str:
     """Return a string that identifies the values of `positions` without reading them from disk.
 
-    An array in memory is hashed, as ingest hashes one. A lazy one from `identified_positions` keeps
-    its identity as long as its graph holds nothing but that source and steps of Dask that move
-    values, whose choice of frames and atoms enters the fingerprint by their coordinates. Anything
-    else has an identity of its own: changed positions are never taken for the stored ones.
+    An array in memory is hashed, as ingest hashes one. A lazy one called `positions_name(identity)`
+    keeps its identity as long as its graph holds nothing but that source and steps of Dask that
+    move values, whose choice of frames and atoms enters the fingerprint by their coordinates.
+    Anything else has an identity of its own: changed positions are never taken for the stored ones.
     """
     if positions.chunks is None:
         return joined_digest([frame_digest(frame) for frame in positions.values])

@@ -31,8 +31,8 @@ from dask.local import get_sync
 from icedask.core.provenance import Record
 from icedask.errors import ComputeError, IcedaskError
 from icedask.hpc.profiles import MEMORY
-from icedask.store.arrays import shard_path
 from icedask.store.blocks import Target, block_waves, lazy_variables
+from icedask.store.integrity import shard_path
 from icedask.store.root import create_root
 from icedask.store.runs import bytes_on_disk
 from icedask.store.save import begin_run, run_path

@@ -30,16 +30,15 @@ from icedask.readers.sources import (
     find_files,
     open_source,
 )
-from icedask.store.arrays import group_attrs
 from icedask.store.frame_block import FrameBlock
+from icedask.store.integrity import group_attrs
 from icedask.store.lock import locked
 from icedask.store.runs import open_trajectory
+from icedask.store.sidecars import STAGING, blocks_done
 from icedask.store.trajectory import (
-    STAGING,
     TRAJECTORY,
     TrajectoryPlan,
     begin,
-    blocks_done,
     clear,
     conclude,
     encode_block,

@@ -38,13 +38,14 @@ from icedask.simulate.child import (
 )
 from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
-from icedask.store.arrays import group_attrs, remove_partial_files, update_attrs
+from icedask.store.arrays import remove_partial_files, update_attrs
 from icedask.store.blocks import disk_errors
 from icedask.store.frame_block import FrameBlock, join_blocks
+from icedask.store.integrity import group_attrs
 from icedask.store.lock import locked
 from icedask.store.save import versions
+from icedask.store.sidecars import STAGING, load_sidecar, sidecar
 from icedask.store.trajectory import (
-    STAGING,
     TRAJECTORY,
     TrajectoryPlan,
     begin,
@@ -53,7 +54,6 @@ from icedask.store.trajectory import (
     existing_status,
     finalise,
     make_folder,
-    sidecar,
 )
 
 if TYPE_CHECKING:
@@ -322,11 +322,11 @@ def _part(block: FrameBlock, frames: slice) -> FrameBlock:
 def ending(store: Path, plan: TrajectoryPlan, n_frames: int) -> xr.Dataset:
     """Return the last frames of a trajectory whose blocks are all written, in memory."""
     first = max(plan.n_frames - n_frames, 0)
-    parts = []
-    for index in range(plan.n_blocks):
-        if plan.block(index).stop > first:
-            with np.load(sidecar(store, index)) as saved:
-                parts.append({name: saved[name] for name in ("cell", "time", "step", "pbc")})
+    parts = [
+        load_sidecar(store, index)
+        for index in range(plan.n_blocks)
+        if plan.block(index).stop > first
+    ]
     kept = plan.n_frames - first
     joined = {
         name: np.concatenate([part[name] for part in parts])[-kept:]

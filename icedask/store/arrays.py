@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,17 @@ import xarray as xr
 import zarr
 
 from icedask.store.chunks import shard_layout
+from icedask.store.integrity import (
+    METADATA,
+    array_checksums,
+    group_attrs,
+    read_metadata,
+    sealed,
+    shard_path,
+    sync_file,
+    sync_folder,
+)
+from icedask.store.stored import no_value
 
 if TYPE_CHECKING:
     from zarr.codecs import BloscCodec
@@ -58,6 +70,8 @@ def create_array(
     rounded: bool = False,
 ) -> None:
     """Create an array of a Zarr group; sharded by `block` if that is given, else one chunk."""
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     text = dtype.kind in "UTO"
     if block is None:
         shards, chunks = None, tuple(max(size, 1) for size in shape)
@@ -70,8 +84,8 @@ def create_array(
         dtype=str if text else dtype,
         chunks=chunks,
         shards=shards,
-        compressors="auto" if text else _codec(dtype.itemsize, rounded),
-        fill_value=np.nan if dtype.kind == "f" else None,
+        compressors=[ZstdCodec() if text else _codec(dtype.itemsize, rounded), Crc32cCodec()],
+        fill_value=no_value(dtype),
         dimension_names=tuple(dims),
         attributes=dict(attrs),
         # A shard that exists is a shard that is done, whatever its values.
@@ -88,33 +102,40 @@ def write_small(group: Path, name: str, array: xr.DataArray) -> None:
     )
     if values.dtype.kind in "UTO":
         values = values.astype(object)
-    target = zarr.open_array(str(group / name), mode="r+")
-    target[...] = values
+    _opened_to_write(group / name)[...] = values
+    sync_file(shard_path(group / name, [0] * values.ndim), group / name)
+
+
+def _opened_to_write(array: Path) -> Any:
+    # A part that exists is a part that is written, whatever its values.
+    return zarr.open_array(str(array), mode="r+").with_config({"write_empty_chunks": True})
 
 
 def write_region(path: Path, start: Sequence[int], values: npt.NDArray[Any]) -> None:
     """Write one block of an array; the writer of a whole shard needs no lock."""
     region = tuple(slice(s, s + n) for s, n in zip(start, values.shape, strict=True))
-    array = zarr.open_array(str(path), mode="r+").with_config({"write_empty_chunks": True})
+    array = _opened_to_write(path)
     array[region] = values
-
-
-def shard_path(array: Path, index: Sequence[int]) -> Path:
-    """Return the file of the shard with the given block index."""
-    return array.joinpath("c", *map(str, index))
-
-
-def read_metadata(node: Path) -> dict[str, Any]:
-    """Return the metadata of a group or an array as it is on disk."""
-    metadata: dict[str, Any] = json.loads((node / "zarr.json").read_bytes())
-    return metadata
+    outer = array.shards or array.chunks
+    numbers = [
+        range(s // size, (s + n - 1) // size + 1)
+        for s, n, size in zip(start, values.shape, outer, strict=True)
+    ]
+    for number in product(*numbers):
+        sync_file(shard_path(path, number), path)
 
 
 def write_metadata(node: Path, metadata: Mapping[str, Any]) -> None:
-    """Replace the metadata of a group in one step."""
+    """Replace the metadata of a group in one step, with the checksum of its attributes."""
+    if metadata["attributes"]:
+        metadata = {**metadata, "attributes": sealed(metadata["attributes"])}
     partial = node / "zarr.json.partial"
-    partial.write_text(json.dumps(metadata, indent=2))
-    partial.replace(node / "zarr.json")
+    with partial.open("w") as file:
+        json.dump(metadata, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(node / METADATA)
+    sync_folder(node)
 
 
 def create_group(group: Path, attrs: Mapping[str, Any]) -> None:
@@ -123,16 +144,17 @@ def create_group(group: Path, attrs: Mapping[str, Any]) -> None:
     write_metadata(group, {"attributes": dict(attrs), "zarr_format": 3, "node_type": "group"})
 
 
-def group_attrs(group: Path) -> dict[str, Any]:
-    """Return the attributes of a group, read past any consolidated metadata."""
-    attrs: dict[str, Any] = read_metadata(group)["attributes"]
-    return attrs
-
-
 def update_attrs(group: Path, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a group."""
     metadata = read_metadata(group)
-    write_metadata(group, {**metadata, "attributes": {**metadata["attributes"], **attrs}})
+    write_metadata(group, {**metadata, "attributes": {**group_attrs(group, metadata), **attrs}})
+
+
+def seal_arrays(group: Path) -> None:
+    """Record the checksums of the metadata of all arrays of a group, none of which changes then."""
+    metadata = read_metadata(group)
+    attrs = sealed(metadata["attributes"], array_checksums(group))
+    write_metadata(group, {**metadata, "attributes": attrs})
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -141,22 +163,3 @@ def remove_partial_files(folder: Path) -> None:
         for name in names:
             if name.endswith(".partial"):
                 Path(parent, name).unlink(missing_ok=True)
-
-
-def open_group(store: Path, group: str) -> xr.Dataset:
-    """Open a group lazily with one Dask chunk for each shard; small arrays are loaded.
-
-    The group's own metadata is read, not the consolidated one, which is absent while a run is
-    incomplete.
-    """
-    ds = xr.open_zarr(str(store), group=group, chunks=None, consolidated=False)
-    for name, array in ds.variables.items():
-        shards = array.encoding.get("shards")
-        if shards is None:
-            values = np.asarray(array.values)
-            # Fixed-width strings: numpy's variable-width ones do not convert to everything.
-            fixed = values.astype(object).astype(str) if values.dtype.kind == "T" else values
-            ds[name] = (array.dims, fixed, array.attrs)
-        else:
-            ds[name] = ds[name].chunk(dict(zip(array.dims, shards, strict=True)))
-    return ds.set_coords(ds.attrs.pop("coordinate_names", []))

@@ -24,7 +24,15 @@ from numcodecs.bitround import BitRound
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError, StoreError
-from icedask.store.arrays import create_array, remove_partial_files, shard_path, write_region
+from icedask.store.arrays import create_array, remove_partial_files, write_region
+from icedask.store.integrity import (
+    METADATA,
+    file_grid,
+    inner_chunks,
+    is_whole,
+    read_metadata,
+    shard_path,
+)
 from icedask.tasks.graphs import Key, LazyGraph, Wave, Waves, block_key, task_waves
 from icedask.tasks.run import run_tasks
 
@@ -154,12 +162,25 @@ class Target:
         names = list(self.arrays)
         return Task(key, _write_blocks, str(self.group), names, starts, self.keepbits, *blocks)
 
+    @cached_property
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Metadata of the arrays on disk by variable."""
+        return {name: read_metadata(self.group / name) for name in self.arrays}
+
     def is_written(self, index: Sequence[int]) -> bool:
-        """Return whether the shards of a block are on disk."""
-        return all(
-            shard_path(self.group / name, block_key(array, index)[1:]).exists()
+        """Return whether the shards of a block are on disk as a whole; else delete their remains.
+
+        A loss of power, or a disk that was full, may leave a shard that is empty or cut.
+        """
+        files = {
+            name: shard_path(self.group / name, block_key(array, index)[1:])
             for name, array in self.arrays.items()
-        )
+        }
+        if all(is_whole(file, self.metadata[name]) for name, file in files.items()):
+            return True
+        for file in files.values():
+            file.unlink(missing_ok=True)
+        return False
 
 
 def lazy_variables(ds: xr.Dataset) -> dict[str, xr.DataArray]:
@@ -224,13 +245,11 @@ def block_waves(target: Target, chosen: Sequence[Sequence[int]]) -> list[Wave]:
 def shards_done(group: Path) -> tuple[int, int]:
     """Return how many shards of the arrays of a group are on disk, and how many there will be."""
     done = total = 0
-    for path in sorted(group.glob("*/zarr.json")):
-        array = zarr.open_array(str(path.parent), mode="r")
-        if array.shards is None:
+    for path in sorted(group.glob(f"*/{METADATA}")):
+        metadata = read_metadata(path.parent)
+        if inner_chunks(metadata) is None:
             continue
-        total += math.prod(
-            math.ceil(size / shard) for size, shard in zip(array.shape, array.shards, strict=True)
-        )
+        total += math.prod(file_grid(metadata))
         for _, _, names in os.walk(path.parent / "c"):
             done += sum(not name.endswith(".partial") for name in names)
     return done, total

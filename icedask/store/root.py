@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from icedask.errors import NotFoundError, StoreError
-from icedask.store.arrays import create_group, group_attrs, read_metadata, write_metadata
+from icedask.store.arrays import create_group, write_metadata
+from icedask.store.integrity import METADATA, damaged, group_attrs, read_metadata
 
 FORMAT = "icedask"
 FORMAT_VERSION = 1
@@ -34,7 +35,11 @@ def check_format(store: Path) -> dict[str, Any]:
         )
     try:
         attrs = group_attrs(store)
-    except (FileNotFoundError, ValueError, KeyError, NotADirectoryError) as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if next(groups_of(store), None) is not None:
+            raise damaged(
+                store / METADATA, "the metadata of the store's root is missing"
+            ) from error
         raise NotFoundError(
             f"{store}: expected an icedask store (a Zarr v3 group), found something else; give the "
             "path that icedask ingest wrote"
@@ -56,6 +61,14 @@ def check_format(store: Path) -> dict[str, Any]:
             f"{store}: expected store format {FORMAT_VERSION}, found {version}; {remedy}"
         )
     return attrs
+
+
+def groups_of(root: Path) -> Iterator[Path]:
+    """Yield the folders of the trajectory and of all runs, whatever is in them."""
+    if (root / "trajectory").is_dir():
+        yield root / "trajectory"
+    for kind in GROUPS:
+        yield from sorted(path for path in (root / kind).glob("*/[!.]*") if path.is_dir())
 
 
 def consolidate(

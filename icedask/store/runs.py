@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -15,13 +16,20 @@ import pandas as pd
 import xarray as xr
 import zarr
 
-from icedask.core.provenance import content_of, identified_positions
+from icedask.core.provenance import (
+    content_name,
+    content_of,
+    positions_name,
+    record_of_attrs,
+)
 from icedask.core.variables import with_attrs, with_axes
-from icedask.errors import NotFoundError, StoreError
-from icedask.store.arrays import group_attrs, open_group
+from icedask.errors import DamagedError, NotFoundError, StoreError
+from icedask.store.integrity import METADATA, damaged, group_attrs
 from icedask.store.lock import lock_holder, locked, status_of
-from icedask.store.root import GROUPS, check_format, consolidate
-from icedask.store.trajectory import TRAJECTORY, blocks_done
+from icedask.store.root import GROUPS, check_format, consolidate, groups_of
+from icedask.store.sidecars import blocks_done
+from icedask.store.stored import open_arrays
+from icedask.store.trajectory import TRAJECTORY
 
 _RUN_ID = re.compile(r"([\w-]+)-[0-9a-f]{8}")
 # Runs that a message lists.
@@ -31,13 +39,22 @@ _RUN_PATH = re.compile(rf"({'|'.join(GROUPS)})/\w+/[\w-]+")
 
 
 def iter_runs(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the path and the attributes of every run of a store, with its label if it has one."""
+    """Yield the path and the attributes of every run of a store, with its label if it has one.
+
+    A run whose metadata is damaged has the status "damaged", and what its path tells.
+    """
     index = check_format(store).get("labels")
-    for kind in GROUPS:
-        for file in sorted((store / kind).glob("*/[!.]*/zarr.json")):
-            attrs = group_attrs(file.parent)
-            if "run_id" in attrs:
-                yield file.parent, _labelled(store, file.parent, attrs, index)
+    for path in groups_of(store):
+        if path.name == TRAJECTORY:
+            continue
+        try:
+            attrs = group_attrs(path)
+        except (DamagedError, FileNotFoundError):
+            kind, name = path.relative_to(store).parts[:2]
+            attrs = {"run_id": path.name, "group": kind, "function": name, "status": "damaged"}
+            attrs |= {"parents": [], "parameters": {}, "created": None}
+        if "run_id" in attrs:
+            yield path, _labelled(store, path, attrs, index)
 
 
 def _labelled(
@@ -74,22 +91,32 @@ def path_of_id(store: Path, run_id: str) -> Path | None:
         return None
     name = match[1].replace("-", "_")
     paths = [store / kind / name / run_id for kind in GROUPS]
-    return next((path for path in paths if (path / "zarr.json").exists()), None)
+    return next((path for path in paths if path.is_dir()), None)
 
 
 def find_run(store: Path, run: str) -> tuple[Path, dict[str, Any]]:
     """Return path and attributes of a run by id or label.
 
-    Raises StoreError if there is none.
+    Raises StoreError if there is none, or its metadata is damaged.
     """
-    index = check_format(store).get("labels")
+    path = find_path(store, run)
+    try:
+        attrs = group_attrs(path)
+    except FileNotFoundError:
+        raise damaged(path / METADATA, "the metadata of a run is missing") from None
+    return path, _labelled(store, path, attrs, check_format(store).get("labels"))
+
+
+def find_path(store: Path, run: str) -> Path:
+    """Return the path of a run by id or label; raise StoreError if there is none."""
+    check_format(store)
     path = path_of_id(store, run)
     if path is None:
         labelled = label_index(store).get(run)
         path = None if labelled is None else store / labelled
-    if path is None or not (path / "zarr.json").exists():
+    if path is None or not path.is_dir():
         raise NotFoundError(f"{store}: no run {run!r}; {_known_runs(store, run)}")
-    return path, _labelled(store, path, group_attrs(path), index)
+    return path
 
 
 def _known_runs(store: Path, wanted: str) -> str:
@@ -109,10 +136,25 @@ def _known_runs(store: Path, wanted: str) -> str:
     return f"{labelled}{others} (icedask info, or icedask.list_runs)"
 
 
+def check_identity(path: Path, attrs: Mapping[str, Any]) -> None:
+    """Raise DamagedError unless the id of a run is the one that its attributes give."""
+    try:
+        run_id = record_of_attrs(attrs).run_id
+    except (StoreError, TypeError, ValueError):
+        run_id = "none"
+    if not run_id == path.name == attrs["run_id"]:
+        raise damaged(
+            path / METADATA,
+            f"expected the attributes of run {path.name}, found those of another ({run_id})",
+        )
+
+
 def has_run(store: str | os.PathLike[str], run_id: str) -> bool:
     """Return whether the store holds a complete run of this id."""
     path = path_of_id(Path(store), run_id)
-    return path is not None and group_attrs(path)["status"] == "complete"
+    if path is None or not (path / METADATA).exists():
+        return False
+    return bool(group_attrs(path)["status"] == "complete")
 
 
 def open_run(
@@ -147,7 +189,15 @@ def open_run(
             f"{root}: run {run!r} is incomplete; repeat the command that writes it to continue, or "
             "pass allow_incomplete=True to see the part that is there"
         )
-    ds = open_group(root, str(path.relative_to(root)))
+    check_identity(path, attrs)
+    complete = attrs["status"] == "complete"
+    # What is being written has other values at each look.
+    token = attrs["run_id"] if complete else f"{attrs['run_id']}-{secrets.token_hex(8)}"
+
+    def name_of(variable: str) -> str:
+        return content_name(f"{token}-{variable}")
+
+    ds = open_arrays(root, path, attrs, name_of, complete=complete)
     ds.attrs = {name: attrs[name] for name in (*ds.attrs, "label") if name in attrs}
     return with_axes(ds).assign_attrs(content=content_of(ds))
 
@@ -172,12 +222,17 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
     """
     root = Path(store).resolve()
     attrs = _trajectory_attrs(root)
-    group = root / TRAJECTORY
-    ds = open_group(root, TRAJECTORY)
-    positions = ds["positions"]
-    source = zarr.open_array(str(group / "positions"), mode="r")
-    lazy = identified_positions(source, positions.chunks, attrs["positions"])
-    return with_attrs(with_axes(ds.assign(positions=positions.copy(data=lazy))))
+    columns = attrs.get("columns", {})
+
+    def name_of(variable: str) -> str | None:
+        if variable == "positions":
+            return positions_name(attrs["positions"])
+        # Stores written before do not know the content of columns.
+        return content_name(columns[variable]) if variable in columns else None
+
+    ds = open_arrays(root, root / TRAJECTORY, attrs, name_of, complete=True)
+    ds.attrs.pop("columns", None)
+    return with_attrs(with_axes(ds))
 
 
 def _trajectory_attrs(root: Path) -> dict[str, Any]:
@@ -255,8 +310,8 @@ def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Indexed by run_id: name, group, label, status (complete, running, or interrupted where no
-        process writes it), created, parents, bytes.
+        Indexed by run_id: name, group, label, status (complete, running, interrupted where no
+        process writes it, or damaged where its metadata is), created, parents, bytes.
 
     Raises
     ------
@@ -290,13 +345,13 @@ def remove_run(store: str | os.PathLike[str], run: str) -> None:
         If there is no such run, or another stored run was computed from it.
     """
     root = Path(store).resolve()
-    path, attrs = find_run(root, run)
+    path = find_path(root, run)
     with locked(root):
         children = [
             other["run_id"]
             for _, other in iter_runs(root)
-            if attrs["run_id"] in (*other["parents"], *other.get("lineage", {}))
-            and other["run_id"] != attrs["run_id"]
+            if path.name in (*other["parents"], *other.get("lineage", {}))
+            and other["run_id"] != path.name
         ]
         if children:
             raise StoreError(

@@ -19,7 +19,7 @@ import xarray as xr
 from icedask.core.provenance import Record, is_unchanged, now, record_of
 from icedask.core.variables import with_attrs
 from icedask.errors import InputError, StoreError
-from icedask.store.arrays import create_group, group_attrs, update_attrs, write_small
+from icedask.store.arrays import create_group, seal_arrays, update_attrs, write_small
 from icedask.store.blocks import (
     Target,
     create_lazy_arrays,
@@ -28,6 +28,7 @@ from icedask.store.blocks import (
     uniform_blocks,
     write_missing,
 )
+from icedask.store.integrity import group_attrs
 from icedask.store.lock import locked
 from icedask.store.root import check_format, consolidate, create_root
 from icedask.store.runs import label_index, open_run, open_trajectory, path_of_id
@@ -282,6 +283,7 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
         if array.chunks is None:
             write_small(staged, str(name), ds[name])
     create_lazy_arrays(ds, staged, rounded=precision is not None)
+    seal_arrays(staged)
     # The group appears whole or not at all.
     staged.rename(group)
 

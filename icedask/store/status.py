@@ -13,12 +13,13 @@ from typing import Any
 
 from dask.utils import format_time
 
-from icedask.store.arrays import group_attrs
 from icedask.store.blocks import shards_done
+from icedask.store.integrity import group_attrs
 from icedask.store.lock import lock_holder, status_of
 from icedask.store.root import check_format
 from icedask.store.runs import iter_runs
-from icedask.store.trajectory import TRAJECTORY, blocks_done
+from icedask.store.sidecars import blocks_done
+from icedask.store.trajectory import TRAJECTORY
 from icedask.tasks.progress import FOLDER
 
 _SILENT_SECONDS = 60.0

@@ -1,7 +1,6 @@
 """Writing a trajectory: plan, encode whole shards in tasks, finalise; resumable at any point.
 
-A block is done when its sidecar exists: it is renamed into place after the block's shards, and
-holds the per-frame arrays of the block (cell, time, step, digests of the frames).
+A block is done when its shards and then its sidecar are on disk.
 """
 
 from __future__ import annotations
@@ -22,15 +21,22 @@ import xarray as xr
 from dask import delayed
 from dask.delayed import Delayed
 
-from icedask.core.provenance import canonical, fingerprint, frame_digest, joined_digest, now
+from icedask.core.provenance import (
+    canonical,
+    digest,
+    fingerprint,
+    frames_identity,
+    joined_digest,
+    now,
+)
 from icedask.core.trajectory import atom_order, check_cells, check_elements, check_trajectory
 from icedask.core.variables import ATOM, FRAME, VARIABLES, XYZ, with_attrs
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import (
     create_array,
     create_group,
-    group_attrs,
     remove_partial_files,
+    seal_arrays,
     update_attrs,
     write_region,
     write_small,
@@ -38,14 +44,21 @@ from icedask.store.arrays import (
 from icedask.store.blocks import disk_errors
 from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.store.frame_block import FrameBlock, check_finite
+from icedask.store.integrity import group_attrs, sync_folder
 from icedask.store.lock import LOCK_FILE, locked
 from icedask.store.root import check_format, consolidate, create_root
+from icedask.store.sidecars import (
+    COLUMN,
+    STAGING,
+    block_is_done,
+    load_sidecar,
+    write_sidecar,
+)
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.progress import FOLDER, reporting
 from icedask.tasks.run import run_tasks
 
 TRAJECTORY = "trajectory"
-STAGING = ".ingest"
 _POSITION_BYTES = 12
 
 
@@ -95,16 +108,6 @@ class TrajectoryPlan:
         return range(start, min(start + self.block_frames, self.n_frames))
 
 
-def sidecar(store: Path, index: int) -> Path:
-    """Return the file that marks a block as done and holds its per-frame arrays."""
-    return store / STAGING / f"block-{index}.npz"
-
-
-def blocks_done(store: Path) -> int:
-    """Count the encoded blocks of an unfinished trajectory."""
-    return len(list((store / STAGING).glob("block-*.npz")))
-
-
 def _check_folder(store: Path) -> None:
     """Raise StoreError if the folder holds something that is not an icedask store."""
     # A writer killed while it wrote the root leaves a partial file.
@@ -139,6 +142,9 @@ def recorded_identity(store: Path) -> dict[str, Any]:
     if not (store / TRAJECTORY / "zarr.json").exists():
         return {}
     identity = dict(group_attrs(store / TRAJECTORY)["identity"])
+    if isinstance(identity.get("columns"), list):
+        # Written when columns of a Dataset counted by their names.
+        identity |= {"columns": dict.fromkeys(identity["columns"])}
     if "options" in identity:
         # Written when options that were not given counted too.
         options = identity["options"].items()
@@ -158,6 +164,9 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     stored = recorded_identity(store)
     # Compared as numbers: a time step of 10 is one of 10.0.
     plain = json.loads(canonical(dict(identity)))
+    if "coordinates" not in stored and "dataset" in stored:
+        plain.pop("coordinates", None)
+        plain["columns"] = dict.fromkeys(plain.get("columns", ()))
     if stored != plain:
         if overwrite:
             return "other"
@@ -226,7 +235,9 @@ def begin(store: Path, plan: TrajectoryPlan) -> None:
         spec, dims = VARIABLES.get(name), (FRAME, ATOM, XYZ)[:ndim]
         extra = {"units": plan.column_units[name]} if spec is None else spec.attrs
         create_array(staged, name, shape[:ndim], dtype, dims, extra, block=block[:ndim])
+    seal_arrays(staged)
     staged.rename(store / TRAJECTORY)
+    sync_folder(store)
 
 
 def encode_block(
@@ -244,36 +255,33 @@ def encode_block(
     arrays = {"positions": block.positions, **block.columns}
     for name, values in arrays.items():
         write_region(root / TRAJECTORY / name, (start,) + (0,) * (values.ndim - 1), values)
-    target = sidecar(root, index)
-    unfinished = target.with_suffix(".partial")
-    with unfinished.open("wb") as file:
-        np.savez(
-            file,
-            cell=block.cell,
-            pbc=block.pbc,
-            time=block.time,
-            step=block.step,
-            origin=np.zeros((0, 3)) if block.cell_origin is None else block.cell_origin,
-            digests=np.array([frame_digest(frame) for frame in block.positions]),
-        )
-    unfinished.replace(target)
+    write_sidecar(root, index, block)
 
 
 def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]) -> None:
     """Encode the blocks that are not done yet, each by the task that `task` makes of its index."""
     remove_partial_files(store / TRAJECTORY)
     remove_partial_files(store / STAGING)
-    missing = [index for index in range(plan.n_blocks) if not sidecar(store, index).exists()]
+    blocks = group_attrs(store / TRAJECTORY)["blocks"]
+    if blocks != plan.n_blocks:
+        raise StoreError(
+            f"{store}: expected an unfinished trajectory of {plan.n_blocks} blocks, found {blocks}, "
+            "of another version of icedask; continue it with that one, or begin again with "
+            "overwrite=True (--overwrite)"
+        )
+    names = ["positions", *plan.columns]
+    missing = [
+        index
+        for index in range(plan.n_blocks)
+        if not block_is_done(store, store / TRAJECTORY, names, index)
+    ]
     with disk_errors(store):
         run_tasks(delayed_waves(map(task, missing)), len(missing), "ingest")
 
 
 def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
     """Write the per-frame arrays, complete the attributes and add `what` to the history."""
-    parts = []
-    for index in range(plan.n_blocks):
-        with np.load(sidecar(store, index)) as file:
-            parts.append(dict(file))
+    parts = [load_sidecar(store, index) for index in range(plan.n_blocks)]
     joined = {
         name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "pbc"
     }
@@ -303,8 +311,12 @@ def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
         write_small(store / TRAJECTORY, str(name), ds[name])
     positions = joined_digest(joined["digests"].tolist())
     _check_results_belong(store, positions)
+    seal_arrays(store / TRAJECTORY)
     attrs = {
         "positions": positions,
+        "columns": {
+            name: joined_digest(joined[f"{COLUMN}{name}"].tolist()) for name in plan.columns
+        },
         "coordinate_names": sorted(str(name) for name in ds.coords),
         "created": now(),
         "history": [f"{now()} {what}"],
@@ -347,7 +359,11 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
             if array.dims == (ATOM,)
         },
         columns={name: (ds[name].ndim, ds[name].dtype) for name in columns},
-        identity={"dataset": fingerprint(ds)[0], "columns": columns},
+        identity={
+            "dataset": fingerprint(ds)[0],
+            "columns": {name: frames_identity(ds[name]) for name in columns},
+            "coordinates": digest(*_loaded_values(ds)),
+        },
         attrs={
             "source": "dataset",
             **({"atom_order": "not known"} if atom_order(ds) else {}),
@@ -370,6 +386,15 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
             run_blocks(store, plan, partial(_dataset_task, ds, store, plan, columns))
             finalise(store, plan)
         conclude(store)
+
+
+def _loaded_values(ds: xr.Dataset) -> list[Any]:
+    """Return names and values of the coordinates that are no part of the fingerprint."""
+    coords = {str(name): coord.values for name, coord in ds.coords.items() if coord.dims == (ATOM,)}
+    values = {**coords, "time": ds["time"].values}
+    if "cell_origin" in ds:
+        values["cell_origin"] = ds["cell_origin"].values
+    return [part for name in sorted(values) for part in (name, values[name])]
 
 
 def _dataset_task(

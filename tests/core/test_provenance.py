@@ -12,7 +12,7 @@ import xarray as xr
 from ase.build import bulk
 
 import icedask as ice
-from icedask.core.provenance import fingerprint, identified_positions, positions_identity
+from icedask.core.provenance import fingerprint, positions_identity, positions_name
 from icedask.store import trajectory as encode
 
 N_FRAMES = 12
@@ -72,7 +72,9 @@ CHANGED: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
         data=x.data.map_blocks(np.sqrt, name="after-rechunk-merge")
     ),
     "with those of another source": lambda x: x.copy(
-        data=da.concatenate([x.data[:6], identified_positions(x.values[6:] + 1, "auto", "another")])
+        data=da.concatenate(
+            [x.data[:6], da.from_array(x.values[6:] + 1, name=positions_name("another"))]
+        )
     ),
 }
 

@@ -20,7 +20,8 @@ from ase.build import bulk
 import icedask as ice
 from icedask.core.provenance import Record, stamped
 from icedask.errors import StoreError
-from icedask.store.arrays import group_attrs, read_metadata, update_attrs, write_metadata
+from icedask.store.arrays import update_attrs, write_metadata
+from icedask.store.integrity import group_attrs, read_metadata
 from icedask.store.root import consolidate
 
 _opened: list[str] | None = None
@@ -115,7 +116,7 @@ def test_reads_of_save_do_not_depend_on_the_number_of_runs(store: Path) -> None:
                 reads["by label"].append(len(files))
             shutil.rmtree(copy)
     for counts in reads.values():
-        assert len(set(counts)) == 1 and counts[0] <= 16, reads
+        assert len(set(counts)) == 1 and counts[0] <= 18, reads
 
 
 def test_consolidated_metadata_is_that_of_zarr(store: Path) -> None:

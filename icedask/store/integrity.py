@@ -1,0 +1,258 @@
+"""Checksums of metadata, complete shards, and the errors that name damaged files.
+
+Chunks carry a CRC-32C of their own. A group records one of its attributes and one of the metadata
+of each of its arrays, so that an array that is gone is missed. Stores written before have none of
+these: what they do not record is not checked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+
+from icedask.core.provenance import canonical
+from icedask.errors import DamagedError
+
+METADATA = "zarr.json"
+CHECKSUMS = "checksums"
+# Times differ from one computation to the next, and the others are compared with what they may be
+# wherever they are used.
+_UNSEALED = ("created", "history", "status", "format", "format_version")
+STATES = ("running", "complete")
+# Of one inner chunk in the index of a shard: offset and length. The index ends with its checksum.
+_ENTRY_BYTES = 16
+CRC_BYTES = 4
+_ABSENT = 2**64 - 1
+# Shards of a run that are looked for when it is opened; those of larger ones when they are read.
+MOST_LOOKED_FOR = 10_000
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C of bytes."""
+    value: int = google_crc32c.value(data)
+    return value
+
+
+def _crc_text(value: Any) -> str:
+    return f"{crc32c(canonical(value).encode()):08x}"
+
+
+def remedy(file: Path) -> str:
+    """Return what to do about a damaged file of a store."""
+    store = store_of(file)
+    return (
+        f"restore it from a copy, or let icedask verify {store} --repair set aside what is damaged"
+    )
+
+
+def store_of(file: Path) -> Path:
+    """Return the store that a file lies in, which is the outermost Zarr group around it."""
+    parents = [folder for folder in file.parents if (folder / METADATA).exists()]
+    return parents[-1] if parents else file.parent
+
+
+def damaged(file: Path, finding: str) -> DamagedError:
+    """Return the error for a damaged file, with the remedy."""
+    error = DamagedError(f"{file}: {finding}; {remedy(file)}")
+    error.file, error.finding = str(file), finding
+    return error
+
+
+def read_metadata(node: Path) -> dict[str, Any]:
+    """Return the metadata of a group or an array as it is on disk.
+
+    Raises FileNotFoundError if there is none, DamagedError if it is no metadata.
+    """
+    file = node / METADATA
+    try:
+        metadata = json.loads(file.read_bytes())
+    except ValueError:
+        raise damaged(file, "expected the metadata of Zarr, found no valid JSON") from None
+    if not isinstance(metadata, dict) or metadata.get("zarr_format") != 3:
+        raise damaged(file, "expected the metadata of Zarr v3, found other content")
+    return metadata
+
+
+def sealed(attrs: Mapping[str, Any], arrays: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the attributes of a group with their checksum, and the checksums of its arrays."""
+    if arrays is None:
+        arrays = (attrs.get(CHECKSUMS) or {}).get("arrays", {})
+    covered = {name: attrs[name] for name in attrs if name not in (CHECKSUMS, *_UNSEALED)}
+    # By name: those that a user adds later are not covered.
+    checksums = {"attributes": sorted(covered), "arrays": dict(arrays)}
+    value = _crc_text([covered, checksums["arrays"]])
+    return {**attrs, CHECKSUMS: {**checksums, "crc32c": value}}
+
+
+def group_attrs(node: Path, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the attributes of a group, compared with their checksum, past consolidated ones.
+
+    `metadata` is that of the group, where it was read already.
+
+    Raises FileNotFoundError if there is no metadata, DamagedError if it is damaged or was changed.
+    """
+    file = node / METADATA
+    if metadata is None:
+        metadata = read_metadata(node)
+    attrs = metadata.get("attributes")
+    if metadata.get("node_type") != "group" or not isinstance(attrs, dict):
+        raise damaged(file, "expected the metadata of a Zarr group, found other content")
+    if attrs.get("status", "complete") not in STATES:
+        raise damaged(file, f"expected the status {' or '.join(STATES)}, found other text")
+    if CHECKSUMS not in attrs:
+        return attrs
+    try:
+        checksums = attrs[CHECKSUMS]
+        own = {name: attrs[name] for name in checksums["attributes"]}
+        is_same = _crc_text([own, checksums["arrays"]]) == checksums["crc32c"]
+    except (KeyError, TypeError):
+        is_same = False
+    if not is_same:
+        raise damaged(
+            file, "the attributes are not the ones that were written (their checksum differs)"
+        )
+    return attrs
+
+
+def array_checksums(group: Path) -> dict[str, str]:
+    """Return the checksum of the metadata of each array of a group."""
+    return {
+        file.parent.name: _crc_text(read_metadata(file.parent))
+        for file in sorted(group.glob(f"*/{METADATA}"))
+    }
+
+
+def array_metadata(group: Path, attrs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the metadata of each array of a group, compared with the checksums in its attributes.
+
+    Raises DamagedError if an array is missing, or its metadata is damaged or was changed.
+    """
+    checksums = (attrs.get(CHECKSUMS) or {}).get("arrays")
+    if checksums is None:
+        checksums = dict.fromkeys(file.parent.name for file in group.glob(f"*/{METADATA}"))
+    arrays = {}
+    for name, checksum in checksums.items():
+        file = group / name / METADATA
+        try:
+            arrays[name] = read_metadata(group / name)
+        except FileNotFoundError:
+            raise damaged(file, "expected the metadata of an array, the file is missing") from None
+        if checksum is not None and _crc_text(arrays[name]) != checksum:
+            raise damaged(file, "the metadata is not what was written (its checksum differs)")
+    return arrays
+
+
+def inner_chunks(metadata: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return the shape of the inner chunks of a sharded array, None if it has no shards."""
+    codec = metadata["codecs"][0]
+    if codec["name"] != "sharding_indexed":
+        return None
+    return tuple(codec["configuration"]["chunk_shape"])
+
+
+def outer_chunks(metadata: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the shape of the chunks that are files: shards, or chunks where there are none."""
+    return tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
+
+
+def has_checksums(metadata: Mapping[str, Any]) -> bool:
+    """Return whether the chunks of an array end with a checksum."""
+    codecs = metadata["codecs"]
+    if inner_chunks(metadata) is not None:
+        codecs = codecs[0]["configuration"]["codecs"]
+    return bool(codecs[-1]["name"] == "crc32c")
+
+
+def file_grid(metadata: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the number of files of an array along each of its dimensions."""
+    sizes = zip(metadata["shape"], outer_chunks(metadata), strict=True)
+    return tuple(math.ceil(size / chunk) for size, chunk in sizes)
+
+
+def shard_path(array: Path, index: Sequence[int]) -> Path:
+    """Return the file of the shard, or the chunk, with the given index."""
+    return array.joinpath("c", *map(str, index))
+
+
+def chunk_files(array: Path, metadata: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the files that a complete array has."""
+    for index in np.ndindex(*file_grid(metadata)):
+        yield shard_path(array, index)
+
+
+def check_present(file: Path) -> None:
+    """Raise DamagedError if a file of a complete array is missing or empty."""
+    try:
+        empty = file.stat().st_size == 0
+    except FileNotFoundError:
+        raise damaged(file, "part of an array is missing") from None
+    if empty:
+        raise damaged(file, "part of an array is empty")
+
+
+def shard_index(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Return offset and length of each inner chunk of a shard.
+
+    Raises DamagedError unless the index matches its checksum and lies behind all its chunks.
+    """
+    inner, outer = inner_chunks(metadata), outer_chunks(metadata)
+    assert inner is not None
+    number = math.prod(size // part for size, part in zip(outer, inner, strict=True))
+    size, index_bytes = file.stat().st_size, number * _ENTRY_BYTES + CRC_BYTES
+    if size < index_bytes:
+        raise damaged(file, f"part of an array is cut, to {size} bytes")
+    with file.open("rb") as opened:
+        opened.seek(size - index_bytes)
+        tail = opened.read(index_bytes)
+    if crc32c(tail[:-CRC_BYTES]) != int.from_bytes(tail[-CRC_BYTES:], "little"):
+        raise damaged(file, "part of an array is cut or damaged (checksum of its index)")
+    entries = np.frombuffer(tail[:-CRC_BYTES], "<u8").reshape(-1, 2).tolist()
+    if any(offset == _ABSENT or offset + length > size for offset, length in entries):
+        raise damaged(file, "part of an array is incomplete")
+    return [(offset, length) for offset, length in entries]
+
+
+def is_whole(file: Path, metadata: Mapping[str, Any]) -> bool:
+    """Return whether a shard is there from its first byte to its last, by its index."""
+    try:
+        shard_index(file, metadata)
+    except (DamagedError, FileNotFoundError):
+        return False
+    return True
+
+
+def check_chunk(file: Path, data: bytes, where: str = "") -> None:
+    """Raise DamagedError unless the encoded bytes of a chunk match the checksum at their end."""
+    if crc32c(data[:-CRC_BYTES]) != int.from_bytes(data[-CRC_BYTES:], "little"):
+        raise damaged(file, f"part of an array is damaged{where} (its checksum differs)")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of a folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # Some network file systems know no sync of a folder.
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(file: Path, top: Path) -> None:
+    """Make a file survive a loss of power, with the folders between it and `top`."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    for folder in file.parents:
+        sync_folder(folder)
+        if folder == top:
+            return

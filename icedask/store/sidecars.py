@@ -1,0 +1,95 @@
+"""Sidecars of an unfinished trajectory: the per-frame arrays of each block that is written.
+
+A sidecar is renamed into place after the shards of its block are on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from icedask.core.provenance import digest, frame_digest
+from icedask.errors import DamagedError
+from icedask.store.frame_block import FrameBlock
+from icedask.store.integrity import damaged, is_whole, read_metadata, shard_path, sync_folder
+
+STAGING = ".ingest"
+# Before the name of a column: the digests of its frames.
+COLUMN = "column/"
+
+
+def sidecar(store: Path, index: int) -> Path:
+    """Return the file that marks a block as done and holds its per-frame arrays."""
+    return store / STAGING / f"block-{index}.npz"
+
+
+def blocks_done(store: Path) -> int:
+    """Count the encoded blocks of an unfinished trajectory."""
+    return len(list((store / STAGING).glob("block-*.npz")))
+
+
+def write_sidecar(store: Path, index: int, block: FrameBlock) -> None:
+    """Write the sidecar of a block, whose shards are on disk."""
+    members: dict[str, Any] = {
+        "cell": block.cell,
+        "pbc": block.pbc,
+        "time": block.time,
+        "step": block.step,
+        "origin": np.zeros((0, 3)) if block.cell_origin is None else block.cell_origin,
+        "digests": np.array([frame_digest(frame) for frame in block.positions]),
+    }
+    for name, values in block.columns.items():
+        members[f"{COLUMN}{name}"] = np.array([digest(frame) for frame in values])
+    target = sidecar(store, index)
+    unfinished = target.with_suffix(".partial")
+    with unfinished.open("wb") as file:
+        np.savez(file, **members)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(target)
+    sync_folder(target.parent)
+
+
+def load_sidecar(store: Path, index: int) -> dict[str, npt.NDArray[Any]]:
+    """Return the per-frame arrays of a block, each of which has a checksum.
+
+    Raises DamagedError if the file is damaged.
+    """
+    file = sidecar(store, index)
+    try:
+        with np.load(file) as saved:
+            return dict(saved)
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise damaged(file, f"part of an unfinished trajectory is damaged ({error})") from error
+
+
+def block_is_done(store: Path, group: Path, names: Sequence[str], index: int) -> bool:
+    """Return whether sidecar and shards of a block are there as a whole; else remove them.
+
+    `group` is the folder of the arrays `names`, of which each has one shard a block.
+    """
+    file = sidecar(store, index)
+    if not file.exists():
+        return False
+    arrays = {name: read_metadata(group / name) for name in names}
+    shards = {
+        name: shard_path(group / name, [index] + [0] * (len(metadata["shape"]) - 1))
+        for name, metadata in arrays.items()
+    }
+    columns = {f"{COLUMN}{name}" for name in names if name != "positions"}
+    try:
+        is_done = columns <= load_sidecar(store, index).keys()
+    except DamagedError:
+        is_done = False
+    is_done = is_done and all(is_whole(shards[name], arrays[name]) for name in names)
+    if not is_done:
+        for leftover in (file, *shards.values()):
+            leftover.unlink(missing_ok=True)
+    return is_done

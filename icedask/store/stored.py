@@ -1,0 +1,214 @@
+"""Lazy arrays of a store, which read written values or raise an error for damaged files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+
+from icedask.errors import DamagedError
+from icedask.store.integrity import (
+    CHECKSUMS,
+    MOST_LOOKED_FOR,
+    array_metadata,
+    check_chunk,
+    check_present,
+    chunk_files,
+    damaged,
+    file_grid,
+    has_checksums,
+    inner_chunks,
+    outer_chunks,
+    shard_index,
+    shard_path,
+)
+
+
+def no_value(dtype: npt.DTypeLike) -> Any:
+    """Return the fill value of a dtype: NaN, an integer that no label or count has, or False."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return np.nan
+    if kind.kind == "i":
+        return int(np.iinfo(kind).min)
+    if kind.kind == "u":
+        return int(np.iinfo(kind).max)
+    return None
+
+
+def opened(array: Path, metadata: Mapping[str, Any]) -> Any:
+    """Return the Zarr array of a folder by its metadata, for reading."""
+    from zarr.storage import LocalStore, StorePath
+
+    place = StorePath(LocalStore(array, read_only=True))
+    return zarr.Array.from_dict(place, dict(metadata))
+
+
+class StoredArray:
+    """Array on disk whose blocks are read when they are asked for.
+
+    Parameters
+    ----------
+    path
+        Folder of the array.
+    metadata
+        Content of its zarr.json.
+    complete
+        Whether a part that is missing is an error; else it reads as `no_value`.
+    """
+
+    def __init__(self, path: Path, metadata: Mapping[str, Any], *, complete: bool) -> None:
+        if not complete:
+            fill = no_value(metadata["data_type"])
+            metadata = {**metadata, "fill_value": "NaN" if fill is np.nan else fill}
+        self.path, self.metadata, self.complete = path, metadata, complete
+        self.array = opened(path, metadata)
+        self.shape: tuple[int, ...] = self.array.shape
+        self.dtype: np.dtype = self.array.dtype
+        self.ndim: int = self.array.ndim
+
+    def __getitem__(self, index: Any) -> Any:
+        """Read a part; raise DamagedError if a file of it is missing or damaged."""
+        if self.complete:
+            for file in self._files(index):
+                check_present(file)
+        try:
+            return self.array[index]
+        except Exception as error:
+            for file in self._files(index):
+                check_file(file, self.path, self.metadata)
+            raise damaged(
+                self.path, f"expected to read part of an array, found: {error}"
+            ) from error
+
+    def _files(self, index: Any) -> Iterator[Path]:
+        """Yield the files of a part."""
+        index = index if isinstance(index, tuple) else (index,)
+        outer = outer_chunks(self.metadata)
+        numbers = []
+        for axis, (size, chunk) in enumerate(zip(self.shape, outer, strict=True)):
+            part = index[axis] if axis < len(index) else slice(None)
+            chosen = np.atleast_1d(np.arange(size)[part])
+            numbers.append(np.unique(chosen // chunk).tolist())
+        for number in product(*numbers):
+            yield shard_path(self.path, number)
+
+
+def check_file(file: Path, array: Path, metadata: Mapping[str, Any]) -> int:
+    """Raise DamagedError unless a file of a complete array is what was written; return its size.
+
+    What has no checksums is decoded, which finds part of what can go wrong.
+    """
+    check_present(file)
+    if not has_checksums(metadata):
+        return _check_decoded(file, array, metadata)
+    with file.open("rb") as source:
+        if inner_chunks(metadata) is None:
+            data = source.read()
+            check_chunk(file, data)
+            return len(data)
+        for offset, length in shard_index(file, metadata):
+            source.seek(offset)
+            check_chunk(file, source.read(length))
+        return source.seek(0, 2)
+
+
+def _check_decoded(file: Path, array: Path, metadata: Mapping[str, Any]) -> int:
+    if inner_chunks(metadata) is not None:
+        shard_index(file, metadata)
+    number = [int(part) for part in file.relative_to(array).parts[1:]]
+    region = tuple(
+        slice(i * chunk, (i + 1) * chunk)
+        for i, chunk in zip(number, outer_chunks(metadata), strict=True)
+    )
+    try:
+        opened(array, metadata)[region]
+    except Exception as error:
+        raise damaged(file, f"part of an array cannot be decoded ({error})") from error
+    return file.stat().st_size
+
+
+def open_arrays(
+    store: Path,
+    group: Path,
+    attrs: Mapping[str, Any],
+    name_of: Callable[[str], str | None],
+    *,
+    complete: bool,
+) -> xr.Dataset:
+    """Open the arrays of a group as a Dataset, one Dask chunk for each shard; small ones loaded.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of the group.
+    name_of
+        Function that returns the name of the lazy array of a variable in Dask's graphs, which tells
+        what its values are; None where that is not known.
+    complete
+        Whether everything is written, so that a missing part is an error.
+
+    Raises
+    ------
+    DamagedError
+        If something of a complete group is missing, or of the metadata or the small arrays is
+        damaged.
+    """
+    arrays = array_metadata(group, attrs)
+    if complete:
+        _check_all_present(group, arrays, is_sealed=CHECKSUMS in attrs)
+    variables: dict[str, Any] = {}
+    for name, metadata in sorted(arrays.items()):
+        dims = tuple(metadata.get("dimension_names") or ())
+        try:
+            values = _values(group / name, metadata, name_of(name), complete=complete)
+        except DamagedError:
+            raise
+        except Exception as error:
+            raise damaged(
+                group / name, f"expected an array that can be read, found: {error}"
+            ) from error
+        variables[name] = xr.Variable(dims, values, metadata.get("attributes", {}))
+    own = {name: value for name, value in attrs.items() if name != CHECKSUMS}
+    coordinates = own.pop("coordinate_names", [])
+    ds = xr.Dataset(variables, attrs=own).set_coords(coordinates)
+    ds.encoding["source"] = str(store)
+    return ds
+
+
+def _values(
+    path: Path, metadata: Mapping[str, Any], name: str | None, *, complete: bool
+) -> da.Array | npt.NDArray[Any]:
+    if inner_chunks(metadata) is None:
+        try:
+            values = np.asarray(opened(path, metadata)[...])
+        except Exception:
+            for file in chunk_files(path, metadata):
+                check_file(file, path, metadata)
+            raise
+        # Fixed-width strings: numpy's variable-width ones do not convert to everything.
+        return values.astype(object).astype(str) if values.dtype.kind == "T" else values
+    source = StoredArray(path, metadata, complete=complete)
+    # Slices are read from the file; lists of atoms are taken from what was read.
+    return da.from_array(source, outer_chunks(metadata), name=name, inline_array=True, fancy=False)
+
+
+def _check_all_present(
+    group: Path, arrays: Mapping[str, Mapping[str, Any]], *, is_sealed: bool
+) -> None:
+    """Raise DamagedError if a file of complete arrays is missing or empty."""
+    for name, metadata in arrays.items():
+        sharded = inner_chunks(metadata) is not None
+        # Without checksums, chunks of zeros were not written.
+        if not sharded and not is_sealed:
+            continue
+        if np.prod(file_grid(metadata), dtype=float) <= MOST_LOOKED_FOR:
+            for file in chunk_files(group / name, metadata):
+                check_present(file)

@@ -1,0 +1,218 @@
+"""Verification of a store: every file is compared with its checksum, in parallel."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dask import delayed
+from dask.delayed import Delayed
+
+from icedask.errors import DamagedError
+from icedask.store.integrity import (
+    CHECKSUMS,
+    METADATA,
+    array_metadata,
+    chunk_files,
+    damaged,
+    file_grid,
+    group_attrs,
+    has_checksums,
+    inner_chunks,
+    outer_chunks,
+)
+from icedask.store.lock import locked
+from icedask.store.repair import repair_store
+from icedask.store.root import check_format, groups_of
+from icedask.store.runs import check_identity, label_index
+from icedask.store.stored import check_file
+from icedask.store.trajectory import TRAJECTORY
+from icedask.tasks.graphs import delayed_waves
+from icedask.tasks.run import run_tasks
+
+# Of the files that one task reads, before compression.
+_TASK_BYTES = 128 * 2**20
+
+
+@dataclass
+class Verification:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    store : Path
+        The store.
+    files, bytes : int
+        Number of files of arrays that were read, and their size.
+    unprotected : int
+        How many of these have no checksums, because an older version wrote them. They were decoded,
+        which finds part of what can go wrong.
+    damage : dict of str to str
+        What is wrong with each file that is missing or damaged, by its path.
+    """
+
+    store: Path
+    files: int = 0
+    bytes: int = 0
+    unprotected: int = 0
+    damage: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Return the findings as text, a line each."""
+        size = f"{self.files} files of arrays, {self.bytes / 1e9:.3g} GB"
+        if self.unprotected:
+            size += f", {self.unprotected} of them without checksums (of an older version)"
+        lines = [f"{file}: {finding}" for file, finding in self.damage.items()]
+        verdict = f"{len(lines)} missing or damaged" if lines else "all as it was written"
+        return "\n".join([*lines, f"{self.store}: {size}: {verdict}"])
+
+    def add(self, error: DamagedError) -> None:
+        """Add what an error names."""
+        self.damage.setdefault(error.file, error.finding)
+
+
+@dataclass(frozen=True)
+class _Array:
+    path: Path
+    metadata: Mapping[str, Any]
+    complete: bool
+    # Whether each of its files was written, also where all values are zero.
+    sealed: bool
+
+    def files(self) -> Iterator[Path]:
+        for file in chunk_files(self.path, self.metadata):
+            if (self.complete and self.sealed) or file.exists():
+                yield file
+
+    @property
+    def files_in_task(self) -> int:
+        file_bytes = math.prod(outer_chunks(self.metadata)) * _itemsize(self.metadata)
+        return max(1, _TASK_BYTES // max(file_bytes, 1))
+
+    @property
+    def n_tasks(self) -> int:
+        return math.ceil(math.prod(file_grid(self.metadata)) / self.files_in_task)
+
+    def tasks(self) -> Iterator[Delayed]:
+        check, files = delayed(_check_files, pure=False), self.files()
+        for _ in range(self.n_tasks):
+            part = list(islice(files, self.files_in_task))
+            yield check(part, self.path, self.metadata)
+
+
+def _itemsize(metadata: Mapping[str, Any]) -> int:
+    try:
+        return np.dtype(metadata["data_type"]).itemsize
+    except TypeError:  # text
+        return 8
+
+
+def _check_files(
+    files: Sequence[Path], array: Path, metadata: Mapping[str, Any]
+) -> tuple[int, int, dict[str, str]]:
+    """Return number and size of whole files, and the damage of others; runs in a task."""
+    damage, size = {}, 0
+    for file in files:
+        try:
+            size += check_file(file, array, metadata)
+        except DamagedError as error:
+            damage[error.file] = error.finding
+    return len(files) - len(damage), size, damage
+
+
+def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verification:
+    """Compare everything in a store with its checksums, in parallel.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    repair : bool
+        Set aside what is damaged, in the folder .damaged of the store: blocks of a run or of an
+        ingested trajectory, after which the command that wrote it computes these blocks again; a
+        run whose metadata or small arrays are damaged as a whole.
+
+    Returns
+    -------
+    Verification
+        What is missing or damaged, in `damage` by file; files, bytes.
+
+    Raises
+    ------
+    StoreError
+        If there is no store at the path, or another process writes to it and repair was asked for.
+
+    Notes
+    -----
+    Each inner chunk of an array carries a CRC-32C (Castagnoli polynomial, as in iSCSI, RFC 3720),
+    each group one of its attributes and of the metadata of its arrays. Any change of one bit is
+    found, and others but for one in 2**32. Attributes that only tell when something was done
+    (created, history) are not covered.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import icedask as ice
+    >>> from ase.build import bulk
+    >>> trj = ice.from_ase(bulk("Cu", cubic=True) * (3, 3, 3))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved = ice.save(ice.coordination(trj, r_cut=3.0), f"{folder}/cu.zarr")
+    ...     ice.verify(f"{folder}/cu.zarr").damage
+    {}
+    """
+    root = Path(store).resolve()
+    if not (root / METADATA).exists() and not (root / TRAJECTORY).exists():
+        check_format(root)
+    result = _verified(root)
+    if repair and result.damage:
+        with locked(root):
+            repair_store(root, [Path(file) for file in result.damage])
+    return result
+
+
+def _verified(root: Path) -> Verification:
+    result, arrays = Verification(root), []
+    try:
+        check_format(root)
+        for label, run in label_index(root).items():
+            if not (root / run / METADATA).exists():
+                finding = f"the run of label {label!r} is missing"
+                result.add(damaged(root / run / METADATA, finding))
+    except DamagedError as error:
+        result.add(error)
+    for group in groups_of(root):
+        try:
+            arrays += _arrays(group, root)
+        except DamagedError as error:
+            result.add(error)
+    total = sum(array.n_tasks for array in arrays)
+    waves = delayed_waves((task for array in arrays for task in array.tasks()), values=True)
+    for files, size, damage in run_tasks(waves, total, "verify"):
+        result.files += files
+        result.bytes += size
+        result.damage |= damage
+    result.unprotected = sum(
+        sum(1 for _ in array.files()) for array in arrays if not has_checksums(array.metadata)
+    )
+    return result
+
+
+def _arrays(group: Path, root: Path) -> list[_Array]:
+    """Return the arrays of a group; raise DamagedError if its metadata is damaged."""
+    try:
+        attrs = group_attrs(group)
+    except FileNotFoundError:
+        raise damaged(group / METADATA, "the metadata of a group is missing") from None
+    if group != root / TRAJECTORY:
+        check_identity(group, attrs)
+    complete, is_sealed = attrs.get("status") == "complete", CHECKSUMS in attrs
+    return [
+        _Array(group / name, metadata, complete, is_sealed or inner_chunks(metadata) is not None)
+        for name, metadata in array_metadata(group, attrs).items()
+    ]
