@@ -32,6 +32,12 @@ from icedask.store.stored import no_value
 if TYPE_CHECKING:
     from zarr.codecs import BloscCodec
 
+_TEXT_CODEC: dict[str, Any] = {
+    "name": "zstd",
+    "configuration": {"level": 0, "checksum": False},
+}
+# The last codec of each chunk.
+_CHECKSUM: tuple[dict[str, Any], ...] = ({"name": "crc32c"},)
 # For zarr's thread to end.
 _END_SECONDS = 10.0
 
@@ -70,8 +76,6 @@ def create_array(
     rounded: bool = False,
 ) -> None:
     """Create an array of a Zarr group; sharded by `block` if that is given, else one chunk."""
-    from zarr.codecs import Crc32cCodec, ZstdCodec
-
     text = dtype.kind in "UTO"
     if block is None:
         shards, chunks = None, tuple(max(size, 1) for size in shape)
@@ -84,7 +88,7 @@ def create_array(
         dtype=str if text else dtype,
         chunks=chunks,
         shards=shards,
-        compressors=[ZstdCodec() if text else _codec(dtype.itemsize, rounded), Crc32cCodec()],
+        compressors=[_TEXT_CODEC if text else _codec(dtype.itemsize, rounded), *_CHECKSUM],
         fill_value=no_value(dtype),
         dimension_names=tuple(dims),
         attributes=dict(attrs),

@@ -265,9 +265,9 @@ def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]
     blocks = group_attrs(store / TRAJECTORY)["blocks"]
     if blocks != plan.n_blocks:
         raise StoreError(
-            f"{store}: expected an unfinished trajectory of {plan.n_blocks} blocks, found {blocks}, "
-            "of another version of icedask; continue it with that one, or begin again with "
-            "overwrite=True (--overwrite)"
+            f"{store}: expected an unfinished trajectory of {plan.n_blocks} blocks, found one of "
+            f"{blocks} by another version of icedask; continue it with that one, or begin again "
+            "with overwrite=True (--overwrite)"
         )
     names = ["positions", *plan.columns]
     missing = [
