@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from ase.geometry import minkowski_reduce
 
 from icedask.core.options import Centers, Delay
 from icedask.core.trajectory import check_atom_order, check_delay
@@ -17,6 +16,7 @@ from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.lazy import descriptor
 from icedask.kernels.jit import jit
+from icedask.kernels.lattice import inverse, reduced, transformed
 from icedask.kernels.neighbors import complete_cell
 
 # What the window keeps of a frame: positions of the centres, the cell, periodicity.
@@ -33,7 +33,7 @@ def reduced_cell(cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> FloatArray:
 
     With them the closest lattice point is reached by steps of -1, 0, 1 along each.
     """
-    return np.asarray(minkowski_reduce(complete_cell(cell), pbc=pbc)[0])
+    return reduced(complete_cell(cell), pbc)
 
 
 @jit
@@ -89,13 +89,12 @@ def displacements(window: Sequence[Kept]) -> npt.NDArray[np.float32]:
     after, after_cell, _ = window[-1]
     steps = after - before
     if not np.array_equal(before_cell, after_cell):
-        fractions = before @ np.linalg.inv(complete_cell(before_cell))
-        fractions += after @ np.linalg.inv(complete_cell(after_cell))
+        fractions = transformed(before, inverse(complete_cell(before_cell)))
+        fractions += transformed(after, inverse(complete_cell(after_cell)))
         # What the cell carried along: the rest is the fractional step in the mean cell.
-        steps -= fractions / 2 @ (after_cell - before_cell)
+        steps -= transformed(fractions / 2, after_cell - before_cell)
     cell = reduced_cell((before_cell + after_cell) / 2, pbc)
-    inverse = np.asarray(np.linalg.inv(cell), np.float64)
-    return shortest_lengths(steps, cell, inverse, pbc)
+    return shortest_lengths(steps, cell, inverse(cell), pbc)
 
 
 @descriptor(

@@ -19,7 +19,7 @@ from icedask.descriptors.lazy import descriptor
 from icedask.kernels.cells import Bins, make_bins
 from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import with_images, wrap
-from icedask.kernels.simd import WIDTH, load, splat, store
+from icedask.kernels.simd import WIDTH, fma, load, splat, total
 
 # Standard deviations from its centre at which a Gaussian is cut: it is 2e-8 there.
 _TAIL = 6.0
@@ -50,32 +50,28 @@ def distances_within(
 
 
 @jit
-def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float, lanes: FloatArray) -> float:
-    """Return the sum of exp(-x^2 / 2) over x = offset - center; `lanes` is scratch memory.
+def gaussian_sum(offsets: FloatArray, n_vectors: int, center: float) -> float:
+    """Return the sum of exp(-x^2 / 2) over x = offset - center.
 
     The exponential is 1 / p^32 with p = exp(x^2 / 64) by its series, exact to 1e-11. All terms of
     the series are positive: no x needs a branch, not even infinity.
     """
-    unit, total = splat(1.0), splat(0.0)
+    unit, sums = splat(1.0), splat(0.0)
     for vector in range(n_vectors):
         x = load(offsets, vector) - splat(center)
         y = x * x * splat(1 / 64)
-        p = y * splat(1 / 5040) + splat(1 / 720)
-        p = p * y + splat(1 / 120)
-        p = p * y + splat(1 / 24)
-        p = p * y + splat(1 / 6)
-        p = p * y + splat(1 / 2)
-        p = (p * y + unit) * y + unit
+        p = fma(y, splat(1 / 5040), splat(1 / 720))
+        p = fma(p, y, splat(1 / 120))
+        p = fma(p, y, splat(1 / 24))
+        p = fma(p, y, splat(1 / 6))
+        p = fma(p, y, splat(1 / 2))
+        p = fma(fma(p, y, unit), y, unit)
         p2 = p * p
         p4 = p2 * p2
         p8 = p4 * p4
         p16 = p8 * p8
-        total = total + unit / (p16 * p16)
-    store(lanes, 0, total)
-    result = 0.0
-    for lane in range(WIDTH):
-        result += lanes[lane]
-    return result
+        sums = sums + unit / (p16 * p16)
+    return total(sums)
 
 
 @jit
@@ -97,7 +93,7 @@ def gaussian_sums(
     """
     result = np.empty((len(means), means.shape[1], len(mu)))
     size = len(bins.order) + WIDTH
-    near, scaled, lanes = np.empty(size), np.empty(size), np.empty(WIDTH)
+    near, scaled = np.empty(size), np.empty(size)
     for row in range(len(means)):
         n_near = distances_within(bins, own, centers[row], places[row], reach[row], near)
         for number in range(means.shape[1]):
@@ -110,7 +106,7 @@ def gaussian_sums(
             scaled[n : n_vectors * WIDTH] = np.inf
             for column in range(len(mu)):
                 center = mu[column] / sigma
-                result[row, number, column] = gaussian_sum(scaled, n_vectors, center, lanes)
+                result[row, number, column] = gaussian_sum(scaled, n_vectors, center)
     return result
 
 

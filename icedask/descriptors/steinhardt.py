@@ -296,7 +296,8 @@ def invariants(
     if invariant == "w_hat":
         squares = second_order(orders, basis.degrees, basis.offsets)
         # Where q_l vanishes by symmetry the ratio is that of two rounding errors.
-        result /= np.where(squares < _VANISHING**2, np.nan, squares) ** 1.5
+        squares = np.where(squares < _VANISHING**2, np.nan, squares)
+        result /= squares * np.sqrt(squares)
     return result.astype(np.float32)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
+from functools import lru_cache, partial
 from typing import Annotated
 
 import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from numpy.polynomial.legendre import legvander
 
 from icedask.core.features import feature_variable, input_record, lazy_blocks, rechunked
 from icedask.core.options import Option, takes_options
@@ -152,15 +152,39 @@ def smooth_columns(
     return result
 
 
+@lru_cache(maxsize=8)
 def polynomial_weights(window: int, order: int) -> tuple[FloatArray, FloatArray]:
     """Return the weights of a window in the values of the polynomial fitted to it.
 
     At each of its frames, a symmetric matrix; and in its middle, which lies between two frames of
     an even window.
     """
-    points = np.linspace(-1, 1, window) if window > 1 else np.zeros(1)
-    q, r = np.linalg.qr(legvander(points, order))
-    return q @ q.T, np.linalg.solve(r.T, legvander(np.zeros(1), order)[0]) @ q.T
+    # Twice the distance from the middle, at the end the middle itself: Gram's polynomials, which
+    # are orthogonal at the frames, are whole numbers there.
+    places = [*range(1 - window, window, 2), 0]
+    everywhere, middle = np.zeros((window, window)), np.zeros(window)
+    last, values = [0] * (window + 1), [1] * (window + 1)
+    for degree in range(order + 1):
+        square = sum(value * value for value in values[:-1])
+        unit = np.array([_unit(value, square) for value in values])
+        # Element by element: sums of matrix products depend on the host.
+        everywhere += unit[:-1, None] * unit[:-1]
+        middle += unit[:-1] * unit[-1]
+        rise = 4 * degree**2 - 1
+        fall = degree**2 * (window**2 - degree**2) * (4 * (degree - 1) ** 2 - 1)
+        last, values = (
+            values,
+            [
+                rise * place * value - fall * before
+                for place, value, before in zip(places, values, last, strict=True)
+            ],
+        )
+    return everywhere, middle
+
+
+def _unit(value: int, square: int) -> float:
+    """Return a value over the root of a square, without an integer too large for a double."""
+    return math.copysign(math.sqrt(value * value / square), value)
 
 
 @jit

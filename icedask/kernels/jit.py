@@ -20,16 +20,17 @@ _PACKAGE = __name__.partition(".")[0]
 
 def jit(function: Callable[..., Any]) -> Any:
     """Compile a function of a module when it is first called, or take it from the cache."""
-    return _compile(function, fastmath=False)
+    return _compile(function)
 
 
-def jit_vector(function: Callable[..., Any]) -> Any:
-    """Like `jit`; sums may be reordered and products fused into them: loops run on vectors."""
-    return _compile(function, fastmath={"reassoc", "contract"})
+def jit_inline(function: Callable[..., Any]) -> Any:
+    """Like `jit`, in the place of every call: a loop over such calls can run on vectors."""
+    return _compile(function, forceinline=True)
 
 
 def _compile(function: Callable[..., Any], **options: Any) -> Any:
-    # Division by zero gives inf or NaN as in NumPy, so that loops stay free of branches.
+    # Division by zero gives inf or NaN as in NumPy, so that loops stay free of branches. No
+    # `fastmath`: how sums are reordered and products fused would be the host's choice.
     options |= {"nogil": True, "error_model": "numpy"}
     try:
         compiled = njit(cache=True, **options)(function)

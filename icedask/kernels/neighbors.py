@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from icedask.kernels.cells import (
     make_bins,
     nearest_rows,
 )
+from icedask.kernels.lattice import determinant, inverse, norms, transformed
 
 # Neighbours of an atom, and periodic images of a frame: a fixed number, and so many an atom. More
 # come of a mistake in a cutoff or a cell, and would take gigabytes.
@@ -85,14 +87,16 @@ def complete_cell(cell: FloatArray) -> FloatArray:
     if len(missing) == 2:
         present = cell[next(axis for axis in range(3) if axis not in missing)]
         helper = np.eye(3)[np.argmin(np.abs(present))]
-        cell[missing[0]] = np.cross(present, helper)
-        cell[missing[0]] /= np.linalg.norm(cell[missing[0]])
+        cell[missing[0]] = _unit(np.cross(present, helper))
         missing = missing[1:]
     if len(missing) == 1:
         axis = missing[0]
-        normal = np.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3])
-        cell[axis] = normal / np.linalg.norm(normal)
+        cell[axis] = _unit(np.cross(cell[(axis + 1) % 3], cell[(axis + 2) % 3]))
     return cell
+
+
+def _unit(vector: FloatArray) -> FloatArray:
+    return vector / norms(vector[None], axis=1)
 
 
 def wrap(
@@ -100,11 +104,11 @@ def wrap(
 ) -> tuple[FloatArray, FloatArray]:
     """Return positions moved into the cell along its periodic vectors, and their fractions."""
     cell = complete_cell(cell)
-    fractional = positions @ np.linalg.inv(cell)
+    fractional = transformed(positions, inverse(cell))
     fractional[:, pbc] -= np.floor(fractional[:, pbc])
     # A tiny negative fraction becomes 1.0 in floating point: the other face of the cell.
     fractional[:, pbc] = np.where(fractional[:, pbc] >= 1.0, 0.0, fractional[:, pbc])
-    return fractional @ cell, fractional
+    return transformed(fractional, cell), fractional
 
 
 def _room(indptr: IntArray, n_pairs: int) -> Neighbors:
@@ -223,7 +227,9 @@ def k_nearest(
     n_counting = n_atoms if environment is None else int(environment.sum())
     reach = _first_reach(k, n_counting, cell, pbc)
     # Without periodic directions nothing is farther away than this.
-    farthest = np.inf if pbc.any() or not n_atoms else float(np.linalg.norm(np.ptp(positions, 0)))
+    farthest = (
+        np.inf if pbc.any() or not n_atoms else float(norms(np.ptp(positions, 0)[None], axis=1)[0])
+    )
     while len(todo) and n_counting:
         space = _points(positions, cell, pbc, reach, environment)
         places = space.wrapped[todo]
@@ -239,8 +245,17 @@ def _first_reach(k: int, n_counting: int, cell: FloatArray, pbc: npt.NDArray[np.
     """Return a distance within which most atoms have k neighbours, from the density if known."""
     if not pbc.all() or n_counting == 0:
         return _FIRST_REACH
-    volume = abs(np.linalg.det(cell)) / n_counting * (k + 1)
-    return min(_FIRST_REACH, 1.3 * float(np.cbrt(volume * 3 / (4 * np.pi))))
+    volume = abs(determinant(cell)) / n_counting * (k + 1)
+    return min(_FIRST_REACH, 1.3 * _cube_root(volume * 3 / (4 * np.pi)))
+
+
+def _cube_root(value: float) -> float:
+    """Return a cube root to a few digits, enough for a reach, with the same bits on every host."""
+    _, exponent = math.frexp(value)
+    root = math.ldexp(1.0, exponent // 3)
+    for _ in range(8):
+        root -= (root - value / (root * root)) / 3
+    return root
 
 
 def check_cutoff(
@@ -257,7 +272,7 @@ def check_cutoff(
     density of a periodic cell, and that of a metal elsewhere.
     """
     _check_positive(r_cut, name)
-    density = n_atoms / abs(np.linalg.det(cell)) if pbc.all() else _METAL_DENSITY
+    density = n_atoms / abs(determinant(cell)) if pbc.all() else _METAL_DENSITY
     per_atom = density * 4 / 3 * np.pi * r_cut**3
     if not pbc.any():
         per_atom = min(per_atom, n_atoms)
@@ -287,7 +302,7 @@ def check_reach(
 ) -> None:
     """Raise InputError if the images that `with_images` would make cannot fit in memory."""
     _check_positive(reach, name)
-    margins = reach * np.linalg.norm(_inverse(complete_cell(cell)), axis=0)
+    margins = reach * norms(inverse(complete_cell(cell)), axis=0)
     check_images(n_atoms, margins, pbc, reach, f"{name}: ")
 
 
@@ -317,16 +332,6 @@ def check_images(
         )
 
 
-def _inverse(cell: FloatArray) -> FloatArray:
-    try:
-        inverse = np.asarray(np.linalg.inv(cell), np.float64)
-    except np.linalg.LinAlgError as error:
-        raise InputError(
-            f"cell: expected three vectors that span a volume, found {cell.tolist()}"
-        ) from error
-    return inverse
-
-
 def with_images(
     positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_], reach: float
 ) -> tuple[FloatArray, IntArray]:
@@ -337,7 +342,7 @@ def with_images(
     if not np.isfinite(positions).all():
         raise InputError("positions: expected finite coordinates, found NaN or infinite ones")
     cell = complete_cell(cell)
-    inverse = _inverse(cell)
-    margins = reach * np.linalg.norm(inverse, axis=0)
+    inverted = inverse(cell)
+    margins = reach * norms(inverted, axis=0)
     check_images(len(positions), margins, pbc, reach)
-    return lay_out(positions, cell, inverse, pbc, margins)
+    return lay_out(positions, cell, inverted, pbc, margins)

@@ -5,11 +5,12 @@ two of its arrays might overlap. A `load`ed vector stays in registers:
 
     total = splat(0.0)
     for row in range(n):
-        total = total + load(a, row) * load(b, row)
+        total = fma(load(a, row), load(b, row), total)
     store(c, 0, total)
 
 Rows have WIDTH numbers, and are neither checked against the array's length nor counted from its
-end. A product and a sum are rounded once where the host can.
+end. Every host gives the same bits: sums are in the order that is written, and a product and a sum
+are rounded once, as `fma` does, only where that is asked for.
 
 An `Emitter` writes such instructions for any width and precision: it makes these functions, and the
 steps of SOAP, whose loops over lanes and degrees are unrolled while they are compiled.
@@ -65,8 +66,8 @@ class Emitter:
         return self.builder.shuffle_vector(first, nothing, ir.Constant(places, [0] * kind.count))
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
-        """Return a * b + c, rounded once where the host can."""
-        return self._call("fmuladd", a, b, c)
+        """Return a * b + c, rounded once: slow, but the same, where the host has no such unit."""
+        return self._call("fma", a, b, c)
 
     def sqrt(self, a: Any) -> Any:
         """Return the square roots."""
@@ -168,6 +169,36 @@ def splat(typing: Any, number: Any) -> Any:
     return vector(types.float64), generate
 
 
+@_intrinsic
+def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, rounded once; three vectors, or three numbers."""
+    kind = vector if vector in (a, b, c) else types.float64
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(args[0].type, [args[0].type] * 3),
+            f"llvm.fma.v{WIDTH}f64" if kind is vector else "llvm.fma.f64",
+        )
+        return builder.call(function, args)
+
+    return kind(kind, kind, kind), generate
+
+
+@_intrinsic
+def total(typing: Any, value: Any) -> Any:
+    """Return the sum of the lanes of a vector: of its halves, of their halves, and so on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        lanes = [builder.extract_element(args[0], integer(n)) for n in range(WIDTH)]
+        while len(lanes) > 1:
+            half = len(lanes) // 2
+            lanes = [builder.fadd(lanes[n], lanes[n + half]) for n in range(half)]
+        return lanes[0]
+
+    return types.float64(vector), generate
+
+
 def _places_of_bits() -> ir.Constant:
     """Return, for each mask of WIDTH bits, the places of its set bits, then anything."""
     kind = ir.ArrayType(ir.IntType(32), WIDTH)
@@ -214,17 +245,24 @@ class _Binary(ConcreteTemplate):
     cases = [signature(vector, vector, vector)]  # noqa: RUF012
 
 
-def _lowering(instruction: str, **options: Any) -> Any:
+def _lowering(instruction: str) -> Any:
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return getattr(builder, instruction)(*args, **options)
+        return getattr(builder, instruction)(*args)
 
     return generate
 
 
+@infer_global(operator.neg)
+class _Unary(ConcreteTemplate):
+    cases = [signature(vector, vector)]  # noqa: RUF012
+
+
+lower_builtin(operator.neg, vector)(_lowering("fneg"))
+
 for _operator, _generate in {
-    operator.add: _lowering("fadd", flags=("contract",)),
-    operator.sub: _lowering("fsub", flags=("contract",)),
-    operator.mul: _lowering("fmul", flags=("contract",)),
+    operator.add: _lowering("fadd"),
+    operator.sub: _lowering("fsub"),
+    operator.mul: _lowering("fmul"),
     operator.truediv: _lowering("fdiv"),
 }.items():
     infer_global(_operator)(_Binary)

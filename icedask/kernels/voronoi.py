@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from ase.geometry import minkowski_reduce
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.kernels.jit import jit
+from icedask.kernels.lattice import inverse, norms, reduced, transformed, upper_triangular
 from icedask.kernels.neighbors import Neighbors, check_images, complete_cell, neighbor_list
 
 # Empty space on either side of the atoms, along directions that are not periodic.
@@ -43,8 +43,8 @@ class _Box(NamedTuple):
 def _enclose(positions: FloatArray, cell: FloatArray, pbc: npt.NDArray[np.bool_]) -> _Box:
     """Return the most compact periodic cell; with margins where it is not periodic."""
     # Positions go to freud in float32: in a skewed cell they would be far apart, and inaccurate.
-    lattice, _ = minkowski_reduce(complete_cell(np.where(pbc[:, None], cell, 0.0)), pbc)
-    fractional = positions @ np.linalg.inv(lattice)
+    lattice = reduced(complete_cell(np.where(pbc[:, None], cell, 0.0)), pbc)
+    fractional = transformed(positions, inverse(lattice))
     fractional[:, pbc] -= np.floor(fractional[:, pbc])
     # The vectors that complete a cell have a length of one angstrom.
     lowest, highest = fractional.min(axis=0) - _MARGIN, fractional.max(axis=0) + _MARGIN
@@ -57,7 +57,7 @@ def _check_void(box: _Box) -> None:
     """Raise InputError if cells reach so far across a void that they meet too many images."""
     ordered = np.sort(box.fractional, axis=0)
     gaps = np.diff(np.concatenate([ordered, ordered[:1] + 1]), axis=0).max(axis=0)
-    per_length = np.linalg.norm(np.linalg.inv(box.cell), axis=0)
+    per_length = norms(inverse(box.cell), axis=0)
     reach = float((gaps / per_length).max())
     check_images(len(ordered), reach * per_length, np.ones(3, bool), reach, "Voronoi cells: ")
 
@@ -65,7 +65,8 @@ def _check_void(box: _Box) -> None:
 def _coincident(box: _Box) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return which atoms are at the place of another, and which at that of an earlier one."""
     n_atoms = len(box.fractional)
-    near = neighbor_list(box.fractional @ box.cell, box.cell, np.ones(3, bool), _SEARCH)
+    places = transformed(box.fractional, box.cell)
+    near = neighbor_list(places, box.cell, np.ones(3, bool), _SEARCH)
     rows, close = near.rows, near.distances < _COINCIDENT
     return (
         np.bincount(rows[close & (near.indices != rows)], minlength=n_atoms) > 0,
@@ -78,16 +79,15 @@ def _cells(box: _Box, pbc: npt.NDArray[np.bool_]) -> tuple[Tessellation, npt.NDA
     import freud
 
     # freud wants the vectors as columns of an upper triangular matrix.
-    _, upright = np.linalg.qr(box.cell.T)
-    upright *= np.sign(np.diag(upright))[:, None]
+    upright = upper_triangular(box.cell)
     diagram = freud.locality.Voronoi().compute(
-        (freud.box.Box.from_matrix(upright), (box.fractional - 0.5) @ upright.T)
+        (freud.box.Box.from_matrix(upright), transformed(box.fractional - 0.5, upright.T))
     )
     bonds = diagram.nlist
     first, second = bonds.query_point_indices, bonds.point_indices
     # The vectors are float32, but good enough to choose the image of the neighbour.
     vectors, distances, is_open = face_vectors(
-        first, second, bonds.vectors, np.linalg.inv(upright.T), box.fractional, box.cell, pbc
+        first, second, bonds.vectors, inverse(upright.T), box.fractional, box.cell, pbc
     )
     indptr = np.searchsorted(first, np.arange(len(box.fractional) + 1, dtype=np.uint32))
     faces = Neighbors(indptr, second.astype(np.int64), vectors, distances)

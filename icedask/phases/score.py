@@ -13,8 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
+from icedask.kernels.elementary import sines_cosines
 from icedask.kernels.neighbors import Neighbors, neighbor_list, with_images
-from icedask.phases.score_kernels import N_NODES, add_messages, follow, nearby
+from icedask.phases.score_kernels import (
+    N_NODES,
+    activate,
+    add_messages,
+    dots,
+    follow,
+    linear,
+    nearby,
+    project,
+)
 
 # Scaling of the messages, as in training.
 _USUAL_NEIGHBORS = 18.0
@@ -34,7 +44,9 @@ class Linear(NamedTuple):
 
     def __call__(self, x: FloatArray) -> FloatArray:
         """Return the image of rows."""
-        return x @ self.weight + self.bias
+        out = np.empty((len(x), len(self.bias)))
+        linear(x, self.weight, self.bias, out)
+        return out
 
 
 class Layer(NamedTuple):
@@ -42,8 +54,8 @@ class Layer(NamedTuple):
 
     table: FloatArray
     send: tuple[Linear, Linear]
-    first: FloatArray
-    second: FloatArray
+    first: Linear
+    second: Linear
     update: tuple[Linear, Linear]
 
 
@@ -79,29 +91,25 @@ class Score(NamedTuple):
             for rows in parts:
                 x[rows], v[rows] = _updated(layer, x[rows], v[rows])
         for rows in parts:
-            gate = _perceptron(self.gate, x[rows])[:, None, :]
-            moves[rows] = (v[rows].reshape(-1, 3, width) * gate) @ self.out
+            project(v[rows], _perceptron(self.gate, x[rows]), self.out, moves[rows])
         return moves
 
 
 def _updated(layer: Layer, x: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
     n_atoms, width = x.shape
     vectors = v.reshape(-1, width)
-    u = (vectors @ layer.first).reshape(n_atoms, 3, width)
-    w = (vectors @ layer.second).reshape(n_atoms, 3, width)
-    length = np.sqrt(np.einsum("nic,nic->nc", w, w) + 1e-8)
+    u = layer.first(vectors).reshape(n_atoms, 3 * width)
+    w = layer.second(vectors).reshape(n_atoms, 3 * width)
+    length = np.sqrt(dots(w, w, width) + 1e-8)
     gates = _perceptron(layer.update, np.concatenate([x, length], axis=1))
     a, b, d = gates[:, :width], gates[:, width : 2 * width], gates[:, 2 * width :]
-    x = x + a + b * np.einsum("nic,nic->nc", u, w)
-    u *= d[:, None, :]
-    return x, v + u.reshape(n_atoms, 3 * width)
+    x = x + a + b * dots(u, w, width)
+    return x, v + u * np.tile(d, 3)
 
 
 def _perceptron(maps: tuple[Linear, Linear], x: FloatArray) -> FloatArray:
     hidden = maps[0](x)
-    # x * sigmoid(x); the exponential of a large number is infinite, and its inverse zero.
-    with np.errstate(over="ignore"):
-        hidden /= 1.0 + np.exp(-hidden)
+    activate(hidden)
     return maps[1](hidden)
 
 
@@ -109,25 +117,23 @@ def score_from(state: Mapping[str, npt.NDArray[np.floating]], cutoff: float) -> 
     """Return a network from weights by the names of `network.ScoreNetwork`."""
     arrays = {name: np.asarray(array, np.float64) for name, array in state.items()}
 
-    def linear(name: str) -> Linear:
-        return Linear(np.ascontiguousarray(arrays[f"{name}.weight"].T), arrays[f"{name}.bias"])
-
-    def matrix(name: str) -> FloatArray:
-        return np.ascontiguousarray(arrays[f"{name}.weight"].T)
+    def map_of(name: str) -> Linear:
+        weight = np.ascontiguousarray(arrays[f"{name}.weight"].T)
+        return Linear(weight, arrays.get(f"{name}.bias", np.zeros(weight.shape[1])))
 
     n_layers = 1 + max(int(name.split(".")[1]) for name in arrays if name.startswith("updates"))
     layers = tuple(
         Layer(
-            _table(linear(f"messages.{n}.radial"), cutoff),
-            (linear(f"messages.{n}.node.0"), linear(f"messages.{n}.node.2")),
-            matrix(f"updates.{n}.first"),
-            matrix(f"updates.{n}.second"),
-            (linear(f"updates.{n}.node.0"), linear(f"updates.{n}.node.2")),
+            _table(map_of(f"messages.{n}.radial"), cutoff),
+            (map_of(f"messages.{n}.node.0"), map_of(f"messages.{n}.node.2")),
+            map_of(f"updates.{n}.first"),
+            map_of(f"updates.{n}.second"),
+            (map_of(f"updates.{n}.node.0"), map_of(f"updates.{n}.node.2")),
         )
         for n in range(n_layers)
     )
-    gate = (linear("gate.0"), linear("gate.2"))
-    return Score(cutoff, arrays["embedding"], layers, gate, matrix("out")[:, 0])
+    gate = (map_of("gate.0"), map_of("gate.2"))
+    return Score(cutoff, arrays["embedding"], layers, gate, arrays["out.weight"][0])
 
 
 def check_weights(state: Mapping[str, npt.NDArray[Any]], width: int, layers: int) -> None:
@@ -146,18 +152,18 @@ def check_weights(state: Mapping[str, npt.NDArray[Any]], width: int, layers: int
 
 
 def _shapes(width: int, layers: int, n_radial: int) -> dict[str, tuple[int, ...]]:
-    def linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
+    def map_of(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
         return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
 
     shapes = {"embedding": (width,), "out.weight": (1, width)}
-    shapes |= linear("gate.0", width, width) | linear("gate.2", width, width)
+    shapes |= map_of("gate.0", width, width) | map_of("gate.2", width, width)
     for n in range(layers):
-        shapes |= linear(f"messages.{n}.radial", 3 * width, n_radial)
-        shapes |= linear(f"messages.{n}.node.0", width, width)
-        shapes |= linear(f"messages.{n}.node.2", 3 * width, width)
+        shapes |= map_of(f"messages.{n}.radial", 3 * width, n_radial)
+        shapes |= map_of(f"messages.{n}.node.0", width, width)
+        shapes |= map_of(f"messages.{n}.node.2", 3 * width, width)
         shapes |= {f"updates.{n}.{name}.weight": (width, width) for name in ("first", "second")}
-        shapes |= linear(f"updates.{n}.node.0", width, 2 * width)
-        shapes |= linear(f"updates.{n}.node.2", 3 * width, width)
+        shapes |= map_of(f"updates.{n}.node.0", width, 2 * width)
+        shapes |= map_of(f"updates.{n}.node.2", 3 * width, width)
     return shapes
 
 
@@ -165,9 +171,13 @@ def _table(radial: Linear, cutoff: float) -> FloatArray:
     """Return the filters of a layer at the nodes of the table."""
     r = np.arange(-1, N_NODES + 2)[:, None] * (cutoff / N_NODES)
     orders = np.arange(1, len(radial.weight) + 1) * (math.pi / cutoff)
+    sines, _ = sines_cosines((orders * r).ravel())
+    with np.errstate(invalid="ignore"):
+        ratios = sines.reshape(len(r), -1) / r
     # sin(k r) / r, also at zero.
-    basis = math.sqrt(2.0 / cutoff) * orders * np.sinc(orders * r / math.pi)
-    envelope = 0.5 * (np.cos(math.pi / cutoff * r) + 1.0)
+    basis = math.sqrt(2.0 / cutoff) * np.where(r == 0.0, orders, ratios)
+    _, cosines = sines_cosines(math.pi / cutoff * r[:, 0])
+    envelope = 0.5 * (cosines[:, None] + 1.0)
     return np.ascontiguousarray(radial(basis) * envelope / math.sqrt(_USUAL_NEIGHBORS))
 
 

@@ -1,18 +1,19 @@
-"""Compiled loops of the score network: the edges of a frame, and the sums over them."""
+"""Compiled loops of the score network: edges of a frame, sums over them, products of matrices."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from icedask.core.types import FloatArray, IntArray
-from icedask.kernels.jit import jit_vector
-from icedask.kernels.simd import WIDTH, load, splat, store
+from icedask.kernels.elementary import exponential
+from icedask.kernels.jit import jit, jit_inline
+from icedask.kernels.simd import WIDTH, fma, load, splat, store, total
 
 # Nodes of the table of filters up to the cutoff; cubic interpolation is exact to 1e-6.
 N_NODES = 512
 
 
-@jit_vector
+@jit
 def nearby(
     indptr: IntArray, indices: IntArray, vectors: FloatArray, cutoff: float
 ) -> tuple[IntArray, IntArray, FloatArray, IntArray, FloatArray]:
@@ -54,7 +55,16 @@ def nearby(
     return starts, neighbors, unit, place, weight
 
 
-@jit_vector
+@jit_inline
+def _filter(table, first, step, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
+    """Return a vector of a filter, interpolated between four nodes."""
+    value = w0 * load(table, first)
+    value = fma(w1, load(table, first + step), value)
+    value = fma(w2, load(table, first + 2 * step), value)
+    return fma(w3, load(table, first + 3 * step), value)
+
+
+@jit
 def add_messages(
     indptr: IntArray,
     indices: IntArray,
@@ -94,39 +104,22 @@ def add_messages(
                 first = 3 * place[pair] * n_rows + row
                 w0, w1 = splat(weight[pair, 0]), splat(weight[pair, 1])
                 w2, w3 = splat(weight[pair, 2]), splat(weight[pair, 3])
-                second, third = first + 3 * n_rows, first + 6 * n_rows
-                fourth = first + 9 * n_rows
-                a = (
-                    w0 * load(table, first)
-                    + w1 * load(table, second)
-                    + w2 * load(table, third)
-                    + w3 * load(table, fourth)
-                )
-                s = s + a * load(sent, other)
-                b = (
-                    w0 * load(table, first + n_rows)
-                    + w1 * load(table, second + n_rows)
-                    + w2 * load(table, third + n_rows)
-                    + w3 * load(table, fourth + n_rows)
-                )
+                a = _filter(table, first, 3 * n_rows, w0, w1, w2, w3)
+                s = fma(a, load(sent, other), s)
+                b = _filter(table, first + n_rows, 3 * n_rows, w0, w1, w2, w3)
                 b = b * load(sent, other + n_rows)
-                d = (
-                    w0 * load(table, first + 2 * n_rows)
-                    + w1 * load(table, second + 2 * n_rows)
-                    + w2 * load(table, third + 2 * n_rows)
-                    + w3 * load(table, fourth + 2 * n_rows)
-                )
+                d = _filter(table, first + 2 * n_rows, 3 * n_rows, w0, w1, w2, w3)
                 d = d * load(sent, other + 2 * n_rows)
-                x = x + b * load(vector, other) + d * splat(unit[pair, 0])
-                y = y + b * load(vector, other + n_rows) + d * splat(unit[pair, 1])
-                z = z + b * load(vector, other + 2 * n_rows) + d * splat(unit[pair, 2])
+                x = fma(d, splat(unit[pair, 0]), fma(b, load(vector, other), x))
+                y = fma(d, splat(unit[pair, 1]), fma(b, load(vector, other + n_rows), y))
+                z = fma(d, splat(unit[pair, 2]), fma(b, load(vector, other + 2 * n_rows), z))
             store(new_scalar, atom * n_rows + row, s)
             store(new_vector, 3 * atom * n_rows + row, x)
             store(new_vector, (3 * atom + 1) * n_rows + row, y)
             store(new_vector, (3 * atom + 2) * n_rows + row, z)
 
 
-@jit_vector
+@jit
 def follow(indptr: IntArray, indices: IntArray, vectors: FloatArray, moves: FloatArray) -> None:
     """Update the vectors of a neighbour list in place after moves of its atoms."""
     for atom in range(len(indptr) - 1):
@@ -134,3 +127,76 @@ def follow(indptr: IntArray, indices: IntArray, vectors: FloatArray, moves: Floa
             other = indices[pair]
             for axis in range(3):
                 vectors[pair, axis] += moves[other, axis] - moves[atom, axis]
+
+
+# Rows that are multiplied together: their sums stay in registers.
+_ROWS = 6
+
+
+@jit
+def linear(x: FloatArray, weight: FloatArray, bias: FloatArray, out: FloatArray) -> None:
+    """Write x @ weight + bias, (n, n_out), to `out`; n_out is a multiple of WIDTH.
+
+    Every sum runs over the columns of x one by one: those of a library for matrices have an order
+    that depends on the processor.
+    """
+    n_out = weight.shape[1] // WIDTH
+    n_whole = len(x) // _ROWS * _ROWS
+    for column in range(n_out):
+        start = load(bias, column)
+        for row in range(0, n_whole, _ROWS):
+            a = b = c = d = e = f = start
+            for k in range(x.shape[1]):
+                w = load(weight, k * n_out + column)
+                a = fma(splat(x[row, k]), w, a)
+                b = fma(splat(x[row + 1, k]), w, b)
+                c = fma(splat(x[row + 2, k]), w, c)
+                d = fma(splat(x[row + 3, k]), w, d)
+                e = fma(splat(x[row + 4, k]), w, e)
+                f = fma(splat(x[row + 5, k]), w, f)
+            store(out, row * n_out + column, a)
+            store(out, (row + 1) * n_out + column, b)
+            store(out, (row + 2) * n_out + column, c)
+            store(out, (row + 3) * n_out + column, d)
+            store(out, (row + 4) * n_out + column, e)
+            store(out, (row + 5) * n_out + column, f)
+        for row in range(n_whole, len(x)):
+            a = start
+            for k in range(x.shape[1]):
+                a = fma(splat(x[row, k]), load(weight, k * n_out + column), a)
+            store(out, row * n_out + column, a)
+
+
+@jit
+def activate(values: FloatArray) -> None:
+    """Replace each x of a matrix by x / (1 + e^-x)."""
+    flat = values.reshape(-1)
+    for i in range(len(flat)):
+        flat[i] /= 1.0 + exponential(-flat[i])
+
+
+@jit
+def dots(first: FloatArray, second: FloatArray, width: int) -> FloatArray:
+    """Return the dot products of vectors (n_atoms, 3 * width): x of all, then y, then z."""
+    out = np.empty((len(first), width))
+    for atom in range(len(first)):
+        for column in range(width):
+            result = first[atom, column] * second[atom, column]
+            for axis in range(1, 3):
+                place = axis * width + column
+                result = fma(first[atom, place], second[atom, place], result)
+            out[atom, column] = result
+    return out
+
+
+@jit
+def project(vectors: FloatArray, gate: FloatArray, weight: FloatArray, out: FloatArray) -> None:
+    """Write the sums over columns of vectors * gate * weight, (n_atoms, 3)."""
+    n_rows = len(weight) // WIDTH
+    for atom in range(len(out)):
+        for axis in range(3):
+            sums = splat(0.0)
+            for row in range(n_rows):
+                factor = load(gate, atom * n_rows + row) * load(weight, row)
+                sums = fma(load(vectors, (3 * atom + axis) * n_rows + row), factor, sums)
+            out[atom, axis] = total(sums)

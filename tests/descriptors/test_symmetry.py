@@ -17,7 +17,6 @@ from helpers.systems import SYSTEMS, system
 import icedask as ice
 from icedask.descriptors import registry
 from icedask.descriptors.frame import Frame
-from icedask.descriptors.symmetry.kernels import exponentials
 from icedask.errors import InputError
 
 RADIAL: dict[str, Any] = {"g2": [(0.0, 0.0), (0.5, 2.8), (30.0, 2.7)], "g3": [1.3, 0.4]}
@@ -293,18 +292,6 @@ def test_parameters_decide_the_run() -> None:
         for g4 in ([(0.1, 1, 1)], [(0.1, 1, -1)], [[0.1, 1.0, 1]])
     ]
     assert ids[0] == ids[2] != ids[1]
-
-
-def test_exponentials() -> None:
-    exponents = np.concatenate([-np.logspace(-20, np.log10(690), 1001), np.linspace(-40, 40, 1001)])
-    powers = exponents.copy()
-    exponentials(powers, len(powers), np.empty_like(powers))
-    np.testing.assert_allclose(powers, np.exp(exponents), rtol=1e-13)
-    extreme = np.array([-1e9, -750.0, 0.0, 750.0])
-    exponentials(extreme, 4, np.empty(4))
-    assert extreme[0] == extreme[1] < 1e-300
-    assert extreme[2] == 1
-    assert 1e300 < extreme[3] < np.inf
 
 
 @pytest.mark.parametrize(

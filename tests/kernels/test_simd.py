@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from numba.core.errors import TypingError
 
 from icedask.kernels.jit import jit
-from icedask.kernels.simd import WIDTH, list_lanes, load, splat, store
+from icedask.kernels.simd import WIDTH, fma, list_lanes, load, splat, store, total
 
 
 @jit
@@ -27,6 +29,28 @@ def test_equals_numpy() -> None:
         out[1], (a * b / (c + 0.5) - 0.25).sum(axis=0), rtol=1e-14, atol=1e-15
     )
     assert (out[[0, 2]] == 7.0).all()
+
+
+@jit
+def _fused(a, b, c, out):  # type: ignore[no-untyped-def]
+    value = fma(load(a, 0), load(b, 0), -load(c, 0))
+    store(out, 0, value)
+    return total(value), fma(a[0, 0], b[0, 0], -c[0, 0])
+
+
+def test_fused_products_are_rounded_once() -> None:
+    a, b = np.random.default_rng(0).random((2, 1, WIDTH))
+    c, out = a * b, np.zeros((1, WIDTH))
+    summed, first = _fused(a, b, c, out)
+    exact = [
+        float(Fraction(x) * Fraction(y) - Fraction(z))
+        for x, y, z in zip(a[0].tolist(), b[0].tolist(), c[0].tolist(), strict=True)
+    ]
+    assert any(exact)
+    np.testing.assert_array_equal(out[0], exact)
+    assert first == exact[0]
+    halves = out[0, :4] + out[0, 4:]
+    assert summed == (halves[0] + halves[2]) + (halves[1] + halves[3])
 
 
 @jit

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from math import copysign, cos, factorial, pi, sin, sqrt
+from math import copysign, factorial, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from icedask.core.types import FloatArray, IntArray
+from icedask.kernels.elementary import sine_cosine
 from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import Neighbors
-from icedask.kernels.simd import WIDTH, load, splat, store
+from icedask.kernels.simd import WIDTH, fma, load, splat, store
 
 
 class Mapping(NamedTuple):
@@ -170,7 +171,7 @@ def _rotation(
     x, y, z = neighbors.vectors[pair]
     r = neighbors.distances[pair]
     fraction = pi * (r - mapping.r_min) / (mapping.r_cut - mapping.r_min)
-    sine, cosine = sin(mapping.rfac0 * fraction), cos(mapping.rfac0 * fraction)
+    sine, cosine = sine_cosine(mapping.rfac0 * fraction)
     # Below r_min, where theta0 is negative, LAMMPS takes the positive root in 1 / r0.
     if sine < 0.0:
         sine, cosine = -sine, -cosine
@@ -182,7 +183,7 @@ def _rotation(
     factors[6, lane], factors[7, lane] = a_real, a_imag
     weight = weights[neighbors.indices[pair]]
     if mapping.switch and r > mapping.r_min:
-        weight *= 0.5 * (cos(fraction) + 1.0)
+        weight *= 0.5 * (sine_cosine(fraction)[1] + 1.0)
     u[0, lane] = weight
 
 
@@ -195,12 +196,12 @@ def _extend(
     q_real, q_imag = load(factors, first + 2), load(factors, first + 3)
     last_real = last_imag = splat(0.0)
     for c in range(n + 1):
-        real = q_real * last_real - q_imag * last_imag
-        imag = q_real * last_imag + q_imag * last_real
+        real = fma(q_real, last_real, -(q_imag * last_imag))
+        imag = fma(q_real, last_imag, q_imag * last_real)
         if c < n:
             last_real, last_imag = load(u, 2 * (source + c)), load(u, 2 * (source + c) + 1)
-            real = real + p_real * last_real - p_imag * last_imag
-            imag = imag + p_real * last_imag + p_imag * last_real
+            real = fma(-p_imag, last_imag, fma(p_real, last_real, real))
+            imag = fma(p_imag, last_real, fma(p_real, last_imag, imag))
         place = 2 * (to + c)
         store(u, place, real)
         store(u, place + 1, imag)
@@ -233,11 +234,11 @@ def _complete(whole: FloatArray, total: FloatArray, self_weight: float, tables: 
     """Fill the whole matrices: scaled sums, the centre itself, and the conjugates."""
     for e in range(len(tables.place)):
         scale, sign = splat(tables.scale[e]), splat(tables.sign[e])
-        real = scale * load(total, 2 * e) + splat(self_weight * tables.diagonal[e])
+        real = fma(scale, load(total, 2 * e), splat(self_weight * tables.diagonal[e]))
         imag = scale * load(total, 2 * e + 1)
         place, mirror = 2 * tables.place[e], 2 * tables.mirror[e]
         store(whole, mirror, sign * real)
-        store(whole, mirror + 1, splat(0.0) - sign * imag)
+        store(whole, mirror + 1, -(sign * imag))
         store(whole, place, real)
         store(whole, place + 1, imag)
 
@@ -254,10 +255,11 @@ def _invariants(result: FloatArray, whole: FloatArray, tables: Tables) -> None:
                 c = splat(tables.coefficient[t])
                 p_real, p_imag = c * load(whole, left), c * load(whole, left + 1)
                 q_real, q_imag = load(whole, right), load(whole, right + 1)
-                real = real + p_real * q_real - p_imag * q_imag
-                imag = imag + p_real * q_imag + p_imag * q_real
+                real = fma(-p_imag, q_imag, fma(p_real, q_real, real))
+                imag = fma(p_imag, q_real, fma(p_real, q_imag, imag))
             u = 2 * tables.conjugate[e]
-            component = component + real * load(whole, u) + imag * load(whole, u + 1)
+            component = fma(real, load(whole, u), component)
+            component = fma(imag, load(whole, u + 1), component)
         store(result, b, component)
 
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, LinAlgWarning, inv, sqrtm
-from scipy.special import gamma
 
 from icedask.core.types import FloatArray
+from icedask.descriptors.soap.roots import inverse_root
 from icedask.errors import InputError
+from icedask.kernels.elementary import exponentials
 
-# Gaussians are followed to a thousandth of their height: atoms beyond the cutoff contribute.
-_TAIL = np.sqrt(2 * np.log(1000))
+# Gaussians are followed to a thousandth of their height, sqrt(2 log 1000): atoms beyond the cutoff
+# contribute.
+_TAIL = 3.7169221888498383
 # A radial function has decayed to this value at the distance that names it.
-_DECAY = 1e-3
-# Functions that are no more orthonormal than this are noise.
-_ORTHONORMAL = 1e-3
+_DECAY = Decimal("0.001")
+# Of the decimal numbers: the basis takes up to half of them from the result.
+_DIGITS = 50
+_PI = Decimal(
+    "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803"
+)
+# Square of what the basis may amplify the rounding errors of doubles by.
+_MOST_ALIKE = Decimal("1e14")
 # As few knots as keep the error of the interpolation below this: the table should stay in cache.
 _ERROR = {"float64": 4e-10, "float32": 5e-7}
 _KNOTS = (
@@ -70,25 +76,37 @@ def components(
     }
 
 
-def _orthonormal(basis: Basis, degree: int) -> tuple[FloatArray, FloatArray]:
-    """Return the exponents of the primitive functions and the matrix that orthonormalises them."""
-    ends = np.linspace(1.0, basis.r_cut, basis.n_max)
-    alpha = -np.log(_DECAY / ends**degree) / ends**2
-    overlap = 0.5 * gamma(degree + 1.5) * (alpha[:, None] + alpha) ** (-degree - 1.5)
-    # The overlap is nearly singular for many functions: other routines, though as exact, give
-    # other numbers in the last digits, which the basis makes many more.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", LinAlgWarning)
+@lru_cache(maxsize=64)
+def _orthonormal(
+    r_cut: float, n_max: int, degree: int
+) -> tuple[tuple[Decimal, ...], tuple[tuple[Decimal, ...], ...]]:
+    """Return the exponents of the primitive functions and the matrix that orthonormalises them.
+
+    The overlap is nearly singular for many functions, and amplifies the rounding errors of
+    whichever LAPACK a host has: in decimal numbers every host gets the same basis, the exact one.
+    """
+    with localcontext(prec=_DIGITS):
+        ends = [Decimal(float(end)) for end in np.linspace(1.0, r_cut, n_max)]
+        alpha = tuple((degree * end.ln() - _DECAY.ln()) / end**2 for end in ends)
+        # Gamma(l + 3/2) / 2
+        factor = _PI.sqrt() / 4
+        for odd in range(3, 2 * degree + 2, 2):
+            factor *= Decimal(odd) / 2
+        overlap = [
+            [factor / ((a + b) ** (degree + 1) * (a + b).sqrt()) for b in alpha] for a in alpha
+        ]
         try:
-            beta = sqrtm(inv(overlap))
-        except LinAlgError:
-            beta = np.full_like(overlap, np.nan)
-    orthonormal = np.abs(beta @ overlap @ beta - np.eye(basis.n_max)).max() < _ORTHONORMAL
-    if np.iscomplexobj(beta) or not orthonormal:
+            beta = inverse_root(overlap)
+        except ArithmeticError:
+            beta = ((Decimal("Infinity"),) * n_max,)
+        # The trace of the inverse of the overlap of normalised functions: how much larger than
+        # their combinations they are, squared.
+        alike = sum(value**2 * overlap[j][j] for row in beta for j, value in enumerate(row))
+    if alike > _MOST_ALIKE:
         raise InputError(
-            f"soap: n_max: the radial functions up to {basis.n_max} are too alike within r_cut "
-            f"{basis.r_cut:g} angstrom to be orthonormalised (l = {degree}); choose a smaller "
-            "n_max or a larger r_cut"
+            f"soap: n_max: the radial functions up to {n_max} are too alike within r_cut "
+            f"{r_cut:g} angstrom to be orthonormalised (l = {degree}); choose a "
+            "smaller n_max or a larger r_cut"
         )
     return alpha, beta
 
@@ -96,7 +114,33 @@ def _orthonormal(basis: Basis, degree: int) -> tuple[FloatArray, FloatArray]:
 def check_basis(basis: Basis) -> None:
     """Raise InputError if the radial functions cannot be orthonormalised."""
     for degree in range(basis.l_max + 1):
-        _orthonormal(basis, degree)
+        _orthonormal(basis.r_cut, basis.n_max, degree)
+
+
+@lru_cache(maxsize=8)
+def radial_coefficients(basis: Basis) -> tuple[FloatArray, FloatArray]:
+    """Return exponents (l_max + 1, n_max) and coefficients (l_max + 1, n_max, n_max).
+
+    Radial function n of degree l is sum_j coefficients[l, n, j] r^l exp(-exponents[l, j] r^2); both
+    are exact numbers, rounded once.
+    """
+    exponents = np.empty((basis.l_max + 1, basis.n_max))
+    coefficients = np.empty((basis.l_max + 1, basis.n_max, basis.n_max))
+    for degree in range(basis.l_max + 1):
+        alpha, beta = _orthonormal(basis.r_cut, basis.n_max, degree)
+        with localcontext(prec=_DIGITS):
+            eta = 1 / (2 * Decimal(basis.sigma) ** 2)
+            scale = _PI * (_PI * (Decimal(8) / (2 * degree + 1)).sqrt() * _PI).sqrt()
+            shares = [eta / (eta + a) for a in alpha]
+            heights = [
+                scale * share ** (degree + 1) * share.sqrt() / (eta * eta.sqrt())
+                for share in shares
+            ]
+            for j, (a, share, height) in enumerate(zip(alpha, shares, heights, strict=True)):
+                exponents[degree, j] = a * share
+                for n in range(basis.n_max):
+                    coefficients[degree, n, j] = beta[n][j] * height
+    return exponents, coefficients
 
 
 def radial_functions(basis: Basis, r: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -105,18 +149,19 @@ def radial_functions(basis: Basis, r: FloatArray) -> tuple[FloatArray, FloatArra
     The overlap of a Gaussian at distance r with the basis function n of degree l, with the factor
     of the power spectrum included: p_nn'l is the sum over m of products of coefficients.
     """
-    eta = 1 / (2 * basis.sigma**2)
-    values = np.empty((len(r), basis.l_max + 1, basis.n_max))
-    slopes = np.empty_like(values)
+    exponents, coefficients = radial_coefficients(basis)
+    values = np.zeros((len(r), basis.l_max + 1, basis.n_max))
+    slopes = np.zeros_like(values)
+    power, rise = np.ones_like(r), np.zeros_like(r)
     for degree in range(basis.l_max + 1):
-        alpha, beta = _orthonormal(basis, degree)
-        f = 1 / (1 + alpha / eta)
-        decay = (f ** (degree + 1.5) / eta**1.5) * np.exp(-np.outer(r**2, alpha * f))
-        scale = np.pi**1.5 * np.sqrt(np.pi * np.sqrt(8 / (2 * degree + 1)))
-        power = r[:, None] ** degree
-        rise = degree * r[:, None] ** (degree - 1) if degree else 0.0
-        values[:, degree] = scale * (decay * power) @ beta.T
-        slopes[:, degree] = scale * (decay * (rise - 2 * alpha * f * r[:, None] * power)) @ beta.T
+        for j, exponent in enumerate(exponents[degree]):
+            decay = exponentials(-exponent * (r * r))
+            # Sums one by one, in this order: those of a matrix product depend on the host.
+            value = (decay * power)[:, None]
+            slope = (decay * (rise - 2 * exponent * r * power))[:, None]
+            values[:, degree] += value * coefficients[degree, :, j]
+            slopes[:, degree] += slope * coefficients[degree, :, j]
+        rise, power = (degree + 1) * power, power * r
     return values, slopes
 
 

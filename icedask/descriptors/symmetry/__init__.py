@@ -118,14 +118,12 @@ def _buffers(functions: Functions, n_species: int, longest: int) -> Buffers:
     """Return room for centres with up to `longest` neighbours."""
     capacity = max(_BLOCK, longest)
     n_etas = max(len(functions.g4.etas), len(functions.g5.etas))
-    n_radial = len(functions.g2) * longest
     return Buffers(
         starts=np.zeros(n_species + 1, np.int64),
         near=np.empty((5, longest)),
         pairs=np.empty((4, capacity)),
         terms=np.empty((n_etas + 2, capacity)),
-        radial=np.empty(n_radial),
-        scratch=np.empty(max(capacity, n_radial)),
+        radial=np.empty(len(functions.g2) * longest),
     )
 
 

@@ -6,14 +6,16 @@ run on vectors.
 
 from __future__ import annotations
 
-from math import atan2, cos, factorial, floor, pi, sin, sqrt
+from math import factorial, floor, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
 from icedask.core.types import FloatArray, IntArray
-from icedask.kernels.jit import jit_vector
+from icedask.kernels.elementary import angle, exponential, power, sine_cosine
+from icedask.kernels.jit import jit
 from icedask.kernels.neighbors import Neighbors
+from icedask.kernels.simd import WIDTH, fma, load, splat, total
 
 
 class CutoffFunction(NamedTuple):
@@ -77,50 +79,19 @@ class Buffers(NamedTuple):
     pairs: FloatArray
     terms: FloatArray
     radial: FloatArray
-    scratch: FloatArray
 
 
-_LOG2_E = 1 / np.log(2)
-_LN_2 = np.log(2)
-# Added to a small whole number, it leaves that number in the lowest bits.
-_WHOLE = 1.5 * 2.0**52
-_EXPONENTIAL = tuple(1 / factorial(n) for n in range(11, -1, -1))
 # cos(pi/2 sqrt(u)) by powers of u.
 _COSINE = tuple((-1) ** n * (pi / 2) ** (2 * n) / factorial(2 * n) for n in range(11, -1, -1))
 
 
-@jit_vector
-def exponentials(values: FloatArray, n: int, scratch: FloatArray) -> None:
-    """Replace the first n values by their exponentials, to a relative 1e-14.
-
-    The library's exponential takes one number at a time; this one runs on vectors. Values are
-    clipped to +-700, where the exponential is zero or infinite for all purposes.
-    """
-    for i in range(n):
-        value = min(max(values[i], -700.0), 700.0)
-        whole = np.floor(value * _LOG2_E + 0.5)
-        rest = value - whole * _LN_2
-        series = 0.0
-        for coefficient in _EXPONENTIAL:
-            series = series * rest + coefficient
-        values[i] = series
-        scratch[i] = whole + _WHOLE
-    # Times two to the power of the whole part: add it to the exponent.
-    bits, whole_bits = values.view(np.int64), scratch.view(np.int64)
-    for i in range(n):
-        bits[i] += whole_bits[i] << 52
-
-
-@jit_vector
-def cutoffs(squares: FloatArray, n: int, function: CutoffFunction, scratch: FloatArray) -> None:
+@jit
+def cutoffs(squares: FloatArray, n: int, function: CutoffFunction) -> None:
     """Replace the first n squared distances, all within the cutoff, by f_c."""
     if function.fermi:
         for i in range(n):
             beyond = sqrt(max(squares[i], 0.0)) - function.r_cut + function.epsilon
-            squares[i] = function.alpha * beyond
-        exponentials(squares, n, scratch)
-        for i in range(n):
-            squares[i] = 1 / (1 + squares[i])
+            squares[i] = 1 / (1 + exponential(function.alpha * beyond))
         return
     scale = 1 / function.r_cut**2
     for i in range(n):
@@ -128,16 +99,16 @@ def cutoffs(squares: FloatArray, n: int, function: CutoffFunction, scratch: Floa
         u = squares[i] * scale
         series = 0.0
         for coefficient in _COSINE:
-            series = series * u + coefficient
+            series = fma(series, u, coefficient)
         squares[i] = series * series
 
 
-@jit_vector
+@jit
 def powers(bases: FloatArray, n: int, exponent: float, result: FloatArray) -> None:
     """Write the first n bases, which are used up, to a power."""
     if exponent != floor(exponent) or exponent > 1024:
         for i in range(n):
-            result[i] = bases[i] ** exponent
+            result[i] = power(bases[i], exponent)
         return
     left = int(exponent)
     for i in range(n):
@@ -152,7 +123,7 @@ def powers(bases: FloatArray, n: int, exponent: float, result: FloatArray) -> No
                 bases[i] *= bases[i]
 
 
-@jit_vector
+@jit
 def gather(
     neighbors: Neighbors,
     center: int,
@@ -185,34 +156,39 @@ def gather(
     return starts[-1]
 
 
-@jit_vector
+@jit
 def dot(first: FloatArray, second: FloatArray, n: int) -> float:
-    """Return the sum of products of the first n values."""
-    total = 0.0
-    for i in range(n):
-        total += first[i] * second[i]
-    return total
+    """Return the sum of products of the first n values: of each of 16 columns, then of all."""
+    even, odd = splat(0.0), splat(0.0)
+    n_pairs = n // (2 * WIDTH)
+    for row in range(n_pairs):
+        even = fma(load(first, 2 * row), load(second, 2 * row), even)
+        odd = fma(load(first, 2 * row + 1), load(second, 2 * row + 1), odd)
+    result = total(even + odd)
+    for i in range(2 * WIDTH * n_pairs, n):
+        result = fma(first[i], second[i], result)
+    return result
 
 
-@jit_vector
+@jit
 def add_radial(g2: FloatArray, g3: FloatArray, buffers: Buffers, result: FloatArray) -> None:
     """Add G2 and G3 of a centre to (n_species, n_functions)."""
     starts, near, values = buffers.starts, buffers.near, buffers.radial
     n = starts[-1]
     for f in range(len(g2)):
         for i in range(n):
-            values[f * n + i] = -g2[f, 0] * (near[0, i] - g2[f, 1]) ** 2
-    exponentials(values, len(g2) * n, buffers.scratch)
+            values[f * n + i] = exponential(-g2[f, 0] * (near[0, i] - g2[f, 1]) ** 2)
     for kind in range(len(starts) - 1):
         first, last = starts[kind], starts[kind + 1]
         for f in range(len(g2)):
             result[kind, f] += dot(values[f * n + first :], near[1, first:], last - first)
         for f in range(len(g3)):
             for i in range(first, last):
-                result[kind, len(g2) + f] += cos(g3[f] * near[0, i]) * near[1, i]
+                cosine = sine_cosine(g3[f] * near[0, i])[1]
+                result[kind, len(g2) + f] += cosine * near[1, i]
 
 
-@jit_vector
+@jit
 def add_pairs(
     near: FloatArray, j: int, others: tuple[int, int], limit: float, pairs: FloatArray, n: int
 ) -> int:
@@ -234,26 +210,23 @@ def add_pairs(
     return n
 
 
-@jit_vector
+@jit
 def sum_pairs(
     functions: Angular, cutoff: CutoffFunction, n: int, buffers: Buffers, result: FloatArray
 ) -> None:
     """Add n pairs to functions that differ in eta, lambda and zeta."""
-    pairs, terms, scratch = buffers.pairs, buffers.terms, buffers.scratch
+    pairs, terms = buffers.pairs, buffers.terms
     weights, squares = pairs[0], pairs[2]
     if functions.closed:
         for p in range(n):
             squares[p] += pairs[3, p]
-        cutoffs(pairs[3], n, cutoff, scratch)
+        cutoffs(pairs[3], n, cutoff)
         for p in range(n):
             weights[p] *= pairs[3, p]
     n_etas = len(functions.etas)
     for e in range(n_etas):
         for p in range(n):
-            terms[e, p] = -functions.etas[e] * squares[p]
-        exponentials(terms[e], n, scratch)
-        for p in range(n):
-            terms[e, p] *= weights[p]
+            terms[e, p] = exponential(-functions.etas[e] * squares[p]) * weights[p]
     bases, angular = terms[n_etas], terms[n_etas + 1]
     previous = -1
     for row in range(len(functions.table)):
@@ -269,7 +242,7 @@ def sum_pairs(
         result[number] += functions.prefactor * dot(terms[e], angular, n)
 
 
-@jit_vector
+@jit
 def add_angular(
     functions: Angular, cutoff: CutoffFunction, buffers: Buffers, result: FloatArray
 ) -> None:
@@ -290,7 +263,7 @@ def add_angular(
             sum_pairs(functions, cutoff, n, buffers, channel)
 
 
-@jit_vector
+@jit
 def add_waves(numbers: IntArray, waves: FloatArray, buffers: Buffers, result: FloatArray) -> None:
     """Add the G8 of one shell of a centre to (n_pairs_of_species, n_functions)."""
     starts, near = buffers.starts, buffers.near
@@ -303,14 +276,14 @@ def add_waves(numbers: IntArray, waves: FloatArray, buffers: Buffers, result: Fl
                     u, v, w = near[2, k], near[3, k], near[4, k]
                     # Exact for atoms in a line too, where an inverse cosine loses half the digits.
                     sine = sqrt((y * w - z * v) ** 2 + (z * u - x * w) ** 2 + (x * v - y * u) ** 2)
-                    theta = atan2(sine, x * u + y * v + z * w)
+                    theta = angle(sine, x * u + y * v + z * w)
                     weight = near[1, j] * near[1, k]
                     for f in range(len(waves)):
                         phase = waves[f, 0] * (theta - waves[f, 1])
-                        channel[numbers[f]] += weight * sin(phase)
+                        channel[numbers[f]] += weight * sine_cosine(phase)[0]
 
 
-@jit_vector
+@jit
 def add_shells(
     shells: Shells,
     neighbors: Neighbors,
@@ -326,12 +299,13 @@ def add_shells(
         bounds = (a1 - pi / (2 * nu), ar + pi / (2 * nu))
         n = gather(neighbors, center, bounds, kinds, buffers)
         for i in range(n):
-            near[1, i] = cos(nu * max(a1 - near[0, i], near[0, i] - ar, 0.0)) ** 2
+            outside = max(a1 - near[0, i], near[0, i] - ar, 0.0)
+            near[1, i] = sine_cosine(nu * outside)[1] ** 2
         chosen = slice(shells.starts[s], shells.starts[s + 1])
         add_waves(shells.numbers[chosen], shells.waves[chosen], buffers, result)
 
 
-@jit_vector
+@jit
 def evaluate(
     functions: Functions, neighbors: Neighbors, kinds: IntArray, centers: IntArray, buffers: Buffers
 ) -> FloatArray:
@@ -355,7 +329,7 @@ def evaluate(
         n = gather(neighbors, centers[c], (0.0, cutoff.r_cut), kinds, buffers)
         for i in range(n):
             near[1, i] = near[0, i] ** 2
-        cutoffs(near[1], n, cutoff, buffers.scratch)
+        cutoffs(near[1], n, cutoff)
         add_radial(functions.g2, functions.g3, buffers, out[c, :first].reshape(n_species, n_radial))
         if end_4 > 0:
             add_angular(functions.g4, cutoff, buffers, of_pairs[:, :end_4])
