@@ -16,6 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 from dask.blockwise import Blockwise
 
+from icedask.core.lineage import check_lineage
 from icedask.errors import StoreError
 
 _POSITIONS = "positions-"
@@ -153,7 +154,7 @@ def record_of(ds: xr.Dataset) -> Record:
     """
     attrs = ds.attrs
     try:
-        return Record(
+        record = Record(
             attrs["group"],
             attrs["function"],
             int(attrs["algorithm_version"]),
@@ -164,6 +165,8 @@ def record_of(ds: xr.Dataset) -> Record:
             attrs["lineage"],
             attrs.get("atom_order", ""),
         )
+        check_lineage(record.run_id, record.parents, record.lineage)
+        return record
     except KeyError as error:
         raise StoreError(
             f"expected a Dataset that says how it was computed, found none of its attribute "
