@@ -19,12 +19,13 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 FOLDER = ".locks"
 BEAT_SECONDS = 15.0
 # Of an owner on another host; several heartbeats may be late on a busy file system.
 STALE_SECONDS = 180.0
+# A file that is touched to know the time.
+_CLOCK = "time"
 _RELEASED = {"released": True}
 
 
@@ -127,12 +128,8 @@ def present_owner(store: Path) -> dict[str, Any] | None:
 
 def _time_of(folder: Path) -> float:
     """Return the time by the clock that dates the files: that of the server of the disk."""
-    probe = folder / f"time-{uuid4().hex}"
-    try:
-        probe.touch()
-        return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
+    (folder / _CLOCK).touch()
+    return (folder / _CLOCK).stat().st_mtime
 
 
 class OwnerLock(threading.Thread):
@@ -175,7 +172,7 @@ class OwnerLock(threading.Thread):
                 continue
             write_record(descriptor, record)
             for name in os.listdir(folder):
-                if not name.isdecimal() or int(name) <= number:
+                if name.isdecimal() and int(name) <= number:
                     (folder / name).unlink(missing_ok=True)
             lock = cls(folder, number + 1, descriptor)
             lock.start()
