@@ -104,7 +104,7 @@ class Held:
                 self._update(before)
 
     def note_swept(self) -> None:
-        """Note that what dead writers left is deleted."""
+        """Record in the lock that the leftovers of dead writers are deleted."""
         self.swept = True
         self._update({**self._record, "left": []})
 
