@@ -66,10 +66,10 @@ def check_ancestors(run_id: str, parents: Mapping[Any, Any]) -> list[str]:
 
 
 def _parents(run: str, parents: Mapping[Any, Any], remedy: str) -> list[str]:
-    found = parents[run]
-    if isinstance(found, list | tuple) and all(map(is_run_id, found)):
-        return list(found)
+    stated = parents[run]
+    if isinstance(stated, list | tuple) and all(map(is_run_id, stated)):
+        return list(stated)
     raise StoreError(
-        f"{printable(run)}: expected the run ids of its parents, found {printable(repr(found))}; "
+        f"{printable(run)}: expected the run ids of its parents, found {printable(repr(stated))}; "
         f"{remedy}"
     )

@@ -260,7 +260,7 @@ def check_locks() -> None:
 
 
 def _acquired(store: Path, writes: list[str], work: str, wait: Wait) -> Held:
-    start, tries, told = time.monotonic(), 1, None
+    start, tries, shown = time.monotonic(), 1, None
     while True:
         try:
             return _take(store, writes, work)
@@ -272,9 +272,9 @@ def _acquired(store: Path, writes: list[str], work: str, wait: Wait) -> Held:
                 ends = wait is not True and waited >= wait
             if ends:
                 raise StoreError(_refusal(store, holder, waited if wait else 0)) from busy
-            if wait and holder != told:
+            if wait and holder != shown:
                 logger.info("%s: waiting for %s", store, holder)
-                told = holder
+                shown = holder
         except OSError as error:
             raise StoreError(
                 f"{store}: cannot be written to ({error.strerror}); free space, ask for permission "

@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Path:
 
 
 def holding(store: Path, wait: float | bool = False) -> str:
-    """Return what a second writer is told; nothing if it gets the lock."""
+    """Return the error of a second writer; nothing if it gets the lock."""
     try:
         with locked(store, wait=wait):
             return ""

@@ -28,7 +28,7 @@ from icedask.store.lock import locked
 from icedask.store.save import as_written, begin_run
 
 _CONTEXT = multiprocessing.get_context("fork")
-_NOBODY = 65534
+_OTHER_USER = 65534
 
 
 @pytest.fixture
@@ -138,13 +138,13 @@ def test_partial_files_of_an_interrupted_run_are_swept_by_another_writer(store: 
     assert sorted(ice.list_runs(store)["status"]) == ["complete", "interrupted"]
 
 
-def as_nobody(function: Callable[[], None]) -> None:
+def as_other_user(function: Callable[[], None]) -> None:
     """Call a function as a user who may not write."""
 
     def child() -> None:
         os.setgroups([])
-        os.setgid(_NOBODY)
-        os.setuid(_NOBODY)
+        os.setgid(_OTHER_USER)
+        os.setuid(_OTHER_USER)
         function()
 
     process = _CONTEXT.Process(target=child)
@@ -177,7 +177,7 @@ def test_what_is_complete_opens_in_a_read_only_store(read_only: Path) -> None:
         result = CliRunner().invoke(cli, ["describe", str(read_only), *options])
         assert result.exit_code == 0, result.output
 
-    as_nobody(opens)
+    as_other_user(opens)
     assert sorted(read_only.rglob("*")) == before
 
 
@@ -193,7 +193,7 @@ def test_what_must_be_written_to_a_read_only_store_is_an_error(read_only: Path) 
             with pytest.raises(StoreError, match=r"zarr: .*\(Permission denied"):
                 action()
 
-    as_nobody(fails)
+    as_other_user(fails)
 
 
 def test_complete_results_open_while_another_process_writes(store: Path) -> None:
