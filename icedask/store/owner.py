@@ -9,6 +9,7 @@ larger number has lost the lock.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -149,6 +150,8 @@ class OwnerLock(threading.Thread):
         Raises Busy if a living owner has it.
         """
         folder = store / FOLDER
+        if folder.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(folder))
         folder.mkdir(exist_ok=True)
         while True:
             number = _newest(folder)

@@ -92,7 +92,7 @@ def writing(
     `writes` are the ids of the runs that are written, "trajectory" is that of the trajectory.
     Errors of the disk become StoreErrors.
     """
-    with locked(store, writes, work=work, wait=wait) as held, disk_errors(store):
+    with disk_errors(store), locked(store, writes, work=work, wait=wait) as held:
         _check_top_links(store)
         if not held.swept:
             _sweep(store, held)

@@ -136,6 +136,15 @@ def test_owners_on_other_hosts(no_flock: None, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / owner.FOLDER)) == ["8", "time"]
 
 
+def test_a_link_in_the_place_of_the_owners(no_flock: None, tmp_path: Path) -> None:
+    store, outside = tmp_path / "store", tmp_path / "outside"
+    store.mkdir()
+    outside.mkdir()
+    (store / owner.FOLDER).symlink_to(outside)
+    assert "cannot be written to" in refusal(store)
+    assert not list(outside.iterdir())
+
+
 def test_flock_minds_an_owner_of_a_host_without(tmp_path: Path) -> None:
     elsewhere(tmp_path, 0)
     assert "process 1 on elsewhere" in refusal(tmp_path)
