@@ -59,6 +59,7 @@ from icedask.readers.convert import from_ase as from_ase
 from icedask.readers.convert import from_mdanalysis as from_mdanalysis
 from icedask.readers.convert import to_ase as to_ase
 from icedask.readers.ingest import ingest as ingest
+from icedask.store.hold import hold as hold
 from icedask.store.runs import list_runs as list_runs
 from icedask.store.runs import open_run as open_run
 from icedask.store.runs import open_trajectory as open_trajectory

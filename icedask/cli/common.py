@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 import dask
 
 from icedask.cli.startup import load_deferred
+from icedask.core.text import printable
 from icedask.hpc.client import check_profile, connect
 from icedask.hpc.systems import SYSTEMS
+from icedask.store.lock import check_wait, lock_wait
 from icedask.tasks.run import workers_on_demand
 
 if TYPE_CHECKING:
@@ -20,6 +23,47 @@ if TYPE_CHECKING:
 # Read by distributed when it is first imported, here and in the workers. Commands report a lost
 # connection themselves.
 dask.config.set({"logging": {"distributed": "error", "distributed.client": "critical"}})
+
+
+class _Seconds(click.ParamType):
+    """A time in seconds, or for ever."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | bool:
+        if value is True or value == "ever":
+            return True
+        try:
+            check_wait(float(value))
+        except ValueError:
+            self.fail(f"expected seconds, 0 or more, found {value!r}", param, ctx)
+        return float(value)
+
+
+def wait_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the option of commands that write to a store: how long to wait for its lock."""
+
+    @wraps(function)
+    def waiting(*args: Any, wait: float | bool | None, **options: Any) -> Any:
+        with lock_wait(False if wait is None else wait):
+            return function(*args, **options)
+
+    return click.option(
+        "--wait",
+        type=_Seconds(),
+        is_flag=False,
+        flag_value="ever",
+        metavar="[SECONDS]",
+        help="Longest time to wait while another process writes to the store; without a number, "
+        "until it ends. [s]",
+    )(waiting)
+
+
+def echo(text: str) -> None:
+    """Print text that a store may have had a part in, without control characters."""
+    click.echo(printable(text, lines=True))
 
 
 def common(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -88,7 +132,9 @@ def echo_table(table: pd.DataFrame, as_json: bool, nothing: str) -> None:
 def text_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return rows as text in columns, right-aligned; None is nothing."""
     cells = [list(columns)]
-    cells += [["" if row[name] is None else str(row[name]) for name in columns] for row in rows]
+    cells += [
+        ["" if row[name] is None else printable(row[name]) for name in columns] for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         " ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))

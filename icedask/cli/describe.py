@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from icedask.cli.common import common, workers
+from icedask.cli.common import common, wait_option, workers
 from icedask.cli.options import STORE, RegistryGroup
 from icedask.descriptors import find, registry
 from icedask.descriptors.descriptor import Descriptor
@@ -35,6 +35,7 @@ class Descriptors(RegistryGroup):
 def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
     @click.option("--label", help="Name for the run.")
     @click.option("--precision", type=int, help="Bits of mantissa to keep, 1 to 23.")
+    @wait_option
     @common
     @click.pass_obj
     def run(

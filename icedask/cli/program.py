@@ -11,6 +11,7 @@ import click
 
 from icedask.cli.startup import defer_imports
 from icedask.cli.words import did_you_mean
+from icedask.core.text import printable
 from icedask.errors import IcedaskError, InputError
 
 
@@ -91,8 +92,8 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except InputError as error:
-        click.echo(f"icedask: {error}", err=True)
+        click.echo(f"icedask: {printable(error, lines=True)}", err=True)
         sys.exit(2)
     except (IcedaskError, OSError) as error:
-        click.echo(f"icedask: {error}", err=True)
+        click.echo(f"icedask: {printable(error, lines=True)}", err=True)
         sys.exit(1)

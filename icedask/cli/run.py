@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from icedask.cli.common import common, workers
+from icedask.cli.common import common, wait_option, workers
 from icedask.cli.options import STORE, RegistryGroup
 from icedask.store.runs import open_trajectory
 
@@ -42,6 +42,7 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
         type=click.Path(path_type=Path),
         help="File for figures, tables, settings and provenance, as HTML.",
     )
+    @wait_option
     @common
     def run(
         store: Path,
@@ -95,6 +96,7 @@ def run() -> None:
 
 @click.command()
 @click.argument("folder", type=STORE, default="demo")
+@wait_option
 @common
 def demo(folder: Path, profile: str, jobs: str | None, as_json: bool) -> None:
     """Run the main job on the shipped trajectory; results go to FOLDER (default: demo)."""

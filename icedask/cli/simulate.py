@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from icedask.cli.common import common, workers
+from icedask.cli.common import common, wait_option, workers
 from icedask.cli.options import Command, parameter_option
 from icedask.errors import ComputeError
 from icedask.hpc.profiles import load_profile, profile_names
@@ -59,6 +59,7 @@ class Simulate(Command):
 @click.argument("recipe", required=False)
 @click.argument("out", type=click.Path(path_type=Path), required=False)
 @click.option("--list", "show", is_flag=True, help="Table of recipes, systems and costs.")
+@wait_option
 @common
 def simulate(
     recipe: str | None,

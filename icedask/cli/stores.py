@@ -11,14 +11,16 @@ from typing import Any
 
 import click
 
-from icedask.cli.common import common, text_table, workers
+from icedask.cli.common import common, echo, text_table, wait_option, workers
 from icedask.cli.options import STORE, command_of
+from icedask.core.text import printable
 from icedask.readers.ingest import PARAMETERS
 from icedask.readers.ingest import ingest as read_trajectory
 from icedask.store.runs import iter_runs, remove_run, run_table, trajectory_summary
 from icedask.store.status import progress, progress_text
 
 
+@wait_option
 @common
 def _ingest(
     source: tuple[str, ...],
@@ -59,7 +61,7 @@ def info(store: Path, as_json: bool) -> None:
         click.echo(json.dumps({"trajectory": summary, "runs": runs}))
         return
     for key, value in summary.items():
-        click.echo(f"{key:14s} {value}")
+        echo(f"{key:14s} {printable(value)}")
     click.echo(f"\n{len(runs)} runs")
     if runs:
         columns = ["run_id", "group", "label", "status", "created", "bytes"]
@@ -68,16 +70,17 @@ def info(store: Path, as_json: bool) -> None:
             options = [
                 f"{k}={value}" for k, value in attrs["parameters"].items() if value is not None
             ]
-            click.echo(f"{attrs['run_id']}: {', '.join(options) or 'no options'}")
+            echo(f"{attrs['run_id']}: {printable(', '.join(options) or 'no options')}")
 
 
 @click.command()
 @click.argument("store", type=STORE)
 @click.argument("run")
+@wait_option
 def remove(store: Path, run: str) -> None:
     """Delete the run RUN (id or label) from STORE."""
     remove_run(store, run)
-    click.echo(f"{store}: removed {run}")
+    echo(f"{store}: removed {run}")
 
 
 @click.command()
@@ -118,7 +121,7 @@ def watch(store: Path, follow: float | None, as_json: bool) -> None:
             text = json.dumps(progress(store)) if as_json else progress_text(store)
             if follow and sys.stdout.isatty():
                 click.clear()
-            click.echo(text)
+            echo(text)
             if not follow:
                 return
             time.sleep(follow)

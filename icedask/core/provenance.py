@@ -16,6 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 from dask.blockwise import Blockwise
 
+from icedask.core.lineage import check_lineage
 from icedask.errors import StoreError
 
 # Names of lazy arrays in Dask's graphs that say what their values are, wherever they come from.
@@ -191,7 +192,7 @@ def record_of(ds: xr.Dataset) -> Record:
 def record_of_attrs(attrs: Mapping[Any, Any]) -> Record:
     """Read the record back from attributes, as `record_of` does."""
     try:
-        return Record(
+        record = Record(
             attrs["group"],
             attrs["function"],
             int(attrs["algorithm_version"]),
@@ -202,6 +203,8 @@ def record_of_attrs(attrs: Mapping[Any, Any]) -> Record:
             attrs["lineage"],
             attrs.get("atom_order", ""),
         )
+        check_lineage(record.run_id, record.parents, record.lineage)
+        return record
     except KeyError as error:
         raise StoreError(
             f"expected a Dataset that says how it was computed, found none of its attribute "

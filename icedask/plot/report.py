@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 
+from icedask.core.lineage import check_ancestors
 from icedask.core.provenance import now, record_of
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
@@ -368,15 +369,12 @@ def _lineage(
     root = Path(store).resolve()
     ordered: dict[str, Any] = {}
 
-    def add(run: str, identities: Mapping[str, Any]) -> None:
-        if run not in ordered:
-            for parent in identities[run]["parents"]:
-                add(parent, identities)
-            ordered[run] = identities[run]
-
     for run in runs:
         record = record_of(xr.Dataset(attrs=find_run(root, run)[1]))
-        add(record.run_id, {**record.lineage, record.run_id: record.identity})
+        identities = {**record.lineage, record.run_id: record.identity}
+        parents = {run_id: identity["parents"] for run_id, identity in identities.items()}
+        for run_id in (*check_ancestors(record.run_id, parents), record.run_id):
+            ordered.setdefault(run_id, identities[run_id])
     return ordered, {attrs["run_id"]: attrs for _, attrs in iter_runs(root)}
 
 

@@ -32,7 +32,7 @@ from icedask.readers.sources import (
 )
 from icedask.store.frame_block import FrameBlock
 from icedask.store.integrity import group_attrs
-from icedask.store.lock import locked
+from icedask.store.root import writing
 from icedask.store.runs import open_trajectory
 from icedask.store.sidecars import STAGING, blocks_done
 from icedask.store.trajectory import (
@@ -44,6 +44,7 @@ from icedask.store.trajectory import (
     encode_block,
     existing_status,
     finalise,
+    is_stored,
     make_folder,
     recorded_identity,
     run_blocks,
@@ -311,8 +312,11 @@ def ingest(
     options = SourceOptions(**{field.name: values[field.name] for field in fields(SourceOptions)})
     chosen = slice(None) if values["frames"] is None else values["frames"]
     job = _Job(files, options, select, chosen)
+    if not _beside(path).exists() and is_stored(path, job.identity(path)):
+        logger.info("%s: complete already, nothing to do", path)
+        return open_trajectory(path)
     created = make_folder(path)
-    with locked(path):
+    with writing(path, "ingest", [TRAJECTORY]):
         if existing_status(path, job.identity(path), overwrite=values["overwrite"]) != "other":
             _run(job, path, created)
         else:
@@ -375,7 +379,7 @@ def _replace(job: _Job, store: Path) -> None:
     """Ingest beside the store, and put the result in its place once it is complete."""
     beside = _beside(store)
     created = make_folder(beside)
-    with locked(beside):
+    with writing(beside, "ingest", [TRAJECTORY]):
         if existing_status(beside, job.identity(beside), overwrite=True) == "other":
             clear(beside)
         _run(job, beside, created)

@@ -40,6 +40,7 @@ from icedask.simulate.recipe import (
 from icedask.simulate.recipes import recipe_named, recipes
 from icedask.simulate.replica import Outcome, progress_of, run_replica
 from icedask.simulate.stages import Minimise
+from icedask.store.lock import Wait, present_wait
 from icedask.store.runs import open_trajectory
 from icedask.tasks.run import active_client
 
@@ -270,20 +271,20 @@ def _warn_out_of_range(job: Job) -> None:
 
 
 def _run_all(plan: Sequence[_Replica], cores: int) -> list[Outcome]:
-    client = active_client(len(plan))
+    client, wait = active_client(len(plan)), present_wait()
     watch = _Watch(plan)
     watch.start()
     try:
         if client is None:
-            return [run_replica(replica.job, str(replica.store), cores) for replica in plan]
-        return _run_on(client, plan, cores)
+            return [run_replica(replica.job, str(replica.store), cores, wait) for replica in plan]
+        return _run_on(client, plan, cores, wait)
     finally:
         watch.stop()
 
 
-def _run_on(client: Any, plan: Sequence[_Replica], cores: int) -> list[Outcome]:
+def _run_on(client: Any, plan: Sequence[_Replica], cores: int, wait: Wait) -> list[Outcome]:
     futures = [
-        client.submit(run_replica, replica.job, str(replica.store), cores, pure=False)
+        client.submit(run_replica, replica.job, str(replica.store), cores, wait, pure=False)
         for replica in plan
     ]
     outcomes = []

@@ -39,10 +39,10 @@ from icedask.simulate.child import (
 from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
 from icedask.store.arrays import remove_partial_files, update_attrs
-from icedask.store.blocks import disk_errors
 from icedask.store.frame_block import FrameBlock, join_blocks
 from icedask.store.integrity import group_attrs
-from icedask.store.lock import locked
+from icedask.store.lock import Wait
+from icedask.store.root import writing
 from icedask.store.save import versions
 from icedask.store.sidecars import STAGING, load_sidecar, sidecar
 from icedask.store.trajectory import (
@@ -53,6 +53,7 @@ from icedask.store.trajectory import (
     encode_block,
     existing_status,
     finalise,
+    is_stored,
     make_folder,
 )
 
@@ -81,12 +82,16 @@ class Outcome:
     seconds: float  # Time of this call
 
 
-def run_replica(job: Job, store: str, cores: int) -> Outcome:
-    """Run the remaining part of a simulation into its store; errors become failed outcomes."""
+def run_replica(job: Job, store: str, cores: int, wait: Wait = False) -> Outcome:
+    """Run the remaining part of a simulation into its store; errors become failed outcomes.
+
+    `wait` is how long to wait where another process writes to the store, in seconds; True is for
+    ever.
+    """
     start = time.monotonic()
     status, labels = "failed", dict(job.labels)
     try:
-        attrs = _run(job, Path(store), cores)
+        attrs = _run(job, Path(store), cores, wait)
         status, labels = "complete", attrs["labels"]
         message = attrs["simulation"].get("verdict", {}).get("reason", "")
     except (ComputeError, StoreError, OSError, ValueError) as error:
@@ -109,10 +114,12 @@ def progress_of(store: Path) -> float:
         return 1.0 if complete else float("nan")
 
 
-def _run(job: Job, store: Path, cores: int) -> dict[str, Any]:
-    make_folder(store)
+def _run(job: Job, store: Path, cores: int, wait: Wait) -> dict[str, Any]:
     identity = job.describe()
-    with locked(store), disk_errors(store):
+    if is_stored(store, identity):
+        return group_attrs(store / TRAJECTORY)
+    make_folder(store)
+    with writing(store, "simulate", [TRAJECTORY], wait=wait):
         status = existing_status(store, identity, overwrite=True)
         if status == "other":
             stored = group_attrs(store / TRAJECTORY)["identity"]

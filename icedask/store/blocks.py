@@ -33,18 +33,27 @@ from icedask.store.integrity import (
     read_metadata,
     shard_path,
 )
+from icedask.store.lock import check_locks
 from icedask.tasks.graphs import Key, LazyGraph, Wave, Waves, block_key, task_waves
 from icedask.tasks.run import run_tasks
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 
 
 @contextmanager
 def disk_errors(store: Path) -> Iterator[None]:
-    """Turn the OSError of a full disk into a StoreError with the remedy."""
+    """Turn the OSError of a disk that is full or refuses into a StoreError with the remedy."""
     try:
         yield
     except OSError as error:
+        named = error.filename2 or error.filename
+        inside = named is None or Path(os.fsdecode(named)).is_relative_to(store)
+        if error.errno in _REFUSED and inside:
+            raise StoreError(
+                f"{store}: cannot be written to ({error.strerror}: {named or store}); ask for "
+                "permission to write, or write to another store"
+            ) from error
         if error.errno not in _FULL:
             raise
         raise StoreError(
@@ -230,6 +239,7 @@ def _writing_waves(blocks: IntArray, targets: Sequence[Target], graph: LazyGraph
         return target.keys(index)
 
     def task(row: IntArray, _: int) -> Task:
+        check_locks()
         target, index = place(row)
         return target.task(index)
 

@@ -40,7 +40,8 @@ def crc32c(data: bytes) -> int:
     return value
 
 
-def _crc_text(value: Any) -> str:
+def crc32c_text(value: Any) -> str:
+    """Return the CRC-32C of a value that JSON can hold, as 8 hexadecimal digits."""
     return f"{crc32c(canonical(value).encode()):08x}"
 
 
@@ -87,7 +88,7 @@ def sealed(attrs: Mapping[str, Any], arrays: Mapping[str, str] | None = None) ->
     covered = {name: attrs[name] for name in attrs if name not in (CHECKSUMS, *_UNSEALED)}
     # By name: those that a user adds later are not covered.
     checksums = {"attributes": sorted(covered), "arrays": dict(arrays)}
-    value = _crc_text([covered, checksums["arrays"]])
+    value = crc32c_text([covered, checksums["arrays"]])
     return {**attrs, CHECKSUMS: {**checksums, "crc32c": value}}
 
 
@@ -111,7 +112,7 @@ def group_attrs(node: Path, metadata: Mapping[str, Any] | None = None) -> dict[s
     try:
         checksums = attrs[CHECKSUMS]
         own = {name: attrs[name] for name in checksums["attributes"]}
-        is_same = _crc_text([own, checksums["arrays"]]) == checksums["crc32c"]
+        is_same = crc32c_text([own, checksums["arrays"]]) == checksums["crc32c"]
     except (KeyError, TypeError):
         is_same = False
     if not is_same:
@@ -124,7 +125,7 @@ def group_attrs(node: Path, metadata: Mapping[str, Any] | None = None) -> dict[s
 def array_checksums(group: Path) -> dict[str, str]:
     """Return the checksum of the metadata of each array of a group."""
     return {
-        file.parent.name: _crc_text(read_metadata(file.parent))
+        file.parent.name: crc32c_text(read_metadata(file.parent))
         for file in sorted(group.glob(f"*/{METADATA}"))
     }
 
@@ -144,7 +145,7 @@ def array_metadata(group: Path, attrs: Mapping[str, Any]) -> dict[str, dict[str,
             arrays[name] = read_metadata(group / name)
         except FileNotFoundError:
             raise damaged(file, "expected the metadata of an array, the file is missing") from None
-        if checksum is not None and _crc_text(arrays[name]) != checksum:
+        if checksum is not None and crc32c_text(arrays[name]) != checksum:
             raise damaged(file, "the metadata is not what was written (its checksum differs)")
     return arrays
 

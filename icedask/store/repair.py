@@ -13,10 +13,11 @@ from dask import delayed
 
 from icedask.core.provenance import now
 from icedask.errors import DamagedError
-from icedask.store.arrays import create_group, update_attrs
+from icedask.store.arrays import update_attrs
 from icedask.store.frame_block import FrameBlock
 from icedask.store.integrity import METADATA, group_attrs, inner_chunks, read_metadata, shard_path
-from icedask.store.root import FORMAT, FORMAT_VERSION, groups_of
+from icedask.store.labels import FOLDER as LABELS
+from icedask.store.root import create_root, groups_of
 from icedask.store.sidecars import STAGING, write_sidecar
 from icedask.store.trajectory import TRAJECTORY
 from icedask.tasks.graphs import delayed_waves
@@ -35,6 +36,9 @@ def repair_store(root: Path, files: Sequence[Path]) -> None:
     """
     if root / METADATA in files:
         _mend_root(root)
+    for file in files:
+        if file.parent == root / LABELS:
+            _set_aside(root, file)
     for group in groups_of(root):
         parts = [file for file in files if file.is_relative_to(group)]
         if not parts:
@@ -116,7 +120,7 @@ def _remake_sidecar(store: Path, names: Sequence[str], index: int) -> None:
 
 
 def _mend_root(root: Path) -> None:
-    """Write the root again, without labels: the rest follows from the groups of the store."""
+    """Write the root again, with the identity of the positions that its groups have."""
     positions = None
     for group in groups_of(root):
         try:
@@ -126,6 +130,6 @@ def _mend_root(root: Path) -> None:
         break
     if (root / METADATA).exists():
         _set_aside(root, root / METADATA)
-    attrs: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION, "labels": {}}
-    create_group(root, attrs if positions is None else {**attrs, "positions": positions})
-    logger.warning("%s: the labels of runs are lost; give them again with the next save", root)
+    create_root(root)
+    if positions is not None:
+        update_attrs(root, {"positions": positions})

@@ -1,27 +1,44 @@
-"""The root of a store: its format, the index of labels and the consolidated metadata."""
+"""The root of a store: its format, what a writer finds and leaves, and complete groups."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from icedask.errors import NotFoundError, StoreError
-from icedask.store.arrays import create_group, write_metadata
+from icedask.core.lineage import is_name, is_run_id
+from icedask.core.text import printable
+from icedask.errors import DamagedError, NotFoundError, StoreError
+from icedask.store.arrays import remove_partial_files, update_attrs, write_metadata
+from icedask.store.blocks import disk_errors
 from icedask.store.integrity import METADATA, damaged, group_attrs, read_metadata
+from icedask.store.labels import (
+    FOLDER,
+    GROUPS,
+    UNFINISHED,
+    in_files,
+    labels_of_old_store,
+    write_label,
+)
+from icedask.store.lock import Held, Wait, check_locks, locked
 
 FORMAT = "icedask"
 FORMAT_VERSION = 1
-GROUPS = ("descriptors", "models", "results")
-_EMPTY = {"kind": "inline", "must_understand": False, "metadata": {}}
-# What zarr adds to a group inside another one.
-_INNER = {"consolidated_metadata": _EMPTY}
+# The root holds no consolidated metadata, which every save would have to write anew: each complete
+# group has its own. An empty entry says so; without one xarray warns of slow opening, and a wrong
+# one hides runs.
+_ROOT = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": {}}
+_TRAJECTORY, _STAGING = "trajectory", ".ingest"
 
 
 def create_root(store: Path) -> None:
     """Create the root group of a store."""
-    create_group(store, {"format": FORMAT, "format_version": FORMAT_VERSION, "labels": {}})
+    store.mkdir(parents=True, exist_ok=True)
+    attrs = {"format": FORMAT, "format_version": FORMAT_VERSION, "labels": FOLDER}
+    write_metadata(store, {**_ROOT, "attributes": attrs})
 
 
 def check_format(store: Path) -> dict[str, Any]:
@@ -44,6 +61,8 @@ def check_format(store: Path) -> dict[str, Any]:
             f"{store}: expected an icedask store (a Zarr v3 group), found something else; give the "
             "path that icedask ingest wrote"
         ) from error
+    except OSError as error:
+        raise StoreError(f"{store}: cannot be read ({error.strerror})") from error
     if attrs.get("format") != FORMAT:
         raise NotFoundError(
             f"{store}: expected an icedask store, found a Zarr group of another origin; ingest the "
@@ -58,87 +77,204 @@ def check_format(store: Path) -> dict[str, Any]:
             else "ingest the trajectory again with this version of icedask"
         )
         raise StoreError(
-            f"{store}: expected store format {FORMAT_VERSION}, found {version}; {remedy}"
+            f"{store}: expected store format {FORMAT_VERSION}, found {printable(version)}; {remedy}"
         )
     return attrs
 
 
 def groups_of(root: Path) -> Iterator[Path]:
     """Yield the folders of the trajectory and of all runs, whatever is in them."""
-    if (root / "trajectory").is_dir():
-        yield root / "trajectory"
-    for kind in GROUPS:
-        yield from sorted(path for path in (root / kind).glob("*/[!.]*") if path.is_dir())
+    if (root / _TRAJECTORY).is_dir():
+        yield root / _TRAJECTORY
+    for folder in function_folders(root):
+        yield from (path for path in _folders(folder) if is_run_id(path.name))
 
 
-def consolidate(
-    store: Path, attrs: Mapping[str, Any] | None = None, *, changed: tuple[str, ...] = ()
-) -> None:
-    """Bring the consolidated metadata and the attributes of the root up to date, in one write.
+@contextmanager
+def writing(
+    store: Path, work: str, writes: Sequence[str] = (), *, wait: Wait | None = None
+) -> Iterator[None]:
+    """Hold the lock of a store; sweep what killed writers left, and refuse links that lead out.
 
-    `attrs` are added to the root; `changed` are the paths of complete runs whose metadata has
-    changed. Only metadata that is new, was incomplete or has changed is read: folders are listed,
-    but the metadata of complete runs stays as it stands in the root.
+    `writes` are the ids of the runs that are written, "trajectory" is that of the trajectory.
+    Errors of the disk become StoreErrors.
     """
-    root = read_metadata(store)
-    known: dict[str, dict[str, Any]] = {}
-    for path, node in (root.get("consolidated_metadata") or {}).get("metadata", {}).items():
-        known.setdefault(_unit(path), {})[path] = node
-    members: dict[str, Any] = {}
-    for unit in _units(store):
-        nodes = known.get(unit, {})
-        complete = unit in nodes and nodes[unit].get("attributes", {}).get("status") != "running"
-        members |= nodes if complete and unit not in changed else _read_unit(store, unit)
-    ordered = dict(sorted(members.items(), key=lambda item: (item[0].count("/"), item[0])))
-    new = {
-        **root,
-        "attributes": {**root["attributes"], **(attrs or {})},
-        "consolidated_metadata": {**_EMPTY, "metadata": ordered},
-    }
-    if new != root:
-        write_metadata(store, new)
+    with disk_errors(store), locked(store, writes, work=work, wait=wait) as held:
+        _check_top_links(store)
+        if not held.swept:
+            _sweep(store, held)
+            held.note_swept()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                (store / UNFINISHED).rmdir()
 
 
-def _unit(path: str) -> str:
-    """Return the part of a path that is read as a whole: a run, or a group at the top."""
-    parts = path.split("/")
-    return "/".join(parts[:3] if parts[0] in GROUPS else parts[:1])
-
-
-def _units(store: Path) -> Iterator[str]:
-    for top in _subfolders(store):
-        yield top
-        if top in GROUPS:
-            for name in _subfolders(store / top):
-                yield f"{top}/{name}"
-                yield from (f"{top}/{name}/{run}" for run in _subfolders(store / top / name))
-
-
-def _subfolders(folder: Path) -> list[str]:
-    """Return the folders in a folder, but hidden ones; files of killed writers are deleted."""
-    names = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(".partial"):
-                Path(entry.path).unlink(missing_ok=True)
-            elif entry.is_dir() and not entry.name.startswith("."):
-                names.append(entry.name)
-    return names
-
-
-def _read_unit(store: Path, unit: str) -> dict[str, Any]:
-    """Return the metadata of the groups and arrays of a unit."""
-    if unit.split("/")[0] in GROUPS and unit.count("/") < 2:
-        return {unit: {"attributes": {}, "zarr_format": 3, "node_type": "group", **_INNER}}
-    nodes = {}
-    for folder, folders, files in os.walk(store / unit):
-        if "zarr.json" not in files:
-            folders.clear()
-            continue
-        node = read_metadata(Path(folder))
-        if node["node_type"] == "array":
-            folders.clear()
-        nodes[str(Path(folder).relative_to(store))] = node | (
-            _INNER if node["node_type"] == "group" else {}
+def _folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder but hidden ones."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        return sorted(
+            Path(entry.path)
+            for entry in entries
+            if not entry.name.startswith(".") and entry.is_dir()
         )
-    return nodes
+    return []
+
+
+def function_folders(store: Path) -> list[Path]:
+    """Return the folders that the runs of each function are in."""
+    return [folder for kind in GROUPS for folder in _folders(store / kind)]
+
+
+def _sweep(store: Path, held: Held) -> None:
+    """Delete what killed writers left; reads no more than folders whose size has a bound."""
+    unfinished = store / UNFINISHED
+    with suppress(FileNotFoundError), os.scandir(unfinished) as entries:
+        for entry in entries:
+            _delete(Path(entry.path))
+    kinds = [store / kind for kind in GROUPS]
+    for folder in (store, *kinds, *function_folders(store)):
+        (folder / "zarr.json.partial").unlink(missing_ok=True)
+    for run in held.left:
+        if is_run_id(run) or run == _TRAJECTORY:
+            for group in _groups_of(store, run):
+                check_links(store, group)
+                remove_partial_files(group)
+    trajectory = store / _TRAJECTORY
+    staged = (store / _STAGING).exists() and (trajectory / "zarr.json").exists()
+    # Who writes a result need not repair the trajectory.
+    with suppress(DamagedError):
+        if staged and group_attrs(trajectory).get("status") == "complete":
+            shutil.rmtree(store / _STAGING)
+    if (store / "zarr.json").exists():
+        _modernise(store)
+
+
+def _groups_of(store: Path, run: str) -> list[Path]:
+    if run == _TRAJECTORY:
+        return [store / _TRAJECTORY]
+    name = run.rpartition("-")[0].replace("-", "_")
+    return [group for kind in GROUPS if (group := store / kind / name / run).exists()]
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def discard(store: Path, group: Path) -> None:
+    """Delete a folder of the store: out of sight in one step, so that a crash leaves no half."""
+    (store / UNFINISHED).mkdir(exist_ok=True)
+    hidden = store / UNFINISHED / group.name
+    if hidden.exists():
+        _delete(hidden)
+    group.rename(hidden)
+    _delete(hidden)
+
+
+def _modernise(store: Path) -> None:
+    """Bring a store of before into today's form, once.
+
+    Labels move to their files, what killed writers left among the runs is deleted, and the
+    consolidated metadata of the root, which no save brings up to date any more, is dropped.
+    """
+    attrs, root = check_format(store), read_metadata(store)
+    if in_files(attrs) and root.get("consolidated_metadata") == {}:
+        return
+    labels = {} if in_files(attrs) else labels_of_old_store(store, attrs)
+    if not in_files(attrs):
+        # Of an attempt that was killed.
+        shutil.rmtree(store / FOLDER, ignore_errors=True)
+        for label, path in labels.items():
+            write_label(store, path, label)
+        for folder in function_folders(store):
+            for hidden in folder.glob(".*"):
+                _delete(hidden)
+    check_locks()
+    write_metadata(store, {**root, **_ROOT, "attributes": {**attrs, "labels": FOLDER}})
+    if "labels" not in attrs:
+        # Of before the index in the root: a label of a run may pass to another one.
+        for path in labels.values():
+            update_attrs(store / path, {"label": None})
+
+
+def _check_top_links(store: Path) -> None:
+    """Raise StoreError if a link in the upper folders of a store leads out of it."""
+    for folder in (store, *(store / kind for kind in GROUPS)):
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    _check_link(store, Path(entry.path))
+
+
+def check_links(store: Path, folder: Path) -> None:
+    """Raise StoreError if a folder of a store, or a link in it, leads out of the store."""
+    _check_link(store, folder)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if path.is_symlink():
+                _check_link(store, path)
+
+
+def _check_link(store: Path, path: Path) -> None:
+    if not path.resolve().is_relative_to(store.resolve()):
+        raise StoreError(
+            f"{printable(path)}: expected a file or folder of the store, found a link that leads "
+            "out of it; nothing is written or deleted there: put the files in the place of the link"
+        )
+
+
+def check_variables(names: Sequence[object]) -> None:
+    """Raise StoreError if a name of a variable cannot be that of a folder in a group."""
+    for name in names:
+        text = str(name)
+        wrong = not text.strip(". ") or set(text) & set("/\\") or text.startswith(".")
+        if wrong or text.startswith("zarr.json") or printable(text) != text or len(text) > 200:
+            raise StoreError(
+                f"expected a name of a variable without slash and control characters, found "
+                f"{printable(repr(text))}; rename it"
+            )
+
+
+def run_path_of(group: object, name: object, run_id: object) -> str:
+    """Return the path of a run in its store.
+
+    Raises StoreError if the group is none of a store, or name or id are not of the form of one.
+    """
+    if group in GROUPS and is_name(name) and is_run_id(run_id):
+        return f"{group}/{name}/{run_id}"
+    raise StoreError(
+        f"expected a run in {', '.join(GROUPS)} with a name of letters, digits and underscores, "
+        f"found group {printable(repr(group))}, name {printable(repr(name))} and id "
+        f"{printable(repr(run_id))}; its attributes were changed: compute it again"
+    )
+
+
+def complete_group(group: Path, attrs: Mapping[str, Any]) -> None:
+    """Add attributes to a group and consolidate the metadata of its arrays, in one step.
+
+    `attrs` are those that make it complete: its metadata does not change after this.
+    """
+    check_locks()
+    metadata = read_metadata(group)
+    members = {
+        folder.name: read_metadata(folder)
+        for folder in _folders(group)
+        if (folder / "zarr.json").exists()
+    }
+    write_metadata(
+        group,
+        {
+            **metadata,
+            "attributes": {**metadata["attributes"], **attrs},
+            "consolidated_metadata": {
+                "kind": "inline",
+                "must_understand": False,
+                "metadata": members,
+            },
+        },
+    )

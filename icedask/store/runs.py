@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -16,80 +15,97 @@ import pandas as pd
 import xarray as xr
 import zarr
 
+from icedask.core.lineage import check_ancestors, is_run_id
 from icedask.core.provenance import (
     content_name,
     content_of,
     positions_name,
     record_of_attrs,
 )
+from icedask.core.text import printable
 from icedask.core.variables import with_attrs, with_axes
-from icedask.errors import DamagedError, NotFoundError, StoreError
+from icedask.errors import NotFoundError, StoreError
 from icedask.store.integrity import METADATA, damaged, group_attrs
-from icedask.store.lock import lock_holder, locked, status_of
-from icedask.store.root import GROUPS, check_format, consolidate, groups_of
+from icedask.store.labels import (
+    GROUPS,
+    drop_label,
+    in_files,
+    label_of,
+    labelled_path,
+    labels_of_old_store,
+    labels_of_runs,
+)
+from icedask.store.lock import Wait, lock_holder, status_of
+from icedask.store.root import check_format, check_links, discard, groups_of, run_path_of, writing
 from icedask.store.sidecars import blocks_done
 from icedask.store.stored import open_arrays
 from icedask.store.trajectory import TRAJECTORY
 
-_RUN_ID = re.compile(r"([\w-]+)-[0-9a-f]{8}")
 # Runs that a message lists.
 _SIMILAR = 3
-# Paths come from a file that anybody may have written: none leads out of the store.
-_RUN_PATH = re.compile(rf"({'|'.join(GROUPS)})/\w+/[\w-]+")
+
+
+def run_paths(store: Path) -> Iterator[Path]:
+    """Yield the path of every run of a store, also of damaged ones."""
+    check_format(store)
+    return (path for path in groups_of(store) if path.name != TRAJECTORY)
 
 
 def iter_runs(store: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the path and the attributes of every run of a store, with its label if it has one.
 
-    A run whose metadata is damaged has the status "damaged", and what its path tells.
+    Runs that are damaged are left out; `list_runs` has them.
     """
-    index = check_format(store).get("labels")
-    for path in groups_of(store):
-        if path.name == TRAJECTORY:
-            continue
-        try:
-            attrs = group_attrs(path)
-        except (DamagedError, FileNotFoundError):
-            kind, name = path.relative_to(store).parts[:2]
-            attrs = {"run_id": path.name, "group": kind, "function": name, "status": "damaged"}
-            attrs |= {"parents": [], "parameters": {}, "created": None}
-        if "run_id" in attrs:
-            yield path, _labelled(store, path, attrs, index)
+    labels = _labels_by_path(store)
+    for path in run_paths(store):
+        with suppress(StoreError):
+            yield path, _labelled(run_attrs(store, path), labels.get(_inside(store, path)))
 
 
-def _labelled(
-    store: Path, run: Path, attrs: dict[str, Any], index: Mapping[str, str] | None
-) -> dict[str, Any]:
-    """Return the attributes of a run with the label that it has in the index of the store."""
-    if index is None:  # a store of before the index: each run has its label among its attributes
-        return attrs
-    path = str(run.relative_to(store))
-    labels = [label for label, labelled in index.items() if labelled == path]
+def run_attrs(store: Path, path: Path) -> dict[str, Any]:
+    """Return the attributes of a run.
+
+    Raises DamagedError if they cannot be read, or are those of another run.
+    """
+    try:
+        attrs = group_attrs(path)
+    except FileNotFoundError:
+        raise damaged(path / METADATA, "the metadata of a run is missing") from None
+    try:
+        record = record_of_attrs(attrs)
+        stated = run_path_of(record.group, record.name, record.run_id)
+        is_same = stated == _inside(store, path) and attrs["run_id"] == record.run_id
+    except (StoreError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(
+            path / METADATA, f"the attributes are not those of a run ({printable(error)})"
+        ) from error
+    if not is_same or "status" not in attrs:
+        finding = f"expected the attributes of run {path.name}, found those of another"
+        raise damaged(path / METADATA, f"{finding} ({printable(stated)})")
+    return {"created": None, **attrs}
+
+
+def _inside(store: Path, path: Path) -> str:
+    return str(path.relative_to(store))
+
+
+def _labels_by_path(store: Path) -> dict[str, str]:
+    attrs = check_format(store)
+    labels = labels_of_runs(store) if in_files(attrs) else labels_of_old_store(store, attrs)
+    return {path: label for label, path in labels.items()}
+
+
+def _labelled(attrs: dict[str, Any], label: str | None) -> dict[str, Any]:
+    """Return the attributes of a run with its label, if it has one."""
     own = {name: value for name, value in attrs.items() if name != "label"}
-    return {**own, "label": labels[0]} if labels else own
-
-
-def label_index(store: Path) -> dict[str, str]:
-    """Return the paths of the labelled runs of a store by label."""
-    index = check_format(store).get("labels")
-    if index is not None:
-        for label, path in index.items():
-            if _RUN_PATH.fullmatch(str(path)) is None:
-                raise StoreError(
-                    f"{store}: expected the path of a run for label {label!r}, found {path!r}; "
-                    "correct the labels in the attributes of the store"
-                )
-        return dict(index)
-    runs = ((attrs.get("label"), path) for path, attrs in iter_runs(store))
-    return {label: str(path.relative_to(store)) for label, path in runs if label}
+    return {**own, "label": label} if label else own
 
 
 def path_of_id(store: Path, run_id: str) -> Path | None:
     """Return the path of a stored run by its id alone, which begins with the function's name."""
-    match = _RUN_ID.fullmatch(run_id)
-    if match is None:
+    if not is_run_id(run_id):
         return None
-    name = match[1].replace("-", "_")
+    name = run_id.rpartition("-")[0].replace("-", "_")
     paths = [store / kind / name / run_id for kind in GROUPS]
     return next((path for path in paths if path.is_dir()), None)
 
@@ -99,23 +115,27 @@ def find_run(store: Path, run: str) -> tuple[Path, dict[str, Any]]:
 
     Raises StoreError if there is none, or its metadata is damaged.
     """
-    path = find_path(store, run)
-    try:
-        attrs = group_attrs(path)
-    except FileNotFoundError:
-        raise damaged(path / METADATA, "the metadata of a run is missing") from None
-    return path, _labelled(store, path, attrs, check_format(store).get("labels"))
+    root = check_format(store)
+    old = None if in_files(root) else labels_of_old_store(store, root)
+    path = _find_path(store, run, old)
+    inside = _inside(store, path)
+    if old is None:
+        label = label_of(store, inside)
+    else:
+        label = next((name for name, labelled in old.items() if labelled == inside), None)
+    return path, _labelled(run_attrs(store, path), label)
 
 
-def find_path(store: Path, run: str) -> Path:
-    """Return the path of a run by id or label; raise StoreError if there is none."""
-    check_format(store)
+def _find_path(store: Path, run: str, old: Mapping[str, str] | None) -> Path:
+    """Return the path of a run by id or label, by the labels of an old store if these are given."""
     path = path_of_id(store, run)
     if path is None:
-        labelled = label_index(store).get(run)
+        labelled = labelled_path(store, run) if old is None else old.get(run)
         path = None if labelled is None else store / labelled
     if path is None or not path.is_dir():
-        raise NotFoundError(f"{store}: no run {run!r}; {_known_runs(store, run)}")
+        raise NotFoundError(
+            f"{store}: no run {printable(repr(run))}; {printable(_known_runs(store, run))}"
+        )
     return path
 
 
@@ -134,19 +154,6 @@ def _known_runs(store: Path, wanted: str) -> str:
     shown = f"{', '.join(ids[:_SIMILAR])}{', ...' if len(ids) > _SIMILAR else ''}"
     others = f"; {len(ids)} without label: {shown}" if ids else ""
     return f"{labelled}{others} (icedask info, or icedask.list_runs)"
-
-
-def check_identity(path: Path, attrs: Mapping[str, Any]) -> None:
-    """Raise DamagedError unless the id of a run is the one that its attributes give."""
-    try:
-        run_id = record_of_attrs(attrs).run_id
-    except (StoreError, TypeError, ValueError):
-        run_id = "none"
-    if not run_id == path.name == attrs["run_id"]:
-        raise damaged(
-            path / METADATA,
-            f"expected the attributes of run {path.name}, found those of another ({run_id})",
-        )
 
 
 def has_run(store: str | os.PathLike[str], run_id: str) -> bool:
@@ -189,7 +196,6 @@ def open_run(
             f"{root}: run {run!r} is incomplete; repeat the command that writes it to continue, or "
             "pass allow_incomplete=True to see the part that is there"
         )
-    check_identity(path, attrs)
     complete = attrs["status"] == "complete"
     # What is being written has other values at each look.
     token = attrs["run_id"] if complete else f"{attrs['run_id']}-{secrets.token_hex(8)}"
@@ -283,20 +289,25 @@ def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
 
 def run_table(store: Path) -> list[dict[str, Any]]:
     """Return the rows of `list_runs`."""
-    holder = lock_holder(store)
-    return [
-        {
-            "run_id": attrs["run_id"],
-            "name": attrs["function"],
-            "group": attrs["group"],
-            "label": attrs.get("label"),
-            "status": status_of(attrs["run_id"], attrs["status"], holder),
-            "created": attrs["created"],
-            "parents": attrs["parents"],
-            "bytes": bytes_on_disk(path),
-        }
-        for path, attrs in iter_runs(store)
-    ]
+    holder, labels = lock_holder(store), _labels_by_path(store)
+    rows = []
+    for path in run_paths(store):
+        group, name, run_id = path.relative_to(store).parts
+        row: dict[str, Any] = {"run_id": run_id, "name": name, "group": group}
+        try:
+            attrs = run_attrs(store, path)
+        except StoreError:
+            # It does not hide the others.
+            row |= {"label": None, "status": "damaged", "created": None, "parents": []}
+        else:
+            row |= {
+                "label": labels.get(_inside(store, path)),
+                "status": status_of(run_id, attrs["status"], holder),
+                "created": attrs["created"],
+                "parents": attrs["parents"],
+            }
+        rows.append({**row, "bytes": bytes_on_disk(path)})
+    return rows
 
 
 def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
@@ -329,7 +340,7 @@ def bytes_on_disk(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def remove_run(store: str | os.PathLike[str], run: str) -> None:
+def remove_run(store: str | os.PathLike[str], run: str, *, wait: Wait | None = None) -> None:
     """Delete a run from a store.
 
     Parameters
@@ -338,29 +349,33 @@ def remove_run(store: str | os.PathLike[str], run: str) -> None:
         The store.
     run : str
         A run id or a label.
+    wait : float or bool, optional
+        Longest time to wait where another process writes to the store, in seconds; True is for
+        ever.
 
     Raises
     ------
     StoreError
-        If there is no such run, or another stored run was computed from it.
+        If there is no such run, another stored run was computed from it, or another process writes
+        to the store.
     """
     root = Path(store).resolve()
-    path = find_path(root, run)
-    with locked(root):
-        children = [
-            other["run_id"]
-            for _, other in iter_runs(root)
-            if path.name in (*other["parents"], *other.get("lineage", {}))
-            and other["run_id"] != path.name
-        ]
+    find_run(root, run)
+    with writing(root, "remove", wait=wait):
+        # A label may have passed to another run before the lock was free.
+        path, attrs = find_run(root, run)
+        check_links(root, path)
+        run_id, parents = attrs["run_id"], {attrs["run_id"]: attrs["parents"]}
+        children = []
+        for _, other in iter_runs(root):
+            parents[other["run_id"]] = other["parents"]
+            named = run_id in other["parents"] or run_id in other.get("lineage", {})
+            if named and other["run_id"] != run_id:
+                children.append(other["run_id"])
+        check_ancestors(run_id, parents)
         if children:
             raise StoreError(
                 f"{root}: {', '.join(children)} were computed from run {run!r}; remove these first"
             )
-        # Out of sight in one step, so that a crash leaves no half of a run.
-        hidden = path.with_name(f".{path.name}")
-        path.rename(hidden)
-        shutil.rmtree(hidden)
-        index = check_format(root).get("labels", {})
-        kept = {label: run for label, run in index.items() if root / run != path}
-        consolidate(root, {"labels": kept} if kept != index else None)
+        drop_label(root, _inside(root, path))
+        discard(root, path)

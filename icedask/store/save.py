@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,21 +16,31 @@ from typing import Protocol, TypeAlias, overload
 import xarray as xr
 
 from icedask.core.provenance import Record, is_unchanged, now, record_of
+from icedask.core.text import is_printable
 from icedask.core.variables import with_attrs
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import create_group, seal_arrays, update_attrs, write_small
 from icedask.store.blocks import (
     Target,
     create_lazy_arrays,
-    disk_errors,
     stored_blocks,
     uniform_blocks,
     write_missing,
 )
 from icedask.store.integrity import group_attrs
-from icedask.store.lock import locked
-from icedask.store.root import check_format, consolidate, create_root
-from icedask.store.runs import label_index, open_run, open_trajectory, path_of_id
+from icedask.store.labels import UNFINISHED, drop_label, labelled_path, write_label
+from icedask.store.lock import Wait, check_locks
+from icedask.store.root import (
+    check_format,
+    check_links,
+    check_variables,
+    complete_group,
+    create_root,
+    discard,
+    run_path_of,
+    writing,
+)
+from icedask.store.runs import find_run, open_run, open_trajectory, path_of_id
 from icedask.store.trajectory import TRAJECTORY, make_folder, write_trajectory_dataset
 from icedask.tasks.progress import reporting
 
@@ -74,13 +83,23 @@ def _installed() -> dict[str, str]:
 
 @overload
 def save(
-    ds: Result, store: StorePath, label: str | None = None, *, precision: int | None = None
+    ds: Result,
+    store: StorePath,
+    label: str | None = None,
+    *,
+    precision: int | None = None,
+    wait: Wait | None = None,
 ) -> xr.Dataset: ...
 
 
 @overload
 def save(
-    ds: Sequence[Result], store: StorePath, label: None = None, *, precision: int | None = None
+    ds: Sequence[Result],
+    store: StorePath,
+    label: None = None,
+    *,
+    precision: int | None = None,
+    wait: Wait | None = None,
 ) -> list[xr.Dataset]: ...
 
 
@@ -90,6 +109,7 @@ def save(
     label: str | None = None,
     *,
     precision: int | None = None,
+    wait: Wait | None = None,
 ) -> xr.Dataset | list[xr.Dataset]:
     """Compute a lazy result, write it into the store and return it reopened.
 
@@ -109,6 +129,9 @@ def save(
     precision : int, optional
         Bits of mantissa to keep, 1 to 23 for float32: smaller files, values rounded to a relative
         error of 2**-(precision + 1). All bits by default.
+    wait : float or bool, optional
+        Longest time to wait where another process writes to the store, in seconds; True is for
+        ever. By default that of `hold`, else none: the store that is written to is an error.
 
     Returns
     -------
@@ -121,7 +144,7 @@ def save(
         If `ds` is not a Dataset or estimator.
     StoreError
         If the Dataset does not say how it was computed, belongs to another trajectory, the store
-        is locked by another writer, of another format or the disk is full.
+        is locked by another writer, of another format, read-only, or the disk is full.
 
     Examples
     --------
@@ -139,12 +162,12 @@ def save(
     if isinstance(ds, list | tuple):
         if label is not None:
             raise InputError("save: a label names one run; save them one by one to label them")
-        return _save_results([_dataset(result) for result in ds], path, None, precision)
+        return _save_results([_dataset(result) for result in ds], path, None, precision, wait)
     result = _dataset(ds)
     if "positions" in result.variables and "function" not in result.attrs:
-        write_trajectory_dataset(result, path)
+        write_trajectory_dataset(result, path, wait)
         return open_trajectory(path)
-    return _save_results([result], path, label, precision)[0]
+    return _save_results([result], path, label, precision, wait)[0]
 
 
 def check_precision(precision: int | None) -> None:
@@ -165,7 +188,11 @@ def _dataset(ds: object) -> xr.Dataset:
 
 
 def _save_results(
-    results: Sequence[xr.Dataset], path: Path, label: str | None, precision: int | None
+    results: Sequence[xr.Dataset],
+    path: Path,
+    label: str | None,
+    precision: int | None,
+    wait: Wait | None,
 ) -> list[xr.Dataset]:
     if not results:
         return []
@@ -177,29 +204,37 @@ def _save_results(
                 "loaded into memory since; save the lazy Dataset itself (a changed one can go into "
                 "fit, but not into a store)"
             )
+    for ds, record in zip(results, records, strict=True):
+        run_path(record)
+        check_variables(list(ds.variables))
     _check_label(label, path)
-    make_folder(path)
-    with (
-        locked(path, [record.run_id for record in records]),
-        reporting(path, "save"),
-        disk_errors(path),
-    ):
-        if not (path / "zarr.json").exists():
-            create_root(path)
-        _check_belongs(path, records)
-        _write_runs(list(zip(results, records, strict=True)), path, precision)
-        if label is None:
-            consolidate(path)
-        else:
-            _set_label(path, run_path(records[0]), label)
-    return [open_run(path, record.run_id) for record in records]
+    runs = [record.run_id for record in records]
+    if not _is_stored(path, records, label):
+        make_folder(path)
+        with writing(path, "save", runs, wait=wait), reporting(path, "save"):
+            if not (path / "zarr.json").exists():
+                create_root(path)
+            _check_belongs(path, records)
+            _write_runs(list(zip(results, records, strict=True)), path, precision)
+            if label is not None:
+                _set_label(path, run_path(records[0]), label)
+    return [open_run(path, run) for run in runs]
+
+
+def _is_stored(store: Path, records: Sequence[Record], label: str | None) -> bool:
+    """Return whether all runs are complete and labelled, so that nothing is to be written."""
+    for record in records:
+        group = store / run_path(record)
+        if not (group / "zarr.json").exists() or group_attrs(group)["status"] != "complete":
+            return False
+    return label is None or find_run(store, records[0].run_id)[1].get("label") == label
 
 
 def _check_label(label: str | None, store: Path) -> None:
     if label is None:
         return
-    if not (isinstance(label, str) and label.strip()):
-        raise InputError(f"label: expected a name, found {label!r}")
+    if not (isinstance(label, str) and label.strip() and is_printable(label)):
+        raise InputError(f"label: expected a name without control characters, found {label!a}")
     if path_of_id(store, label) is not None:
         raise InputError(f"label: {label!r} is the id of a run; choose another name")
 
@@ -227,8 +262,8 @@ def _check_belongs(path: Path, records: Sequence[Record]) -> None:
 
 
 def run_path(record: Record) -> str:
-    """Return the path of a run in its store."""
-    return f"{record.group}/{record.name}/{record.run_id}"
+    """Return the path of a run in its store; raise StoreError if it would lead out of it."""
+    return run_path_of(record.group, record.name, record.run_id)
 
 
 def _write_runs(
@@ -241,6 +276,7 @@ def _write_runs(
         status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
         if status == "complete":
             continue
+        check_links(store, group)
         ds = as_written(ds, stored_blocks(ds, group) if status == "running" else None)
         if status is None:
             begin_run(ds, record, store, precision)
@@ -250,7 +286,7 @@ def _write_runs(
     write_missing(targets, store, ", ".join(record.name for _, record in runs))
     for target in targets:
         history = [*group_attrs(target.group)["history"], f"{now()} completed"]
-        update_attrs(target.group, {"status": "complete", "history": history})
+        complete_group(target.group, {"status": "complete", "history": history})
 
 
 def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
@@ -263,12 +299,16 @@ def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Da
 def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None) -> None:
     """Write all of a run but its blocks."""
     group = store / run_path(record)
-    shutil.rmtree(group, ignore_errors=True)
+    check_locks()
+    if group.exists():
+        discard(store, group)
+    drop_label(store, run_path(record))
     for parent in (record.group, f"{record.group}/{record.name}"):
         if not (store / parent / "zarr.json").exists():
             create_group(store / parent, {})
-    staged = group.with_name(f".{group.name}")
-    shutil.rmtree(staged, ignore_errors=True)
+    staged = store / UNFINISHED / group.name
+    if staged.exists():
+        discard(store, staged)
     attrs = {
         **{key: value for key, value in ds.attrs.items() if key not in _OWN_ATTRS},
         **record.attrs,
@@ -290,14 +330,10 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
 
 def _set_label(store: Path, path: str, label: str) -> None:
     """Label a run; the label passes from the run that had it."""
-    before = label_index(store)
-    if before.get(label, path) != path:
-        logger.info("label %s passes from %s to %s", label, before[label], path)
-    after = {name: run for name, run in before.items() if run != path} | {label: path}
-    indexed = "labels" in check_format(store)
-    consolidate(store, {"labels": after})
-    if not indexed:
-        # The runs of an older store have their labels among their own attributes.
-        for run in before.values():
-            update_attrs(store / run, {"label": None})
-        consolidate(store, changed=tuple(before.values()))
+    before = labelled_path(store, label)
+    if before == path:
+        return
+    if before is not None:
+        logger.info("label %s passes from %s to %s", label, before, path)
+    check_locks()
+    write_label(store, path, label)

@@ -13,6 +13,7 @@ from typing import Any
 
 from dask.utils import format_time
 
+from icedask.core.text import printable
 from icedask.store.blocks import shards_done
 from icedask.store.integrity import group_attrs
 from icedask.store.lock import lock_holder, status_of
@@ -113,25 +114,25 @@ def progress_text(store: str | os.PathLike[str]) -> str:
 
 
 def _report_text(report: dict[str, Any]) -> str:
-    where = f"process {report['pid']} on {report['host']}"
+    where = f"process {report['pid']} on {printable(report['host'])}"
     if report["job"]:
-        where += f", job {report['job']}"
+        where += f", job {printable(report['job'])}"
     state = report["state"]
     lasted = format_time(report["updated"] - report["started"])
     if state in ("running", "silent"):
         when = f"for {lasted}, last sign of life {format_time(report['age'])} ago"
     else:
         when = f"after {lasted}, {format_time(report['age'])} ago"
-    lines = [f"{report['what']}: {state} {when}", f"  {where}"]
+    lines = [f"{printable(report['what'])}: {state} {when}", f"  {where}"]
     for stage in report["stages"]:
-        line = f"  {_bar(stage)}  {stage['description']}"
+        line = f"  {_bar(stage)}  {printable(stage['description'])}"
         if stage["rate"] and state == "running" and stage["done"] < stage["total"]:
             line += f", {stage['rate']:.3g}/s"
         if stage["eta"] and stage["done"] < stage["total"]:
             line += f", {format_time(stage['eta'])} left"
         lines.append(line)
     if report["error"]:
-        lines += [f"  {line}" for line in report["error"].splitlines()]
+        lines += [f"  {printable(line)}" for line in report["error"].splitlines()]
     return "\n".join(lines)
 
 

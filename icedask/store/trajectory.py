@@ -37,7 +37,6 @@ from icedask.store.arrays import (
     create_group,
     remove_partial_files,
     seal_arrays,
-    update_attrs,
     write_region,
     write_small,
 )
@@ -45,8 +44,16 @@ from icedask.store.blocks import disk_errors
 from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.store.frame_block import FrameBlock, check_finite
 from icedask.store.integrity import group_attrs, sync_folder
-from icedask.store.lock import LOCK_FILE, locked
-from icedask.store.root import check_format, consolidate, create_root
+from icedask.store.lock import LOCK_FILE, Wait, check_locks
+from icedask.store.owner import FOLDER as OWNERS
+from icedask.store.root import (
+    check_format,
+    check_links,
+    check_variables,
+    complete_group,
+    create_root,
+    writing,
+)
 from icedask.store.sidecars import (
     COLUMN,
     STAGING,
@@ -59,6 +66,8 @@ from icedask.tasks.progress import FOLDER, reporting
 from icedask.tasks.run import run_tasks
 
 TRAJECTORY = "trajectory"
+# The lock, of both kinds, and the reports of progress.
+_KEPT = (LOCK_FILE, OWNERS, FOLDER)
 _POSITION_BYTES = 12
 
 
@@ -114,7 +123,7 @@ def _check_folder(store: Path) -> None:
     others = sorted(
         name
         for name in os.listdir(store)
-        if name not in (LOCK_FILE, STAGING, FOLDER) and not name.endswith(".partial")
+        if name not in (*_KEPT, STAGING) and not name.endswith(".partial")
     )
     if others and not (store / "zarr.json").exists():
         raise StoreError(
@@ -130,7 +139,7 @@ def clear(store: Path) -> None:
 
     The root's metadata goes last: until then the folder is a store, which can be cleared again.
     """
-    names = [name for name in os.listdir(store) if name not in (LOCK_FILE, FOLDER, "zarr.json")]
+    names = [name for name in os.listdir(store) if name not in (*_KEPT, "zarr.json")]
     for name in names:
         path = store / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -206,16 +215,33 @@ def make_folder(store: Path) -> bool:
     if store.exists() and not store.is_dir():
         raise StoreError(f"{store}: expected the path of a store, found a file; give another path")
     if store.exists():
-        _check_folder(store)
+        with disk_errors(store):
+            _check_folder(store)
         return False
-    store.mkdir(parents=True)
+    try:
+        store.mkdir(parents=True)
+    except OSError as error:
+        raise StoreError(
+            f"{store}: the folder cannot be made ({error.strerror}); give another path"
+        ) from error
     return True
+
+
+def is_stored(store: Path, identity: Mapping[str, Any]) -> bool:
+    """Return whether a trajectory of this identity is complete, with nothing left to write."""
+    if not (store / TRAJECTORY / "zarr.json").exists():
+        return False
+    check_format(store)
+    # Staged files of a writer that was killed after its last step are no hindrance to a reader.
+    tidy = not (store / STAGING).exists() or not os.access(store, os.W_OK)
+    return tidy and existing_status(store, identity, overwrite=True) == "complete"
 
 
 def begin(store: Path, plan: TrajectoryPlan) -> None:
     """Create the root and the empty arrays of a trajectory."""
     check_elements(plan.atoms["element"])
     _check_columns(plan.columns)
+    check_variables([*plan.columns, *plan.atoms])
     if not (store / "zarr.json").exists():
         create_root(store)
     staged = store / STAGING / TRAJECTORY
@@ -260,8 +286,9 @@ def encode_block(
 
 def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]) -> None:
     """Encode the blocks that are not done yet, each by the task that `task` makes of its index."""
-    remove_partial_files(store / TRAJECTORY)
-    remove_partial_files(store / STAGING)
+    for folder in (store / TRAJECTORY, store / STAGING):
+        check_links(store, folder)
+        remove_partial_files(folder)
     blocks = group_attrs(store / TRAJECTORY)["blocks"]
     if blocks != plan.n_blocks:
         raise StoreError(
@@ -275,8 +302,13 @@ def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]
         for index in range(plan.n_blocks)
         if not block_is_done(store, store / TRAJECTORY, names, index)
     ]
+
+    def held(index: int) -> Delayed:
+        check_locks()
+        return task(index)
+
     with disk_errors(store):
-        run_tasks(delayed_waves(map(task, missing)), len(missing), "ingest")
+        run_tasks(delayed_waves(map(held, missing)), len(missing), "ingest")
 
 
 def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
@@ -322,7 +354,7 @@ def finalise(store: Path, plan: TrajectoryPlan, what: str = "ingested") -> None:
         "history": [f"{now()} {what}"],
         "status": "complete",
     }
-    update_attrs(store / TRAJECTORY, attrs)
+    complete_group(store / TRAJECTORY, attrs)
 
 
 def _check_results_belong(store: Path, positions: str) -> None:
@@ -335,12 +367,11 @@ def _check_results_belong(store: Path, positions: str) -> None:
 
 
 def conclude(store: Path) -> None:
-    """Consolidate the metadata of a complete trajectory and drop the staging folder."""
+    """Drop the staging folder of a complete trajectory."""
     shutil.rmtree(store / STAGING, ignore_errors=True)
-    consolidate(store)
 
 
-def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
+def write_trajectory_dataset(ds: xr.Dataset, store: Path, wait: Wait | None = None) -> None:
     """Write a trajectory Dataset into a store."""
     check_trajectory(ds, "save")
     own = ("positions", "cell", "pbc", "cell_origin")
@@ -374,8 +405,10 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path) -> None:
             if name not in VARIABLES
         },
     )
+    if is_stored(store, plan.identity):
+        return
     make_folder(store)
-    with locked(store), reporting(store, "save"):
+    with writing(store, "save", [TRAJECTORY], wait=wait), reporting(store, "save"):
         if (store / "zarr.json").exists():
             _check_results_belong(store, fingerprint(ds)[1])
         status = existing_status(store, plan.identity)

@@ -15,6 +15,7 @@ from dask import delayed
 from dask.delayed import Delayed
 
 from icedask.errors import DamagedError
+from icedask.store.blocks import disk_errors
 from icedask.store.integrity import (
     CHECKSUMS,
     METADATA,
@@ -27,10 +28,11 @@ from icedask.store.integrity import (
     inner_chunks,
     outer_chunks,
 )
+from icedask.store.labels import damaged_labels
 from icedask.store.lock import locked
 from icedask.store.repair import repair_store
 from icedask.store.root import check_format, groups_of
-from icedask.store.runs import check_identity, label_index
+from icedask.store.runs import run_attrs
 from icedask.store.stored import check_file
 from icedask.store.trajectory import TRAJECTORY
 from icedask.tasks.graphs import delayed_waves
@@ -171,7 +173,7 @@ def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verificati
         check_format(root)
     result = _verified(root)
     if repair and result.damage:
-        with locked(root):
+        with disk_errors(root), locked(root, work="verify"):
             repair_store(root, [Path(file) for file in result.damage])
     return result
 
@@ -180,10 +182,8 @@ def _verified(root: Path) -> Verification:
     result, arrays = Verification(root), []
     try:
         check_format(root)
-        for label, run in label_index(root).items():
-            if not (root / run / METADATA).exists():
-                finding = f"the run of label {label!r} is missing"
-                result.add(damaged(root / run / METADATA, finding))
+        for error in damaged_labels(root):
+            result.add(error)
     except DamagedError as error:
         result.add(error)
     for group in groups_of(root):
@@ -210,7 +210,7 @@ def _arrays(group: Path, root: Path) -> list[_Array]:
     except FileNotFoundError:
         raise damaged(group / METADATA, "the metadata of a group is missing") from None
     if group != root / TRAJECTORY:
-        check_identity(group, attrs)
+        run_attrs(root, group)
     complete, is_sealed = attrs.get("status") == "complete", CHECKSUMS in attrs
     return [
         _Array(group / name, metadata, complete, is_sealed or inner_chunks(metadata) is not None)

@@ -124,6 +124,8 @@ class _Report(threading.Thread):
         }
         partial = self._path.with_suffix(".tmp")
         with suppress(OSError):
+            if self._path.parent.is_symlink():
+                return
             if not self._path.parent.exists():
                 # Without parents: a store that was removed is not made again.
                 self._path.parent.mkdir(mode=0o700)

@@ -17,6 +17,7 @@ from icedask.learn.base import fit_or_load
 from icedask.learn.hdbscan import HDBSCAN
 from icedask.learn.pca import PCA
 from icedask.readers.ingest import ingest
+from icedask.store.hold import hold_if_writable
 from icedask.store.save import save
 
 TRAJECTORY = "mw_nucleation.lammpstrj.gz"
@@ -88,21 +89,23 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     store = target / "demo.zarr"
-    with as_file(files("icedask") / "data" / TRAJECTORY) as source:
-        trj = ingest(
-            source,
-            store,
-            units="real",
-            timestep=10,
-            elements="O",
-            columns={"c_e": "potential_energy"},
-        )
-    chill = save(chill_plus(trj), store, label="chill_plus")
-    environment = soap(trj, **SOAP_OPTIONS)
-    pca = fit_or_load(PCA(N_COMPONENTS), environment, store)
-    latent = save(pca.transform(environment), store, label="latent")
-    clusters = fit_or_load(HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store)
-    states = save(clusters.predict(latent), store, label="states")
+    # Nobody else writes between two results.
+    with hold_if_writable(store, "demo"):
+        with as_file(files("icedask") / "data" / TRAJECTORY) as source:
+            trj = ingest(
+                source,
+                store,
+                units="real",
+                timestep=10,
+                elements="O",
+                columns={"c_e": "potential_energy"},
+            )
+        chill = save(chill_plus(trj), store, label="chill_plus")
+        environment = soap(trj, **SOAP_OPTIONS)
+        pca = fit_or_load(PCA(N_COMPONENTS), environment, store)
+        latent = save(pca.transform(environment), store, label="latent")
+        clusters = fit_or_load(HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store)
+        states = save(clusters.predict(latent), store, label="states")
     figures = {
         "latent_map.png": latent_map(latent, states, variance=pca),
         "timelines.png": timelines(states, chill),

@@ -29,6 +29,7 @@ from icedask.core.options import (
     plain_signature,
 )
 from icedask.errors import InputError
+from icedask.store.hold import hold_if_writable
 from icedask.tasks.progress import reporting
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ def workflow(
         def function(trj: xr.Dataset, store: str | os.PathLike[str], **options: Any) -> R:
             path = Path(store)
             resolved = entry.resolve(options)
-            with reporting(path, name):
+            # Nobody else writes between two results.
+            with hold_if_writable(path, f"run {name}"), reporting(path, name):
                 return body(trj, path, resolved)
 
         update_wrapper(function, body)

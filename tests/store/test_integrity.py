@@ -161,7 +161,7 @@ def test_one_damaged_run_does_not_hide_the_others(whole: Path, tmp_path: Path) -
     ice.verify(store, repair=True)
     assert ice.list_runs(store)["status"].tolist() == ["complete"]
     ice.save(ice.coordination(ice.open_trajectory(store), r_cut=3.2), store)
-    assert ice.open_run(store, "cn").attrs["status"] == "complete"
+    assert ice.open_run(store, run["run_id"]).attrs["status"] == "complete"
 
 
 @pytest.mark.parametrize("kind", ["bit at 0.31", "empty"])
