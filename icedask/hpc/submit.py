@@ -22,7 +22,8 @@ from typing import Any
 import pandas as pd
 from dask.utils import parse_bytes
 
-from icedask.hpc.folders import home, make_folder, write_private
+from icedask.errors import IcedaskError
+from icedask.hpc.folders import home, make_folder, sweep, write_private
 from icedask.hpc.profiles import Profile, load_profile
 from icedask.hpc.systems import SYSTEMS
 
@@ -31,6 +32,8 @@ COMMAND, STATE, IDS = "command.json", "state.json", "ids"
 # A job without workers holds a scheduler, a client, and the results in the client.
 _CORES, _MEMORY = 2, "4GiB"
 _LAST_LINES = 5
+# States of a command that has ended.
+_ENDS = ("complete", "failed", "interrupted")
 
 
 def submit(
@@ -73,6 +76,7 @@ def submit(
     """
     small = {} if local else {"cores": _CORES, "memory": _MEMORY}
     loaded = load_profile(profile, **{**small, "processes": 1, **overrides})
+    sweep_commands()
     folder = make_folder("submitted", f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     record = {
         "command": list(command),
@@ -139,6 +143,23 @@ def read_state(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.exists() else {"state": "submitted"}
 
 
+def sweep_commands() -> None:
+    """Delete the folders of commands that ended a month ago."""
+    sweep("submitted", _has_ended)
+
+
+def _has_ended(folder: Path) -> bool:
+    """Return whether a command has ended for certain: by its state, or as no queue has its job."""
+    try:
+        if read_state(folder)["state"] in _ENDS:
+            return True
+        record, ids = read_command(folder), job_ids(folder)
+        queue = SYSTEMS[record["profile"]["system"]].queue()
+    except (IcedaskError, KeyError, OSError, ValueError):
+        return False
+    return queue is not None and (not ids or ids[-1] not in queue)
+
+
 def jobs() -> pd.DataFrame:
     """List the submitted commands, newest first.
 
@@ -173,7 +194,7 @@ def jobs() -> pd.DataFrame:
 
 def _state(written: dict[str, Any], queue: Any, job_id: str) -> dict[str, str]:
     reason = written.get("error", "")
-    if written["state"] in ("complete", "failed", "interrupted") or queue is None:
+    if written["state"] in _ENDS or queue is None:
         return {"state": written["state"], "reason": reason}
     if job_id in queue:
         return {"state": queue[job_id].state, "reason": queue[job_id].reason}

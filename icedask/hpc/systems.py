@@ -48,6 +48,8 @@ class System:
     walltime_units: Mapping[int, tuple[int, ...]]
     # Whether the submit command reads the script from standard input only.
     script_on_stdin: bool = False
+    # Whether the output of a job is copied to its place after the job has ended.
+    copies_output: bool = False
 
     def job(self) -> Any:
         """Return the class of dask-jobqueue that writes the script of a job."""
@@ -206,6 +208,7 @@ SYSTEMS = {
                 "resource-spec": f"select=1:ncpus={cores}:mem={_mebibytes(size)}mb"
             },
             {1: (1,), 2: (60, 1), 3: (3600, 60, 1)},
+            copies_output=True,
         ),
         System(
             "sge",

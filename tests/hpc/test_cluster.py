@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,27 @@ def test_jobs_of_a_cluster(tmp_path: Path) -> None:
         table = client.jobs.status()
         assert table["workers"].tolist() == [1] and table["state"].tolist() == ["working"]
         job = table.index[0]
-        assert client.jobs.events()[0] == f"job {job} submitted"
+        assert re.fullmatch(
+            rf"\d{{4}}(-\d\d){{2}} [\d:]{{8}} job {job} submitted", client.jobs.events()[0]
+        )
         assert client.jobs.tunnel().startswith("ssh -N -L 8787:127.0.0.1:")
         with pytest.raises(InputError, match="jobs: expected"):
             client.jobs.scale(0)
+        folder = client.jobs.folder
     assert not len(clusters())
+    assert not folder.exists()
     wait_until(lambda: not Path(f"/proc/{job}/cwd").exists())
+
+
+def test_logs_are_kept_after_an_error() -> None:
+    with (
+        pytest.raises(RuntimeError, match="of the user"),
+        ice.connect("slurm", jobs=1, **SMALL) as client,
+    ):
+        client.wait_for_workers(1, timeout=60)
+        raise RuntimeError("of the user")
+    assert list((client.jobs.folder / "logs").iterdir())
+    assert not (client.jobs.folder / "key.pem").exists()
 
 
 def test_cluster_with_a_name(tmp_path: Path) -> None:
