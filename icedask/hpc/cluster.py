@@ -85,6 +85,10 @@ class JobsClient(Client):
         if self.failure is not None:
             raise ComputeError(self.failure)
 
+    def any_job(self, timeout: float) -> bool:
+        """Return whether jobs are submitted; TimeoutError without an answer in time."""
+        return bool(self.jobs.ask("status", callback_timeout=timeout)["jobs"])
+
     def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> None:
         """Wait for a number of workers; raise ComputeError if their jobs fail."""
         deadline = time.monotonic() + (float("inf") if timeout is None else timeout)
