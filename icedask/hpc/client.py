@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from dask.utils import parse_timedelta
 
 from icedask.errors import ComputeError, InputError
-from icedask.hpc.folders import cluster_folder, connection
+from icedask.hpc.folders import CONNECT_SECONDS, cluster_folder, connection
 from icedask.hpc.profiles import load_profile, parse_jobs
 from icedask.hpc.systems import SYSTEMS
 
 logger = logging.getLogger("icedask")
-
-# Time in which a scheduler that runs answers, seconds.
-CONNECT_SECONDS = 10
 
 
 def connect(
@@ -152,8 +151,11 @@ def _reach(address: str, settings: dict[str, Any]) -> Any:
 
     seconds = float(parse_timedelta(settings.get("timeout", CONNECT_SECONDS)))
     logger.info("connecting to %s, for up to %g s", address, seconds)
+    begun = time.monotonic()
     try:
-        return Client(**{**settings, "timeout": seconds})
+        # First without a client: one that fails is left behind, and delays the end of the process.
+        _knock(address, seconds)
+        return Client(**{**settings, "timeout": max(seconds - (time.monotonic() - begun), 3)})
     except (OSError, TypeError, ValueError, RuntimeError) as error:
         security = (
             "; a scheduler at tls:// asks for its keys, security=distributed.Security(...)"
@@ -164,6 +166,26 @@ def _reach(address: str, settings: dict[str, Any]) -> Any:
             f"no Dask scheduler answered at {address} within {seconds:g} s "
             f"({first_line(error)}): see that it runs and that this machine reaches it{security}"
         ) from None
+
+
+def _knock(address: str, seconds: float) -> None:
+    """Wait until something listens at the address of a scheduler; raise OSError if nothing does."""
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in ("tcp", "tls") or not port.isdecimal():
+        return
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            left = max(deadline - time.monotonic(), 0.5)
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=left):
+                return
+        except socket.gaierror:
+            raise
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.25)
 
 
 def first_line(error: BaseException) -> str:

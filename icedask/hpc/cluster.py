@@ -20,6 +20,7 @@ from distributed import Client
 
 from icedask.errors import ComputeError, InputError
 from icedask.hpc.folders import (
+    CONNECT_SECONDS,
     CONNECTION,
     FAILURE,
     SECRETS,
@@ -69,6 +70,7 @@ class JobsClient(Client):
         self._head = head
         self._failed = False
         self.failure: str | None = None
+        options = {"timeout": CONNECT_SECONDS, **options}
         super().__init__(address, security=security_of(folder), **options)
         self.subscribe_topic(TOPIC, self._log_event)
         # Of events before the subscription.
@@ -79,6 +81,14 @@ class JobsClient(Client):
         if level == "failure":
             self.failure = message
         (logger.info if level == "info" else logger.warning)(message)
+
+    @property
+    def dashboard_link(self) -> str:
+        """Address of the dashboard: on the machine of the scheduler, else behind `jobs.tunnel`."""
+        head = connection(self.jobs.folder) or {}
+        if head.get("host") == os.uname().nodename:
+            return f"http://127.0.0.1:{head['dashboard_port']}/status"
+        return "http://localhost:8787/status"
 
     def check(self) -> None:
         """Raise ComputeError if the cluster submits no more jobs."""

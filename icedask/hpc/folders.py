@@ -17,6 +17,8 @@ from typing import Any
 from icedask.errors import InputError
 
 CONNECTION = "scheduler.json"
+# Time in which a scheduler that runs answers, seconds.
+CONNECT_SECONDS = 10
 LOCK = "lock"
 FAILURE = "failure.txt"
 MARKER = ".icedask"

@@ -252,17 +252,13 @@ class Jobs:
     async def _submit(self) -> None:
         self._count += 1
         name = f"{self.folder.name}-{self._count}"
-        job = self.profile.job(
-            self.scheduler.address,
-            name,
-            self.folder / "logs",
-            protocol="tls://" if self.security else None,
-            security=self.security,
+        text = self.profile.worker_script(
+            self.scheduler.address, name, self.folder / "logs", security=self.security
         )
         script = self.folder / "jobs" / f"{name}.sh"
         script.parent.mkdir(exist_ok=True)
-        script.write_text(job.job_script())
-        job_id = await asyncio.to_thread(self.profile.system.submit, script)
+        script.write_text(text)
+        job_id = await asyncio.to_thread(self.profile.submit, script)
         self.jobs[name] = Submitted(name, job_id, self._count, time.monotonic())
         self._report(f"job {job_id} submitted")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from dask.utils import parse_bytes
 from icedask.errors import IcedaskError
 from icedask.hpc.folders import home, make_folder, sweep, write_private
 from icedask.hpc.profiles import Profile, load_profile
+from icedask.hpc.quoting import quoted_python
 from icedask.hpc.systems import SYSTEMS
 
 COMMAND, STATE, IDS = "command.json", "state.json", "ids"
@@ -96,7 +98,7 @@ def submit_again(folder: Path) -> str:
     profile = Profile.from_plain(record["profile"])
     script = folder / "job.sh"
     script.write_text(job_script(profile, folder, record["python"]))
-    job_id = profile.system.submit(script)
+    job_id = profile.submit(script)
     # Appended: the job may run already, and submit itself again.
     with (folder / IDS).open("a") as file:
         file.write(f"{job_id}\n")
@@ -112,20 +114,22 @@ def job_ids(folder: Path) -> list[str]:
 def job_script(profile: Profile, folder: Path, python: str) -> str:
     """Return the script of the job that runs the command of a folder."""
     job = profile.job("tls://none:0", "icedask", folder / "logs")
-    python = profile.section["python"] or python
+    header, output = profile.output(job.job_header, folder / "logs")
+    python = quoted_python(profile.section["python"] or python)
     memory = parse_bytes(profile.section["memory"])
     return "\n".join(
         [
             profile.section["shebang"],
-            job.job_header,
+            header,
             "umask 077",
+            *output,
             *(profile.section["job-script-prologue"] or ()),
-            f"export ICEDASK_HOME='{home()}'",
+            f"export ICEDASK_HOME={shlex.quote(str(home()))}",
             # For --profile local: limits of the job, also where the system enforces none.
             f"export DASK_JOBQUEUE__LOCAL__N_WORKERS={profile.section['cores']}",
             f"export DASK_JOBQUEUE__LOCAL__MEMORY_LIMIT={memory // profile.section['cores']}",
             # The process takes the place of the shell, so that signals reach it.
-            f"exec {python} -m icedask.hpc.submit '{folder}'",
+            f"exec {python} -m icedask.hpc.submit {shlex.quote(str(folder))}",
             "",
         ]
     )

@@ -22,6 +22,11 @@ class Queue:
     """Simulated batch system in which jobs wait until `World.let_in`."""
 
     name = "slurm"
+    quotes_paths = True
+    id_variable = "SLURM_JOB_ID"
+
+    def nodes(self) -> str:
+        return "4 cores and 8000 MB (2 in debug, up to infinite)"
 
     def __init__(self) -> None:
         self.jobs: dict[str, Queued] = {}
@@ -369,7 +374,11 @@ def test_a_refusal_at_first(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world()
         w.queue.refuses = "sbatch refused the job: no"
-        with pytest.raises(ComputeError, match="sbatch refused the job: no"):
+        message = (
+            "sbatch refused the job: no; asked for: 1 cores, 1GiB of memory, walltime 01:00:00, "
+            "the default queue; the nodes have 4 cores and 8000 MB"
+        )
+        with pytest.raises(ComputeError, match=message):
             await w.control.start()
 
     run(story())
