@@ -165,7 +165,7 @@ def submit(
 
 
 def _check_store(context: click.Context | None) -> None:
-    """Refuse a command whose store is not there; what `ingest` writes is no store to read."""
+    """Refuse a command whose store does not exist, unless the command makes it."""
     while context is not None:
         store = context.params.get("store")
         writes = context.command.name in _WRITE_STORES

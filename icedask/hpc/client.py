@@ -146,7 +146,7 @@ def _from_file(path: Path, overrides: dict[str, Any]) -> Any:
 
 
 def _reach(address: str, settings: dict[str, Any]) -> Any:
-    """Connect to the scheduler at an address, and say so: it may not answer."""
+    """Connect to the scheduler at an address, with a message first: it may not answer."""
     from distributed import Client
 
     seconds = float(parse_timedelta(settings.get("timeout", CONNECT_SECONDS)))

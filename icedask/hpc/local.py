@@ -90,7 +90,7 @@ def start_local(overrides: dict[str, Any]) -> Any:
 
 
 def _close_doors(settings: dict[str, Any]) -> None:
-    """Complete the settings so that nobody else can connect, where the user did not choose."""
+    """Complete the settings so that no other user can connect, unless the user chose otherwise."""
     if settings["processes"]:
         settings.setdefault("preload", "icedask.hpc.local")
         if "protocol" not in settings:

@@ -149,7 +149,7 @@ class Profile:
     def worker_script(
         self, address: str, name: str, log_directory: Path, *, security: Any = None
     ) -> str:
-        """Return the script of a job that starts the workers; arguments as those of `job`."""
+        """Return the script of a job that starts the workers; the arguments are as for `job`."""
         job = self.job(address, name, log_directory, security=security)
         header, lines = self.output(job.job_header, log_directory)
         script = str(job.job_script())

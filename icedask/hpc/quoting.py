@@ -12,7 +12,7 @@ _QUOTABLE = re.compile(r"[\w/.+@= ,:()~-]+")
 
 
 def quoted_python(python: str) -> str:
-    """Return a Python for the line of a shell: a path, or words such as those of a container."""
+    """Return a Python for the line of a shell: a path, or words that start it in a container."""
     return shlex.quote(python) if Path(python).exists() else python
 
 
@@ -38,6 +38,6 @@ def quoted_output(
         return header, []
     pattern = re.compile(r"^(#\S+ -[oe]) (" + re.escape(folder) + r".*)$", re.MULTILINE)
     if quotes and _QUOTABLE.fullmatch(folder):
-        return pattern.sub(lambda found: f'{found[1]} "{found[2]}"', header), []
+        return pattern.sub(lambda match: f'{match[1]} "{match[2]}"', header), []
     lines = [f'exec >>{shlex.quote(folder)}/{shlex.quote(name)}-"${job_id}".out 2>&1']
-    return pattern.sub(lambda found: f"{found[1]} /dev/null", header), lines
+    return pattern.sub(lambda match: f"{match[1]} /dev/null", header), lines

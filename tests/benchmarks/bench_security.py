@@ -22,7 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {"open": {"protocol": "tcp://"}, "encrypted":
 
 
 def seconds(store: Path, kind: str) -> tuple[float, float]:
-    """Return the times of the start and of one pass, after one that loads what is compiled."""
+    """Return the times of the start and of one pass, after a pass that loads compiled kernels."""
     begun = time.perf_counter()
     with ice.connect(n_workers=2, memory_limit="2GB", **KINDS[kind]):
         started = time.perf_counter() - begun

@@ -86,7 +86,7 @@ def test_errors_of_tasks_are_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr and not (tmp_path / "x.zarr").exists()
 
 
-def test_an_address_where_nobody_answers(
+def test_an_address_without_an_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("icedask.hpc.client.CONNECT_SECONDS", 1)

@@ -80,13 +80,13 @@ def test_submitted_commands(system: str, odd: Path) -> None:
 
 def test_scratch_with_spaces_and_variables(tmp_path: Path) -> None:
     python = fake_python(tmp_path)
-    for given, expected in (
+    for path, expected in (
         ("$PLACE/my data", "/the place/my data"),
         ("$PLACE", "/the place"),
         ("~/my data", f"{Path.home()}/my data"),
         ("'/already quoted'", "/already quoted"),
     ):
-        profile = load_profile("slurm", python=str(python), local_directory=given)
+        profile = load_profile("slurm", python=str(python), local_directory=path)
         script = profile.worker_script("tcp://10.0.0.1:1", "w", tmp_path / "logs")
         words = run(script, tmp_path, PLACE="/the place", HOME=str(Path.home()))
         assert words[words.index("--local-directory") + 1] == expected
