@@ -16,8 +16,8 @@ from icedask.errors import ComputeError, InputError
 from icedask.hpc.client import connect
 from icedask.hpc.systems import SYSTEMS
 
-# Characters of a reason in a table.
-_REASON = 60
+# Commands whose argument is a store that they make.
+_WRITE_STORES = ("ingest",)
 
 
 @click.group()
@@ -155,12 +155,26 @@ def submit(
     from icedask.hpc.submit import submit as submit_command
 
     inner = _parsed(context.find_root(), command)
+    _check_store(inner)
     workers = inner.params.get("profile")
     if workers and inner.get_parameter_source("profile") is ParameterSource.DEFAULT:
         workers, command = profile, (*command, "--profile", profile)
     settings = {"resubmissions": resubmissions, **as_settings(settings)}
     click.echo(submit_command(command, profile, local=workers == "local", **settings))
     click.echo("icedask jobs shows its state", err=True)
+
+
+def _check_store(context: click.Context | None) -> None:
+    """Refuse a command whose store does not exist, unless the command makes it."""
+    while context is not None:
+        store = context.params.get("store")
+        writes = context.command.name in _WRITE_STORES
+        if isinstance(store, Path) and not writes and not store.exists():
+            raise InputError(
+                f"submit: expected a store, found none at {store}; the job starts in this folder, "
+                f"{Path.cwd()}"
+            )
+        context = context.parent
 
 
 def _parsed(root: click.Context, words: tuple[str, ...]) -> click.Context:
@@ -196,6 +210,9 @@ def jobs(as_json: bool) -> None:
 
     table: pd.DataFrame = submitted()
     if not as_json:
-        # The log and --json have the whole reason.
-        table["reason"] = table["reason"].str.replace("\n", " ").str.slice(0, _REASON)
+        # Below the table, where they have room.
+        reasons = table.pop("reason")
     echo_table(table, as_json, "no command was submitted")
+    if not as_json:
+        for job, reason in reasons[reasons != ""].items():
+            click.echo(f"\n{job}: " + reason.replace("\n", "\n  "))

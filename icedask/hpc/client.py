@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import socket
+import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import dask
+from dask.utils import parse_timedelta
 
 from icedask.errors import ComputeError, InputError
-from icedask.hpc.folders import cluster_folder, connection
-from icedask.hpc.profiles import MEMORY, load_profile, parse_jobs
+from icedask.hpc.folders import CONNECT_SECONDS, cluster_folder, connection
+from icedask.hpc.profiles import load_profile, parse_jobs
 from icedask.hpc.systems import SYSTEMS
 
 logger = logging.getLogger("icedask")
-
-_LOG_TOPIC = "icedask-log"
 
 
 def connect(
@@ -73,12 +66,12 @@ def connect(
     """
     if profile == "local":
         _refuse(profile, jobs=jobs, name=name)
-        return _local(overrides)
-    if "://" in profile:
-        from distributed import Client
+        from icedask.hpc.local import start_local
 
+        return start_local(overrides)
+    if "://" in profile:
         _refuse(profile, jobs=jobs, name=name)
-        return Client(profile, **overrides)
+        return _reach(profile, {"address": profile, **overrides})
     if profile.endswith(".json"):
         _refuse(profile, jobs=jobs, name=name)
         return _from_file(Path(profile), overrides)
@@ -107,50 +100,6 @@ def check_profile(profile: str, jobs: int | str | tuple[int, int] | None = None)
         _refuse(profile, jobs=jobs)
     else:
         load_profile(profile, jobs=None if jobs is None else parse_jobs(jobs))
-
-
-def dask_setup(worker: Any) -> None:
-    """Set up a local worker process; `distributed` calls it where this module is a preload."""
-    # The client handles the keyboard's interrupt, and ends its workers in good order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # It warns of every task that is cancelled, and has a traceback for a scheduler that has ended
-    # and for errors of tasks, which the client raises.
-    distributed = logging.getLogger("distributed.worker")
-    distributed.setLevel(logging.ERROR)
-    distributed.addFilter(_is_news)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    logger.addHandler(_ToClient(worker))
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    message = record.getMessage()
-    return "heartbeat" not in message and not message.startswith("Compute Failed")
-
-
-class _ToClient(logging.Handler):
-    """Handler of the log of a worker process, whose records go to the client."""
-
-    def __init__(self, worker: Any) -> None:
-        super().__init__()
-        self._worker = worker
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send a record."""
-        self._worker.log_event(_LOG_TOPIC, (record.levelno, record.getMessage()))
-
-
-class _FromWorkers:
-    """Function that logs what workers logged, each message once."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def __call__(self, event: tuple[float, tuple[int, str]]) -> None:
-        level, message = event[1]
-        if message not in self._seen:
-            self._seen.add(message)
-            logger.log(level, "%s", message)
 
 
 def _join(folder: Path, profile: str, jobs: Any) -> Any:
@@ -187,104 +136,61 @@ def _is_cluster(name: str) -> bool:
         return False
 
 
-def _local(overrides: dict[str, Any]) -> Any:
-    from distributed import Client
-
-    section = dask.config.get("jobqueue.local", None) or {}
-    configured = {str(key).replace("-", "_"): value for key, value in section.items()}
-    settings = {
-        "n_workers": len(os.sched_getaffinity(0)),
-        "threads_per_worker": 1,
-        "processes": True,
-        # Loopback only: a dashboard is a way into the process.
-        "dashboard_address": "127.0.0.1:0",
-        "preload": "icedask.hpc.client",
-        **{
-            key: configured[key]
-            for key in ("n_workers", "memory_limit", "local_directory")
-            if configured.get(key) is not None
-        },
-        **overrides,
-    }
-    _check_guard()
-    number = settings["n_workers"]
-    logger.info("starting %d worker%s", number, "" if number == 1 else "s")
-    before_start = {
-        f"distributed.nanny.pre-spawn-environ.{key}": value for key, value in MEMORY.items()
-    }
-    try:
-        # Without an address the client starts a LocalCluster of its own, and ends it on close.
-        with dask.config.set(before_start), _silent(logging.getLogger("distributed.nanny")):
-            client = Client(**settings)
-    except (RuntimeError, OSError) as error:
-        # Its long chain adds nothing to the reason.
-        raise ComputeError(
-            f"the worker processes could not start: {_reason(error)}; see that this process may "
-            "make processes, local connections and files in its temporary folder"
-        ) from None
-    client.subscribe_topic(_LOG_TOPIC, _FromWorkers())
-    return client
-
-
-@contextmanager
-def _silent(silenced: logging.Logger) -> Iterator[None]:
-    """Keep the messages of a logger back, but critical ones."""
-    level = silenced.level
-    silenced.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        silenced.setLevel(level)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the message of the first error in a chain, which is that of the worker."""
-    messages = []
-    step: BaseException | None = error
-    while step is not None:
-        lines = str(step).strip().splitlines()
-        messages += [f"{type(step).__name__}: {lines[-1]}"] if lines else []
-        step = step.__cause__ or step.__context__
-    return messages[-1] if messages else type(error).__name__
-
-
-def _check_guard() -> None:
-    """Raise InputError if a script starts workers outside of `if __name__ == "__main__"`.
-
-    Each worker imports the script, and would start workers of its own.
-    """
-    frame: FrameType | None = sys._getframe()
-    while frame is not None and (
-        frame.f_code.co_name != "<module>" or frame.f_globals.get("__name__") != "__main__"
-    ):
-        frame = frame.f_back
-    if frame is None or not Path(frame.f_code.co_filename).is_file():
-        return
-    try:
-        script = ast.parse(Path(frame.f_code.co_filename).read_bytes())
-    except (OSError, SyntaxError, ValueError):
-        return
-    line = frame.f_lineno
-    for statement in script.body:
-        if statement.lineno <= line <= (statement.end_lineno or line):
-            names = [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
-            if isinstance(statement, ast.If) and "__name__" in names:
-                return
-            raise InputError(
-                f'connect: expected the call under `if __name__ == "__main__":`, because '
-                f"workers import the script, found line {line} of {frame.f_code.co_filename} "
-                "outside of it; indent what the script does under that line"
-            )
-
-
 def _from_file(path: Path, overrides: dict[str, Any]) -> Any:
-    from distributed import Client
-
-    if "dashboard_port" in _scheduler_file(path):
+    content = _scheduler_file(path)
+    if "dashboard_port" in content:
         from icedask.hpc.cluster import attach
 
         return attach(path.parent, **overrides)
-    return Client(scheduler_file=str(path), **overrides)
+    return _reach(content["address"], {"scheduler_file": str(path), **overrides})
+
+
+def _reach(address: str, settings: dict[str, Any]) -> Any:
+    """Connect to the scheduler at an address, with a message first: it may not answer."""
+    from distributed import Client
+
+    seconds = float(parse_timedelta(settings.get("timeout", CONNECT_SECONDS)))
+    logger.info("connecting to %s, for up to %g s", address, seconds)
+    begun = time.monotonic()
+    try:
+        # First without a client: one that fails is left behind, and delays the end of the process.
+        _knock(address, seconds)
+        return Client(**{**settings, "timeout": max(seconds - (time.monotonic() - begun), 3)})
+    except (OSError, TypeError, ValueError, RuntimeError) as error:
+        security = (
+            "; a scheduler at tls:// asks for its keys, security=distributed.Security(...)"
+            if address.startswith("tls://") and "security" not in settings
+            else ""
+        )
+        raise ComputeError(
+            f"no Dask scheduler answered at {address} within {seconds:g} s "
+            f"({first_line(error)}): see that it runs and that this machine reaches it{security}"
+        ) from None
+
+
+def _knock(address: str, seconds: float) -> None:
+    """Wait until something listens at the address of a scheduler; raise OSError if nothing does."""
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in ("tcp", "tls") or not port.isdecimal():
+        return
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            left = max(deadline - time.monotonic(), 0.5)
+            with socket.create_connection((host.strip("[]"), int(port)), timeout=left):
+                return
+        except socket.gaierror:
+            raise
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.25)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the message of an error, or its name."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _scheduler_file(path: Path) -> dict[str, Any]:
@@ -295,6 +201,9 @@ def _scheduler_file(path: Path) -> dict[str, Any]:
         raise InputError(f"profile {str(path)!r}: no such scheduler file") from error
     except ValueError as error:
         raise InputError(f"profile {str(path)!r}: expected a scheduler file, {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"profile {str(path)!r}: expected a scheduler file, found {content!r:.60}")
+    if not isinstance(content, dict) or not isinstance(content.get("address"), str):
+        raise InputError(
+            f"profile {str(path)!r}: expected a scheduler file with an address, found "
+            f"{content!r:.60}"
+        )
     return content

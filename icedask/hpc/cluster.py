@@ -10,6 +10,8 @@ import secrets
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,17 @@ from distributed import Client
 
 from icedask.errors import ComputeError, InputError
 from icedask.hpc.folders import (
+    CONNECT_SECONDS,
     CONNECTION,
     FAILURE,
     SECRETS,
     cluster_folder,
     connection,
     home,
+    is_own,
     make_folder,
     open_private,
+    sweep,
     unused_name,
     write_private,
 )
@@ -39,6 +44,8 @@ logger = logging.getLogger("icedask")
 _HEAD_STARTS = 120
 _HEAD_ENDS = 30
 _KEPT_IDLE = 3600
+# Written to a head by a client that ends without an error.
+_GOOD_END = b"end\n"
 
 # Heads that this process started and that may outlive it, by folder.
 _kept: dict[Path, subprocess.Popen[bytes]] = {}
@@ -61,7 +68,9 @@ class JobsClient(Client):
             raise ComputeError(f"{folder}: no cluster runs here any more; start it again")
         self.jobs = JobControl(self, folder)
         self._head = head
+        self._failed = False
         self.failure: str | None = None
+        options = {"timeout": CONNECT_SECONDS, **options}
         super().__init__(address, security=security_of(folder), **options)
         self.subscribe_topic(TOPIC, self._log_event)
         # Of events before the subscription.
@@ -73,10 +82,22 @@ class JobsClient(Client):
             self.failure = message
         (logger.info if level == "info" else logger.warning)(message)
 
+    @property
+    def dashboard_link(self) -> str:
+        """Address of the dashboard: on the machine of the scheduler, else behind `jobs.tunnel`."""
+        head = connection(self.jobs.folder) or {}
+        if head.get("host") == os.uname().nodename:
+            return f"http://127.0.0.1:{head['dashboard_port']}/status"
+        return "http://localhost:8787/status"
+
     def check(self) -> None:
         """Raise ComputeError if the cluster submits no more jobs."""
         if self.failure is not None:
             raise ComputeError(self.failure)
+
+    def any_job(self, timeout: float) -> bool:
+        """Return whether jobs are submitted; TimeoutError without an answer in time."""
+        return bool(self.jobs.ask("status", callback_timeout=timeout)["jobs"])
 
     def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> None:
         """Wait for a number of workers; raise ComputeError if their jobs fail."""
@@ -90,6 +111,11 @@ class JobsClient(Client):
                 if time.monotonic() > deadline:
                     raise
 
+    def __exit__(self, kind: Any, value: Any, traceback: Any) -> None:
+        """Close the client; after an error, the logs of the jobs are kept."""
+        self._failed = kind is not None
+        super().__exit__(kind, value, traceback)
+
     def close(self, timeout: Any = None) -> None:
         """Close the client; a cluster without a name ends with it."""
         # In a context without a current client: within its own `with` block, a client that is
@@ -98,7 +124,10 @@ class JobsClient(Client):
         if self._head is not None:
             # The head ends at the end of its standard input.
             assert self._head.stdin is not None
-            self._head.stdin.close()
+            with suppress(BrokenPipeError):
+                if not self._failed and not self._head.stdin.closed:
+                    self._head.stdin.write(_GOOD_END)
+                self._head.stdin.close()
             try:
                 self._head.wait(_HEAD_ENDS)
             except subprocess.TimeoutExpired:
@@ -142,8 +171,11 @@ class JobControl:
         return pd.DataFrame(self.ask("status")["jobs"], columns=columns).set_index("job")
 
     def events(self) -> list[str]:
-        """Return the messages about the jobs so far."""
-        return [event["message"] for _, event in self._client.get_events(TOPIC)]
+        """Return the messages about the jobs so far, each after its local date and time."""
+        return [
+            f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S} {event['message']}"
+            for seconds, event in self._client.get_events(TOPIC)
+        ]
 
     def tunnel(self) -> str | None:
         """Return the ssh command that forwards the dashboard to http://localhost:8787."""
@@ -173,6 +205,7 @@ def start(
     loaded = load_profile(profile, jobs=parse_jobs(jobs) if jobs is not None else None, **overrides)
     if name in ("local", *profile_names()):
         raise InputError(f"name: expected one that no profile has, found {name!r}")
+    sweep_clusters()
     folder = make_folder("clusters", cluster_folder(name or unused_name(loaded.name)).name)
     values = {
         "folder": str(folder),
@@ -234,7 +267,7 @@ def _wait_for_start(head: subprocess.Popen[bytes], folder: Path) -> None:
             if failure.exists():
                 raise ComputeError(failure.read_text())
             log = folder / "logs" / "head.log"
-            lines = log.read_text(errors="replace").splitlines()[-5:]
+            lines = log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
             raise ComputeError(
                 "the scheduler could not start; the end of its log "
                 f"({log}):\n" + "\n".join(f"  {line}" for line in lines)
@@ -281,6 +314,19 @@ def is_alive(folder: Path) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def sweep_clusters() -> None:
+    """Delete keys of clusters whose scheduler was killed, and logs that are a month old."""
+    for file in (home() / "clusters").glob(f"*/{CONNECTION}"):
+        if is_own(file.parent) and not is_alive(file.parent):
+            _delete_keys(file.parent)
+    sweep("clusters", lambda folder: not is_alive(folder))
+
+
+def _delete_keys(folder: Path) -> None:
+    for name in SECRETS.values():
+        (folder / name).unlink(missing_ok=True)
 
 
 def clusters() -> pd.DataFrame:
@@ -332,8 +378,8 @@ def stop(name: str) -> None:
     """End a cluster and its jobs; raise InputError if there is none of this name."""
     folder = cluster_folder(name)
     if connection(folder) is not None and not is_alive(folder):
-        for left in (*SECRETS.values(), CONNECTION):
-            (folder / left).unlink(missing_ok=True)
+        _delete_keys(folder)
+        (folder / CONNECTION).unlink(missing_ok=True)
         return
     with attach_by_name(name) as client:
         client.jobs.close()

@@ -24,7 +24,14 @@ from distributed import Scheduler
 from distributed.security import Security
 
 from icedask.errors import IcedaskError
-from icedask.hpc.folders import CONNECTION, FAILURE, LOCK, SECRETS, write_private
+from icedask.hpc.folders import (
+    CONNECTION,
+    FAILURE,
+    LOCK,
+    SECRETS,
+    remove_folder,
+    write_private,
+)
 from icedask.hpc.jobs import Jobs
 from icedask.hpc.profiles import Profile, parse_jobs
 
@@ -76,6 +83,10 @@ class Head:
         self.folder = folder
         self.idle = idle
         self.ended = asyncio.Event()
+        # Whether the client has ended in good order, or an idle cluster by itself; and whether any
+        # job was lost: else the logs are of no more use.
+        self.good_end = False
+        self.lost_jobs = False
 
     async def run(self) -> None:
         """Start, write the connection file, and serve until the end."""
@@ -106,6 +117,7 @@ class Head:
             finally:
                 if keeper is not None:
                     keeper.cancel()
+                self.lost_jobs = jobs.any_lost
                 await jobs.close()
 
     def _serve(self, scheduler: Scheduler, jobs: Jobs) -> None:
@@ -116,6 +128,7 @@ class Head:
             return jobs.status()
 
         async def end() -> None:
+            self.good_end = True
             # The client that asks has time to close.
             asyncio.get_running_loop().call_later(0.5, self.ended.set)
 
@@ -142,6 +155,9 @@ class Head:
         finished = asyncio.ensure_future(scheduler.finished())
         ended = asyncio.ensure_future(self.ended.wait())
         await asyncio.wait({finished, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not self.ended.is_set():
+            # Closed for having been idle.
+            self.good_end = True
         ended.cancel()
 
 
@@ -157,13 +173,15 @@ async def _main(values: Mapping[str, Any]) -> None:
     # The client handles an interrupt from the keyboard, and then ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not values["keep"]:
-        loop.add_reader(sys.stdin.fileno(), _read, head.ended)
+        loop.add_reader(sys.stdin.fileno(), _read, head)
     try:
         await head.run()
     except IcedaskError as error:
         write_private(folder / FAILURE, str(error))
         raise SystemExit(1) from error
     finally:
+        if head.good_end and not head.lost_jobs and not profile.system.copies_output:
+            remove_folder(folder)
         for name in (*SECRETS.values(), CONNECTION):
             (folder / name).unlink(missing_ok=True)
 
@@ -180,11 +198,13 @@ def main(path: Path) -> None:
         asyncio.run(_main(values))
 
 
-def _read(ended: asyncio.Event) -> None:
-    # The client writes nothing: the end of the file is the end of the client.
-    if not os.read(sys.stdin.fileno(), 1024):
-        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
-        ended.set()
+def _read(head: Head) -> None:
+    # A client that ends in good order says so; the end of the file is the end of the client.
+    if os.read(sys.stdin.fileno(), 1024):
+        head.good_end = True
+        return
+    asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+    head.ended.set()
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ class Jobs:
         self._retry_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def any_lost(self) -> bool:
+        """Whether a job was lost or died at its start, or no more are submitted."""
+        return bool(self._lost or self._failed_starts or self.failure)
+
     # Target number
 
     def scale(self, low: int, high: int) -> None:
@@ -247,24 +252,21 @@ class Jobs:
     async def _submit(self) -> None:
         self._count += 1
         name = f"{self.folder.name}-{self._count}"
-        job = self.profile.job(
-            self.scheduler.address,
-            name,
-            self.folder / "logs",
-            protocol="tls://" if self.security else None,
-            security=self.security,
+        text = self.profile.worker_script(
+            self.scheduler.address, name, self.folder / "logs", security=self.security
         )
         script = self.folder / "jobs" / f"{name}.sh"
         script.parent.mkdir(exist_ok=True)
-        script.write_text(job.job_script())
-        job_id = await asyncio.to_thread(self.profile.system.submit, script)
+        script.write_text(text)
+        job_id = await asyncio.to_thread(self.profile.submit, script)
         self.jobs[name] = Submitted(name, job_id, self._count, time.monotonic())
         self._report(f"job {job_id} submitted")
 
     # Release
 
     def _retire_surplus(self, now: float) -> None:
-        working = [job for job in self.jobs.values() if job.started and not job.retiring]
+        there = [job for job in self.jobs.values() if not job.retiring and not self._is_absent(job)]
+        working = [job for job in there if job.started]
         due = sorted((j for j in working if now >= self._expires(j)), key=self._expires)
         # One at a time: the others work while its data moves.
         if len(working) > self._target and not any(job.retiring for job in self.jobs.values()):
@@ -273,9 +275,9 @@ class Jobs:
         for job in working:
             if now > self._deadline(job):
                 self._start_retiring(job, "at its walltime")
-        staying = [job for job in self.jobs.values() if not job.retiring]
+        staying = [job for job in there if not job.retiring]
         # Jobs that are due have, or will have, a replacement.
-        for job in self._surplus(len(staying) - len(due) - self._target):
+        for job in self._surplus(staying, len(staying) - len(due) - self._target):
             self._start_retiring(job, "no longer needed")
 
     def _deadline(self, job: Submitted) -> float:
@@ -285,10 +287,13 @@ class Jobs:
         last = min(self._margin() / 2, 60.0)
         return job.started + self.profile.walltime - _STARTING - last
 
-    def _surplus(self, number: int) -> list[Submitted]:
+    def _is_absent(self, job: Submitted) -> bool:
+        """Return whether a job worked and has no workers: the queue shows whether it was lost."""
+        return job.started is not None and not self.workers_of(job)
+
+    def _surplus(self, jobs: list[Submitted], number: int) -> list[Submitted]:
         if number <= 0:
             return []
-        jobs = [job for job in self.jobs.values() if not job.retiring]
         waiting = [job for job in jobs if job.started is None]
         idle = [
             job

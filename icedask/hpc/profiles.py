@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,7 +16,8 @@ import dask
 import yaml
 from dask.utils import parse_bytes, parse_timedelta
 
-from icedask.errors import InputError
+from icedask.errors import ComputeError, InputError
+from icedask.hpc.quoting import quoted_output, quoted_python, quoted_with_variables
 from icedask.hpc.systems import HEADROOM, SYSTEMS, System, jobqueue
 
 # bytes. Dask has a worker give every free piece of memory back at once; the blocks of results, and
@@ -85,17 +88,21 @@ class Profile:
             }
         )
 
-    def job(self, address: str, name: str, log_directory: Path, **security: Any) -> Any:
-        """Return the job of dask-jobqueue whose script starts the workers.
+    def job(self, address: str, name: str, log_directory: Path, *, security: Any = None) -> Any:
+        """Return the job of dask-jobqueue that starts the workers.
 
         Of several workers each has "-0", "-1", ... added to the name. The folder is that of the
-        job's output, unless the profile has one; `security` are protocol and security of
-        `distributed`.
+        job's output, unless the profile has one; `security` is a distributed.Security.
         """
         environment = {"distributed": {"nanny": {"pre-spawn-environ": dict(MEMORY)}}}
+        logs = self.section["log-directory"] or str(log_directory)
+        scratch = self.section["local-directory"]
+        python = self.section["python"] or sys.executable
         section = {
             **self.section,
-            "log-directory": self.section["log-directory"] or str(log_directory),
+            "log-directory": logs,
+            "python": quoted_python(python),
+            "local-directory": scratch and quoted_with_variables(scratch),
             "job-script-prologue": [
                 # Files of a worker are private.
                 "umask 077",
@@ -104,12 +111,59 @@ class Profile:
             ],
             "worker-extra-args": [
                 *(self.section["worker-extra-args"] or ()),
-                "--dashboard-address",
-                "127.0.0.1:0",
+                *("--dashboard-address", "127.0.0.1:0"),
+                *_key_arguments(security),
             ],
         }
         with dask.config.set({f"jobqueue.{self.system.name}": section}):
-            return self.system.job()(address, name=name, **security)
+            return self.system.job()(address, name=name)
+
+    def submit(self, script: Path) -> str:
+        """Submit a script and return the job's id.
+
+        Raises ComputeError with the message of the system, if it refuses, with what the profile
+        asks for and what the nodes have.
+        """
+        try:
+            return self.system.submit(script)
+        except ComputeError as error:
+            section = self.section
+            asked = [f"{section['cores']} cores", f"{section['memory']} of memory"]
+            asked += [f"walltime {section['walltime']}"] if section["walltime"] else []
+            asked += [f"queue {section['queue']}" if section["queue"] else "the default queue"]
+            nodes = self.system.nodes()
+            there = f"; the nodes have {nodes}" if nodes else ""
+            raise ComputeError(f"{error}; asked for: {', '.join(asked)}{there}") from None
+
+    def output(self, header: str, log_directory: Path) -> tuple[str, list[str]]:
+        """Return the directives of a job with its output quoted, and lines for its script."""
+        logs = self.section["log-directory"] or str(log_directory)
+        return quoted_output(
+            header,
+            logs,
+            self.section["name"],
+            self.system.id_variable,
+            quotes=self.system.quotes_paths,
+        )
+
+    def worker_script(
+        self, address: str, name: str, log_directory: Path, *, security: Any = None
+    ) -> str:
+        """Return the script of a job that starts the workers; the arguments are as for `job`."""
+        job = self.job(address, name, log_directory, security=security)
+        header, lines = self.output(job.job_header, log_directory)
+        script = str(job.job_script())
+        return script.replace(job.job_header, "\n".join([header, *lines]), 1)
+
+
+def _key_arguments(security: Any) -> list[str]:
+    """Return the arguments of a worker for encrypted connections, with paths quoted."""
+    if security is None:
+        return []
+    files = security.get_tls_config_for_role("worker")
+    pairs = [("ca-file", "ca_file"), ("cert", "cert"), ("key", "key")]
+    keys = [word for option, key in pairs for word in (f"--tls-{option}", shlex.quote(files[key]))]
+    return ["--protocol", "tls://", *keys]
 
 
 def parse_jobs(jobs: Any) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import signal
 import subprocess
 import sys
@@ -22,8 +23,10 @@ from typing import Any
 import pandas as pd
 from dask.utils import parse_bytes
 
-from icedask.hpc.folders import home, make_folder, write_private
+from icedask.errors import IcedaskError
+from icedask.hpc.folders import home, make_folder, sweep, write_private
 from icedask.hpc.profiles import Profile, load_profile
+from icedask.hpc.quoting import quoted_python
 from icedask.hpc.systems import SYSTEMS
 
 COMMAND, STATE, IDS = "command.json", "state.json", "ids"
@@ -31,6 +34,8 @@ COMMAND, STATE, IDS = "command.json", "state.json", "ids"
 # A job without workers holds a scheduler, a client, and the results in the client.
 _CORES, _MEMORY = 2, "4GiB"
 _LAST_LINES = 5
+# States of a command that has ended.
+_ENDS = ("complete", "failed", "interrupted")
 
 
 def submit(
@@ -73,6 +78,7 @@ def submit(
     """
     small = {} if local else {"cores": _CORES, "memory": _MEMORY}
     loaded = load_profile(profile, **{**small, "processes": 1, **overrides})
+    sweep_commands()
     folder = make_folder("submitted", f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}")
     record = {
         "command": list(command),
@@ -92,7 +98,7 @@ def submit_again(folder: Path) -> str:
     profile = Profile.from_plain(record["profile"])
     script = folder / "job.sh"
     script.write_text(job_script(profile, folder, record["python"]))
-    job_id = profile.system.submit(script)
+    job_id = profile.submit(script)
     # Appended: the job may run already, and submit itself again.
     with (folder / IDS).open("a") as file:
         file.write(f"{job_id}\n")
@@ -108,20 +114,22 @@ def job_ids(folder: Path) -> list[str]:
 def job_script(profile: Profile, folder: Path, python: str) -> str:
     """Return the script of the job that runs the command of a folder."""
     job = profile.job("tls://none:0", "icedask", folder / "logs")
-    python = profile.section["python"] or python
+    header, output = profile.output(job.job_header, folder / "logs")
+    python = quoted_python(profile.section["python"] or python)
     memory = parse_bytes(profile.section["memory"])
     return "\n".join(
         [
             profile.section["shebang"],
-            job.job_header,
+            header,
             "umask 077",
+            *output,
             *(profile.section["job-script-prologue"] or ()),
-            f"export ICEDASK_HOME='{home()}'",
+            f"export ICEDASK_HOME={shlex.quote(str(home()))}",
             # For --profile local: limits of the job, also where the system enforces none.
             f"export DASK_JOBQUEUE__LOCAL__N_WORKERS={profile.section['cores']}",
             f"export DASK_JOBQUEUE__LOCAL__MEMORY_LIMIT={memory // profile.section['cores']}",
             # The process takes the place of the shell, so that signals reach it.
-            f"exec {python} -m icedask.hpc.submit '{folder}'",
+            f"exec {python} -m icedask.hpc.submit {shlex.quote(str(folder))}",
             "",
         ]
     )
@@ -137,6 +145,23 @@ def read_state(folder: Path) -> dict[str, Any]:
     """Return the state that the job wrote, and its error."""
     path = folder / STATE
     return json.loads(path.read_text()) if path.exists() else {"state": "submitted"}
+
+
+def sweep_commands() -> None:
+    """Delete the folders of commands that ended a month ago."""
+    sweep("submitted", _has_ended)
+
+
+def _has_ended(folder: Path) -> bool:
+    """Return whether a command has ended for certain: by its state, or as no queue has its job."""
+    try:
+        if read_state(folder)["state"] in _ENDS:
+            return True
+        record, ids = read_command(folder), job_ids(folder)
+        queue = SYSTEMS[record["profile"]["system"]].queue()
+    except (IcedaskError, KeyError, OSError, ValueError):
+        return False
+    return queue is not None and (not ids or ids[-1] not in queue)
 
 
 def jobs() -> pd.DataFrame:
@@ -173,7 +198,7 @@ def jobs() -> pd.DataFrame:
 
 def _state(written: dict[str, Any], queue: Any, job_id: str) -> dict[str, str]:
     reason = written.get("error", "")
-    if written["state"] in ("complete", "failed", "interrupted") or queue is None:
+    if written["state"] in _ENDS or queue is None:
         return {"state": written["state"], "reason": reason}
     if job_id in queue:
         return {"state": queue[job_id].state, "reason": queue[job_id].reason}

@@ -22,6 +22,8 @@ from icedask.errors import ComputeError, InputError
 HEADROOM = 500 * 2**20
 # seconds that a command of the system may take.
 _PATIENCE = 30
+# Kinds of nodes that a message lists.
+_KINDS = 6
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,16 @@ class System:
     memory_directive: Callable[[int, int], dict[str, Any]]
     # Seconds of each field of a walltime, by the number of fields: one, two or three.
     walltime_units: Mapping[int, tuple[int, ...]]
+    # Command that lists the nodes: queue, number, cores, memory (MB) and longest walltime of each
+    # kind, separated by "|".
+    nodes_command: tuple[str, ...] = ()
     # Whether the submit command reads the script from standard input only.
     script_on_stdin: bool = False
+    # Whether its directives take paths in double quotes, and the variable with a job's number.
+    quotes_paths: bool = False
+    id_variable: str = ""
+    # Whether the output of a job is copied to its place after the job has ended.
+    copies_output: bool = False
 
     def job(self) -> Any:
         """Return the class of dask-jobqueue that writes the script of a job."""
@@ -97,6 +107,20 @@ class System:
                 f"(queue, account, memory, walltime, directives); the script is {script}"
             )
         return match["job_id"]
+
+    def nodes(self) -> str:
+        """Return cores and memory of the nodes in words; empty where the system lists none."""
+        try:
+            listing = _call(self.nodes_command) if self.nodes_command else None
+        except ComputeError:
+            return ""
+        rows = [line.split("|") for line in (listing.stdout if listing else "").splitlines()]
+        kinds = [
+            f"{cores} cores and {memory} MB ({count} in {queue}, up to {walltime})"
+            for queue, count, cores, memory, walltime in (row for row in rows if len(row) == 5)
+        ]
+        more = [f"{len(kinds) - _KINDS} further kinds"] if len(kinds) > _KINDS else []
+        return ", ".join([*kinds[:_KINDS], *more])
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs, also where some have ended already."""
@@ -196,6 +220,9 @@ SYSTEMS = {
             _slurm_queue,
             lambda cores, size: {"job-mem": f"{_mebibytes(size)}M"},
             {1: (60,), 2: (60, 1), 3: (3600, 60, 1)},
+            quotes_paths=True,
+            id_variable="SLURM_JOB_ID",
+            nodes_command=("sinfo", "--noheader", "--format=%R|%D|%c|%m|%l"),
         ),
         System(
             "pbs",
@@ -206,6 +233,8 @@ SYSTEMS = {
                 "resource-spec": f"select=1:ncpus={cores}:mem={_mebibytes(size)}mb"
             },
             {1: (1,), 2: (60, 1), 3: (3600, 60, 1)},
+            copies_output=True,
+            id_variable="PBS_JOBID",
         ),
         System(
             "sge",
@@ -215,6 +244,7 @@ SYSTEMS = {
             # h_vmem is counted for each slot.
             lambda cores, size: {"resource-spec": f"h_vmem={_mebibytes(math.ceil(size / cores))}M"},
             {1: (1,), 2: (60, 1), 3: (3600, 60, 1)},
+            id_variable="JOB_ID",
         ),
         System(
             "lsf",
@@ -225,6 +255,8 @@ SYSTEMS = {
             {1: (60,), 2: (3600, 60)},
             # LSF reads directives from standard input only.
             script_on_stdin=True,
+            quotes_paths=True,
+            id_variable="LSB_JOBID",
         ),
     )
 }

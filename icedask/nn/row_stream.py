@@ -24,6 +24,7 @@ from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 from icedask.tasks.moments import Moments, finite_rows, merge, rows_moments
 from icedask.tasks.reduce import reduce_blocks
+from icedask.tasks.run import wait_for
 
 Rows = npt.NDArray[np.float32]
 
@@ -105,7 +106,9 @@ class RowBlocks:
         if client is None:
             values = block.compute(scheduler="synchronous")
         else:
-            values = client.compute(block).result()
+            future = client.compute(block)
+            wait_for(client, future)
+            values = future.result()
         return ((finite_rows(values) - self._center) * self._scale).astype(np.float32)
 
 

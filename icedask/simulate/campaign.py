@@ -42,7 +42,7 @@ from icedask.simulate.replica import Outcome, progress_of, run_replica
 from icedask.simulate.stages import Minimise
 from icedask.store.lock import Wait, present_wait
 from icedask.store.runs import open_trajectory
-from icedask.tasks.run import active_client
+from icedask.tasks.run import active_client, wait_for
 
 logger = logging.getLogger("icedask")
 
@@ -290,6 +290,7 @@ def _run_on(client: Any, plan: Sequence[_Replica], cores: int, wait: Wait) -> li
     outcomes = []
     try:
         for replica, future in zip(plan, futures, strict=True):
+            wait_for(client, future)
             try:
                 outcomes.append(future.result())
             except Exception as error:  # the worker died again and again: the others go on

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -14,13 +17,23 @@ from uuid import uuid4
 import dask
 from dask.callbacks import Callback
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from dask.utils import parse_timedelta
 
-from icedask.errors import ComputeError
+from icedask.errors import ComputeError, InputError
 from icedask.tasks.graphs import Wave
 from icedask.tasks.progress import stage
 
+logger = logging.getLogger("icedask")
+
+_WORKER_TIMEOUT = "5 minutes"
+# seconds.
 _LOOK_SECONDS = 0.05
 _CHECK_SECONDS = 1.0
+# Interval at which the scheduler is asked for its workers, and the time it has to answer.
+_ASK_SECONDS = 5.0
+_ANSWER_SECONDS = 10.0
+# Time without a worker after which the user is informed.
+_INFORM_SECONDS = 30.0
 
 _here: ContextVar[bool] = ContextVar("icedask_here", default=False)
 _on_demand: ContextVar[_OnDemand | None] = ContextVar("icedask_on_demand", default=None)
@@ -101,6 +114,88 @@ def check_cluster(client: Any) -> None:
         check()
 
 
+class WorkerWatch:
+    """Check that a cluster has workers, repeated while tasks are waited for.
+
+    A cluster whose scheduler does not answer, or that has had no worker for the time of
+    `icedask.worker-timeout` in Dask's configuration (5 minutes), is an error; jobs that wait in the
+    queue of a batch system may wait.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._limit = worker_timeout()
+        self._seen = time.monotonic()
+        self._checked = self._asked = 0.0
+        self._informed = False
+
+    def check(self) -> None:
+        """Raise ComputeError if the cluster has failed, or has been without a worker too long."""
+        now = time.monotonic()
+        if now - self._checked < _CHECK_SECONDS:
+            return
+        self._checked = now
+        check_cluster(self._client)
+        if now - self._asked < min(_ASK_SECONDS, self._limit / 4):
+            return
+        missing = self._missing()
+        self._asked = time.monotonic()
+        if missing is None:
+            self._seen, self._informed = self._asked, False
+            return
+        silent = self._asked - self._seen
+        if silent > self._limit:
+            raise ComputeError(
+                f"{missing} for {silent:.0f} s; finished blocks are kept: start workers, and rerun "
+                "the same command to resume. Where workers take longer to come, set "
+                "DASK_ICEDASK__WORKER_TIMEOUT='2 hours'"
+            )
+        if silent > _INFORM_SECONDS and not self._informed:
+            self._informed = True
+            logger.warning("%s for %.0f s; waiting for up to %.0f s", missing, silent, self._limit)
+
+    def _missing(self) -> str | None:
+        """Return what the cluster lacks, None if there are workers or they wait in a queue."""
+        client = self._client
+        if client.status != "running":
+            # The connection is lost, and being made again.
+            return "the scheduler could not be reached"
+        try:
+            if client.sync(client.scheduler.ncores, callback_timeout=_ANSWER_SECONDS):
+                return None
+            in_queue = getattr(client, "any_job", None)
+            if in_queue is not None and in_queue(_ANSWER_SECONDS):
+                return None
+        except (TimeoutError, OSError):
+            return "the scheduler has not answered"
+        return "the cluster has had no worker"
+
+
+def worker_timeout() -> float:
+    """Return the longest time without any worker, seconds."""
+    value = dask.config.get("icedask.worker-timeout", _WORKER_TIMEOUT)
+    try:
+        seconds = float(parse_timedelta(value))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise InputError(
+            f"icedask.worker-timeout: expected a time such as '5 minutes', found {value!r}; "
+            "correct it in Dask's configuration or DASK_ICEDASK__WORKER_TIMEOUT"
+        )
+    return seconds
+
+
+def wait_for(client: Any, future: Any) -> None:
+    """Wait for a future; raise ComputeError if no worker computes it, or the scheduler is lost."""
+    watch = WorkerWatch(client)
+    while not future.done():
+        watch.check()
+        time.sleep(_LOOK_SECONDS)
+    if future.status == "cancelled":
+        raise scheduler_lost()
+
+
 def run_tasks(waves: Iterable[Wave], total: int, description: str) -> list[Any]:
     """Compute waves of `total` tasks with a progress bar; returns their results, in order.
 
@@ -144,7 +239,7 @@ class _Rolling:
         self._left: set[Any] = set()
         self._counted: set[Any] = set()
         self._results: deque[list[Any]] = deque()
-        self._checked = 0.0
+        self._watch = WorkerWatch(client)
 
     def results(self) -> Iterator[list[Any]]:
         """Run all waves, and yield the results of each, in order."""
@@ -178,10 +273,7 @@ class _Rolling:
 
     def _look(self) -> None:
         """Drop finished futures, so that the scheduler frees their tasks."""
-        now = time.monotonic()
-        if now - self._checked > _CHECK_SECONDS:
-            self._checked = now
-            check_cluster(self._client)
+        self._watch.check()
         done = []
         for future in self._left:
             status = future.status
@@ -202,9 +294,27 @@ class _Rolling:
         from distributed.client import FutureCancelledError
 
         try:
-            return list(self._client.gather(list(futures)))
+            return _gather(self._client, futures, self._watch)
         except (FutureCancelledError, OSError) as error:
             raise scheduler_lost() from error
+
+
+def _gather(client: Any, futures: Sequence[Any], watch: WorkerWatch) -> list[Any]:
+    """Fetch results, which are computed again where their workers are lost."""
+    answer: Future[Any] = Future()
+
+    def fetch() -> None:
+        try:
+            answer.set_result(client.gather(list(futures)))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    # In a thread of its own, which an error leaves behind: it may wait for ever.
+    threading.Thread(target=fetch, name="icedask-gather", daemon=True).start()
+    while not answer.done():
+        wait([answer], timeout=_CHECK_SECONDS)
+        watch.check()
+    return list(answer.result())
 
 
 def scheduler_lost() -> ComputeError:

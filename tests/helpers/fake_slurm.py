@@ -6,7 +6,7 @@ from pathlib import Path
 
 _COMMANDS = {
     "sbatch": """
-log=$(sed -n 's/^#SBATCH -o //p' "$1")
+log=$(sed -n 's/^#SBATCH -o //p' "$1" | tr -d '"')
 # The process leads a group, whose number is that of the job.
 setsid sh -c 'exec bash "$0" > "$(echo "$1" | sed "s/%J/$$/")" 2>&1' "$1" "$log" </dev/null &
 echo $! >> "$jobs"

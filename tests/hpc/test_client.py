@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import icedask as ice
-from icedask.errors import InputError
+from icedask.errors import ComputeError, InputError
 from icedask.hpc.client import check_profile
 
 
@@ -84,3 +84,22 @@ def test_errors_of_tasks_are_one_line(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 2 and ended.stderr.count("found 'NOTHING'") == 1
     assert "Traceback" not in ended.stderr and not (tmp_path / "x.zarr").exists()
+
+
+def test_an_address_without_an_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icedask.hpc.client.CONNECT_SECONDS", 1)
+    file = tmp_path / "scheduler.json"
+    file.write_text('{"address": "tcp://127.0.0.1:1"}')
+    for place in ("tcp://127.0.0.1:1", str(file)):
+        caplog.clear()
+        with (
+            caplog.at_level(logging.INFO, "icedask"),
+            pytest.raises(ComputeError, match=r"at tcp://127.0.0.1:1 within 1 s .*refused"),
+        ):
+            ice.connect(place)
+        assert caplog.messages == ["connecting to tcp://127.0.0.1:1, for up to 1 s"]
+    file.write_text("{}")
+    with pytest.raises(InputError, match="expected a scheduler file with an address"):
+        ice.connect(str(file))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 from helpers.jobs import SMALL, traced, wait_until
 
 import icedask as ice
+from icedask.cli.program import cli
 from icedask.errors import InputError
 from icedask.hpc.check import check_cluster
 from icedask.hpc.cluster import clusters, stop
@@ -25,12 +29,29 @@ def test_jobs_of_a_cluster(tmp_path: Path) -> None:
         table = client.jobs.status()
         assert table["workers"].tolist() == [1] and table["state"].tolist() == ["working"]
         job = table.index[0]
-        assert client.jobs.events()[0] == f"job {job} submitted"
+        assert re.fullmatch(
+            rf"\d{{4}}(-\d\d){{2}} [\d:]{{8}} job {job} submitted", client.jobs.events()[0]
+        )
         assert client.jobs.tunnel().startswith("ssh -N -L 8787:127.0.0.1:")
+        with urlopen(client.dashboard_link, timeout=30) as page:
+            assert page.status == 200
         with pytest.raises(InputError, match="jobs: expected"):
             client.jobs.scale(0)
+        folder = client.jobs.folder
     assert not len(clusters())
+    assert not folder.exists()
     wait_until(lambda: not Path(f"/proc/{job}/cwd").exists())
+
+
+def test_logs_are_kept_after_an_error() -> None:
+    with (
+        pytest.raises(RuntimeError, match="of the user"),
+        ice.connect("slurm", jobs=1, **SMALL) as client,
+    ):
+        client.wait_for_workers(1, timeout=60)
+        raise RuntimeError("of the user")
+    assert list((client.jobs.folder / "logs").iterdir())
+    assert not (client.jobs.folder / "key.pem").exists()
 
 
 def test_cluster_with_a_name(tmp_path: Path) -> None:
@@ -75,3 +96,27 @@ def test_submitted_command(mw: xr.Dataset, tmp_path: Path) -> None:
     assert jobs()["state"].to_dict() == {job: "complete", failed: "failed"}
     assert "no such store" in jobs().loc[failed, "reason"]
     assert ice.open_run(store, "a 'b' $c").attrs["status"] == "complete"
+
+
+def test_home_with_spaces(mw: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs of workers, and a submitted command on a store, below a folder with spaces."""
+    folder = tmp_path / "my own folder"
+    folder.mkdir()
+    monkeypatch.setenv("ICEDASK_HOME", str(folder / "home"))
+    store = folder / "my run.zarr"
+    ice.save(ice.select(mw, "index 0:99"), store)
+    with ice.connect("slurm", jobs=1, local_directory=str(folder), **SMALL) as client:
+        assert client.submit(traced, 3, 0.0, str(tmp_path)).result() == 9
+    command = ["describe", str(store), "coordination", "--r-cut", "3.5", "--profile", "local"]
+    submit(command, "slurm", local=True, **SMALL)
+    wait_until(lambda: jobs()["state"].isin(("complete", "failed", "lost")).all(), 180)
+    assert jobs()["state"].tolist() == ["complete"], jobs()["reason"].tolist()
+
+
+def test_a_command_without_its_store_is_refused(tmp_path: Path) -> None:
+    words = ["submit", "--profile", "slurm", "--"]
+    for command in (["describe", str(tmp_path / "no.zarr"), "lens"], ["info", "no.zarr"]):
+        result = CliRunner().invoke(cli, [*words, *command])
+        assert isinstance(result.exception, InputError), result.exception
+        assert "submit: expected a store, found none at" in str(result.exception)
+    assert not len(jobs())

@@ -22,6 +22,11 @@ class Queue:
     """Simulated batch system in which jobs wait until `World.let_in`."""
 
     name = "slurm"
+    quotes_paths = True
+    id_variable = "SLURM_JOB_ID"
+
+    def nodes(self) -> str:
+        return "4 cores and 8000 MB (2 in debug, up to infinite)"
 
     def __init__(self) -> None:
         self.jobs: dict[str, Queued] = {}
@@ -310,6 +315,28 @@ def test_the_number_of_jobs_follows_the_work(world: Callable[..., World]) -> Non
     run(story())
 
 
+def test_a_cancelled_job_is_lost_and_not_given_back(world: Callable[..., World]) -> None:
+    async def story() -> None:
+        w = world(jobs=[0, 2], idle="1 s")
+        w.scheduler.target = 2
+        await w.pass_by(1)
+        w.let_in()
+        for worker in w.scheduler.workers.values():
+            worker.processing = {"task": 1}
+        await w.pass_by(1)
+        # While its tasks wait for a worker, less work seems to be left.
+        w.lose("1")
+        w.scheduler.target = 1
+        await w.pass_by(4, steps=4)
+        assert w.queue.cancelled == [] and w.ids == ["1", "2"]
+        w.scheduler.target = 2
+        await w.pass_by(10, steps=10)
+        assert w.ids == ["2", "3"] and w.control.status()["lost"] == 1
+        assert w.queue.cancelled == []
+
+    run(story())
+
+
 def test_a_job_with_data_that_cannot_move_stays(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=[0, 1], idle="10 s")
@@ -347,7 +374,11 @@ def test_a_refusal_at_first(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world()
         w.queue.refuses = "sbatch refused the job: no"
-        with pytest.raises(ComputeError, match="sbatch refused the job: no"):
+        message = (
+            "sbatch refused the job: no; asked for: 1 cores, 1GiB of memory, walltime 01:00:00, "
+            "the default queue; the nodes have 4 cores and 8000 MB"
+        )
+        with pytest.raises(ComputeError, match=message):
             await w.control.start()
 
     run(story())

@@ -29,7 +29,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def worker_script(profile: Profile, folder: Path, **security: Any) -> str:
-    return str(profile.job("tls://10.0.0.1:40000", "w", folder, **security).job_script())
+    return profile.worker_script("tls://10.0.0.1:40000", "w", folder, **security)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_scripts(
     head = job_script(load_profile(system, **settings, processes=1), tmp_path, "python")
     for line in lines:
         assert line.format(logs=tmp_path / "logs").replace("/w-", "/icedask-") in head
-    assert f"exec python -m icedask.hpc.submit '{tmp_path}'" in head
+    assert f"exec python -m icedask.hpc.submit {tmp_path}" in head
 
 
 def test_new_batch_system(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

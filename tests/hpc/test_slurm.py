@@ -237,7 +237,7 @@ def test_modes_and_paths_of_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyP
         modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
         assert modes == {0o600}
     assert stat.S_IMODE(home.stat().st_mode) == 0o775
-    for bad in ("/dev/null", str(tmp_path / "with spaces")):
+    for bad in ("/dev/null", str(tmp_path / "with\nbreak")):
         monkeypatch.setenv("ICEDASK_HOME", bad)
         with pytest.raises(InputError, match="set ICEDASK_HOME"):
             ice.connect("slurm", jobs=(0, 1), **SMALL)

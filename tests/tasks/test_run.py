@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 
-from icedask.errors import ComputeError
+from icedask.errors import ComputeError, InputError
 from icedask.tasks import graphs
 from icedask.tasks import run as compute
 from icedask.tasks.graphs import Wave
@@ -136,6 +137,67 @@ def test_lost_scheduler(
         wave = Wave({"long": graphs.Task("long", time.sleep, 300)}, ["long"])
         with pytest.raises(ComputeError, match="lost the scheduler"):
             compute.run_tasks([wave], 1, "long")
+
+
+def test_no_worker_is_an_error(
+    scheduler: tuple[subprocess.Popen[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The only worker of a scheduler at an address is killed, before and while a task waits."""
+    from distributed import Client
+
+    _, file = scheduler
+    with Client(scheduler_file=file, set_as_default=False, timeout="5s") as client:
+        client.wait_for_workers(1, timeout=60)
+        monkeypatch.setattr(compute, "active_client", lambda *_: client)
+        (pid,) = client.run(os.getpid).values()
+        threading.Timer(1.0, os.kill, (pid, signal.SIGKILL)).start()
+        wave = Wave({"long": graphs.Task("long", time.sleep, 300)}, ["long"])
+        with dask.config.set({"icedask.worker-timeout": "3 s"}):
+            with pytest.raises(
+                ComputeError, match=r"the cluster has had no worker for \d s; .*'2 h"
+            ):
+                compute.run_tasks([wave], 1, "long")
+            future = client.submit(int, 1)
+            with pytest.raises(ComputeError, match="the cluster has had no worker"):
+                compute.wait_for(client, future)
+            # Jobs that wait in a queue may do so.
+            monkeypatch.setattr(client, "any_job", lambda timeout: True, raising=False)
+            watch = compute.WorkerWatch(client)
+            deadline = time.monotonic() + 6
+            while time.monotonic() < deadline:
+                watch.check()
+                time.sleep(0.2)
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error(
+    scheduler: tuple[subprocess.Popen[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distributed import Client
+
+    process, file = scheduler
+    monkeypatch.setattr(compute, "_ANSWER_SECONDS", 0.5)
+    client = Client(scheduler_file=file, set_as_default=False, timeout="5s")
+    try:
+        monkeypatch.setattr(compute, "active_client", lambda *_: client)
+        threading.Timer(1.0, process.send_signal, (signal.SIGSTOP,)).start()
+        wave = Wave({"long": graphs.Task("long", time.sleep, 300)}, ["long"])
+        with (
+            dask.config.set({"icedask.worker-timeout": "3 s"}),
+            pytest.raises(ComputeError, match="the scheduler has not answered for"),
+        ):
+            compute.run_tasks([wave], 1, "long")
+    finally:
+        process.send_signal(signal.SIGCONT)
+        client.close()
+
+
+@pytest.mark.parametrize("value", ["soon", "0 s", "-1 s", ""])
+def test_bad_worker_timeouts(value: str) -> None:
+    with (
+        dask.config.set({"icedask.worker-timeout": value}),
+        pytest.raises(InputError, match=r"icedask.worker-timeout: expected a time such as"),
+    ):
+        compute.worker_timeout()
 
 
 def single(name: str, value: int) -> Wave:
