@@ -13,8 +13,10 @@ from icedask.cli.common import common, workers
 from icedask.cli.options import STORE, RegistryGroup
 from icedask.descriptors import find, registry
 from icedask.descriptors.descriptor import Descriptor
+from icedask.descriptors.lazy import record_without_frames
+from icedask.store.outline import Outline, finished_run
 from icedask.store.runs import open_trajectory
-from icedask.store.save import save
+from icedask.store.save import check_precision, save, with_precision
 
 
 class Descriptors(RegistryGroup):
@@ -32,6 +34,25 @@ class Descriptors(RegistryGroup):
         return find(name)
 
 
+def finished_result(
+    descriptor: Descriptor,
+    store: Path,
+    options: Mapping[str, Any],
+    label: str | None = None,
+    precision: int | None = None,
+) -> dict[str, Any] | None:
+    """Check options, and return id, label and sizes of a stored result; None if there is none.
+
+    Neither reads a frame, and what is refused, or is there, waits for no import of what computes.
+    """
+    check_precision(precision)
+    root = store.resolve()
+    record = record_without_frames(Outline(root), descriptor, options)
+    if record is None:
+        return None
+    return finished_run(root, with_precision(record, precision), label)
+
+
 def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
     @click.option("--label", help="Name for the run.")
     @click.option("--precision", type=int, help="Bits of mantissa to keep, 1 to 23.")
@@ -47,13 +68,15 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
         **options: Any,
     ) -> None:
         with workers(profile, jobs):
-            lazy = descriptor.function(open_trajectory(store), **options)
-            saved = save(lazy, store, label=label, precision=precision)
-        result = {
-            "run_id": saved.attrs["run_id"],
-            "label": saved.attrs.get("label"),
-            "sizes": {str(dim): size for dim, size in saved.sizes.items()},
-        }
+            result = finished_result(descriptor, store, options, label, precision)
+            if result is None:
+                lazy = descriptor.function(open_trajectory(store), **options)
+                saved = save(lazy, store, label=label, precision=precision)
+                result = {
+                    "run_id": saved.attrs["run_id"],
+                    "label": saved.attrs.get("label"),
+                    "sizes": {str(dim): size for dim, size in saved.sizes.items()},
+                }
         click.echo(json.dumps(result) if as_json else f"{store}: {result['run_id']}")
 
     return run

@@ -253,9 +253,9 @@ def _moves(name: str, layer: Any) -> bool:
     return _MOVING.fullmatch(name) is not None and not isinstance(layer, Blockwise)
 
 
-def fingerprint(trj: xr.Dataset) -> tuple[str, str]:
-    """Return the fingerprint of a trajectory Dataset and the identity of its positions."""
-    identity = positions_identity(trj["positions"])
+def fingerprint(trj: xr.Dataset, positions: str | None = None) -> tuple[str, str]:
+    """Return the fingerprint of a trajectory and the identity of its positions, if not given."""
+    identity = positions_identity(trj["positions"]) if positions is None else positions
     parts: list[npt.NDArray[Any]] = [
         np.asarray(trj[name].values)
         for name in ("element", "pbc", "cell", "step", "atom")

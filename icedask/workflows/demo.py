@@ -13,9 +13,9 @@ import xarray as xr
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
 from icedask.dynamics.group_means import group_means, indicators
-from icedask.learn.base import fit_or_load
-from icedask.learn.hdbscan import HDBSCAN
-from icedask.learn.pca import PCA
+from icedask.learn import base
+from icedask.learn import hdbscan as learn_hdbscan
+from icedask.learn import pca as learn_pca
 from icedask.readers.ingest import ingest
 from icedask.store.save import save
 
@@ -70,8 +70,8 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     """Analyse the shipped nucleation trajectory; computes, writes a store and figures.
 
     4,096 mW water molecules freeze at 200 K and 218 K. Each molecule is described by SOAP averaged
-    over its neighbours, which is never stored: PCA is fitted and applied inside the tasks that
-    compute it. HDBSCAN finds the states, CHILL+ identifies them. Repeated, it resumes an
+    over its neighbours, which is never stored: learn_pca.PCA is fitted and applied inside the tasks that
+    compute it. learn_hdbscan.HDBSCAN finds the states, CHILL+ identifies them. Repeated, it resumes an
     interrupted run and computes nothing twice.
 
     Parameters
@@ -83,10 +83,11 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     -------
     DemoResult
     """
+    target = Path(folder)
+    # Before imports that take seconds.
+    target.mkdir(parents=True, exist_ok=True)
     from icedask.plot import latent_map, snapshot, timelines
 
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     store = target / "demo.zarr"
     with as_file(files("icedask") / "data" / TRAJECTORY) as source:
         trj = ingest(
@@ -99,9 +100,11 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
         )
     chill = save(chill_plus(trj), store, label="chill_plus")
     environment = soap(trj, **SOAP_OPTIONS)
-    pca = fit_or_load(PCA(N_COMPONENTS), environment, store)
+    pca = base.fit_or_load(learn_pca.PCA(N_COMPONENTS), environment, store)
     latent = save(pca.transform(environment), store, label="latent")
-    clusters = fit_or_load(HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store)
+    clusters = base.fit_or_load(
+        learn_hdbscan.HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store
+    )
     states = save(clusters.predict(latent), store, label="states")
     figures = {
         "latent_map.png": latent_map(latent, states, variance=pca),

@@ -1,0 +1,110 @@
+"""Outline of a stored trajectory, and look-up of a finished run, read without xarray.
+
+Enough to check the options of a computation, and to find its result if it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from icedask.core.provenance import Record
+from icedask.store.arrays import group_attrs, read_metadata
+from icedask.store.root import check_format
+from icedask.store.runs import label_index, trajectory_attrs
+from icedask.store.save import run_path
+from icedask.store.trajectory import TRAJECTORY
+
+
+class StoredArray:
+    """Dimensions and shape of a stored array; its values, if it is small, when they are asked for.
+
+    The values of a large one are an AttributeError: an outline has none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        metadata = read_metadata(path)
+        self._path = path
+        self.dims = tuple(metadata["dimension_names"])
+        self.shape = tuple(metadata["shape"])
+        self.attrs = dict(metadata["attributes"])
+        self._sharded = any(codec["name"] == "sharding_indexed" for codec in metadata["codecs"])
+
+    @cached_property
+    def values(self) -> npt.NDArray[Any]:
+        """The values, texts of a fixed width."""
+        if self._sharded:
+            raise AttributeError(f"{self._path.name}: is read block by block")
+        values = np.asarray(zarr.open_array(str(self._path), mode="r")[...])
+        return values.astype(object).astype(str) if values.dtype.kind in "TO" else values
+
+
+class Outline:
+    """The small arrays, the sizes and the attributes of a stored trajectory.
+
+    It stands for the Dataset where no frame is read, and has that part of its interface.
+
+    Raises StoreError if there is no store, no trajectory in it, or it is incomplete.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.attrs: dict[str, Any] = trajectory_attrs(store)
+        group = store / TRAJECTORY
+        self.variables = {
+            file.parent.name: StoredArray(file.parent) for file in group.glob("[!.]*/zarr.json")
+        }
+        self.sizes = _sizes(self.variables)
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        """The sizes of the dimensions by name."""
+        return self.sizes
+
+    def __getitem__(self, name: str) -> StoredArray:
+        return self.variables[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.variables
+
+
+def _sizes(arrays: Mapping[str, StoredArray]) -> dict[str, int]:
+    return {
+        dim: size
+        for array in arrays.values()
+        for dim, size in zip(array.dims, array.shape, strict=True)
+    }
+
+
+def finished_run(store: Path, record: Record, label: str | None = None) -> dict[str, Any] | None:
+    """Return the attributes of a run, and its sizes, if nothing is left to do for it.
+
+    It is complete, the root of the store lists it, and it has the label, where one is asked for;
+    None otherwise.
+    """
+    path = run_path(record)
+    group = store / path
+    if not (group / "zarr.json").exists() or not _is_complete(store, path):
+        return None
+    labels = [name for name, run in label_index(store).items() if run == path]
+    if label is not None and label not in labels:
+        return None
+    arrays = {file.parent.name: StoredArray(file.parent) for file in group.glob("*/zarr.json")}
+    return {
+        "run_id": record.run_id,
+        "label": labels[0] if labels else None,
+        "sizes": _sizes(arrays),
+    }
+
+
+def _is_complete(store: Path, path: str) -> bool:
+    """Return whether a run is complete, by itself and by the metadata of the root."""
+    check_format(store)
+    listed = (read_metadata(store).get("consolidated_metadata") or {}).get("metadata", {})
+    known = listed.get(path, {}).get("attributes", {}).get("status")
+    return known == group_attrs(store / path).get("status") == "complete"
