@@ -70,8 +70,8 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     """Analyse the shipped nucleation trajectory; computes, writes a store and figures.
 
     4,096 mW water molecules freeze at 200 K and 218 K. Each molecule is described by SOAP averaged
-    over its neighbours, which is never stored: learn_pca.PCA is fitted and applied inside the tasks that
-    compute it. learn_hdbscan.HDBSCAN finds the states, CHILL+ identifies them. Repeated, it resumes an
+    over its neighbours, which is never stored: PCA is fitted and applied inside the tasks that
+    compute it. HDBSCAN finds the states, CHILL+ identifies them. Repeated, it resumes an
     interrupted run and computes nothing twice.
 
     Parameters
