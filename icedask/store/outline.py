@@ -28,10 +28,9 @@ class StoredArray:
     The values of a large one are an AttributeError: an outline has none.
     """
 
-    def __init__(self, path: Path) -> None:
-        metadata = read_metadata(path)
+    def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
         self._path = path
-        self.dims = tuple(metadata["dimension_names"])
+        self.dims = tuple(metadata.get("dimension_names") or ())
         self.shape = tuple(metadata["shape"])
         self.attrs = dict(metadata["attributes"])
         self._sharded = any(codec["name"] == "sharding_indexed" for codec in metadata["codecs"])
@@ -56,9 +55,7 @@ class Outline:
     def __init__(self, store: Path) -> None:
         self.attrs: dict[str, Any] = trajectory_attrs(store)
         group = store / TRAJECTORY
-        self.variables = {
-            file.parent.name: StoredArray(file.parent) for file in group.glob("[!.]*/zarr.json")
-        }
+        self.variables = _arrays(group)
         self.sizes = _sizes(self.variables)
 
     @property
@@ -73,11 +70,21 @@ class Outline:
         return name in self.variables
 
 
+def _arrays(group: Path) -> dict[str, StoredArray]:
+    """Return the arrays of a group by name."""
+    nodes = {path.parent: read_metadata(path.parent) for path in group.glob("[!.]*/zarr.json")}
+    return {
+        path.name: StoredArray(path, metadata)
+        for path, metadata in nodes.items()
+        if metadata["node_type"] == "array"
+    }
+
+
 def _sizes(arrays: Mapping[str, StoredArray]) -> dict[str, int]:
     return {
         dim: size
         for array in arrays.values()
-        for dim, size in zip(array.dims, array.shape, strict=True)
+        for dim, size in zip(array.dims, array.shape, strict=False)
     }
 
 
@@ -94,11 +101,10 @@ def finished_run(store: Path, record: Record, label: str | None = None) -> dict[
     labels = [name for name, run in label_index(store).items() if run == path]
     if label is not None and label not in labels:
         return None
-    arrays = {file.parent.name: StoredArray(file.parent) for file in group.glob("*/zarr.json")}
     return {
         "run_id": record.run_id,
         "label": labels[0] if labels else None,
-        "sizes": _sizes(arrays),
+        "sizes": _sizes(_arrays(group)),
     }
 
 

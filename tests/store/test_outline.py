@@ -12,7 +12,7 @@ import icedask as ice
 from icedask.core.provenance import Record
 from icedask.descriptors import registry
 from icedask.descriptors.lazy import record_without_frames
-from icedask.store.arrays import update_attrs
+from icedask.store.arrays import create_group, update_attrs
 from icedask.store.outline import Outline, finished_run
 from icedask.store.save import run_path, with_precision
 
@@ -101,6 +101,9 @@ def test_another_trajectory_has_other_runs(store: Path, tmp_path: Path) -> None:
 def test_no_outline_without_a_whole_trajectory(store: Path, tmp_path: Path) -> None:
     with pytest.raises(ice.StoreError, match="no such store"):
         Outline(tmp_path / "nothing")
+    # What another program put beside the arrays.
+    create_group(store / "trajectory" / "notes", {})
+    assert Outline(store).sizes["atom"] == 64 and "notes" not in Outline(store)
     update_attrs(store / "trajectory", {"status": "running"})
     with pytest.raises(ice.StoreError, match="the trajectory is incomplete"):
         Outline(store)
