@@ -190,7 +190,7 @@ def _requested(
     requests: Sequence[Mapping[str, Any]],
     identities: tuple[str, str],
 ) -> _Request:
-    """Check options; `identities` are those of the trajectory and of its positions."""
+    """Check options; `identities`: of the trajectory, and of its positions."""
     options = [d.options(values) for d, values in zip(descriptors, requests, strict=True)]
     kernels = [d.build(trj, **values) for d, values in zip(descriptors, options, strict=True)]
     centers = _centers(trj, [values.get("centers") for values in options])

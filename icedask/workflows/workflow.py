@@ -171,8 +171,8 @@ def _modules() -> list[str]:
 def _entries(module: str) -> dict[str, Workflow[Any, Any]]:
     """Import a module, and return its workflows by name."""
     values = vars(importlib.import_module(f"{__package__}.{module}")).values()
-    found = [vars(value).get("workflow") for value in values if inspect.isfunction(value)]
-    return {entry.name: entry for entry in found if isinstance(entry, Workflow)}
+    declared = [vars(value).get("workflow") for value in values if inspect.isfunction(value)]
+    return {entry.name: entry for entry in declared if isinstance(entry, Workflow)}
 
 
 def registry() -> dict[str, Workflow[Any, Any]]:

@@ -38,12 +38,12 @@ def test_the_run_id_is_that_of_the_dataset(name: str, store: Path) -> None:
     trj = ice.open_trajectory(store)
     options = [dict(entry.example), {**entry.example, "centers": "element O"}]
     for values in options:
-        found = record_without_frames(Outline(store), entry, values)
-        assert found is not None
-        assert found.attrs == {
+        outlined = record_without_frames(Outline(store), entry, values)
+        assert outlined is not None
+        assert outlined.attrs == {
             key: value
             for key, value in entry.function(trj, **values).attrs.items()
-            if key in found.attrs
+            if key in outlined.attrs
         }
 
 
