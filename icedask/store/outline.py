@@ -12,35 +12,42 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from icedask.core.provenance import Record
-from icedask.store.arrays import group_attrs, read_metadata
+from icedask.errors import DamagedError
+from icedask.store.integrity import (
+    CHECKSUMS,
+    METADATA,
+    array_metadata,
+    group_attrs,
+    inner_chunks,
+    read_metadata,
+)
 from icedask.store.root import check_format
 from icedask.store.runs import label_index, trajectory_attrs
 from icedask.store.save import run_path
+from icedask.store.stored import check_all_present, opened
 from icedask.store.trajectory import TRAJECTORY
 
 
-class StoredArray:
+class OutlinedArray:
     """Dimensions and shape of a stored array; its values, if it is small, when they are asked for.
 
     The values of a large one are an AttributeError: an outline has none.
     """
 
     def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
-        self._path = path
+        self._path, self._metadata = path, metadata
         self.dims = tuple(metadata.get("dimension_names") or ())
         self.shape = tuple(metadata["shape"])
-        self.attrs = dict(metadata["attributes"])
-        self._sharded = any(codec["name"] == "sharding_indexed" for codec in metadata["codecs"])
+        self.attrs = dict(metadata.get("attributes", {}))
 
     @cached_property
     def values(self) -> npt.NDArray[Any]:
         """The values, texts of a fixed width."""
-        if self._sharded:
+        if inner_chunks(self._metadata) is not None:
             raise AttributeError(f"{self._path.name}: is read block by block")
-        values = np.asarray(zarr.open_array(str(self._path), mode="r")[...])
+        values = np.asarray(opened(self._path, self._metadata)[...])
         return values.astype(object).astype(str) if values.dtype.kind in "TO" else values
 
 
@@ -54,8 +61,7 @@ class Outline:
 
     def __init__(self, store: Path) -> None:
         self.attrs: dict[str, Any] = trajectory_attrs(store)
-        group = store / TRAJECTORY
-        self.variables = _arrays(group)
+        self.variables = _arrays(store / TRAJECTORY, self.attrs)
         self.sizes = _sizes(self.variables)
 
     @property
@@ -63,24 +69,23 @@ class Outline:
         """The sizes of the dimensions by name."""
         return self.sizes
 
-    def __getitem__(self, name: str) -> StoredArray:
+    def __getitem__(self, name: str) -> OutlinedArray:
         return self.variables[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.variables
 
 
-def _arrays(group: Path) -> dict[str, StoredArray]:
+def _arrays(group: Path, attrs: Mapping[str, Any]) -> dict[str, OutlinedArray]:
     """Return the arrays of a group by name."""
-    nodes = {path.parent: read_metadata(path.parent) for path in group.glob("[!.]*/zarr.json")}
     return {
-        path.name: StoredArray(path, metadata)
-        for path, metadata in nodes.items()
+        name: OutlinedArray(group / name, metadata)
+        for name, metadata in array_metadata(group, attrs).items()
         if metadata["node_type"] == "array"
     }
 
 
-def _sizes(arrays: Mapping[str, StoredArray]) -> dict[str, int]:
+def _sizes(arrays: Mapping[str, OutlinedArray]) -> dict[str, int]:
     return {
         dim: size
         for array in arrays.values()
@@ -89,14 +94,13 @@ def _sizes(arrays: Mapping[str, StoredArray]) -> dict[str, int]:
 
 
 def finished_run(store: Path, record: Record, label: str | None = None) -> dict[str, Any] | None:
-    """Return the attributes of a run, and its sizes, if nothing is left to do for it.
+    """Return id, label and sizes of a run, if nothing is left to do for it.
 
     It is complete, the root of the store lists it, and it has the label, where one is asked for;
     None otherwise.
     """
     path = run_path(record)
-    group = store / path
-    if not (group / "zarr.json").exists() or not _is_complete(store, path):
+    if not (store / path / METADATA).exists() or not _is_complete(store, path):
         return None
     labels = [name for name, run in label_index(store).items() if run == path]
     if label is not None and label not in labels:
@@ -104,13 +108,19 @@ def finished_run(store: Path, record: Record, label: str | None = None) -> dict[
     return {
         "run_id": record.run_id,
         "label": labels[0] if labels else None,
-        "sizes": _sizes(_arrays(group)),
+        "sizes": _sizes(_arrays(store / path, group_attrs(store / path))),
     }
 
 
 def _is_complete(store: Path, path: str) -> bool:
-    """Return whether a run is complete, by itself and by the metadata of the root."""
+    """Return whether a run is complete, with all its files, and so listed in the root."""
     check_format(store)
     listed = (read_metadata(store).get("consolidated_metadata") or {}).get("metadata", {})
     known = listed.get(path, {}).get("attributes", {}).get("status")
-    return known == group_attrs(store / path).get("status") == "complete"
+    try:
+        attrs = group_attrs(store / path)
+        arrays = array_metadata(store / path, attrs)
+        check_all_present(store / path, arrays, is_sealed=CHECKSUMS in attrs)
+    except DamagedError:
+        return False
+    return known == attrs.get("status") == "complete"

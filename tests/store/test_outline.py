@@ -71,6 +71,10 @@ def test_finished_run(store: Path) -> None:
     assert finished_run(store, with_precision(expected, 8)) is None
     # What is not whole.
     group = store / run_path(expected)
+    shard = group / "coordination" / "c" / "0" / "0"
+    shard.rename(shard.with_name("away"))
+    assert finished_run(store, expected) is None
+    shard.with_name("away").rename(shard)
     update_attrs(group, {"status": "running"})
     assert finished_run(store, expected) is None
     update_attrs(group, {"status": "complete"})
