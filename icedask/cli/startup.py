@@ -21,7 +21,8 @@ _DEFERRED = frozenset(
         *("scipy.fftpack", "scipy.linalg", "scipy.sparse", "scipy.special", "scipy.stats"),
         *("icedask.descriptors.bispectrum.kernels", "icedask.descriptors.radial.kernels"),
         *("icedask.descriptors.soap.cells", "icedask.descriptors.soap.dscribe"),
-        *("icedask.kernels.cells", "icedask.dynamics.merging"),
+        *("icedask.descriptors.symmetry.kernels", "icedask.dynamics.merging"),
+        *("icedask.kernels.cells", "icedask.kernels.elementary"),
     }
 )
 _DEFERRED_IN = ("icedask.learn", "icedask.motifs", "icedask.phases")

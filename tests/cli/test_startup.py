@@ -108,6 +108,9 @@ _HEAVY = {
         ("describe STORE lens --r-cut 3 --delay 20", "needs at least 21 frames"),
         ("describe STORE steinhardt --r-cut 90", "did you mean 9?"),
         ("describe STORE bispectrum --r-cut 90", "did you mean 9?"),
+        ("describe STORE soap --r-cut 90", "did you mean 9?"),
+        ("describe STORE symmetry_functions --r-cut 4", "expected at least one function"),
+        ("describe STORE radial_structure_functions --sigma 0", "--sigma"),
         ("describe STORE coordinatoin", "did you mean coordination?"),
         ("plan STORE describe coordination --r-cut 60 --workers 2", "did you mean 6?"),
         ("export STORE nothing --to x.csv", "no run 'nothing'"),
@@ -117,6 +120,7 @@ _HEAVY = {
         ("run phases STORE", "expected atoms of O, as the phases have, found Cu"),
         ("run phases STORE --steps 0", "--steps: expected at least 1"),
         ("run motifs STORE", "matches no atom; elements here: Cu"),
+        ("run structure-dynamics STORE --preset cu211 --r-cut 70", "did you mean 7?"),
         ("run structure-dynamics STORE", "expected --r-cut, or a preset"),
         ("run nothing STORE", "there are motifs, phases, structure-dynamics"),
     ],
@@ -132,12 +136,6 @@ def test_nothing_to_compute_imports_nothing_that_computes(
     assert status == (0 if message is None else 2)
     assert message is None or message in text
     assert run_id in ice.list_runs(store).index
-
-
-def test_a_refused_soap_loads_no_more_than_its_basis(store: Path) -> None:
-    status, loaded, text = loaded_by("describe", str(store), "soap", "--r-cut", "90")
-    assert status == 2 and "did you mean 9?" in text
-    assert loaded & _HEAVY == {"scipy.linalg"}
 
 
 def test_a_finished_run_needs_no_right_to_write(
