@@ -13,8 +13,10 @@ from icedask.cli.common import common, wait_option, workers
 from icedask.cli.options import STORE, RegistryGroup
 from icedask.descriptors import find, registry
 from icedask.descriptors.descriptor import Descriptor
+from icedask.descriptors.lazy import record_without_frames
+from icedask.store.outline import Outline, finished_run
 from icedask.store.runs import open_trajectory
-from icedask.store.save import save
+from icedask.store.save import check_precision, save, with_precision
 
 
 class Descriptors(RegistryGroup):
@@ -30,6 +32,25 @@ class Descriptors(RegistryGroup):
     def find(self, name: str) -> Descriptor | None:
         """Return a descriptor by its name; the modules of others are not imported for it."""
         return find(name)
+
+
+def finished_result(
+    descriptor: Descriptor,
+    store: Path,
+    options: Mapping[str, Any],
+    label: str | None = None,
+    precision: int | None = None,
+) -> dict[str, Any] | None:
+    """Check options, and return id, label and sizes of a stored result; None if there is none.
+
+    Neither reads a frame, and what is refused, or is there, waits for no import of what computes.
+    """
+    check_precision(precision)
+    root = store.resolve()
+    record = record_without_frames(Outline(root), descriptor, options)
+    if record is None:
+        return None
+    return finished_run(root, with_precision(record, precision), label)
 
 
 def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
@@ -48,13 +69,15 @@ def _compute_and_save(descriptor: Descriptor) -> Callable[..., Any]:
         **options: Any,
     ) -> None:
         with workers(profile, jobs):
-            lazy = descriptor.function(open_trajectory(store), **options)
-            saved = save(lazy, store, label=label, precision=precision)
-        result = {
-            "run_id": saved.attrs["run_id"],
-            "label": saved.attrs.get("label"),
-            "sizes": {str(dim): size for dim, size in saved.sizes.items()},
-        }
+            result = finished_result(descriptor, store, options, label, precision)
+            if result is None:
+                lazy = descriptor.function(open_trajectory(store), **options)
+                saved = save(lazy, store, label=label, precision=precision)
+                result = {
+                    "run_id": saved.attrs["run_id"],
+                    "label": saved.attrs.get("label"),
+                    "sizes": {str(dim): size for dim, size in saved.sizes.items()},
+                }
         click.echo(json.dumps(result) if as_json else f"{store}: {result['run_id']}")
 
     return run

@@ -15,8 +15,8 @@ from icedask.cli.common import common
 from icedask.cli.options import STORE, command_of
 from icedask.errors import InputError
 from icedask.hpc.client import connect
-from icedask.store.runs import open_run, open_trajectory
-from icedask.writers.export import PARAMETERS, planned
+from icedask.store.runs import find_run, open_run, open_trajectory, trajectory_attrs
+from icedask.writers.export import PARAMETERS, format_of, planned
 
 
 @click.option(
@@ -36,6 +36,11 @@ def _export(
     as_json: bool,
     **options: Any,
 ) -> None:
+    # Before the imports of what reads and writes.
+    format_of(target.absolute())
+    trajectory_attrs(store.resolve())
+    for run in runs:
+        find_run(store.resolve(), run.partition("=")[2] or run)
     job = planned(open_trajectory(store), target, _results(store, runs), **options)
     # What takes seconds in the threads of this process needs no workers.
     here = profile == "local" and jobs is None

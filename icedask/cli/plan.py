@@ -12,6 +12,8 @@ import click
 from icedask.cli.describe import Descriptors
 from icedask.descriptors import registry
 from icedask.descriptors.descriptor import Descriptor
+from icedask.descriptors.lazy import record_without_frames
+from icedask.store.outline import Outline
 from icedask.store.runs import open_trajectory
 
 
@@ -45,9 +47,11 @@ def _measure(descriptor: Descriptor) -> Callable[..., Any]:
     def run(
         store: Path, workers: int, precision: int | None, as_json: bool, **options: Any
     ) -> None:
+        # Refuses what it can before the imports of what computes.
+        record_without_frames(Outline(store.resolve()), descriptor, options)
+        lazy = descriptor.function(open_trajectory(store), **options)
         from icedask.hpc.plan import plan as predict
 
-        lazy = descriptor.function(open_trajectory(store), **options)
         cost = predict(lazy, workers=workers, precision=precision)
         click.echo(json.dumps(cost.to_dict()) if as_json else str(cost))
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from icedask.cli.common import common, wait_option, workers
 from icedask.cli.options import STORE, RegistryGroup
+from icedask.store.outline import Outline
 from icedask.store.runs import open_trajectory
-
-if TYPE_CHECKING:
-    from icedask.workflows.workflow import Workflow
+from icedask.workflows.workflow import Workflow, check_outputs, find, registry
 
 # Columns of text and of tables.
 _WIDTH = 100
@@ -29,10 +28,11 @@ class Workflows(RegistryGroup):
     @staticmethod
     def entries() -> Mapping[str, Workflow[Any, Any]]:
         """Return every workflow by name."""
-        # Their engines of learning take seconds to import, which other commands need not wait for.
-        from icedask.workflows.workflow import registry
-
         return registry()
+
+    def find(self, name: str) -> Workflow[Any, Any] | None:
+        """Return a workflow by its name; the modules of others are not imported for it."""
+        return find(name.replace("_", "-")) or super().find(name)
 
 
 def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
@@ -53,12 +53,10 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
         report: Path | None,
         **options: Any,
     ) -> None:
-        from icedask.workflows.workflow import check_outputs
-
-        trj = open_trajectory(store)
-        # Before the first of many computations.
-        workflow.resolve(options)
+        # Before the first of many computations, and the imports for it.
+        workflow.refuse(Outline(store.resolve()), options)
         check_outputs(figures, report)
+        trj = open_trajectory(store)
         with workers(profile, jobs):
             result = workflow.function(trj, store, **options)
             sections = workflow.present(result, trj, figures=figures, report=report)

@@ -13,8 +13,19 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-# Together 3 s of a processor, for which a wrong name or a missing file need not wait.
-_DEFERRED = frozenset({"dask.array", "pandas", "scipy.fftpack", "scipy.stats", "xarray", "zarr"})
+# Together 4 s of a processor, for which a wrong name or a missing file need not wait. Modules of
+# this package are those that cannot be imported without a compiler or scikit-learn.
+_DEFERRED = frozenset(
+    {
+        *("dask.array", "pandas", "xarray", "zarr"),
+        *("scipy.fftpack", "scipy.linalg", "scipy.sparse", "scipy.special", "scipy.stats"),
+        *("icedask.descriptors.bispectrum.kernels", "icedask.descriptors.radial.kernels"),
+        *("icedask.descriptors.soap.cells", "icedask.descriptors.soap.dscribe"),
+        *("icedask.descriptors.symmetry.kernels", "icedask.dynamics.merging"),
+        *("icedask.kernels.cells", "icedask.kernels.elementary"),
+    }
+)
+_DEFERRED_IN = ("icedask.learn", "icedask.motifs", "icedask.phases")
 
 
 class _DeferredModule(ModuleType):
@@ -61,7 +72,7 @@ class _Finder(MetaPathFinder):
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return the specification of such a module, None for all others."""
-        if name in _DEFERRED:
+        if _is_deferred(name):
             spec = PathFinder.find_spec(name, path)
             if spec is not None and spec.loader is not None:
                 spec.loader = _DeferredLoader(spec.loader)
@@ -75,6 +86,10 @@ class _Finder(MetaPathFinder):
                 module.__spec__ = ModuleSpec(name, _LoadedLoader(module))
                 return module.__spec__
         return None
+
+
+def _is_deferred(name: str) -> bool:
+    return name in _DEFERRED or name.rpartition(".")[0] in _DEFERRED_IN
 
 
 def _load(module: ModuleType) -> None:
@@ -93,5 +108,5 @@ def defer_imports() -> None:
 
 def load_deferred() -> None:
     """Load all deferred packages, in this thread, before other threads use them."""
-    for name in sorted(_DEFERRED & sys.modules.keys()):
+    for name in sorted(filter(_is_deferred, sys.modules)):
         _load(sys.modules[name])

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,12 @@ from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME, XYZ
 from icedask.errors import InputError
 
-Result = xr.Dataset | xr.DataArray
-Results = Result | Sequence[Result] | Mapping[str, Result] | None
+if TYPE_CHECKING:
+    Result = xr.Dataset | xr.DataArray
+    Results = Result | Sequence[Result] | Mapping[str, Result] | None
+else:
+    # To name the types would import xarray, which takes a second.
+    Results = Any
 
 _NOT_COLUMNS = ("cell", "cell_origin", "pbc")
 

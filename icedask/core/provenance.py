@@ -135,16 +135,31 @@ def _array_identity(array: xr.DataArray) -> str:
 def value_identity(array: xr.DataArray) -> str:
     """Return the identity of the values of an array, the same for the same values anywhere.
 
-    What is computed lazily from arrays of stores is known by these and the steps between; in any
-    other lazy array the steps may name a file whose content changes, so its values are read.
+    What is computed lazily from arrays of stores or in memory is known by these and the steps
+    between; any other lazy array may come from a file whose content changes, so its values are
+    read.
     """
     if array.chunks is None:
         return digest(np.asarray(array.values))
     graph = array.data.dask
     sources = [name for name in graph.layers if not graph.dependencies.get(name)]
-    if all(name.startswith((_POSITIONS, _CONTENT)) for name in sources):
+    known = (_POSITIONS, _CONTENT)
+    if all(name.startswith(known) or _is_in_memory(graph.layers[name]) for name in sources):
         return _array_identity(array)
     return frames_identity(array)
+
+
+def _is_in_memory(layer: Any) -> bool:
+    """Return whether a layer holds arrays in memory, of which its name has a hash."""
+    if isinstance(layer, Blockwise):
+        return False
+    values = list(layer.values())
+    for number, value in enumerate(values):
+        # Wrapped by xarray.
+        while not isinstance(value, np.ndarray) and hasattr(value, "array"):
+            value = value.array
+        values[number] = value
+    return all(isinstance(value, np.ndarray) for value in values)
 
 
 def frames_identity(array: xr.DataArray) -> str:
@@ -256,9 +271,9 @@ def _moves(name: str, layer: Any) -> bool:
     return _MOVING.fullmatch(name) is not None and not isinstance(layer, Blockwise)
 
 
-def fingerprint(trj: xr.Dataset) -> tuple[str, str]:
-    """Return the fingerprint of a trajectory Dataset and the identity of its positions."""
-    identity = positions_identity(trj["positions"])
+def fingerprint(trj: xr.Dataset, positions: str | None = None) -> tuple[str, str]:
+    """Return the fingerprint of a trajectory and the identity of its positions, if not given."""
+    identity = positions_identity(trj["positions"]) if positions is None else positions
     parts: list[npt.NDArray[Any]] = [
         np.asarray(trj[name].values)
         for name in ("element", "pbc", "cell", "step", "atom")

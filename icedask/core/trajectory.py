@@ -301,6 +301,7 @@ class NothingSelected(InputError):
 
 _EXAMPLES = '"element O", "type 1 2", "index 0 5 7"'
 _DISTANCES = re.compile(r"\b(around|point|isolayer|sph(zone|layer)|cy(zone|layer))\b")
+_ELEMENTS = re.compile(r"\s*element(\s+[A-Z][a-z]?)+\s*")
 _GEOMETRY = ', "prop z > 5", "around 5 element Na"'
 
 
@@ -371,6 +372,8 @@ def _selected(
         _check_distances(ds, expression, frame or 0)
     try:
         try:
+            if "element" in ds.variables and _ELEMENTS.fullmatch(expression):
+                return _of_elements(ds, expression), False
             return select_in_universe(universe_of(ds), expression, examples), False
         except NothingSelected:
             raise
@@ -384,11 +387,24 @@ def _selected(
         raise InputError(f"{error}; elements here: {elements}") from error
 
 
+def _of_elements(ds: xr.Dataset, expression: str) -> npt.NDArray[np.int64]:
+    """Return the atoms of "element O H", the usual selection, for which MDAnalysis takes a second.
+
+    Raises NothingSelected if there are none.
+    """
+    indices = np.flatnonzero(np.isin(ds["element"].values.astype(str), expression.split()[1:]))
+    if len(indices) == 0:
+        raise NothingSelected(f"selection {expression!r}: matches no atom")
+    return indices
+
+
 def _check_distances(ds: xr.Dataset, expression: str, frame: int) -> None:
     """Raise InputError for distances in a cell that MDAnalysis would turn."""
+    if _DISTANCES.search(expression) is None:
+        return
     cell = np.abs(ds["cell"].isel(frame=frame).values)
     turned = max(cell[0, 1], cell[0, 2], cell[1, 2]) > 1e-6 * max(cell.max(), 1.0)
-    if turned and ds["pbc"].values.any() and _DISTANCES.search(expression):
+    if turned and ds["pbc"].values.any():
         raise InputError(
             f"selection {expression!r}: distances need a cell with its first vector along x and "
             "the second in the plane of x and y, found another; select by coordinates, or by a "

@@ -12,11 +12,12 @@ neighbour list and run in the same task, unless their blocks would be too large 
 from __future__ import annotations
 
 import inspect
+import logging
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, update_wrapper
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, NamedTuple, ParamSpec
 
 import dask
 import dask.array as da
@@ -42,6 +43,8 @@ from icedask.descriptors.descriptor import REGISTRY, Descriptor, Kernel, MaxNeig
 from icedask.errors import InputError
 from icedask.kernels.neighbors import MAX_NEIGHBORS, check_cutoff, check_reach
 from icedask.store.chunks import Blocks, fits_budget, plan_blocks
+
+logger = logging.getLogger("icedask")
 
 P = ParamSpec("P")
 _LIMIT = "max_neighbors"
@@ -161,19 +164,40 @@ def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict
     return _described(trj, descriptors, list(requests.values()))
 
 
+class _Request(NamedTuple):
+    """Descriptors with their options, checked, and what they come to for a trajectory."""
+
+    kernels: list[Kernel]
+    centers: IntArray
+    records: list[Record]
+
+
 def _described(
     trj: xr.Dataset, descriptors: Sequence[Descriptor], requests: Sequence[Mapping[str, Any]]
 ) -> dict[str, xr.Dataset]:
     """Return the Dataset of each descriptor with the options asked for."""
+    kernels, centers, records = _requested(trj, descriptors, requests, fingerprint(trj))
+    arrays = _arrays(trj, kernels, centers)
+    return {
+        d.name: _dataset(trj, d, kernel, array, centers, record)
+        for d, kernel, array, record in zip(descriptors, kernels, arrays, records, strict=True)
+    }
+
+
+def _requested(
+    trj: xr.Dataset,
+    descriptors: Sequence[Descriptor],
+    requests: Sequence[Mapping[str, Any]],
+    identities: tuple[str, str],
+) -> _Request:
+    """Check options; `identities`: of the trajectory, and of its positions."""
     options = [d.options(values) for d, values in zip(descriptors, requests, strict=True)]
     kernels = [d.build(trj, **values) for d, values in zip(descriptors, options, strict=True)]
     centers = _centers(trj, [values.get("centers") for values in options])
     _check_kernels(trj, descriptors, kernels, [values.get("r_cut") for values in options])
-    arrays = _arrays(trj, kernels, centers)
-    trajectory, positions = fingerprint(trj)
-    results = {}
-    for d, values, kernel, array in zip(descriptors, options, kernels, arrays, strict=True):
-        record = Record(
+    trajectory, positions = identities
+    records = [
+        Record(
             "descriptors",
             d.name,
             d.version,
@@ -182,8 +206,24 @@ def _described(
             positions=positions,
             atom_order=atom_order(trj),
         )
-        results[d.name] = _dataset(trj, d, kernel, array, centers, record)
-    return results
+        for d, values, kernel in zip(descriptors, options, kernels, strict=True)
+    ]
+    return _Request(kernels, centers, records)
+
+
+def record_without_frames(trj: Any, entry: Descriptor, options: Mapping[str, Any]) -> Record | None:
+    """Return the record of what a descriptor computes of an `Outline` of a stored trajectory.
+
+    Options are checked. None if that takes more than an outline has: the Dataset decides.
+    """
+    try:
+        identities = fingerprint(trj, trj.attrs["positions"])
+        return _requested(trj, [entry], [options], identities).records[0]
+    except InputError:
+        raise
+    except Exception as error:  # what an outline has not
+        logger.debug("%s: not checked: %s", entry.name, error)
+        return None
 
 
 def _recorded(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,14 +10,7 @@ import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
-from icedask.kernels.cells import (
-    count_neighbors,
-    fill_rows,
-    keep_pairs,
-    lay_out,
-    make_bins,
-    nearest_rows,
-)
+from icedask.kernels import cells
 from icedask.kernels.lattice import determinant, inverse, norms, transformed
 
 # Neighbours of an atom, and periodic images of a frame: a fixed number, and so many an atom. More
@@ -62,7 +55,7 @@ class Neighbors(NamedTuple):
     def where(self, keep: npt.NDArray[np.bool_]) -> Neighbors:
         """Return the list with only some of its pairs."""
         kept = _room(np.zeros_like(self.indptr), int(np.count_nonzero(keep)))
-        keep_pairs(self, keep, kept)
+        cells.keep_pairs(self, keep, kept)
         return kept
 
 
@@ -152,10 +145,10 @@ def neighbor_list(
     if not len(space.source):
         return _room(indptr, 0)
     places = space.wrapped[atoms]
-    bins = make_bins(space.points, np.zeros_like(space.source), 1, places, r_cut)
+    bins = cells.make_bins(space.points, np.zeros_like(space.source), 1, places, r_cut)
     limit = _square_limit(r_cut)
     counts = indptr[1:]
-    counts[atoms] = count_neighbors(bins, places, r_cut, limit)
+    counts[atoms] = cells.count_neighbors(bins, places, r_cut, limit)
     # Each centre that is in its own environment was counted.
     itself = counts[atoms] if environment is None else environment[atoms]
     counts[atoms] -= itself > 0
@@ -167,7 +160,7 @@ def neighbor_list(
         )
     np.cumsum(counts, out=counts)
     pairs = _room(indptr, int(indptr[-1]))
-    fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, pairs)
+    cells.fill_rows(bins, places, r_cut, limit, atoms, space.own, space.source, pairs)
     return pairs
 
 
@@ -233,8 +226,8 @@ def k_nearest(
     while len(todo) and n_counting:
         space = _points(positions, cell, pbc, reach, environment)
         places = space.wrapped[todo]
-        bins = make_bins(space.points, np.zeros_like(space.source), 1, places, reach)
-        done = nearest_rows(bins, places, reach, todo, space.own, space.source, nearest)
+        bins = cells.make_bins(space.points, np.zeros_like(space.source), 1, places, reach)
+        done = cells.nearest_rows(bins, places, reach, todo, space.own, space.source, nearest)
         if reach > farthest:
             break
         todo, reach = todo[~done], 2 * reach
@@ -345,4 +338,4 @@ def with_images(
     inverted = inverse(cell)
     margins = reach * norms(inverted, axis=0)
     check_images(len(positions), margins, pbc, reach)
-    return lay_out(positions, cell, inverted, pbc, margins)
+    return cells.lay_out(positions, cell, inverted, pbc, margins)

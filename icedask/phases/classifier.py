@@ -44,6 +44,7 @@ from icedask.phases.decision import Boundary, Rule, boundary, label_block
 from icedask.phases.denoiser import CLIP, STEPS, Denoiser, check_denoiser
 from icedask.phases.frames import atoms_record, check_denoised
 from icedask.phases.metric import (
+    Metric,
     Space,
     compare_block,
     principal_space,
@@ -52,16 +53,6 @@ from icedask.phases.metric import (
 )
 from icedask.phases.references import RESERVED, Phases, check_phases
 from icedask.readers.convert import from_ase
-
-Metric = Annotated[
-    str,
-    Option(
-        "Distance between SOAP vectors: mahalanobis, of unit vectors by the covariance that noise "
-        "leaves after denoising, in units of the usual distance in the phase; euclidean or "
-        "cosine, as published, between principal components of standardised vectors.",
-        choices=("mahalanobis", "euclidean", "cosine"),
-    ),
-]
 
 
 class PhaseClassifier(BaseEstimator):

@@ -25,11 +25,11 @@ from icedask.learn.base import NotFittedError
 from icedask.phases.frames import atoms_record, denoised_arrays, denoised_dataset
 from icedask.phases.references import Phases, check_phases
 from icedask.phases.score import Score, check_weights, score_from
+from icedask.phases.shipped import SHIPPED
 
 STEPS, CLIP = 8, 0.4
 
 _FORMAT = 1
-SHIPPED = ("ices", "metals")
 # Errors of reading a file that is damaged, or of another kind.
 _BROKEN = (
     OSError,

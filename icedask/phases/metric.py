@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.options import Option
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.errors import InputError
 from icedask.tasks.moments import CACHED_ROWS
 
 Features = npt.NDArray[np.floating]
+Metric = Annotated[
+    str,
+    Option(
+        "Distance between SOAP vectors: mahalanobis, of unit vectors by the covariance that noise "
+        "leaves after denoising, in units of the usual distance in the phase; euclidean or "
+        "cosine, as published, between principal components of standardised vectors.",
+        choices=("mahalanobis", "euclidean", "cosine"),
+    ),
+]
 
 # Smallest deviation of a feature that counts in full, as a part of the largest.
 _FLOOR = 1e-3

@@ -35,6 +35,18 @@ _SAME_VOLUME = 1.03
 _DECIMALS = 8
 
 
+def atoms_of_element(trj: xr.Dataset, element: str, caller: str) -> npt.NDArray[np.int64]:
+    """Return the indices of the atoms of the element of phases; InputError if there are none."""
+    elements = trj["element"].values.astype(str)
+    if element not in elements:
+        raise InputError(
+            f"{caller}: expected atoms of {element}, as the phases have, found "
+            f"{', '.join(sorted(set(elements)))}; choose atoms with centers, or give phases "
+            "of another element"
+        )
+    return np.flatnonzero(elements == element)
+
+
 class Phases:
     """Ideal crystals by name, the references for atoms of a simulation; immutable.
 
@@ -255,14 +267,7 @@ class Phases:
         """
         if centers is not None:
             return center_indices(trj, centers)
-        elements = trj["element"].values.astype(str)
-        if self.element not in elements:
-            raise InputError(
-                f"{caller}: expected atoms of {self.element}, as the phases have, found "
-                f"{', '.join(sorted(set(elements)))}; choose atoms with centers, or give phases "
-                "of another element"
-            )
-        return np.flatnonzero(elements == self.element)
+        return atoms_of_element(trj, self.element, caller)
 
     def __len__(self) -> int:
         return len(self.names)

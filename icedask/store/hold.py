@@ -33,6 +33,11 @@ def hold(
     work : str
         What is done, in a few words, for those who ask or wait.
 
+    Returns
+    -------
+    context manager
+        To be used in a `with` block.
+
     Raises
     ------
     StoreError

@@ -227,7 +227,7 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
         If there is no store, no trajectory in it, or it is incomplete.
     """
     root = Path(store).resolve()
-    attrs = _trajectory_attrs(root)
+    attrs = trajectory_attrs(root)
     columns = attrs.get("columns", {})
 
     def name_of(variable: str) -> str | None:
@@ -241,7 +241,7 @@ def open_trajectory(store: str | os.PathLike[str]) -> xr.Dataset:
     return with_attrs(with_axes(ds))
 
 
-def _trajectory_attrs(root: Path) -> dict[str, Any]:
+def trajectory_attrs(root: Path) -> dict[str, Any]:
     """Return the attributes of the trajectory; raise StoreError unless it is complete."""
     check_format(root)
     group = root / TRAJECTORY
@@ -268,7 +268,7 @@ def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
         If there is no store, no trajectory in it, or it is incomplete.
     """
     root = Path(store).resolve()
-    attrs = _trajectory_attrs(root)
+    attrs = trajectory_attrs(root)
     group: Any = zarr.open_group(str(root / TRAJECTORY), mode="r")
     elements, counts = np.unique(group["element"][:].astype(object).astype(str), return_counts=True)
     time = group["time"][:]

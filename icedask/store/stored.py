@@ -163,7 +163,7 @@ def open_arrays(
     """
     arrays = array_metadata(group, attrs)
     if complete:
-        _check_all_present(group, arrays, is_sealed=CHECKSUMS in attrs)
+        check_all_present(group, arrays, is_sealed=CHECKSUMS in attrs)
     variables: dict[str, Any] = {}
     for name, metadata in sorted(arrays.items()):
         dims = tuple(metadata.get("dimension_names") or ())
@@ -200,7 +200,7 @@ def _values(
     return da.from_array(source, outer_chunks(metadata), name=name, inline_array=True, fancy=False)
 
 
-def _check_all_present(
+def check_all_present(
     group: Path, arrays: Mapping[str, Mapping[str, Any]], *, is_sealed: bool
 ) -> None:
     """Raise DamagedError if a file of complete arrays is missing or empty."""

@@ -13,9 +13,9 @@ import xarray as xr
 from icedask.descriptors.chill import CLASSES, chill_plus
 from icedask.descriptors.soap import soap
 from icedask.dynamics.group_means import group_means, indicators
-from icedask.learn.base import fit_or_load
-from icedask.learn.hdbscan import HDBSCAN
-from icedask.learn.pca import PCA
+from icedask.learn import base
+from icedask.learn import hdbscan as learn_hdbscan
+from icedask.learn import pca as learn_pca
 from icedask.readers.ingest import ingest
 from icedask.store.hold import hold_if_writable
 from icedask.store.save import save
@@ -84,10 +84,11 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     -------
     DemoResult
     """
+    target = Path(folder)
+    # Before imports that take seconds.
+    target.mkdir(parents=True, exist_ok=True)
     from icedask.plot import latent_map, snapshot, timelines
 
-    target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
     store = target / "demo.zarr"
     # Nobody else writes between two results.
     with hold_if_writable(store, "demo"):
@@ -102,9 +103,11 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
             )
         chill = save(chill_plus(trj), store, label="chill_plus")
         environment = soap(trj, **SOAP_OPTIONS)
-        pca = fit_or_load(PCA(N_COMPONENTS), environment, store)
+        pca = base.fit_or_load(learn_pca.PCA(N_COMPONENTS), environment, store)
         latent = save(pca.transform(environment), store, label="latent")
-        clusters = fit_or_load(HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store)
+        clusters = base.fit_or_load(
+            learn_hdbscan.HDBSCAN(**CLUSTERING, assign_noise=True, seed=0), latent, store
+        )
         states = save(clusters.predict(latent), store, label="states")
     figures = {
         "latent_map.png": latent_map(latent, states, variance=pca),

@@ -11,6 +11,7 @@ import xarray as xr
 from icedask.core.constants import WATER_MASS
 from icedask.core.options import LargestDegree, Option, RadialFunctions, Seed
 from icedask.core.trajectory import center_indices
+from icedask.core.types import IntArray
 from icedask.core.variables import ATOM
 from icedask.descriptors.chill import chill_plus
 from icedask.descriptors.soap import soap
@@ -20,14 +21,14 @@ from icedask.descriptors.tetrahedral import tetrahedral
 from icedask.descriptors.voronoi import mass_density
 from icedask.dynamics.transitions import populations, transitions
 from icedask.errors import InputError
-from icedask.learn.base import fit_or_load, load_model
-from icedask.learn.pca import PCA
-from icedask.learn.umap import UMAP
-from icedask.learn.vae import VAE
-from icedask.motifs.export import export
-from icedask.motifs.map_scores import MapSettings, map_scores
-from icedask.motifs.motifs import Motifs
-from icedask.motifs.table import category_table, motif_table
+from icedask.learn import base
+from icedask.learn import pca as learn_pca
+from icedask.learn import umap as learn_umap
+from icedask.learn import vae as learn_vae
+from icedask.motifs import export as motif_export
+from icedask.motifs import map_scores as motif_scores
+from icedask.motifs import motifs as motif_clusters
+from icedask.motifs import table as motif_tables
 from icedask.store.runs import has_run
 from icedask.store.save import save
 from icedask.workflows.workflow import workflow
@@ -82,11 +83,11 @@ class MotifAnalysis(NamedTuple):
     """
 
     features: xr.Dataset
-    vae: VAE
+    vae: learn_vae.VAE
     latent: xr.Dataset
-    umap: UMAP
+    umap: learn_umap.UMAP
     embedding: xr.Dataset
-    motifs: Motifs
+    motifs: motif_clusters.Motifs
     labels: xr.Dataset
     values: dict[str, xr.Dataset]
     chill: xr.Dataset
@@ -153,7 +154,12 @@ class Settings:
     seed: Seed = 0
 
 
-@workflow(LABEL, Settings, PRESETS)
+def _check(trj: Any, settings: Settings) -> None:
+    """Raise InputError without sites, or with too few of them."""
+    _check_rows(trj.sizes["frame"] * len(_sites(trj, settings)), settings)
+
+
+@workflow(LABEL, Settings, PRESETS, check=_check)
 def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     """Find the structural motifs of water and ice, and follow them through time; computes, saves.
 
@@ -183,27 +189,27 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     ----------
     Yue et al., Mapping diverse structures of liquid water and ice using variational autoencoders
     """
-    sites = trj.isel({ATOM: center_indices(trj, settings.centers or "element O")})
-    _check_rows(sites, settings)
+    sites = trj.isel({ATOM: _sites(trj, settings)})
+    _check_rows(sites.sizes["frame"] * sites.sizes["atom"], settings)
     features, values, chill = _described(sites, store, settings)
     vae = _trained(features, store, settings)
     latent = save(vae.transform(features), store)
     n_neighbors, size, seed = settings.neighbors, settings.sample_size, settings.seed
-    umap = UMAP(n_neighbors=n_neighbors, sample_size=size, seed=seed)
-    umap = fit_or_load(umap, latent, store)
+    umap = learn_umap.UMAP(n_neighbors=n_neighbors, sample_size=size, seed=seed)
+    umap = base.fit_or_load(umap, latent, store)
     clusters = _clustered(latent, umap, values["tetrahedral"], store, settings)
     embedding, labels = save([umap.transform(latent), clusters.predict(latent)], store)
     n_motifs, share = clusters.n_motifs_, settings.share
-    table = motif_table(
+    table = motif_tables.motif_table(
         labels, latent, values, chill, n_motifs=n_motifs, categories=_CATEGORIES, share=share
     )
     table = save(table, store, label=f"{LABEL}-table")
-    categories = save(category_table(table), store, label=f"{LABEL}-categories")
+    categories = save(motif_tables.category_table(table), store, label=f"{LABEL}-categories")
     scores = _compared(features, vae, latent, chill, store, settings)
     fractions = save(populations(labels), store)
     flux = save(transitions(labels), store) if labels.sizes["frame"] > 1 else None
     if settings.export is not None:
-        export(sites, table, settings.r_cut, settings.export)
+        motif_export.export(sites, table, settings.r_cut, settings.export)
     save(umap.transform(latent), store, label=f"{LABEL}-map")
     save(clusters.predict(latent), store, label=LABEL)
     fitted = (features, vae, latent, umap, embedding, clusters, labels)
@@ -228,9 +234,14 @@ def descriptors(
     }
 
 
-def _check_rows(sites: xr.Dataset, settings: Settings) -> None:
+def _sites(trj: Any, settings: Settings) -> IntArray:
+    """Return the indices of the sites of water."""
+    return center_indices(trj, settings.centers or "element O")
+
+
+def _check_rows(n_rows: int, settings: Settings) -> None:
     """Raise InputError if there are too few rows for the map, which is made last."""
-    rows = min(sites.sizes["frame"] * sites.sizes["atom"], settings.sample_size)
+    rows = min(n_rows, settings.sample_size)
     if rows < settings.neighbors + 2:
         raise InputError(
             f"{LABEL}: neighbors: expected at least {settings.neighbors + 2} rows in the map for "
@@ -249,7 +260,7 @@ def _described(
     """Return the features of all sites, the values that describe motifs, and CHILL+'s classes."""
     blocks = descriptors(sites, settings.r_cut, settings.n_max, settings.l_max)
     structure = blocks.pop("soap")
-    pca = fit_or_load(PCA(settings.variance), structure, store)
+    pca = base.fit_or_load(learn_pca.PCA(settings.variance), structure, store)
     if not pca.explained_variance_.sum() > _ROUNDED:
         raise InputError(
             f"{LABEL}: expected environments that differ, found none whose SOAP vectors do: all "
@@ -271,9 +282,9 @@ def _described(
     return features, values, chill
 
 
-def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
+def _trained(features: xr.Dataset, store: Path, settings: Settings) -> learn_vae.VAE:
     """Return the autoencoder, from the store if it is there, else trained with a checkpoint."""
-    vae = VAE(
+    vae = learn_vae.VAE(
         settings.latent_size,
         beta=settings.beta,
         epochs=settings.epochs,
@@ -282,7 +293,7 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
     )
     run_id = vae.fitted_record(features).run_id
     if has_run(store, run_id):
-        return load_model(store, run_id)
+        return base.load_model(store, run_id)
     checkpoint = store / CHECKPOINTS / f"{run_id}.checkpoint"
     fitted = vae.fit(features, n_ranks=settings.ranks, checkpoint=checkpoint)
     save(fitted, store)
@@ -290,9 +301,9 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> VAE:
 
 
 def _clustered(
-    latent: xr.Dataset, umap: UMAP, order: xr.Dataset, store: Path, settings: Settings
-) -> Motifs:
-    clusters = Motifs(
+    latent: xr.Dataset, umap: learn_umap.UMAP, order: xr.Dataset, store: Path, settings: Settings
+) -> motif_clusters.Motifs:
+    clusters = motif_clusters.Motifs(
         settings.min_cluster_size,
         cluster_selection_method=settings.selection,
         assign_noise=settings.assign_noise,
@@ -301,14 +312,14 @@ def _clustered(
     )
     run_id = clusters.fitted_record(latent, umap, order).run_id
     if has_run(store, run_id):
-        return load_model(store, run_id)
+        return base.load_model(store, run_id)
     save(clusters.fit(latent, umap, order), store)
     return clusters
 
 
 def _compared(
     features: xr.Dataset,
-    vae: VAE,
+    vae: learn_vae.VAE,
     latent: xr.Dataset,
     chill: xr.Dataset,
     store: Path,
@@ -317,7 +328,7 @@ def _compared(
     """Return the scores of maps of the latent coordinates and of simpler representations."""
     if not settings.baselines:
         return None
-    options = MapSettings(
+    options = motif_scores.MapSettings(
         n_neighbors=settings.neighbors,
         min_dist=0.0,
         min_cluster_size=settings.min_cluster_size,
@@ -325,5 +336,5 @@ def _compared(
         assign_noise=settings.assign_noise,
         seed=settings.seed,
     )
-    scores = map_scores(features, vae, latent, chill, _KNOWN, options, block="shell")
+    scores = motif_scores.map_scores(features, vae, latent, chill, _KNOWN, options, block="shell")
     return save(scores, store, label=f"{LABEL}-scores")

@@ -19,14 +19,17 @@ from icedask.core.options import (
     Seed,
 )
 from icedask.core.provenance import canonical
+from icedask.core.trajectory import center_indices
 from icedask.core.variables import STATE
 from icedask.dynamics.transitions import populations
 from icedask.errors import InputError
-from icedask.phases.classifier import Metric, PhaseClassifier
-from icedask.phases.denoiser import SHIPPED, Denoiser
-from icedask.phases.interfaces import interfaces
-from icedask.phases.references import RESERVED, Phases
-from icedask.phases.threshold import score_threshold
+from icedask.phases import classifier as phase_classifier
+from icedask.phases import denoiser as phase_denoiser
+from icedask.phases import interfaces as phase_interfaces
+from icedask.phases import threshold as phase_threshold
+from icedask.phases.metric import Metric
+from icedask.phases.references import RESERVED, Phases, atoms_of_element
+from icedask.phases.shipped import SHIPPED
 from icedask.store.save import save
 from icedask.workflows.workflow import workflow
 
@@ -58,7 +61,7 @@ class Classified(NamedTuple):
     """
 
     title: str
-    classifier: PhaseClassifier
+    classifier: phase_classifier.PhaseClassifier
     scores: xr.Dataset
     histogram: xr.Dataset
     threshold: float
@@ -82,7 +85,7 @@ class PhaseAnalysis(NamedTuple):
         Options as they were used, and the store with all results.
     """
 
-    denoiser: Denoiser
+    denoiser: phase_denoiser.Denoiser
     denoised: xr.Dataset
     after: Classified
     before: Classified | None
@@ -139,7 +142,16 @@ class Settings:
     seed: Seed = 0
 
 
-@workflow(LABEL, Settings, PRESETS)
+def _check(trj: Any, settings: Settings) -> None:
+    """Raise InputError without atoms to classify."""
+    element = settings.element or SHIPPED.get(settings.denoiser)
+    if settings.centers is not None:
+        center_indices(trj, settings.centers)
+    elif element is not None:
+        atoms_of_element(trj, element, "denoise")
+
+
+@workflow(LABEL, Settings, PRESETS, check=_check)
 def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     """Phase of each atom in each frame; computes and saves.
 
@@ -170,9 +182,9 @@ def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     Sun et al., doi:10.48550/arXiv.2405.06599
     """
     denoiser = (
-        Denoiser.shipped(settings.denoiser)
+        phase_denoiser.Denoiser.shipped(settings.denoiser)
         if settings.denoiser in SHIPPED
-        else Denoiser.load(settings.denoiser)
+        else phase_denoiser.Denoiser.load(settings.denoiser)
     )
     if settings.element is not None:
         denoiser = denoiser.scaled(1.0, settings.element)
@@ -213,13 +225,17 @@ def _check_truth(truth: str | None, names: Sequence[str]) -> None:
 
 
 # Classifiers of this process, the last used last: analyses in a row have the same references.
-_FITTED: dict[str, PhaseClassifier] = {}
+_FITTED: dict[str, phase_classifier.PhaseClassifier] = {}
 _MOST_FITTED = 4
 
 
-def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -> PhaseClassifier:
+def _fitted(
+    settings: Settings, references: Phases, denoiser: phase_denoiser.Denoiser | None
+) -> phase_classifier.PhaseClassifier:
     names = ("metric", "r_cut", "n_max", "l_max", "sigma", "seed")
-    classifier = PhaseClassifier(**{name: getattr(settings, name) for name in names})
+    classifier = phase_classifier.PhaseClassifier(
+        **{name: getattr(settings, name) for name in names}
+    )
     denoised = None if denoiser is None else [denoiser.digest_, settings.steps]
     key = canonical([classifier.get_params(), references.digest, denoised])
     fitted = _FITTED.pop(key, None)
@@ -232,9 +248,13 @@ def _fitted(settings: Settings, references: Phases, denoiser: Denoiser | None) -
 
 
 def _classified(
-    title: str, classifier: PhaseClassifier, scores: xr.Dataset, store: Path, settings: Settings
+    title: str,
+    classifier: phase_classifier.PhaseClassifier,
+    scores: xr.Dataset,
+    store: Path,
+    settings: Settings,
 ) -> Classified:
-    histogram = score_threshold(scores, near=classifier.threshold_)
+    histogram = phase_threshold.score_threshold(scores, near=classifier.threshold_)
     save(histogram, store)
     threshold = settings.threshold
     if threshold is None:
@@ -252,4 +272,4 @@ def _interfaces(
     coexist = _COEXISTING <= liquid <= 1 - _COEXISTING
     if not coexist or not trj["pbc"].values[axis]:
         return None
-    return interfaces(trj, labels, classes=names, axis=axis)
+    return phase_interfaces.interfaces(trj, labels, classes=names, axis=axis)

@@ -25,22 +25,20 @@ from icedask.core.options import (
 from icedask.core.trajectory import own_species
 from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME, STATE
+from icedask.descriptors.descriptor import REGISTRY
+from icedask.descriptors.lazy import record_without_frames
 from icedask.descriptors.lens import lens
 from icedask.descriptors.soap import soap
 from icedask.descriptors.stack import join, unit_norm
+from icedask.dynamics import merging
 from icedask.dynamics.entry_exit_counts import entry_exit_counts
 from icedask.dynamics.group_means import group_means
 from icedask.dynamics.markov import markov_test
-from icedask.dynamics.merging import merge_states
 from icedask.dynamics.residence import residence_times
 from icedask.dynamics.smoothing import smooth
 from icedask.dynamics.transitions import populations, transitions
 from icedask.errors import InputError
-from icedask.learn.base import fit_or_load, load_model
-from icedask.learn.gmm import GaussianMixture
-from icedask.learn.hdbscan import HDBSCAN
-from icedask.learn.kmeans import KMeans
-from icedask.learn.pca import PCA, fit_together
+from icedask.learn import base, gmm, hdbscan, kmeans, pca
 from icedask.store.runs import has_run
 from icedask.store.save import save
 from icedask.workflows.workflow import workflow
@@ -48,6 +46,7 @@ from icedask.workflows.workflow import workflow
 LABEL = "structure-dynamics"
 
 _LAGS = (1, 2, 4, 8)
+_SOAP_OPTIONS = ("r_cut", "n_max", "l_max", "sigma", "species", "centers")
 
 # As published: doi:10.1088/2632-2153/ad0fa5. The clusters of HDBSCAN are counted in rows of the
 # sample, and the samples hold nearly all of the published rows.
@@ -196,7 +195,14 @@ class Settings:
             raise InputError(f"{LABEL}: expected {needed} for {self.clustering}, found none")
 
 
-@workflow(LABEL, Settings, PRESETS)
+def _check(trj: Any, settings: Settings) -> None:
+    """Raise InputError where SOAP or LENS of the trajectory would."""
+    own = {name: getattr(settings, name) for name in _SOAP_OPTIONS}
+    record_without_frames(trj, REGISTRY["soap"], own)
+    record_without_frames(trj, REGISTRY["lens"], _lens_options(trj, settings))
+
+
+@workflow(LABEL, Settings, PRESETS, check=_check)
 def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> StructureDynamics:
     """Find states by structure (SOAP), by dynamics (LENS) and by both; computes and saves.
 
@@ -226,13 +232,12 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     ----------
     Crippa et al., Mach. Learn.: Sci. Technol. 4, 045044 (2023), doi:10.1088/2632-2153/ad0fa5
     """
-    names = ("r_cut", "n_max", "l_max", "sigma", "species", "centers")
-    environment = soap(trj, **{name: getattr(settings, name) for name in names})
+    environment = soap(trj, **{name: getattr(settings, name) for name in _SOAP_OPTIONS})
     series = _series(trj, store, settings)
     inputs = [unit_norm(environment), join(environment, series)]
     latents, variances = _projected(inputs, store, settings.variance)
-    dynamic = fit_or_load(
-        KMeans(settings.lens_states, sample_size=settings.sample_size, seed=settings.seed),
+    dynamic = base.fit_or_load(
+        kmeans.KMeans(settings.lens_states, sample_size=settings.sample_size, seed=settings.seed),
         series,
         store,
     )
@@ -255,15 +260,15 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     return StructureDynamics(by_soap, by_lens, joint, series, before_and_after, settings, store)
 
 
+def _lens_options(trj: Any, settings: Settings) -> dict[str, Any]:
+    names = ("r_cut", "delay", "centers")
+    species = own_species(trj, settings.centers, None)
+    return {**{name: getattr(settings, name) for name in names}, "species": species}
+
+
 def _series(trj: xr.Dataset, store: Path, settings: Settings) -> xr.Dataset:
     """Return LENS among the atoms of the centres' elements, smoothed with a window above 0."""
-    raw = lens(
-        trj,
-        r_cut=settings.r_cut,
-        delay=settings.delay,
-        centers=settings.centers,
-        species=own_species(trj, settings.centers, None),
-    )
+    raw = lens(trj, **_lens_options(trj, settings))
     if settings.window == 0:
         return save(raw, store)
     # Refused before anything is computed, where the trajectory is too short.
@@ -276,26 +281,26 @@ def _projected(
     inputs: Sequence[xr.Dataset], store: Path, variance: float
 ) -> tuple[list[xr.Dataset], list[FloatArray]]:
     """Return the latent coordinates of each input, and the variance along all axes."""
-    models = [(PCA(n), x) for n in (variance, None) for x in inputs]
+    models = [(pca.PCA(n), x) for n in (variance, None) for x in inputs]
     ids = [model.fitted_record(x).run_id for model, x in models]
     missing = [pair for pair, run_id in zip(models, ids, strict=True) if not has_run(store, run_id)]
     if missing:
-        save(fit_together(missing), store)
-    kept = [load_model(store, run_id) for run_id in ids]
+        save(pca.fit_together(missing), store)
+    kept = [base.load_model(store, run_id) for run_id in ids]
     latents = save(
-        [pca.transform(x) for pca, x in zip(kept[: len(inputs)], inputs, strict=True)], store
+        [model.transform(x) for model, x in zip(kept[: len(inputs)], inputs, strict=True)], store
     )
-    return latents, [pca.explained_variance_ratio_ for pca in kept[len(inputs) :]]
+    return latents, [model.explained_variance_ratio_ for model in kept[len(inputs) :]]
 
 
 def _clustered(title: str, latent: xr.Dataset, store: Path, settings: Settings) -> Any:
     model: Any
     if settings.n_states is not None and settings.clustering == "gmm":
-        model = GaussianMixture(
+        model = gmm.GaussianMixture(
             settings.n_states, sample_size=settings.sample_size, seed=settings.seed
         )
     elif settings.min_cluster_size is not None:
-        model = HDBSCAN(
+        model = hdbscan.HDBSCAN(
             settings.min_cluster_size,
             min_samples=settings.min_samples,
             sample_size=settings.sample_size,
@@ -303,7 +308,7 @@ def _clustered(title: str, latent: xr.Dataset, store: Path, settings: Settings) 
             assign_noise=True,
             seed=settings.seed,
         )
-    fitted = fit_or_load(model, latent, store)
+    fitted = base.fit_or_load(model, latent, store)
     if settings.clustering == "hdbscan" and fitted.n_clusters_ == 0:
         raise InputError(
             f"{LABEL}: {title}: hdbscan found no cluster; a smaller min_cluster_size or "
@@ -323,7 +328,7 @@ def _analysis(
 ) -> Analysis:
     clusters = save(model.predict(values), store)
     between = transitions(clusters)
-    merged = merge_states(clusters, between, cutoff=settings.cutoff)
+    merged = merging.merge_states(clusters, between, cutoff=settings.cutoff)
     states = save(merged, store)
     flux, residence = transitions(states), residence_times(states)
     fractions = populations(states)

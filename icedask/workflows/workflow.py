@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import pkgutil
 import re
@@ -30,10 +31,13 @@ from icedask.core.options import (
 )
 from icedask.errors import InputError
 from icedask.store.hold import hold_if_writable
+from icedask.store.outline import Outline
 from icedask.tasks.progress import reporting
 
 if TYPE_CHECKING:
     from icedask.plot.report import Section
+
+logger = logging.getLogger("icedask")
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -57,6 +61,9 @@ class Workflow(Generic[S, R]):
         Preset and fields as options; None stands for the value of the preset or the default.
     function
         The public function.
+    check
+        Function of an `Outline` of the trajectory and of the settings: raises InputError for what
+        the function will refuse, before the imports of what computes.
     """
 
     name: str
@@ -64,6 +71,7 @@ class Workflow(Generic[S, R]):
     presets: Presets
     parameters: tuple[Parameter, ...]
     function: Callable[..., R]
+    check: Callable[[Any, S], None]
 
     def resolve(self, options: Mapping[str, Any]) -> S:
         """Return the settings: of each field the option, else the preset, else the default.
@@ -80,6 +88,16 @@ class Workflow(Generic[S, R]):
                     "found neither"
                 )
         return self.settings(**values)
+
+    def refuse(self, outline: Outline, options: Mapping[str, Any]) -> None:
+        """Raise InputError for options that can be refused without the frames of a trajectory."""
+        settings = self.resolve(options)
+        try:
+            self.check(outline, settings)
+        except InputError:
+            raise
+        except Exception as error:  # what an outline has not: the function decides
+            logger.debug("%s: not checked: %s", self.name, error)
 
     def sections(self, result: R, trj: xr.Dataset, *, draw: bool) -> list[Section]:
         """Return the tables of a result, and its figures if they are to be drawn."""
@@ -144,24 +162,42 @@ def _slug(*parts: str) -> str:
     return "-".join(re.findall("[a-z0-9]+", " ".join(parts).lower()))
 
 
+def _modules() -> list[str]:
+    """Return the names of the modules that may have workflows."""
+    package = importlib.import_module(__package__)
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return [name for name in names if not name.endswith("_report")]
+
+
+def _entries(module: str) -> dict[str, Workflow[Any, Any]]:
+    """Import a module, and return its workflows by name."""
+    values = vars(importlib.import_module(f"{__package__}.{module}")).values()
+    declared = [vars(value).get("workflow") for value in values if inspect.isfunction(value)]
+    return {entry.name: entry for entry in declared if isinstance(entry, Workflow)}
+
+
 def registry() -> dict[str, Workflow[Any, Any]]:
     """Import all modules of this package, and return their workflows by name."""
-    package = importlib.import_module(__package__)
-    entries = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name.endswith("_report"):
-            continue
-        values = vars(importlib.import_module(f"{__package__}.{module.name}")).values()
-        for entry in [vars(value).get("workflow") for value in values if inspect.isfunction(value)]:
-            if isinstance(entry, Workflow):
-                entries[entry.name] = entry
-                # In place of the module of the same name.
-                setattr(package, entry.function.__name__, entry.function)
-    return entries
+    return {name: entry for module in _modules() for name, entry in _entries(module).items()}
+
+
+def find(name: str) -> Workflow[Any, Any] | None:
+    """Return a workflow, None if there is none; others stay out if the module has its name."""
+    if (module := name.replace("-", "_")) in _modules() and name in (entries := _entries(module)):
+        return entries[name]
+    return registry().get(name)
+
+
+def _unchecked(trj: Any, settings: Any) -> None:
+    """Refuse nothing."""
 
 
 def workflow(
-    name: str, settings: type[S], presets: Presets
+    name: str,
+    settings: type[S],
+    presets: Presets,
+    *,
+    check: Callable[[Any, S], None] = _unchecked,
 ) -> Callable[[Callable[[xr.Dataset, Path, S], R]], Callable[..., R]]:
     """Declare a workflow by its name on the command line, its options, and its presets."""
 
@@ -175,7 +211,7 @@ def workflow(
 
         update_wrapper(function, body)
         parameters = _parameters(settings, presets)
-        entry = Workflow(name, settings, presets, parameters, function)
+        entry = Workflow(name, settings, presets, parameters, function, check)
         function.workflow = entry  # type: ignore[attr-defined]
         function.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
         function.__doc__ = documented(

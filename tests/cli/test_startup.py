@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,68 @@ def test_info_needs_neither_dask_nor_pandas(store: Path) -> None:
     status, loaded, _ = loaded_by("info", str(store))
     assert status == 0
     assert not loaded & {"dask.array", "distributed", "pandas", "xarray"}
+
+
+# What reads frames, computes, selects or learns: half a second to two seconds each.
+_HEAVY = {
+    *("MDAnalysis", "dask.array", "distributed", "matplotlib", "numba", "pandas"),
+    *("scipy.linalg", "scipy.stats", "sklearn", "torch", "umap", "xarray"),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("describe STORE coordination --r-cut 3.2", None),
+        ("describe STORE coordination --r-cut 3.2 --label cn --json", None),
+        ("describe STORE coordination --r-cut 0", "expected a number angstrom above 0"),
+        ("describe STORE coordination --r-cut 60", "did you mean 6?"),
+        ("describe STORE coordination --r-cut 3 --species O", "found O"),
+        ("describe STORE coordination --r-cut 3 --centers 'element O'", "matches no atom"),
+        ("describe STORE coordination --r-cut 3 --precision 30", "1 to 23 bits"),
+        ("describe STORE chill_plus", "defined for water"),
+        ("describe STORE lens --r-cut 3 --delay 20", "needs at least 21 frames"),
+        ("describe STORE steinhardt --r-cut 90", "did you mean 9?"),
+        ("describe STORE bispectrum --r-cut 90", "did you mean 9?"),
+        ("describe STORE soap --r-cut 90", "did you mean 9?"),
+        ("describe STORE symmetry_functions --r-cut 4", "expected at least one function"),
+        ("describe STORE radial_structure_functions --sigma 0", "--sigma"),
+        ("describe STORE coordinatoin", "did you mean coordination?"),
+        ("plan STORE describe coordination --r-cut 60 --workers 2", "did you mean 6?"),
+        ("export STORE nothing --to x.csv", "no run 'nothing'"),
+        ("export STORE cn --to x.unknown", "expected a file that ends in"),
+        ("remove STORE nothing", "no run 'nothing'"),
+        ("watch STORE", None),
+        ("run phases STORE", "expected atoms of O, as the phases have, found Cu"),
+        ("run phases STORE --steps 0", "--steps: expected at least 1"),
+        ("run motifs STORE", "matches no atom; elements here: Cu"),
+        ("run structure-dynamics STORE --preset cu211 --r-cut 70", "did you mean 7?"),
+        ("run structure-dynamics STORE", "expected --r-cut, or a preset"),
+        ("run nothing STORE", "there are motifs, phases, structure-dynamics"),
+    ],
+)
+def test_nothing_to_compute_imports_nothing_that_computes(
+    command: str, message: str | None, store: Path
+) -> None:
+    saved = ice.coordination(ice.open_trajectory(store), r_cut=3.2)
+    run_id = ice.save(saved, store, label="cn").attrs["run_id"]
+    arguments = [str(store) if word == "STORE" else word for word in shlex.split(command)]
+    status, loaded, text = loaded_by(*arguments)
+    assert not loaded & _HEAVY
+    assert status == (0 if message is None else 2)
+    assert message is None or message in text
+    assert run_id in ice.list_runs(store).index
+
+
+def test_a_finished_run_needs_no_right_to_write(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ice.save(ice.coordination(ice.open_trajectory(store), r_cut=3.0), store)
+    monkeypatch.setattr("icedask.store.lock.locked", lambda *args: pytest.fail("locked"))
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    run(monkeypatch, "describe", str(store), "coordination", "--r-cut", "3", "--json")
+    assert json.loads(capsys.readouterr().out)["sizes"] == {"frame": 2, "atom": 108}
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
 
 def test_deferred_packages_are_the_same_packages() -> None:

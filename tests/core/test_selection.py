@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 
 import icedask as ice
+from icedask.core.trajectory import select_in_universe, universe_of
 
 
 @pytest.fixture
@@ -176,3 +177,18 @@ def test_distances_in_a_turned_cell_are_refused() -> None:
     with pytest.raises(ice.InputError, match="distances need a cell with its first vector along x"):
         ice.select(trj, "around 3 index 0")
     assert ice.select(trj, "prop x > -100").sizes["atom"] == 2
+
+
+@pytest.mark.parametrize(
+    "expression", ["element O", " element  O H", "element H O Cu", "element O or element H", "all"]
+)
+def test_elements_are_selected_as_mdanalysis_does(expression: str) -> None:
+    trj = ice.from_ase(Atoms("OHHOHNe", np.arange(18).reshape(6, 3)))
+    expected = select_in_universe(universe_of(trj), expression)
+    assert ice.select(trj, expression)["atom"].values.tolist() == expected.tolist()
+
+
+def test_no_atom_of_the_elements() -> None:
+    trj = ice.from_ase(Atoms("OH", [[0, 0, 0], [1, 0, 0]]))
+    with pytest.raises(ice.InputError, match="'element Cu': matches no atom; elements here: H, O"):
+        ice.select(trj, "element Cu")

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 import icedask as ice
 from icedask.descriptors.bispectrum import describe_centers
-from icedask.descriptors.bispectrum.kernels import Mapping, clebsch_gordan, components
+from icedask.descriptors.bispectrum.tables import Mapping, clebsch_gordan, components
 from icedask.descriptors.frame import Frame
 from icedask.errors import InputError
 

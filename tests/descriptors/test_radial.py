@@ -16,7 +16,8 @@ from helpers.systems import SYSTEMS, brute_bonds, system, water_like
 
 import icedask as ice
 from icedask.descriptors.frame import Frame
-from icedask.descriptors.radial import gaussian_sum, radial_structure
+from icedask.descriptors.radial import radial_structure
+from icedask.descriptors.radial.kernels import gaussian_sum
 from icedask.errors import InputError
 from icedask.kernels.simd import WIDTH
 

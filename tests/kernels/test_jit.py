@@ -85,3 +85,19 @@ def test_without_a_folder_for_the_cache(
         assert jit_module.jit(double)(4) == 8
     (message,) = caplog.messages
     assert "compiled kernels cannot be kept" in message and "NUMBA_CACHE_DIR" in message
+
+
+def test_the_compiler_is_imported_by_the_first_call() -> None:
+    code = (
+        "import pickle, sys\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from icedask.descriptors.chill import add_harmonics_3, chill_plus_class as kernel\n"
+        "assert 'numba' not in sys.modules\n"
+        "assert pickle.loads(pickle.dumps(kernel)) is kernel\n"
+        "assert kernel.__name__ == 'chill_plus_class' and 'CHILL+' in kernel.__doc__\n"
+        "with ThreadPoolExecutor(4) as pool:\n"
+        "    assert list(pool.map(kernel, [4] * 8, [0] * 8)) == [2] * 8\n"
+        "assert 'numba' in sys.modules and len(kernel.signatures) == 1\n"
+    )
+    start = "from icedask.cli.startup import defer_imports; defer_imports()\n"
+    subprocess.run([sys.executable, "-c", start + code], check=True)

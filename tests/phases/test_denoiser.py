@@ -19,6 +19,7 @@ from icedask.core.provenance import is_unchanged
 from icedask.errors import InputError
 from icedask.phases import frames as frames_module
 from icedask.phases.score import denoise_frame
+from icedask.phases.shipped import SHIPPED
 
 
 def hot(n_frames: int = 3, sigma: float = 0.15) -> list[ase.Atoms]:
@@ -332,3 +333,8 @@ def test_the_corner_of_the_cell_stays(trj: xr.Dataset, shipped: ice.Denoiser) ->
 def test_a_file_that_cannot_be_written(shipped: ice.Denoiser, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a file that can be written"):
         shipped.save(tmp_path / "none" / "weights.npz")
+
+
+def test_elements_of_shipped_denoisers() -> None:
+    for name, element in SHIPPED.items():
+        assert ice.Denoiser.shipped(name).phases_.element == element

@@ -262,7 +262,7 @@ def test_names_do_not_lead_out_of_the_store(store: Path, changes: dict[str, Any]
     assert ice.list_runs(store)["status"].tolist() == ["damaged"]
     for action in (ice.open_run, ice.remove_run):
         with pytest.raises(
-            StoreError, match="the attributes are not those of a run|those of another"
+            StoreError, match=r"the attributes are not those of a run|those of another"
         ):
             action(store, run_id)
 

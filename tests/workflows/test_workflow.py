@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,19 @@ def run(
 def test_shipped_workflows() -> None:
     assert set(registry()) == {"structure-dynamics", "phases", "motifs"}
     assert icedask.workflows.motifs is registry()["motifs"].function
+
+
+def test_a_workflow_is_imported_alone() -> None:
+    code = (
+        "import sys, icedask as ice, icedask.workflows.workflow as declared\n"
+        "assert declared.find('phases').name == 'phases'\n"
+        "assert 'icedask.workflows.motifs' not in sys.modules\n"
+        "assert ice.workflows.motifs is declared.find('motifs').function\n"
+        "from icedask.workflows.phases import LABEL\n"
+        "assert ice.workflows.phases.workflow.name == LABEL\n"
+        "assert declared.find('nothing') is None and not hasattr(ice.workflows, 'nothing')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_new_module_is_a_workflow(folder: Path, store: Path) -> None:

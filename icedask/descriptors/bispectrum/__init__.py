@@ -14,7 +14,8 @@ from icedask.core.options import Centers, Cutoff, Option, Precision, Species
 from icedask.core.trajectory import check_elements
 from icedask.core.types import FloatArray
 from icedask.core.variables import ATOM, FRAME, Variable
-from icedask.descriptors.bispectrum.kernels import Mapping, bispectra, components, tables
+from icedask.descriptors.bispectrum import kernels
+from icedask.descriptors.bispectrum.tables import Mapping, components, tables
 from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.lazy import descriptor
@@ -32,7 +33,7 @@ def describe_centers(
     for number, weight in weights:
         of_atoms[frame.numbers == number] = weight
     neighbors = frame.neighbors(mapping.r_cut)
-    return bispectra(frame.centers, neighbors, of_atoms, mapping, tables(twojmax), twojmax)
+    return kernels.bispectra(frame.centers, neighbors, of_atoms, mapping, tables(twojmax), twojmax)
 
 
 def _element_weights(

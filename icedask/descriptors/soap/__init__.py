@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sparse
 import xarray as xr
 from ase.data import atomic_numbers
-from scipy.sparse import csr_matrix
 
 from icedask.core.options import (
     Centers,
@@ -49,7 +49,9 @@ def describe_centers(
     return weights @ power_spectrum(frame, members, species, basis, layout, dtype)
 
 
-def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDArray[np.int64]]:
+def same_element_means(
+    frame: Frame, r_cut: float
+) -> tuple[sparse.csr_matrix, npt.NDArray[np.int64]]:
     """Return the sparse matrix that averages over each centre and its neighbours of its element.
 
     Its columns are the atoms that any mean needs, (n_members,), which come with it.
@@ -64,7 +66,7 @@ def same_element_means(frame: Frame, r_cut: float) -> tuple[csr_matrix, npt.NDAr
     members, inverse = np.unique(columns, return_inverse=True)
     counts = np.bincount(rows, minlength=len(frame.centers))
     shape = (len(frame.centers), len(members))
-    return csr_matrix((1.0 / counts[rows], (rows, inverse)), shape=shape), members
+    return sparse.csr_matrix((1.0 / counts[rows], (rows, inverse)), shape=shape), members
 
 
 @descriptor(

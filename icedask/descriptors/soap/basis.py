@@ -13,7 +13,7 @@ import numpy.typing as npt
 from icedask.core.types import FloatArray
 from icedask.descriptors.soap.roots import inverse_root
 from icedask.errors import InputError
-from icedask.kernels.elementary import exponentials
+from icedask.kernels import elementary
 
 # Gaussians are followed to a thousandth of their height, sqrt(2 log 1000): atoms beyond the cutoff
 # contribute.
@@ -155,7 +155,7 @@ def radial_functions(basis: Basis, r: FloatArray) -> tuple[FloatArray, FloatArra
     power, rise = np.ones_like(r), np.zeros_like(r)
     for degree in range(basis.l_max + 1):
         for j, exponent in enumerate(exponents[degree]):
-            decay = exponentials(-exponent * (r * r))
+            decay = elementary.exponentials(-exponent * (r * r))
             # Sums one by one, in this order: those of a matrix product depend on the host.
             value = (decay * power)[:, None]
             slope = (decay * (rise - 2 * exponent * r * power))[:, None]

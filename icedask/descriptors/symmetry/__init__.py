@@ -18,13 +18,13 @@ from icedask.core.variables import ATOM, FRAME, Variable
 from icedask.descriptors.descriptor import Kernel
 from icedask.descriptors.frame import Frame
 from icedask.descriptors.lazy import descriptor
-from icedask.descriptors.symmetry.kernels import (
+from icedask.descriptors.symmetry import kernels
+from icedask.descriptors.symmetry.arguments import (
     Angular,
     Buffers,
     CutoffFunction,
     Functions,
     Shells,
-    evaluate,
 )
 from icedask.errors import InputError
 
@@ -111,7 +111,7 @@ def describe_centers(
         kinds[frame.numbers == number] = kind
     longest = int(neighbors.counts[frame.centers].max(initial=0))
     buffers = _buffers(functions, len(numbers), longest)
-    return evaluate(functions, neighbors, kinds, frame.centers, buffers)
+    return kernels.evaluate(functions, neighbors, kinds, frame.centers, buffers)
 
 
 def _buffers(functions: Functions, n_species: int, longest: int) -> Buffers:
