@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from icedask.core.files import rename_synced
 from icedask.errors import InputError
 
 
@@ -21,7 +22,7 @@ def write_checkpoint(path: Path, identity: str, state: Mapping[str, Any]) -> Non
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.new")
     torch.save({"identity": identity, "state": dict(state)}, part)
-    part.replace(path)
+    rename_synced(part, path)
 
 
 def read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
 
+from icedask.core.files import rename_synced
 from icedask.core.options import Option, Seed, checked, documented, parameters_of
 from icedask.core.provenance import digest, stamped
 from icedask.core.trajectory import check_trajectory
@@ -294,7 +295,7 @@ class Denoiser(BaseEstimator):
                     **arrays,
                     **parameters,
                 )
-            beside.replace(path)
+            rename_synced(beside, Path(path))
         except OSError as error:
             raise InputError(
                 f"{path}: expected a file that can be written, found: {error.strerror}"

@@ -23,6 +23,7 @@ from typing import Any
 import ase
 import numpy as np
 
+from icedask.core.files import rename_synced
 from icedask.errors import InputError
 from icedask.simulate.job import Engine, Job, SimulationFailed, engine_module
 from icedask.store.frame_block import FrameBlock
@@ -52,7 +53,7 @@ def _save(path: Path, **arrays: Any) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.savez(file, **arrays)
-    partial.replace(path)
+    rename_synced(partial, path)
 
 
 def save_start(atoms: ase.Atoms, path: Path) -> None:
@@ -124,7 +125,7 @@ def run(job: Job, cores: int) -> None:
     Path(ENGINE).write_text(json.dumps({**record, "cores": cores}))
     if done is None:
         engine.begin(load_start(Path(START)), f"{restart_name(0)}.partial")
-        Path(f"{restart_name(0)}.partial").replace(restart_name(0))
+        rename_synced(Path(f"{restart_name(0)}.partial"), Path(restart_name(0)))
         done = 0
     for segment in segments[done:]:
         here, following = restart_name(segment.index), restart_name(segment.index + 1)
@@ -133,7 +134,7 @@ def run(job: Job, cores: int) -> None:
         if block is not None:
             save_frames(block, Path(frames_name(segment.index)))
         # Last: the restart file of the next segment marks this one as done.
-        Path(f"{following}.partial").replace(following)
+        rename_synced(Path(f"{following}.partial"), Path(following))
         Path(here).unlink(missing_ok=True)
 
 

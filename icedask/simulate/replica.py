@@ -20,7 +20,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 import xarray as xr
-import zarr
 
 from icedask.core.trajectory import trajectory
 from icedask.errors import ComputeError, StoreError
@@ -40,11 +39,12 @@ from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
 from icedask.store.arrays import remove_partial_files, update_attrs
 from icedask.store.frame_block import FrameBlock, join_blocks
-from icedask.store.integrity import group_attrs
+from icedask.store.integrity import group_attrs, read_metadata
 from icedask.store.lock import Wait
 from icedask.store.root import writing
 from icedask.store.save import versions
 from icedask.store.sidecars import STAGING, load_sidecar, sidecar
+from icedask.store.stored import StoredArray
 from icedask.store.trajectory import (
     TRAJECTORY,
     TrajectoryPlan,
@@ -340,7 +340,8 @@ def ending(store: Path, plan: TrajectoryPlan, n_frames: int) -> xr.Dataset:
         for name in ("cell", "time", "step")
     }
     atoms = dict(plan.atoms)
-    positions = zarr.open_array(str(store / TRAJECTORY / "positions"), mode="r")[first:]
+    path = store / TRAJECTORY / "positions"
+    positions = StoredArray(path, read_metadata(path), complete=True)[first:]
     return trajectory(
         np.asarray(positions),
         element=atoms.pop("element"),

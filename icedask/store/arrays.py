@@ -16,6 +16,7 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
+from icedask.core.files import rename_synced, sync_file
 from icedask.store.chunks import shard_layout
 from icedask.store.integrity import (
     METADATA,
@@ -24,8 +25,6 @@ from icedask.store.integrity import (
     read_metadata,
     sealed,
     shard_path,
-    sync_file,
-    sync_folder,
 )
 from icedask.store.stored import no_value
 
@@ -136,10 +135,7 @@ def write_metadata(node: Path, metadata: Mapping[str, Any]) -> None:
     partial = node / "zarr.json.partial"
     with partial.open("w") as file:
         json.dump(metadata, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(node / METADATA)
-    sync_folder(node)
+    rename_synced(partial, node / METADATA)
 
 
 def create_group(group: Path, attrs: Mapping[str, Any]) -> None:

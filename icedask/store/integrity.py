@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -233,27 +232,3 @@ def check_chunk(file: Path, data: bytes, where: str = "") -> None:
     """Raise DamagedError unless the encoded bytes of a chunk match the checksum at their end."""
     if crc32c(data[:-CRC_BYTES]) != int.from_bytes(data[-CRC_BYTES:], "little"):
         raise damaged(file, f"part of an array is damaged{where} (its checksum differs)")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the entries of a folder survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        pass  # Some network file systems know no sync of a folder.
-    finally:
-        os.close(descriptor)
-
-
-def sync_file(file: Path, top: Path) -> None:
-    """Make a file survive a loss of power, with the folders between it and `top`."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    for folder in file.parents:
-        sync_folder(folder)
-        if folder == top:
-            return

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from icedask.core.files import rename_synced
 from icedask.core.text import printable
 from icedask.errors import DamagedError, StoreError
-from icedask.store.integrity import crc32c_text, damaged, group_attrs, sync_folder
+from icedask.store.integrity import crc32c_text, damaged, group_attrs
 
 FOLDER = ".labels"
 # Folder of what is being made or deleted: the next writer deletes what a killed one left in it.
@@ -60,10 +61,7 @@ def _write(store: Path, file: Path, content: Mapping[str, Any]) -> None:
     made = store / UNFINISHED / f"{file.name}-{uuid4().hex}"
     with made.open("w") as opened:
         json.dump({**content, _CHECKSUM: crc32c_text(content)}, opened)
-        opened.flush()
-        os.fsync(opened.fileno())
-    made.replace(file)
-    sync_folder(file.parent)
+    rename_synced(made, file)
 
 
 def check_run_path(store: Path, label: str, path: object) -> str:

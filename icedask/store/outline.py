@@ -10,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from icedask.core.provenance import Record
 from icedask.errors import DamagedError, NotFoundError
 from icedask.store.integrity import CHECKSUMS, array_metadata, inner_chunks
 from icedask.store.runs import find_run, trajectory_attrs
-from icedask.store.stored import check_all_present, opened
+from icedask.store.stored import check_all_present, read_array
 from icedask.store.trajectory import TRAJECTORY
 
 
@@ -38,8 +37,7 @@ class OutlinedArray:
         """The values, texts of a fixed width."""
         if inner_chunks(self._metadata) is not None:
             raise AttributeError(f"{self._path.name}: is read block by block")
-        values = np.asarray(opened(self._path, self._metadata)[...])
-        return values.astype(object).astype(str) if values.dtype.kind in "TO" else values
+        return read_array(self._path, self._metadata)
 
 
 class Outline:

@@ -6,19 +6,26 @@ import logging
 import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Any
 
-import zarr
 from dask import delayed
 
 from icedask.core.provenance import now
 from icedask.errors import DamagedError
 from icedask.store.arrays import update_attrs
 from icedask.store.frame_block import FrameBlock
-from icedask.store.integrity import METADATA, group_attrs, inner_chunks, read_metadata, shard_path
+from icedask.store.integrity import (
+    METADATA,
+    array_metadata,
+    group_attrs,
+    inner_chunks,
+    outer_chunks,
+    read_metadata,
+    shard_path,
+)
 from icedask.store.labels import FOLDER as LABELS
 from icedask.store.root import create_root, groups_of
 from icedask.store.sidecars import STAGING, write_sidecar
+from icedask.store.stored import StoredArray
 from icedask.store.trajectory import TRAJECTORY
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.run import run_tasks
@@ -104,17 +111,22 @@ def _reopen(store: Path, lost: Set[Path]) -> bool:
 
 def _remake_sidecar(store: Path, names: Sequence[str], index: int) -> None:
     """Write the sidecar of a block from the arrays of a complete trajectory; runs in a task."""
-    group: Any = zarr.open_group(str(store / TRAJECTORY), mode="r")
-    size = group["positions"].shards[0]
+    group = store / TRAJECTORY
+    arrays = array_metadata(group, group_attrs(group))
+
+    def stored(name: str) -> StoredArray:
+        return StoredArray(group / name, arrays[name], complete=True)
+
+    size = outer_chunks(arrays["positions"])[0]
     frames = slice(index * size, (index + 1) * size)
     block = FrameBlock(
-        positions=group["positions"][frames],
-        cell=group["cell"][frames],
-        pbc=group["pbc"][:],
-        time=group["time"][frames],
-        step=group["step"][frames],
-        cell_origin=group["cell_origin"][frames] if "cell_origin" in group else None,
-        columns={name: group[name][frames] for name in names if name != "positions"},
+        positions=stored("positions")[frames],
+        cell=stored("cell")[frames],
+        pbc=stored("pbc")[:],
+        time=stored("time")[frames],
+        step=stored("step")[frames],
+        cell_origin=stored("cell_origin")[frames] if "cell_origin" in arrays else None,
+        columns={name: stored(name)[frames] for name in names if name != "positions"},
     )
     write_sidecar(store, index, block)
 

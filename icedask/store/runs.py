@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-import zarr
 
 from icedask.core.lineage import check_ancestors, is_run_id
 from icedask.core.provenance import (
@@ -25,7 +24,7 @@ from icedask.core.provenance import (
 from icedask.core.text import printable
 from icedask.core.variables import with_attrs, with_axes
 from icedask.errors import NotFoundError, StoreError
-from icedask.store.integrity import METADATA, damaged, group_attrs
+from icedask.store.integrity import METADATA, array_metadata, damaged, group_attrs
 from icedask.store.labels import (
     GROUPS,
     drop_label,
@@ -38,7 +37,7 @@ from icedask.store.labels import (
 from icedask.store.lock import Wait, lock_holder, status_of
 from icedask.store.root import check_format, check_links, discard, groups_of, run_path_of, writing
 from icedask.store.sidecars import blocks_done
-from icedask.store.stored import open_arrays
+from icedask.store.stored import open_arrays, read_array
 from icedask.store.trajectory import TRAJECTORY
 
 # Runs that a message lists.
@@ -269,11 +268,16 @@ def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
     """
     root = Path(store).resolve()
     attrs = trajectory_attrs(root)
-    group: Any = zarr.open_group(str(root / TRAJECTORY), mode="r")
-    elements, counts = np.unique(group["element"][:].astype(object).astype(str), return_counts=True)
-    time = group["time"][:]
-    n_frames, n_atoms = group["positions"].shape[:2]
-    coordinates = attrs["coordinate_names"]
+    group = root / TRAJECTORY
+    arrays = array_metadata(group, attrs)
+    small = {
+        name: read_array(group / name, metadata)
+        for name, metadata in arrays.items()
+        if name in ("element", "time", "pbc", "cell")
+    }
+    elements, counts = np.unique(small["element"], return_counts=True)
+    time = small["time"]
+    n_frames, n_atoms = arrays["positions"]["shape"][:2]
     return {
         "source": attrs["source"],
         **({"labels": attrs["labels"]} if "labels" in attrs else {}),
@@ -281,9 +285,9 @@ def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
         "atoms": n_atoms,
         "elements": {str(e): int(n) for e, n in zip(elements, counts, strict=True)},
         "time_ps": None if np.isnan(time).any() else [float(time[0]), float(time[-1])],
-        "pbc": group["pbc"][:].tolist(),
-        "cell_angstrom": group["cell"][0].tolist(),
-        "variables": sorted(name for name in group.array_keys() if name not in coordinates),
+        "pbc": small["pbc"].tolist(),
+        "cell_angstrom": small["cell"][0].tolist(),
+        "variables": sorted(arrays.keys() - set(attrs["coordinate_names"])),
     }
 
 

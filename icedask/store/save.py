@@ -316,7 +316,7 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
         "created": now(),
         "history": [f"{now()} started"],
         "status": "running",
-        "coordinate_names": [str(name) for name in ds.coords],
+        "coordinate_names": sorted(str(name) for name in ds.coords),
     }
     create_group(staged, attrs)
     for name, array in ds.variables.items():

@@ -5,7 +5,6 @@ A sidecar is renamed into place after the shards of its block are on disk.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,11 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.files import rename_synced
 from icedask.core.provenance import digest, frame_digest
 from icedask.errors import DamagedError
 from icedask.store.frame_block import FrameBlock
-from icedask.store.integrity import damaged, is_whole, read_metadata, shard_path, sync_folder
+from icedask.store.integrity import damaged, is_whole, read_metadata, shard_path
 
 STAGING = ".ingest"
 # Before the name of a column: the digests of its frames.
@@ -51,10 +51,7 @@ def write_sidecar(store: Path, index: int, block: FrameBlock) -> None:
     unfinished = target.with_suffix(".partial")
     with unfinished.open("wb") as file:
         np.savez(file, **members)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(target)
-    sync_folder(target.parent)
+    rename_synced(unfinished, target)
 
 
 def load_sidecar(store: Path, index: int) -> dict[str, npt.NDArray[Any]]:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
-from icedask.errors import DamagedError
 from icedask.store.integrity import (
     CHECKSUMS,
     MOST_LOOKED_FOR,
@@ -167,14 +166,7 @@ def open_arrays(
     variables: dict[str, Any] = {}
     for name, metadata in sorted(arrays.items()):
         dims = tuple(metadata.get("dimension_names") or ())
-        try:
-            values = _values(group / name, metadata, name_of(name), complete=complete)
-        except DamagedError:
-            raise
-        except Exception as error:
-            raise damaged(
-                group / name, f"expected an array that can be read, found: {error}"
-            ) from error
+        values = _values(group / name, metadata, name_of(name), complete=complete)
         variables[name] = xr.Variable(dims, values, metadata.get("attributes", {}))
     own = {name: value for name, value in attrs.items() if name != CHECKSUMS}
     coordinates = own.pop("coordinate_names", [])
@@ -183,18 +175,23 @@ def open_arrays(
     return ds
 
 
+def read_array(path: Path, metadata: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """Return the values of a small array, texts of a fixed width; raise DamagedError if it is."""
+    try:
+        values = np.asarray(opened(path, metadata)[...])
+    except Exception as error:
+        for file in chunk_files(path, metadata):
+            check_file(file, path, metadata)
+        raise damaged(path, f"expected an array that can be read, found: {error}") from error
+    # Numpy's variable-width strings do not convert to everything.
+    return values.astype(object).astype(str) if values.dtype.kind in "TO" else values
+
+
 def _values(
     path: Path, metadata: Mapping[str, Any], name: str | None, *, complete: bool
 ) -> da.Array | npt.NDArray[Any]:
     if inner_chunks(metadata) is None:
-        try:
-            values = np.asarray(opened(path, metadata)[...])
-        except Exception:
-            for file in chunk_files(path, metadata):
-                check_file(file, path, metadata)
-            raise
-        # Fixed-width strings: numpy's variable-width ones do not convert to everything.
-        return values.astype(object).astype(str) if values.dtype.kind == "T" else values
+        return read_array(path, metadata)
     source = StoredArray(path, metadata, complete=complete)
     # Slices are read from the file; lists of atoms are taken from what was read.
     return da.from_array(source, outer_chunks(metadata), name=name, inline_array=True, fancy=False)

@@ -21,6 +21,7 @@ import xarray as xr
 from dask import delayed
 from dask.delayed import Delayed
 
+from icedask.core.files import sync_folder
 from icedask.core.provenance import (
     canonical,
     digest,
@@ -43,7 +44,7 @@ from icedask.store.arrays import (
 from icedask.store.blocks import disk_errors
 from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.store.frame_block import FrameBlock, check_finite
-from icedask.store.integrity import group_attrs, sync_folder
+from icedask.store.integrity import group_attrs
 from icedask.store.lock import LOCK_FILE, Wait, check_locks
 from icedask.store.owner import FOLDER as OWNERS
 from icedask.store.root import (
