@@ -70,8 +70,10 @@ def nothing_computes() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def workers() -> Iterator[Any]:
-    """Two worker processes."""
-    with ice.connect("local", n_workers=2, memory_limit="2GB", set_as_default=False) as client:
+    """Two worker processes, without a key: commands of tests connect to them by their address."""
+    with ice.connect(
+        "local", n_workers=2, memory_limit="2GB", protocol="tcp", set_as_default=False
+    ) as client:
         yield client
 
 

@@ -106,7 +106,8 @@ def write_small(group: Path, name: str, array: xr.DataArray) -> None:
     if values.dtype.kind in "UTO":
         values = values.astype(object)
     _opened_to_write(group / name)[...] = values
-    sync_file(shard_path(group / name, [0] * values.ndim), group / name)
+    if values.size:
+        sync_file(shard_path(group / name, [0] * values.ndim), group / name)
 
 
 def _opened_to_write(array: Path) -> Any:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ase.build import bulk
 
+import icedask as ice
 from icedask.cli import main
 
 _DESCRIBE = ("describe", "run.zarr", "coordination", "--r-cut", "3.5")
 
 
 @pytest.fixture
-def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str, dict[str, Any]]]:
+def submitted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> list[tuple[list[str], str, dict[str, Any]]]:
     """Commands that are passed on to the batch system."""
     calls: list[tuple[list[str], str, dict[str, Any]]] = []
 
@@ -22,6 +27,9 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], str, dic
         return "17"
 
     monkeypatch.setattr("icedask.hpc.submit.submit", submit)
+    # Of commands that read a store.
+    ice.save(ice.from_ase(bulk("Cu", cubic=True)), tmp_path / "run.zarr")
+    monkeypatch.chdir(tmp_path)
     return calls
 
 
