@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from dask.blockwise import Blockwise
 
 from icedask.core.lineage import check_lineage
 from icedask.errors import StoreError
+
+logger = logging.getLogger("icedask")
 
 # Names of lazy arrays in Dask's graphs that say what their values are, wherever they come from.
 _POSITIONS, _CONTENT = "positions-", "content-"
@@ -171,6 +174,10 @@ def frames_identity(array: xr.DataArray) -> str:
         return joined_digest(_frame_digests(array.values))
     if array.data.name.startswith(_CONTENT):
         return str(array.data.name.removeprefix(_CONTENT))
+    logger.info(
+        "reading %s once, for its identity: it comes from no store (save it first to avoid this)",
+        array.name or "an array",
+    )
     data = array.data.rechunk(dict.fromkeys(range(1, array.ndim), -1))
     digests = [dask.delayed(_frame_digests)(block) for block in data.to_delayed().ravel()]
     return joined_digest([each for part in dask.compute(*digests) for each in part])
