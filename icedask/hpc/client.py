@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
-import time
 from pathlib import Path
 from typing import Any
 
-from dask.utils import parse_timedelta
-
-from icedask.errors import ComputeError, InputError
-from icedask.hpc.folders import CONNECT_SECONDS, cluster_folder, connection
+from icedask.errors import InputError
+from icedask.hpc.folders import cluster_folder, connection
 from icedask.hpc.profiles import load_profile, parse_jobs
 from icedask.hpc.systems import SYSTEMS
 
@@ -71,7 +67,9 @@ def connect(
         return start_local(overrides)
     if "://" in profile:
         _refuse(profile, jobs=jobs, name=name)
-        return _reach(profile, {"address": profile, **overrides})
+        from icedask.hpc.reach import reach
+
+        return reach(profile, {"address": profile, **overrides})
     if profile.endswith(".json"):
         _refuse(profile, jobs=jobs, name=name)
         return _from_file(Path(profile), overrides)
@@ -142,55 +140,9 @@ def _from_file(path: Path, overrides: dict[str, Any]) -> Any:
         from icedask.hpc.cluster import attach
 
         return attach(path.parent, **overrides)
-    return _reach(content["address"], {"scheduler_file": str(path), **overrides})
+    from icedask.hpc.reach import reach
 
-
-def _reach(address: str, settings: dict[str, Any]) -> Any:
-    """Connect to the scheduler at an address, with a message first: it may not answer."""
-    from distributed import Client
-
-    seconds = float(parse_timedelta(settings.get("timeout", CONNECT_SECONDS)))
-    logger.info("connecting to %s, for up to %g s", address, seconds)
-    begun = time.monotonic()
-    try:
-        # First without a client: one that fails is left behind, and delays the end of the process.
-        _knock(address, seconds)
-        return Client(**{**settings, "timeout": max(seconds - (time.monotonic() - begun), 3)})
-    except (OSError, TypeError, ValueError, RuntimeError) as error:
-        security = (
-            "; a scheduler at tls:// asks for its keys, security=distributed.Security(...)"
-            if address.startswith("tls://") and "security" not in settings
-            else ""
-        )
-        raise ComputeError(
-            f"no Dask scheduler answered at {address} within {seconds:g} s "
-            f"({first_line(error)}): see that it runs and that this machine reaches it{security}"
-        ) from None
-
-
-def _knock(address: str, seconds: float) -> None:
-    """Wait until something listens at the address of a scheduler; raise OSError if nothing does."""
-    scheme, _, place = address.partition("://")
-    host, _, port = place.rpartition(":")
-    if scheme not in ("tcp", "tls") or not port.isdecimal():
-        return
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            left = max(deadline - time.monotonic(), 0.5)
-            with socket.create_connection((host.strip("[]"), int(port)), timeout=left):
-                return
-        except socket.gaierror:
-            raise
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.25)
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of the message of an error, or its name."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return reach(content["address"], {"scheduler_file": str(path), **overrides})
 
 
 def _scheduler_file(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from dask.utils import parse_timedelta
 from distributed import Client
 
 from icedask.errors import ComputeError, InputError
@@ -37,6 +38,7 @@ from icedask.hpc.folders import (
 from icedask.hpc.head import TAKEN, security_of
 from icedask.hpc.jobs import TOPIC
 from icedask.hpc.profiles import load_profile, parse_jobs, profile_names
+from icedask.hpc.reach import ask_scheduler, open_client, reason
 
 logger = logging.getLogger("icedask")
 
@@ -62,16 +64,14 @@ class JobsClient(Client):
         Reason for which the cluster submits no more jobs.
     """
 
-    def __init__(self, folder: Path, head: subprocess.Popen[bytes] | None, **options: Any) -> None:
-        address = (connection(folder) or {}).get("address")
-        if address is None:
-            raise ComputeError(f"{folder}: no cluster runs here any more; start it again")
+    def __init__(
+        self, address: str, folder: Path, head: subprocess.Popen[bytes] | None, **options: Any
+    ) -> None:
         self.jobs = JobControl(self, folder)
         self._head = head
         self._failed = False
         self.failure: str | None = None
-        options = {"timeout": CONNECT_SECONDS, **options}
-        super().__init__(address, security=security_of(folder), **options)
+        super().__init__(address, **options)
         self.subscribe_topic(TOPIC, self._log_event)
         # Of events before the subscription.
         self.failure = self.jobs.ask("status")["failure"]
@@ -228,7 +228,7 @@ def start(
         )
     try:
         _wait_for_start(head, folder)
-        client = JobsClient(folder, None if name else head)
+        client = _client_of(folder, None if name else head)
         if name and head.poll() is None:
             _kept[folder] = head
     except BaseException:
@@ -290,12 +290,22 @@ def attach(folder: Path, **options: Any) -> JobsClient:
             f"icedask cluster stop {folder.name}"
         )
     try:
-        return JobsClient(folder, None, **options)
+        return _client_of(folder, None, **options)
     except OSError as error:
         raise ComputeError(
-            f"cluster {folder.name}: its scheduler does not answer ({error}); if it was killed, "
-            f"delete {folder / CONNECTION} and start it again"
-        ) from error
+            f"cluster {folder.name}: its scheduler does not answer ({reason(error)}); if it was "
+            f"killed, delete {folder / CONNECTION} and start it again"
+        ) from None
+
+
+def _client_of(folder: Path, head: subprocess.Popen[bytes] | None, **options: Any) -> JobsClient:
+    """Return a client of the cluster of a folder, once its scheduler has answered."""
+    address = (connection(folder) or {}).get("address")
+    if address is None:
+        raise ComputeError(f"{folder}: no cluster runs here any more; start it again")
+    options = {"timeout": CONNECT_SECONDS, "security": security_of(folder), **options}
+    ask_scheduler(address, options["security"], float(parse_timedelta(options["timeout"])))
+    return open_client(JobsClient, address, folder, head, **options)
 
 
 def is_alive(folder: Path) -> bool:

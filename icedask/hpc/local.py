@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import logging
 import os
 import signal
@@ -16,11 +17,12 @@ from types import FrameType
 from typing import Any
 
 import dask
-from distributed import Client, Scheduler
+from distributed import Client, LocalCluster, Scheduler
 from tornado.ioloop import PeriodicCallback
 
 from icedask.errors import ComputeError, InputError
 from icedask.hpc.profiles import MEMORY
+from icedask.hpc.reach import open_client
 
 logger = logging.getLogger("icedask")
 
@@ -66,6 +68,11 @@ def start_local(overrides: dict[str, Any]) -> Any:
         },
         **overrides,
     }
+    if settings.get("asynchronous"):
+        raise InputError(
+            "asynchronous: expected False for local workers, found True; start a "
+            "distributed.LocalCluster for an asynchronous client"
+        )
     _close_doors(settings)
     _check_guard()
     number = settings["n_workers"]
@@ -74,9 +81,8 @@ def start_local(overrides: dict[str, Any]) -> Any:
         f"distributed.nanny.pre-spawn-environ.{key}": value for key, value in MEMORY.items()
     }
     try:
-        # Without an address the client starts a LocalCluster of its own, and ends it on close.
         with dask.config.set(before_start), _silent(logging.getLogger("distributed.nanny")):
-            client = Client(**settings)
+            client = _start(settings)
     except (RuntimeError, OSError) as error:
         # Its long chain adds nothing to the reason.
         raise ComputeError(
@@ -84,9 +90,31 @@ def start_local(overrides: dict[str, Any]) -> Any:
             "make processes, local connections and files in its temporary folder"
         ) from None
     client.subscribe_topic(_LOG_TOPIC, _FromWorkers())
-    if client.cluster is not None:
-        _Keeper(client.cluster).start()
+    _Keeper(client.cluster).start()
     return client
+
+
+class LocalClient(Client):
+    """Client of workers on this machine that end with it."""
+
+    def close(self, timeout: Any = None) -> None:
+        """Close the client and end its workers."""
+        super().close()
+        if self.cluster is not None:
+            self.cluster.close()
+
+
+def _start(settings: dict[str, Any]) -> LocalClient:
+    """Start workers and their client, of which nothing is left where one fails."""
+    own = set(inspect.signature(Client).parameters) - {"address", "kwargs", "loop", "security"}
+    options = {key: settings[key] for key in own & set(settings)}
+    # A client that starts a cluster by itself does not end one that fails.
+    cluster = LocalCluster(**{key: settings[key] for key in set(settings) - own})
+    try:
+        return open_client(LocalClient, cluster, **options)
+    except BaseException:
+        cluster.close()
+        raise
 
 
 def _close_doors(settings: dict[str, Any]) -> None:

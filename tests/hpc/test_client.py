@@ -89,7 +89,7 @@ def test_errors_of_tasks_are_one_line(tmp_path: Path) -> None:
 def test_an_address_without_an_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icedask.hpc.client.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("icedask.hpc.reach.CONNECT_SECONDS", 1)
     file = tmp_path / "scheduler.json"
     file.write_text('{"address": "tcp://127.0.0.1:1"}')
     for place in ("tcp://127.0.0.1:1", str(file)):
