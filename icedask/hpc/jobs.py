@@ -136,8 +136,10 @@ class Jobs:
         Raises
         ------
         ComputeError
-            With the message of the batch system, if it refuses them.
+            With the message of the batch system, if it refuses them, or if no node has what they
+            ask for, also where none is needed yet.
         """
+        await asyncio.to_thread(self.profile.check_nodes, self._script("first"))
         for _ in range(self._target):
             await self._submit()
 
@@ -252,15 +254,19 @@ class Jobs:
     async def _submit(self) -> None:
         self._count += 1
         name = f"{self.folder.name}-{self._count}"
-        text = self.profile.worker_script(
-            self.scheduler.address, name, self.folder / "logs", security=self.security
-        )
+        text = self._script(name)
         script = self.folder / "jobs" / f"{name}.sh"
         script.parent.mkdir(exist_ok=True)
         script.write_text(text)
         job_id = await asyncio.to_thread(self.profile.submit, script)
         self.jobs[name] = Submitted(name, job_id, self._count, time.monotonic())
         self._report(f"job {job_id} submitted")
+
+    def _script(self, name: str) -> str:
+        """Return the script of a job."""
+        return self.profile.worker_script(
+            self.scheduler.address, name, self.folder / "logs", security=self.security
+        )
 
     # Release
 

@@ -131,9 +131,23 @@ class Profile:
             asked = [f"{section['cores']} cores", f"{section['memory']} of memory"]
             asked += [f"walltime {section['walltime']}"] if section["walltime"] else []
             asked += [f"queue {section['queue']}" if section["queue"] else "the default queue"]
-            nodes = self.system.nodes()
-            there = f"; the nodes have {nodes}" if nodes else ""
-            raise ComputeError(f"{error}; asked for: {', '.join(asked)}{there}") from None
+            raise ComputeError(
+                f"{error}; asked for: {', '.join(asked)}{self._nodes_in_words()}"
+            ) from None
+
+    def check_nodes(self, script: str) -> None:
+        """Raise ComputeError if no node has what the script of a job asks for."""
+        asked = self.system.unfit(script)
+        if asked is not None:
+            raise ComputeError(
+                "the job would wait for ever, as no node of its queue has what it asks for: "
+                f"{asked.describe()}{self._nodes_in_words()}; change cores, memory, walltime or "
+                "queue of the profile"
+            )
+
+    def _nodes_in_words(self) -> str:
+        nodes = self.system.describe_nodes()
+        return f"; the nodes have {nodes}" if nodes else ""
 
     def output(self, header: str, log_directory: Path) -> tuple[str, list[str]]:
         """Return the directives of a job with its output quoted, and lines for its script."""

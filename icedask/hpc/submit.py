@@ -97,7 +97,9 @@ def submit_again(folder: Path) -> str:
     record = read_command(folder)
     profile = Profile.from_plain(record["profile"])
     script = folder / "job.sh"
-    script.write_text(job_script(profile, folder, record["python"]))
+    text = job_script(profile, folder, record["python"])
+    profile.check_nodes(text)
+    script.write_text(text)
     job_id = profile.submit(script)
     # Appended: the job may run already, and submit itself again.
     with (folder / IDS).open("a") as file:

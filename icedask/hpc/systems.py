@@ -24,6 +24,8 @@ HEADROOM = 500 * 2**20
 _PATIENCE = 30
 # Kinds of nodes that a message lists.
 _KINDS = 6
+# Short names of directives of SLURM.
+_SLURM_NAMES = {"-c": "--cpus-per-task", "-t": "--time", "-p": "--partition"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,55 @@ class Queued:
 
     state: str
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What a script asks of one node: cores, MB, seconds; queues, none for the default one."""
+
+    cores: int
+    memory: float
+    walltime: float
+    queues: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return cores, memory, walltime and queues in words."""
+        return ", ".join(
+            [
+                f"{self.cores} cores",
+                *([f"{self.memory:.0f} MB"] if self.memory else []),
+                *([f"walltime {self.walltime / 3600:g} h"] if self.walltime else []),
+                f"queue {' or '.join(self.queues)}" if self.queues else "the default queue",
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Nodes of one kind in a queue, as the system lists them."""
+
+    queue: str
+    is_default: bool
+    count: str
+    cores: str
+    memory: str
+    walltime: str
+
+    def describe(self) -> str:
+        """Return cores, memory, number and longest walltime in words."""
+        return (
+            f"{self.cores} cores and {self.memory} MB ({self.count} in {self.queue}, up to "
+            f"{self.walltime})"
+        )
+
+    def holds(self, asked: Requested, seconds: Callable[[str], float]) -> bool:
+        """Return whether a node has as much as a job asks for, where both are numbers."""
+        limit = seconds(self.walltime) if self.walltime[:1].isdigit() else math.inf
+        return (
+            _number(self.cores) >= asked.cores
+            and _number(self.memory) >= asked.memory
+            and limit >= asked.walltime
+        )
 
 
 @dataclass(frozen=True)
@@ -48,9 +99,11 @@ class System:
     memory_directive: Callable[[int, int], dict[str, Any]]
     # Seconds of each field of a walltime, by the number of fields: one, two or three.
     walltime_units: Mapping[int, tuple[int, ...]]
-    # Command that lists the nodes: queue, number, cores, memory (MB) and longest walltime of each
-    # kind, separated by "|".
+    # Command that lists the nodes: queue, with "*" if it is the default one, number, cores, memory
+    # (MB) and longest walltime of each kind, separated by "|".
     nodes_command: tuple[str, ...] = ()
+    # Parser of what a script asks for, where the nodes are listed.
+    requested: Callable[[str], Requested] | None = None
     # Whether the submit command reads the script from standard input only.
     script_on_stdin: bool = False
     # Whether its directives take paths in double quotes, and the variable with a job's number.
@@ -108,19 +161,40 @@ class System:
             )
         return match["job_id"]
 
-    def nodes(self) -> str:
-        """Return cores and memory of the nodes in words; empty where the system lists none."""
+    def nodes(self) -> list[Nodes]:
+        """Return the kinds of nodes; empty where the system lists none."""
         try:
             listing = _call(self.nodes_command) if self.nodes_command else None
         except ComputeError:
-            return ""
+            return []
         rows = [line.split("|") for line in (listing.stdout if listing else "").splitlines()]
-        kinds = [
-            f"{cores} cores and {memory} MB ({count} in {queue}, up to {walltime})"
-            for queue, count, cores, memory, walltime in (row for row in rows if len(row) == 5)
+        return [
+            Nodes(row[0].rstrip("*"), row[0].endswith("*"), *row[1:])
+            for row in rows
+            if len(row) == 5
         ]
+
+    def describe_nodes(self) -> str:
+        """Return cores and memory of the nodes in words; empty where the system lists none."""
+        kinds = [kind.describe() for kind in self.nodes()]
         more = [f"{len(kinds) - _KINDS} further kinds"] if len(kinds) > _KINDS else []
         return ", ".join([*kinds[:_KINDS], *more])
+
+    def unfit(self, script: str) -> Requested | None:
+        """Return what a job asks for if no node has it: it would wait in the queue for ever.
+
+        None also where this cannot be seen: without a list of nodes or of those of its queue.
+        """
+        if self.requested is None:
+            return None
+        asked = self.requested(script)
+        kinds = [
+            kind
+            for kind in self.nodes()
+            if (kind.queue in asked.queues if asked.queues else kind.is_default)
+        ]
+        fits = not kinds or any(kind.holds(asked, self.seconds) for kind in kinds)
+        return None if fits else asked
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs, also where some have ended already."""
@@ -190,6 +264,28 @@ def _slurm_queue(text: str) -> dict[str, Queued]:
     return _by_state([(a, b, c) for a, b, c in rows], ("PD", "RQ", "RH", "S"), ("R", "CF"))
 
 
+def _number(text: str) -> float:
+    """Return a number of a list of nodes, infinite for other text."""
+    return float(text) if text.isdecimal() else math.inf
+
+
+def _slurm_requested(script: str) -> Requested:
+    """Return what the directives of a script ask of one node; the last of each kind counts."""
+    asked: dict[str, str] = {}
+    for line in re.findall(r"^#SBATCH\s+(.+)$", script, re.MULTILINE):
+        name, _, value = re.sub(r"^(--?[\w-]+)[\s=]+", r"\1=", line.strip()).partition("=")
+        asked[_SLURM_NAMES.get(name, name)] = value.strip().strip('"')
+    memory = re.fullmatch(r"(\d+)([KMGT]?)B?", asked.get("--mem", "0"), re.IGNORECASE)
+    megabytes = {"K": 2**-10, "": 1, "M": 1, "G": 2**10, "T": 2**20}
+    cores, walltime = asked.get("--cpus-per-task", "1"), asked.get("--time", "")
+    return Requested(
+        int(cores) if cores.isdecimal() else 1,
+        int(memory[1]) * megabytes[memory[2].upper()] if memory else 0,
+        SYSTEMS["slurm"].seconds(walltime) if walltime else 0,
+        tuple(filter(None, asked.get("--partition", "").split(","))),
+    )
+
+
 def _pbs_queue(text: str) -> dict[str, Queued]:
     rows = [(row[0], row[-2], "") for row in _rows(text) if len(row) > 5]
     return _by_state(rows, ("Q", "H", "W", "T", "S"), ("R", "B"))
@@ -222,7 +318,8 @@ SYSTEMS = {
             {1: (60,), 2: (60, 1), 3: (3600, 60, 1)},
             quotes_paths=True,
             id_variable="SLURM_JOB_ID",
-            nodes_command=("sinfo", "--noheader", "--format=%R|%D|%c|%m|%l"),
+            nodes_command=("sinfo", "--noheader", "--exact", "--format=%P|%D|%c|%m|%l"),
+            requested=_slurm_requested,
         ),
         System(
             "pbs",

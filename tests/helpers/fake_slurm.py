@@ -19,6 +19,10 @@ while read -r job; do
 done < "$jobs"
 exit 0
 """,
+    "sinfo": """
+echo "debug*|2|64|400000|1-00:00:00"
+echo "large|1|128|4000000|infinite"
+""",
     "scancel": """
 for job in "$@"; do kill -TERM -- "-$job"; done
 """,

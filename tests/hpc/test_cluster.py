@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -14,7 +15,7 @@ from helpers.jobs import SMALL, traced, wait_until
 
 import icedask as ice
 from icedask.cli.program import cli
-from icedask.errors import InputError
+from icedask.errors import ComputeError, InputError
 from icedask.hpc.check import check_cluster
 from icedask.hpc.cluster import clusters, stop
 from icedask.hpc.submit import jobs, submit
@@ -82,6 +83,41 @@ def test_check_of_a_profile(tmp_path: Path) -> None:
     assert os.uname().nodename in findings["worker"].details
     (refused,) = check_cluster("slurm", tmp_path, cores="two")
     assert not refused.good and "cores: expected a whole number" in refused.details
+
+
+@pytest.mark.parametrize(
+    ("setting", "asked"),
+    [
+        ({"cores": 99}, "99 cores"),
+        ({"memory": "600GiB"}, "1 cores, 614900 MB"),
+        ({"walltime": "48:00:00"}, "1 cores, 1200 MB, walltime 48 h, the default queue"),
+        ({"cores": 200, "queue": "large"}, "200 cores, .* h, queue large"),
+        ({"job_extra_directives": ["-c 99"]}, "99 cores"),
+        ({"job_extra_directives": ["--mem=1T"]}, "1 cores, 1048576 MB"),
+    ],
+)
+def test_a_job_that_no_node_can_run_is_refused(setting: dict[str, Any], asked: str) -> None:
+    message = (
+        rf"no node of its queue has what it asks for: {asked}.*; the nodes have 64 cores and "
+        r"400000 MB \(2 in debug, up to 1-00:00:00\), 128 cores .*; change .* of the profile"
+    )
+    with pytest.raises(ComputeError, match=message):
+        submit(["info", "no.zarr"], "slurm", **{**SMALL, **setting})
+    assert not len(jobs())
+
+
+def test_workers_that_no_node_can_run_are_refused() -> None:
+    """Also where the first job is submitted later."""
+    for number in (1, (0, 1)):
+        with pytest.raises(ComputeError, match=r"no node of its queue has .*: 99 cores"):
+            ice.connect("slurm", jobs=number, **{**SMALL, "processes": 1, "cores": 99})
+    assert not len(clusters())
+
+
+def test_a_job_that_some_node_can_run(tmp_path: Path) -> None:
+    setting = {"cores": 99, "processes": 1, "walltime": "48:00:00", "queue": "large"}
+    with ice.connect("slurm", jobs=(0, 1), **{**SMALL, **setting}) as client:
+        assert not len(client.jobs.status())
 
 
 def test_submitted_command(mw: xr.Dataset, tmp_path: Path) -> None:

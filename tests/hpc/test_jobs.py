@@ -25,8 +25,11 @@ class Queue:
     quotes_paths = True
     id_variable = "SLURM_JOB_ID"
 
-    def nodes(self) -> str:
+    def describe_nodes(self) -> str:
         return "4 cores and 8000 MB (2 in debug, up to infinite)"
+
+    def unfit(self, script: str) -> None:
+        return None
 
     def __init__(self) -> None:
         self.jobs: dict[str, Queued] = {}

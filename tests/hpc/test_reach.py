@@ -1,4 +1,4 @@
-"""Clients that cannot connect leave nothing behind, and say why in one sentence."""
+"""Clients that cannot connect: one sentence of error, and nothing left behind."""
 
 from __future__ import annotations
 
