@@ -92,10 +92,10 @@ def status(name: str, as_json: bool) -> None:
     """Show the jobs of the cluster NAME."""
     with _attached(name) as client:
         table = client.jobs.status()
-        where = client.jobs.tunnel()
+        where, link = client.jobs.tunnel(), client.jobs.tunnel_link()
     echo_table(table, as_json, "no jobs")
     if where and not as_json:
-        click.echo(f"\ndashboard: {where}, then http://localhost:8787")
+        click.echo(f"\ndashboard: {where}, then {link}")
 
 
 @cluster.command()

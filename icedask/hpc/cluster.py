@@ -87,8 +87,8 @@ class JobsClient(Client):
         """Address of the dashboard: on the machine of the scheduler, else behind `jobs.tunnel`."""
         head = connection(self.jobs.folder) or {}
         if head.get("host") == os.uname().nodename:
-            return f"http://127.0.0.1:{head['dashboard_port']}/status"
-        return "http://localhost:8787/status"
+            return f"http://127.0.0.1:{head['dashboard_port']}{head['dashboard_path']}"
+        return _tunnel_link(self.jobs.folder)
 
     def check(self) -> None:
         """Raise ComputeError if the cluster submits no more jobs."""
@@ -178,8 +178,12 @@ class JobControl:
         ]
 
     def tunnel(self) -> str | None:
-        """Return the ssh command that forwards the dashboard to http://localhost:8787."""
+        """Return the ssh command that forwards the dashboard to `tunnel_link`."""
         return _tunnel(self.folder)
+
+    def tunnel_link(self) -> str:
+        """Return the address of the dashboard behind the tunnel, which other users do not know."""
+        return _tunnel_link(self.folder)
 
     def close(self) -> None:
         """End the jobs, the cluster and this client."""
@@ -193,6 +197,10 @@ def _tunnel(folder: Path) -> str | None:
     if not head.get("dashboard_port"):
         return None
     return f"ssh -N -L 8787:127.0.0.1:{head['dashboard_port']} {head['host']}"
+
+
+def _tunnel_link(folder: Path) -> str:
+    return f"http://localhost:8787{(connection(folder) or {}).get('dashboard_path', '')}"
 
 
 def start(
@@ -240,7 +248,7 @@ def start(
     tunnel = _tunnel(folder)
     logger.info("cluster %s: jobs of %s; logs in %s", folder.name, loaded.name, folder / "logs")
     if tunnel:
-        logger.info("dashboard: %s, then http://localhost:8787", tunnel)
+        logger.info("dashboard: %s, then %s", tunnel, _tunnel_link(folder))
     return client
 
 

@@ -13,6 +13,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -33,6 +34,7 @@ from icedask.hpc.folders import (
     write_private,
 )
 from icedask.hpc.jobs import Jobs
+from icedask.hpc.pages import close_pages
 from icedask.hpc.profiles import Profile, parse_jobs
 
 # Number of workers that a task may lose: jobs end for many reasons that are not the task's.
@@ -47,8 +49,8 @@ logger = logging.getLogger("icedask.hpc")
 def make_security(folder: Path) -> Security:
     """Write temporary credentials into a private folder, and return their `Security`."""
     temporary = Security.temporary()
-    secrets = {"ca": temporary.tls_ca_file, "key": temporary.tls_client_key}
-    for name, text in secrets.items():
+    texts = {"ca": temporary.tls_ca_file, "key": temporary.tls_client_key}
+    for name, text in texts.items():
         write_private(folder / SECRETS[name], text)
     return security_of(folder)
 
@@ -91,6 +93,8 @@ class Head:
     async def run(self) -> None:
         """Start, write the connection file, and serve until the end."""
         security = make_security(self.folder)
+        # Other users of the machine reach the port of the pages, but do not know their path.
+        prefix = secrets.token_urlsafe(16)
         options = {
             "port": 0,
             "dashboard_address": "127.0.0.1:0",
@@ -104,14 +108,15 @@ class Head:
             security=security,
             allowed_failures=_ALLOWED_FAILURES,
             idle_timeout=self.idle,
-            **options,
+            **{**options, "http_prefix": f"/{prefix}"},
         ) as scheduler:
+            close_pages(scheduler, prefix)
             jobs = Jobs(scheduler, self.profile, self.folder, security)
             self._serve(scheduler, jobs)
             keeper = None
             try:
                 await jobs.start()
-                self._announce(scheduler)
+                self._announce(scheduler, prefix)
                 keeper = asyncio.ensure_future(jobs.run())
                 await self._until_end(scheduler)
             finally:
@@ -138,11 +143,12 @@ class Head:
             "icedask_end": end,
         }
 
-    def _announce(self, scheduler: Scheduler) -> None:
+    def _announce(self, scheduler: Scheduler, prefix: str) -> None:
         port = getattr(scheduler.http_server, "port", None)
         connection = {
             "address": scheduler.address,
             "dashboard_port": port,
+            "dashboard_path": f"/{prefix}/status",
             "host": os.uname().nodename,
             "pid": os.getpid(),
             "profile_name": self.profile_name,

@@ -111,7 +111,8 @@ class Profile:
             ],
             "worker-extra-args": [
                 *(self.section["worker-extra-args"] or ()),
-                *("--dashboard-address", "127.0.0.1:0"),
+                # Pages of workers are stopped at once.
+                *("--dashboard-address", "127.0.0.1:0", "--preload", "icedask.hpc.pages"),
                 *_key_arguments(security),
             ],
         }

@@ -3,13 +3,20 @@
 Ranks communicate by torch's gloo over TCP, or by NCCL where each has a GPU of its own. No rank
 waits for ever: the end of a peer closes its connections and is noticed at once, and a peer that
 is late is given up after `timeout_s`.
+
+These connections are neither encrypted nor protected by a key: other programs on the network may
+send to them. Pickled values are therefore signed with the key of the group, which its ranks get
+through Dask's connections, and the names in the store of addresses have a secret part.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import pickle
+import secrets
 import socket
 import time
 from collections import Counter
@@ -29,6 +36,8 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.05
 # The store of addresses answers from a thread of its own, however busy its process is.
 _CONNECT_SECONDS = 20.0
+# bytes.
+_SIGNATURE = 32
 
 
 class RankLost(ComputeError):
@@ -49,11 +58,15 @@ class Group:
     The device is a GPU if the process sees one, if possible not shared with another rank.
     """
 
-    def __init__(self, rank: int, size: int, device: torch.device, wire: _Wire | None) -> None:
+    def __init__(
+        self, rank: int, size: int, device: torch.device, wire: _Wire | None, key: bytes = b""
+    ) -> None:
         self.rank = rank
         self.size = size
         self.device = device
         self._wire = wire
+        self._key = key
+        self._broadcasts = 0
 
     def all_reduce_mean(self, vector: Tensor) -> None:
         """Replace a vector by its mean over the ranks, in place; all get the same bits.
@@ -74,16 +87,37 @@ class Group:
         """
         if self._wire is None:
             return value
-        packed = bytearray(pickle.dumps(value)) if self.rank == 0 else bytearray()
-        length = torch.tensor([len(packed)], device=self._wire.device)
-        self._wire.run("broadcast", length, 0)
-        content = torch.frombuffer(packed or bytearray(int(length)), dtype=torch.uint8)
-        content = content.to(self._wire.device)
-        self._wire.run("broadcast", content, 0)
+        sent = torch.zeros(0, dtype=torch.uint8)
         if self.rank == 0:
-            return value
-        received: T = pickle.loads(content.cpu().numpy().tobytes())
-        return received
+            content = pickle.dumps(value)
+            signed = bytearray(self._signature(content) + content)
+            sent = torch.frombuffer(signed, dtype=torch.uint8)
+        length = torch.tensor([len(sent)], device=self._wire.device)
+        self._wire.run("broadcast", length, 0)
+        if self.rank > 0:
+            sent = torch.zeros(max(int(length), 0), dtype=torch.uint8)
+        sent = sent.to(self._wire.device)
+        self._wire.run("broadcast", sent, 0)
+        if self.rank > 0:
+            value = self._checked(sent.cpu().numpy().tobytes())
+        self._broadcasts += 1
+        return value
+
+    def _signature(self, content: bytes) -> bytes:
+        # With the number of the broadcast: one that is sent again later is none.
+        number = self._broadcasts.to_bytes(8, "little")
+        return hashlib.blake2b(number + content, key=self._key, digest_size=_SIGNATURE).digest()
+
+    def _checked(self, received: bytes) -> Any:
+        """Return the value of signed bytes; others are not unpickled."""
+        signature, content = received[:_SIGNATURE], received[_SIGNATURE:]
+        if not hmac.compare_digest(signature, self._signature(content)):
+            raise ComputeError(
+                f"rank {self.rank} received a value that rank 0 did not send: another program "
+                "reaches the connections of the ranks; train on one machine, or on a network that "
+                "only nodes reach"
+            )
+        return pickle.loads(content)
 
 
 def single_rank(device: str = "auto") -> Group:
@@ -98,11 +132,24 @@ def single_rank(device: str = "auto") -> Group:
     return Group(0, 1, torch.device(chosen), None)
 
 
+class Key(bytes):
+    """Secret of a group, which no log shows."""
+
+    def __repr__(self) -> str:
+        return "<key>"
+
+
+def new_key() -> Key:
+    """Return a random key."""
+    return Key(secrets.token_bytes(32))
+
+
 class Place(NamedTuple):
     """A rank that a process is to take, and the number of ranks.
 
     `host` is an address of this machine that other ranks can reach, `timeout_s` the longest wait
-    for them; `is_active` returns False once the task of the rank is cancelled.
+    for them; `is_active` returns False once the task of the rank is cancelled; `key` is the secret
+    of the group.
     """
 
     rank: int
@@ -110,6 +157,7 @@ class Place(NamedTuple):
     host: str
     timeout_s: float
     is_active: Callable[[], bool]
+    key: Key
 
 
 def serve_store(host: str, timeout_s: float) -> torch.distributed.TCPStore:
@@ -153,12 +201,15 @@ def connect_store(host: str, port: int, timeout_s: float) -> torch.distributed.T
 
 
 @contextmanager
-def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
+def joined(addresses: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
     """Join the group of all ranks; leave it at the end of the block.
 
     Raises RankLate, RankLost, RankCancelled if some ranks do not begin in time, one is lost, or the
     task of this rank is cancelled.
     """
+    # Who does not know its names cannot read or change the addresses.
+    secret = hashlib.blake2b(b"names", key=place.key, digest_size=_SIGNATURE).hexdigest()
+    store = torch.distributed.PrefixStore(secret, addresses)
     try:
         visible = _rendezvous(store, place)
     except RuntimeError as error:
@@ -170,7 +221,7 @@ def joined(store: torch.distributed.TCPStore, place: Place) -> Iterator[Group]:
     try:
         # All are connected when the first one may leave, and with it the store.
         wire.run("allreduce", [torch.zeros(1, device=wire.device)])
-        yield Group(place.rank, place.size, device, wire)
+        yield Group(place.rank, place.size, device, wire, place.key)
     except BaseException:
         wire.close(abort=True)
         raise
@@ -212,7 +263,7 @@ def _gpus() -> list[str]:
     return [f"{host} {getattr(gpu, 'uuid', i)}" for i, gpu in enumerate(properties)]
 
 
-def _rendezvous(store: torch.distributed.TCPStore, place: Place) -> list[list[str]]:
+def _rendezvous(store: torch.distributed.Store, place: Place) -> list[list[str]]:
     """Wait until all ranks have begun; return the GPUs that each sees."""
     # A scheduler restarts a task of a lost worker on one with the same address.
     if store.add(f"begun/{place.rank}", 1) > 1:
@@ -236,9 +287,7 @@ def _rendezvous(store: torch.distributed.TCPStore, place: Place) -> list[list[st
 class _Wire:
     """The connections of one rank to all others, apart from torch's default process group."""
 
-    def __init__(
-        self, store: torch.distributed.TCPStore, place: Place, device: torch.device
-    ) -> None:
+    def __init__(self, store: torch.distributed.Store, place: Place, device: torch.device) -> None:
         self.device = device
         self._place = place
         make = _gloo if device.type == "cpu" else _nccl
@@ -276,7 +325,7 @@ class _Wire:
         self._backend = None
 
 
-def _gloo(store: torch.distributed.TCPStore, place: Place) -> Any:
+def _gloo(store: torch.distributed.Store, place: Place) -> Any:
     kind: Any = torch.distributed.ProcessGroupGloo
     options = kind._Options()
     # The default is the address of the host's name, which others may not reach.
@@ -285,7 +334,7 @@ def _gloo(store: torch.distributed.TCPStore, place: Place) -> Any:
     return kind(store, place.rank, place.size, options)
 
 
-def _nccl(store: torch.distributed.TCPStore, place: Place) -> Any:
+def _nccl(store: torch.distributed.Store, place: Place) -> Any:
     kind: Any = torch.distributed.ProcessGroupNCCL
     options = kind.Options()
     options._timeout = timedelta(seconds=place.timeout_s)

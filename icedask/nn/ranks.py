@@ -18,11 +18,13 @@ from icedask.core.options import Option, takes_options
 from icedask.errors import ComputeError, InputError
 from icedask.nn.process_group import (
     Group,
+    Key,
     Place,
     RankLate,
     RankLost,
     connect_store,
     joined,
+    new_key,
     serve_store,
     single_rank,
 )
@@ -53,6 +55,7 @@ class _Member(NamedTuple):
     host: str
     port: int
     timeout_s: float
+    key: Key
 
 
 @takes_options(
@@ -153,6 +156,7 @@ class _Ranks:
         self._workers = workers
         self._timeout_s = timeout_s
         self._name = f"ranks-{uuid4().hex}"
+        self._key = new_key()
         self._futures: list[Any] = []
         self._checked = 0.0
 
@@ -174,7 +178,9 @@ class _Ranks:
         self._ask_all(self._workers, _load)
         host, port = self._ask_all(self._workers[:1], _serve, self._name, self._timeout_s)
         for rank, worker in enumerate(self._workers):
-            member = _Member(self._name, rank, len(self._workers), host, port, self._timeout_s)
+            member = _Member(
+                self._name, rank, len(self._workers), host, port, self._timeout_s, self._key
+            )
             self._futures.append(
                 self._client.submit(
                     _rank,
@@ -371,7 +377,8 @@ def _rank(function: Callable[..., Any], args: tuple[Any, ...], member: _Member) 
         task = worker.state.tasks.get(key)
         return task is not None and task.state in ("executing", "long-running")
 
-    place = Place(member.rank, member.size, _host(worker), member.timeout_s, is_active)
+    host = _host(worker)
+    place = Place(member.rank, member.size, host, member.timeout_s, is_active, member.key)
     with computed_here(), joined(_store(member), place) as group:
         result = function(group, *args)
     return result if member.rank == 0 else None

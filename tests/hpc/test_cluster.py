@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import pandas as pd
 import pytest
 import xarray as xr
 from click.testing import CliRunner
@@ -132,6 +134,17 @@ def test_submitted_command(mw: xr.Dataset, tmp_path: Path) -> None:
     assert jobs()["state"].to_dict() == {job: "complete", failed: "failed"}
     assert "no such store" in jobs().loc[failed, "reason"]
     assert ice.open_run(store, "a 'b' $c").attrs["status"] == "complete"
+
+
+def test_reasons_of_submitted_commands_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "icedask: " + "a long reason " * 40 + "its end\nand a second line"
+    row = {"state": "failed", "reason": reason, "command": "describe x.zarr soap", "log": "logs"}
+    table = pd.DataFrame([row, {**row, "reason": ""}], index=pd.Index(["7", "8"], name="job"))
+    monkeypatch.setattr("icedask.hpc.submit.jobs", table.copy)
+    shown = CliRunner().invoke(cli, ["jobs"]).output
+    assert f"7: {reason}".replace("\n", "\n  ") in shown and "8: " not in shown
+    (first, _) = json.loads(CliRunner().invoke(cli, ["jobs", "--json"]).output)
+    assert first["reason"] == reason
 
 
 def test_home_with_spaces(mw: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

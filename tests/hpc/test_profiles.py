@@ -107,7 +107,7 @@ def test_scripts(
         "--nworkers 8",
         "--nthreads 1",
         "--memory-limit 4.00GiB",
-        "--dashboard-address 127.0.0.1:0",
+        "--dashboard-address 127.0.0.1:0 --preload icedask.hpc.pages",
     ):
         assert part in command
     head = job_script(load_profile(system, **settings, processes=1), tmp_path, "python")
