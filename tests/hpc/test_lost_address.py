@@ -70,6 +70,7 @@ def wave(name: str) -> Wave:
     return Wave({name: graphs.Task(name, time.sleep, 0.1)}, [name], [name])
 
 
+@pytest.mark.slow
 def test_killed_with_their_nannies(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the time limit; with a new worker, the task ends."""
     client: Any

@@ -105,6 +105,7 @@ def _wait(group: Any, folder: str) -> int:
     return int(group.size)
 
 
+@pytest.mark.slow
 def test_local_workers_and_ranks(tmp_path: Path) -> None:
     with ice.connect(n_workers=2, memory_limit="2GB"):
         ended: list[int] = []
