@@ -372,6 +372,8 @@ class Jobs:
     def status(self) -> dict[str, Any]:
         """Return the state of every job as plain values."""
         now = time.monotonic()
+        # A job that is shown as working has started: if it is cancelled next, it was lost.
+        self._update_workers(now)
         rows = []
         for job in self.jobs.values():
             workers = self.workers_of(job)

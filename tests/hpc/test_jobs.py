@@ -340,6 +340,21 @@ def test_a_cancelled_job_is_lost_and_not_given_back(world: Callable[..., World])
     run(story())
 
 
+def test_a_job_that_was_shown_as_working_is_lost(world: Callable[..., World]) -> None:
+    """Cancelled before the next step of the control has seen its workers."""
+
+    async def story() -> None:
+        w = world(jobs=1)
+        await w.control.start()
+        w.let_in()
+        assert w.control.status()["jobs"][0]["state"] == "working"
+        w.lose("1")
+        await w.pass_by(20, steps=20)
+        assert w.control.status()["lost"] == 1 and w.ids == ["2"]
+
+    run(story())
+
+
 def test_a_job_with_data_that_cannot_move_stays(world: Callable[..., World]) -> None:
     async def story() -> None:
         w = world(jobs=[0, 1], idle="10 s")

@@ -22,7 +22,7 @@ def test_home_and_scratch_with_spaces(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_refusal_names_what_nodes_have() -> None:
     with pytest.raises(
-        ComputeError, match=r"asked for: 1 cores, 900GiB.*the nodes have \d+ cores and"
+        ComputeError, match=r"asks for: 1 cores, 922100 MB.*the nodes have \d+ cores and"
     ):
         ice.connect("slurm", jobs=1, **{**SMALL, "memory": "900GiB"})
 
