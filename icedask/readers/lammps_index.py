@@ -24,7 +24,7 @@ from icedask.readers.lammps_header import CutHeader, FrameError, Header, parse_h
 _SCAN_BYTES = 16 * 2**20
 _GZIP_SPACING = 16 * 2**20
 _LONGEST_HEADER = 2**20
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class Index(NamedTuple):
@@ -209,8 +209,8 @@ def _index(source: DumpFile, scan: _Scan, reason: list[str] | None = None) -> In
     if not scan.skip_blank():
         what = "".join(reason or []) or "the file is empty"
         raise InputError(f"{source.path}: expected a LAMMPS text dump, found nothing in it: {what}")
-    if scan.buffer.startswith(_BOM, scan.at):
-        scan.at += len(_BOM)
+    if scan.buffer.startswith(BOM, scan.at):
+        scan.at += len(BOM)
     if not scan.buffer.startswith(b"ITEM:", scan.at):
         line = scan.buffer[scan.at : scan.at + 200].split(b"\n")[0].strip()
         raise InputError(
