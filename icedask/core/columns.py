@@ -168,7 +168,7 @@ def name_columns(
     groups: Sequence[tuple[Mapping[str, Column], Mapping[str, Any]]],
     caller: str,
 ) -> tuple[dict[str, Column], dict[str, str]]:
-    """Name the columns of results beside those of their trajectory.
+    """Name the columns of results, which stand beside the columns of their trajectory.
 
     Parameters
     ----------

@@ -81,8 +81,8 @@ def not_a_denoiser(path: str | os.PathLike[str], error: Exception) -> InputError
     """Return the error for a file that cannot be read as a denoiser."""
     remedy = f"give one, or the name of a shipped denoiser ({', '.join(SHIPPED)})"
     if isinstance(error, OSError) and error.strerror:
-        found = f": {error.strerror}"
+        reason = f": {error.strerror}"
     else:
         # NumPy takes any other file for a pickle, and recommends to trust it.
-        found = " something else" + ("" if "trust" in str(error) else f" ({error})")
-    return InputError(f"{path}: expected what Denoiser.save wrote, found{found}; {remedy}")
+        reason = " something else" + ("" if "trust" in str(error) else f" ({error})")
+    return InputError(f"{path}: expected what Denoiser.save wrote, found{reason}; {remedy}")

@@ -333,7 +333,7 @@ def _checked_units(path: str, header: Header, options: SourceOptions) -> Units:
 
 
 def _check_time_step(path: str, index: Index, timestep: float | None) -> None:
-    """Raise InputError if the times in a dump are those of another time step than the given one."""
+    """Raise InputError if the times in a dump give another time step than the option."""
     steps = np.diff(index.steps)
     if timestep is None or np.isnan(index.times).any() or not (steps > 0).any():
         return

@@ -106,7 +106,7 @@ def refuse(
     overwrite: bool = False,
     **_: Any,
 ) -> None:
-    """Raise InputError for what an export of a store refuses by the outlines of what is in it.
+    """Raise InputError for options that a trajectory and runs refuse by their outlines.
 
     `runs` are the runs with their names, None where they have none; the options are those of
     `export`.
