@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from icedask.cli.common import as_settings, echo_table, settings_option
 from icedask.errors import ComputeError, InputError
 from icedask.hpc.client import connect
+from icedask.hpc.folders import running, running_cluster, submitted
 from icedask.hpc.systems import SYSTEMS
 
 # Commands whose argument is a store that they make.
@@ -80,6 +81,10 @@ def start(profile: str, name: str, jobs: str | None, settings: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def list_clusters(as_json: bool) -> None:
     """List running clusters."""
+    if not running():
+        # Without the imports for a table.
+        click.echo("[]" if as_json else "no cluster runs")
+        return
     from icedask.hpc.cluster import clusters
 
     echo_table(clusters(), as_json, "no cluster runs")
@@ -111,6 +116,7 @@ def scale(name: str, jobs: str) -> None:
 @click.argument("name")
 def stop(name: str) -> None:
     """End the cluster NAME and its jobs."""
+    running_cluster(name)
     from icedask.hpc.cluster import stop as stop_cluster
 
     stop_cluster(name)
@@ -118,6 +124,8 @@ def stop(name: str) -> None:
 
 
 def _attached(name: str) -> Any:
+    # Before imports that take a second.
+    running_cluster(name)
     from icedask.hpc.cluster import attach_by_name
 
     return attach_by_name(name)
@@ -206,9 +214,12 @@ def _parsed(root: click.Context, words: tuple[str, ...]) -> click.Context:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON on stdout.")
 def jobs(as_json: bool) -> None:
     """List the submitted commands and their states."""
-    from icedask.hpc.submit import jobs as submitted
+    if not submitted():
+        click.echo("[]" if as_json else "no command was submitted")
+        return
+    from icedask.hpc.submit import jobs as submitted_jobs
 
-    table: pd.DataFrame = submitted()
+    table: pd.DataFrame = submitted_jobs()
     if not as_json:
         # Below the table, where they have room.
         reasons = table.pop("reason")

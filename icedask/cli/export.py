@@ -15,8 +15,9 @@ from icedask.cli.common import common
 from icedask.cli.options import STORE, command_of
 from icedask.errors import InputError
 from icedask.hpc.client import connect
-from icedask.store.runs import find_run, open_run, open_trajectory, trajectory_attrs
-from icedask.writers.export import PARAMETERS, format_of, planned
+from icedask.store.runs import open_run, open_trajectory
+from icedask.writers.checks import refuse
+from icedask.writers.export import PARAMETERS, planned
 
 
 @click.option(
@@ -36,12 +37,10 @@ def _export(
     as_json: bool,
     **options: Any,
 ) -> None:
+    named = _named(runs)
     # Before the imports of what reads and writes.
-    format_of(target.absolute())
-    trajectory_attrs(store.resolve())
-    for run in runs:
-        find_run(store.resolve(), run.partition("=")[2] or run)
-    job = planned(open_trajectory(store), target, _results(store, runs), **options)
+    refuse(store.resolve(), named, target.absolute(), **options)
+    job = planned(open_trajectory(store), target, _results(store, named), **options)
     # What takes seconds in the threads of this process needs no workers.
     here = profile == "local" and jobs is None
     with nullcontext() if here else connect(profile, jobs=jobs):
@@ -52,21 +51,28 @@ def _export(
     click.echo(f"{target}: {done.frames} frames, {done.rows} rows: {', '.join(done.columns)}")
 
 
-def _results(store: Path, runs: Sequence[str]) -> list[xr.Dataset] | dict[str, xr.Dataset]:
-    """Return the runs, by name if names are given as NAME=RUN."""
-    named = [run.partition("=") for run in runs]
-    whole = [(name, equals, run) for name, equals, run in named if equals]
-    if not whole:
-        return [open_run(store, run) for run in runs]
-    if len(whole) < len(named):
+def _named(runs: Sequence[str]) -> list[tuple[str | None, str]]:
+    """Return the runs with their names, if names are given as NAME=RUN."""
+    parts = [run.partition("=") for run in runs]
+    with_name = [name for name, equals, _ in parts if equals]
+    if not with_name:
+        return [(None, run) for run in runs]
+    if len(with_name) < len(parts):
         raise InputError(
             f"export: expected a name for each run or for none, found {' '.join(runs)}; write "
             "NAME=RUN for each"
         )
-    names = [name for name, _, _ in whole]
-    if "" in names or len(set(names)) < len(names):
+    if "" in with_name or len(set(with_name)) < len(with_name):
         raise InputError(f"export: expected a different NAME=RUN for each, found {' '.join(runs)}")
-    return {name: open_run(store, run) for name, _, run in whole}
+    return [(name, run) for name, _, run in parts]
+
+
+def _results(
+    store: Path, named: Sequence[tuple[str | None, str]]
+) -> list[xr.Dataset] | dict[str, xr.Dataset]:
+    """Return the runs, by name if they have names."""
+    by_name = {name: open_run(store, run) for name, run in named if name is not None}
+    return by_name or [open_run(store, run) for _, run in named]
 
 
 export = command_of(

@@ -15,6 +15,7 @@ from icedask.descriptors.descriptor import Descriptor
 from icedask.descriptors.lazy import record_without_frames
 from icedask.store.outline import Outline
 from icedask.store.runs import open_trajectory
+from icedask.store.save import check_precision
 
 
 class _Plan(click.Group):
@@ -40,7 +41,9 @@ def plan(context: click.Context, store: Path) -> None:
 
 
 def _measure(descriptor: Descriptor) -> Callable[..., Any]:
-    @click.option("--workers", type=int, required=True, help="Number of worker processes.")
+    @click.option(
+        "--workers", type=click.IntRange(1), required=True, help="Number of worker processes."
+    )
     @click.option("--precision", type=int, help="Bits of mantissa that are kept.")
     @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
     @click.pass_obj
@@ -48,6 +51,7 @@ def _measure(descriptor: Descriptor) -> Callable[..., Any]:
         store: Path, workers: int, precision: int | None, as_json: bool, **options: Any
     ) -> None:
         # Refuses what it can before the imports of what computes.
+        check_precision(precision)
         record_without_frames(Outline(store.resolve()), descriptor, options)
         lazy = descriptor.function(open_trajectory(store), **options)
         from icedask.hpc.plan import plan as predict

@@ -105,9 +105,9 @@ class Joined:
     """
 
     columns: Mapping[str, Column]
+    aliases: Mapping[str, str]
     frames: IntArray
     atoms: IntArray
-    aliases: Mapping[str, str]
 
     def component(self, name: str) -> tuple[Column, int | None]:
         """Return the column with a component of this name, and its place; KeyError for none."""
@@ -144,36 +144,67 @@ def join_columns(ds: xr.Dataset, results: Results, caller: str, *, fill: bool = 
     columns = own_columns(ds)
     parts = [(name, _with_frames(ds, result)) for name, result in _named(results, caller)]
     _check_belong(ds, [result for _, result in parts], caller)
-    joined = [_result_columns(ds, name, result, caller) for name, result in parts]
-    joined = _distinct(columns, parts, joined, caller)
+    groups = [(_result_columns(ds, name, part, caller), part.attrs) for name, part in parts]
+    names = [name for name, _ in parts]
+    columns, aliases = name_columns(columns, names, groups, caller)
     frames, atoms = np.ones(ds.sizes.get(FRAME, 1), bool), np.ones(ds.sizes[ATOM], bool)
-    aliases: dict[str, str] = {}
-    for (_, result), group in zip(parts, joined, strict=True):
-        for column in group.values():
-            if column.frame_rows is not None and not fill:
-                frames &= column.frame_rows >= 0
-            if column.atom_rows is not None and not fill:
-                atoms &= column.atom_rows >= 0
-            if column.name in columns:
-                raise _twice(column.name, caller)
-            columns[column.name] = column
-        aliases |= _alias(result, group)
-    _check_names(columns, caller)
+    for column in columns.values() if not fill else ():
+        if column.frame_rows is not None:
+            frames &= column.frame_rows >= 0
+        if column.atom_rows is not None:
+            atoms &= column.atom_rows >= 0
     if parts and not (frames.any() and atoms.any()):
         dim = ATOM if frames.any() else FRAME
         raise InputError(
             f"{caller}: expected results of {dim}s of the trajectory, found none in common; "
             "compute them of this trajectory"
         )
+    return Joined(columns, aliases, np.flatnonzero(frames), np.flatnonzero(atoms))
+
+
+def name_columns(
+    own: Mapping[str, Column],
+    names: Sequence[str | None],
+    groups: Sequence[tuple[Mapping[str, Column], Mapping[str, Any]]],
+    caller: str,
+) -> tuple[dict[str, Column], dict[str, str]]:
+    """Name the columns of results, which stand beside the columns of their trajectory.
+
+    Parameters
+    ----------
+    own
+        Columns of the trajectory.
+    names, groups
+        Name of each result, None where it has none; its columns by variable, and its attributes.
+
+    Returns
+    -------
+    dict, dict
+        All columns, and their other names in a condition.
+
+    Raises
+    ------
+    InputError
+        If two columns have the same name.
+    """
+    columns, aliases = dict(own), dict[str, str]()
+    named = [_named_group(name, group) for name, (group, _) in zip(names, groups, strict=True)]
+    joined = _distinct(own, names, [attrs for _, attrs in groups], named)
+    for group, (_, attrs) in zip(joined, groups, strict=True):
+        for column in group.values():
+            if column.name in columns:
+                raise _twice(column.name, caller)
+            columns[column.name] = column
+        aliases |= _alias(attrs, group)
+    _check_names(columns, caller)
     labels = [c.name for g in joined for v, c in g.items() if v == "label" or c.classes]
     if len(labels) == 1:
         aliases["state"] = labels[0]
-    names = [name for column in columns.values() for name in column.names]
-    writable = Counter(map(writable_name, names))
-    aliases |= {w: n for n in names if (w := writable_name(n)) != n and writable[w] == 1}
-    taken = {*names, FRAME, "step", "time"}
-    aliases = {alias: name for alias, name in aliases.items() if alias not in taken}
-    return Joined(columns, np.flatnonzero(frames), np.flatnonzero(atoms), aliases)
+    parts = [name for column in columns.values() for name in column.names]
+    writable = Counter(map(writable_name, parts))
+    aliases |= {w: n for n in parts if (w := writable_name(n)) != n and writable[w] == 1}
+    taken = {*parts, FRAME, "step", "time"}
+    return columns, {alias: name for alias, name in aliases.items() if alias not in taken}
 
 
 def own_columns(ds: xr.Dataset) -> dict[str, Column]:
@@ -191,7 +222,12 @@ def own_columns(ds: xr.Dataset) -> dict[str, Column]:
 
 def _variables(ds: xr.Dataset, first: str) -> list[str]:
     """Return the names of per-atom variables; by name, as a store has no order of them."""
-    names = [str(n) for n in ds.data_vars if ATOM in ds[n].dims and n not in _NOT_COLUMNS]
+    return variable_names({str(name): ds[name].dims for name in ds.data_vars}, first)
+
+
+def variable_names(dims: Mapping[str, Sequence[Any]], first: str) -> list[str]:
+    """Return the names of per-atom variables, of which the dimensions are given, in order."""
+    names = [name for name, own in dims.items() if ATOM in own and name not in _NOT_COLUMNS]
     return sorted(names, key=lambda name: (name != first, _natural(name)))
 
 
@@ -229,27 +265,34 @@ def _column(name: str, array: xr.DataArray, where: str = "") -> Column:
             f"{where or name}: expected numbers or text, found dtype {array.dtype}; convert it, or "
             "leave the variable out"
         )
-    flags = np.atleast_1d(np.asarray(array.attrs.get("flag_values", []))).tolist()
-    meanings = str(array.attrs.get("flag_meanings", "")).split()
+    dim = rest[0] if rest else None
+    labels = array[dim].values if dim is not None and dim in array.coords else None
     return Column(
         name,
         array.data,
         by_frame,
-        _parts(array, rest[0]) if rest else (),
-        dict(zip(meanings, map(int, flags), strict=False)),
+        part_names(str(dim), array.sizes[dim], labels) if rest else (),
+        classes_of(array.attrs),
         _attrs(array),
     )
 
 
-def _parts(array: xr.DataArray, dim: Any) -> tuple[str, ...]:
+def classes_of(attrs: Mapping[str, Any]) -> dict[str, int]:
+    """Return the numbers of the named classes of a variable."""
+    flags = np.atleast_1d(np.asarray(attrs.get("flag_values", []))).tolist()
+    meanings = str(attrs.get("flag_meanings", "")).split()
+    return dict(zip(meanings, map(int, flags), strict=False))
+
+
+def part_names(dim: str, size: int, labels: npt.NDArray[Any] | None) -> tuple[str, ...]:
     """Return the names of components: the labels along the dimension, or numbers."""
-    if dim == XYZ and array.sizes[dim] == 3:
+    if dim == XYZ and size == 3:
         return ("x", "y", "z")
-    if dim in array.coords:
-        labels = [re.sub(r"\W", "_", str(label)) for label in array[dim].values.tolist()]
-        if len(set(labels)) == len(labels) and all(labels):
-            return tuple(labels)
-    return tuple(map(str, range(array.sizes[dim])))
+    if labels is not None:
+        texts = [re.sub(r"\W", "_", str(label)) for label in labels.tolist()]
+        if len(set(texts)) == len(texts) and all(texts):
+            return tuple(texts)
+    return tuple(map(str, range(size)))
 
 
 def _named(results: Results, caller: str) -> list[tuple[str | None, xr.Dataset]]:
@@ -332,30 +375,37 @@ def _result_columns(
     where = f"{caller}: {title}"
     atom_rows = matched_rows(ds, result, ATOM, ATOM, where)
     frame_rows = matched_rows(ds, result, FRAME, "step", where) if FRAME in result.dims else None
-    main = "label" if "label" in variables else variables[0]
-    alone = "label" in variables or len(variables) == 1
     columns = {}
     for variable in variables:
         column = _column(variable, result[variable], f"{where}: {variable}")
-        if name is not None:
-            own = name if alone and variable == main else f"{name}_{variable}"
-            column = replace(column, name=own)
         rows = frame_rows if column.by_frame else None
         columns[variable] = replace(column, frame_rows=rows, atom_rows=atom_rows)
     return columns
 
 
+def _named_group(name: str | None, group: Mapping[str, Column]) -> Mapping[str, Column]:
+    """Return the columns of a result with its name: for the label or the only one, else before."""
+    if name is None:
+        return group
+    main = "label" if "label" in group else next(iter(group))
+    alone = "label" in group or len(group) == 1
+    return {
+        variable: replace(column, name=name if alone and variable == main else f"{name}_{variable}")
+        for variable, column in group.items()
+    }
+
+
 def _distinct(
     own: Mapping[str, Column],
-    parts: Sequence[tuple[str | None, xr.Dataset]],
-    joined: Sequence[dict[str, Column]],
-    caller: str,
+    names: Sequence[str | None],
+    attributes: Sequence[Mapping[str, Any]],
+    joined: Sequence[Mapping[str, Column]],
 ) -> list[dict[str, Column]]:
     """Put the label of the run, or its function, before names that several columns have."""
     counts = Counter([*own, *(column.name for group in joined for column in group.values())])
     renamed = []
-    for (name, result), group in zip(parts, joined, strict=True):
-        prefix = result.attrs.get("label") or result.attrs.get("function")
+    for name, attrs, group in zip(names, attributes, joined, strict=True):
+        prefix = attrs.get("label") or attrs.get("function")
         columns = {}
         for variable, column in group.items():
             if counts[column.name] > 1 and name is None and prefix:
@@ -382,9 +432,9 @@ def _twice(name: str, caller: str) -> InputError:
     )
 
 
-def _alias(result: xr.Dataset, group: Mapping[str, Column]) -> dict[str, str]:
+def _alias(attrs: Mapping[str, Any], group: Mapping[str, Column]) -> dict[str, str]:
     """Return the label of a run as another name of its only column, or of its classes."""
-    label = str(result.attrs.get("label") or "")
+    label = str(attrs.get("label") or "")
     main = group.get("label") or (next(iter(group.values())) if len(group) == 1 else None)
     if main is None or main.parts or not label.isidentifier():
         return {}

@@ -15,6 +15,9 @@ import xarray as xr
 
 from icedask.errors import InputError
 
+# Units of lengths, times and energies, as files of text state them.
+FILE_UNITS = "angstrom ps eV"
+
 FRAME = "frame"
 ATOM = "atom"
 XYZ = "xyz"

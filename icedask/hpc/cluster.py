@@ -31,6 +31,8 @@ from icedask.hpc.folders import (
     is_own,
     make_folder,
     open_private,
+    running,
+    running_cluster,
     sweep,
     unused_name,
     write_private,
@@ -356,17 +358,17 @@ def clusters() -> pd.DataFrame:
         Indexed by name: profile, host, address, started, alive.
     """
     rows = []
-    for path in sorted((home() / "clusters").glob(f"*/{CONNECTION}")):
-        head = connection(path.parent)
+    for folder in running():
+        head = connection(folder)
         if head is not None:
             rows.append(
                 {
-                    "name": path.parent.name,
+                    "name": folder.name,
                     "profile": head["profile"]["name"],
                     "host": head["host"],
                     "address": head["address"],
                     "started": pd.Timestamp(head["started"], unit="s").floor("s"),
-                    "alive": is_alive(path.parent),
+                    "alive": is_alive(folder),
                 }
             )
     columns = ["name", "profile", "host", "address", "started", "alive"]
@@ -385,17 +387,13 @@ def _wait_for_end(folder: Path) -> None:
 
 def attach_by_name(name: str) -> JobsClient:
     """Connect to a cluster by name, with a client that is not the active one."""
-    folder = cluster_folder(name)
-    if connection(folder) is None:
-        names = ", ".join(clusters().index) or "none"
-        raise InputError(f"no cluster {name!r} runs; there are {names}")
-    return attach(folder, set_as_default=False)
+    return attach(running_cluster(name), set_as_default=False)
 
 
 def stop(name: str) -> None:
     """End a cluster and its jobs; raise InputError if there is none of this name."""
-    folder = cluster_folder(name)
-    if connection(folder) is not None and not is_alive(folder):
+    folder = running_cluster(name)
+    if not is_alive(folder):
         _delete_keys(folder)
         (folder / CONNECTION).unlink(missing_ok=True)
         return

@@ -22,6 +22,8 @@ CONNECT_SECONDS = 10
 LOCK = "lock"
 FAILURE = "failure.txt"
 MARKER = ".icedask"
+# The ids of the jobs of a submitted command.
+IDS = "ids"
 # Age of the last file of an ended cluster or command at which its folder is deleted, seconds.
 KEPT_SECONDS = 30 * 86400
 SECRETS = {"ca": "ca.pem", "key": "key.pem"}
@@ -134,6 +136,27 @@ def cluster_folder(name: str) -> Path:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", name):
         raise InputError(f"name: expected letters, digits, - and _, found {name!r}")
     return home() / "clusters" / name
+
+
+def running() -> list[Path]:
+    """Return the folders of the clusters of this user that have a connection file."""
+    files = sorted((home() / "clusters").glob(f"*/{CONNECTION}"))
+    return [file.parent for file in files if connection(file.parent) is not None]
+
+
+def running_cluster(name: str) -> Path:
+    """Return the folder of a cluster that has a connection file; InputError if it has none."""
+    folder = cluster_folder(name)
+    if connection(folder) is None:
+        names = ", ".join(path.name for path in running()) or "none"
+        raise InputError(f"no cluster {name!r} runs; there are {names}")
+    return folder
+
+
+def submitted() -> list[Path]:
+    """Return the folders of the submitted commands that have an id, the newest first."""
+    files = sorted((home() / "submitted").glob(f"*/{IDS}"), reverse=True)
+    return [file.parent for file in files]
 
 
 def unused_name(profile: str) -> str:

@@ -24,12 +24,12 @@ import pandas as pd
 from dask.utils import parse_bytes
 
 from icedask.errors import IcedaskError
-from icedask.hpc.folders import home, make_folder, sweep, write_private
+from icedask.hpc.folders import IDS, home, make_folder, submitted, sweep, write_private
 from icedask.hpc.profiles import Profile, load_profile
 from icedask.hpc.quoting import quoted_python
 from icedask.hpc.systems import SYSTEMS
 
-COMMAND, STATE, IDS = "command.json", "state.json", "ids"
+COMMAND, STATE = "command.json", "state.json"
 
 # A job without workers holds a scheduler, a client, and the results in the client.
 _CORES, _MEMORY = 2, "4GiB"
@@ -178,8 +178,7 @@ def jobs() -> pd.DataFrame:
     rows = []
     queues: dict[str, Any] = {}
     # A command that the batch system refused has no id; its error was raised by submit.
-    for path in sorted((home() / "submitted").glob(f"*/{IDS}"), reverse=True):
-        folder = path.parent
+    for folder in submitted():
         record, ids = read_command(folder), job_ids(folder)
         system = SYSTEMS[record["profile"]["system"]]
         if system.name not in queues:

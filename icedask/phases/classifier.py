@@ -40,6 +40,7 @@ from icedask.descriptors.soap import soap
 from icedask.errors import InputError
 from icedask.learn.base import NotFittedError
 from icedask.phases.calibration import samples
+from icedask.phases.checks import RESERVED
 from icedask.phases.decision import Boundary, Rule, boundary, label_block
 from icedask.phases.denoiser import CLIP, STEPS, Denoiser, check_denoiser
 from icedask.phases.frames import atoms_record, check_denoised
@@ -51,7 +52,7 @@ from icedask.phases.metric import (
     project_block,
     whitened_space,
 )
-from icedask.phases.references import RESERVED, Phases, check_phases
+from icedask.phases.references import Phases, check_phases
 from icedask.readers.convert import from_ase
 
 

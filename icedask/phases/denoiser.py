@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -23,25 +21,13 @@ from icedask.core.variables import ATOM
 from icedask.errors import InputError
 from icedask.kernels.simd import WIDTH
 from icedask.learn.base import NotFittedError
+from icedask.phases.checks import BROKEN, FORMAT, check_version, not_a_denoiser
 from icedask.phases.frames import atoms_record, denoised_arrays, denoised_dataset
 from icedask.phases.references import Phases, check_phases
 from icedask.phases.score import Score, check_weights, score_from
 from icedask.phases.shipped import SHIPPED
 
 STEPS, CLIP = 8, 0.4
-
-_FORMAT = 1
-# Errors of reading a file that is damaged, or of another kind.
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class Denoiser(BaseEstimator):
@@ -289,7 +275,7 @@ class Denoiser(BaseEstimator):
                 np.savez_compressed(
                     file,
                     allow_pickle=False,
-                    format=_FORMAT,
+                    format=FORMAT,
                     element=self.phases_.element,
                     loss=self.loss_,
                     **arrays,
@@ -314,15 +300,12 @@ class Denoiser(BaseEstimator):
             # Opened here: the reader leaves a file that it does not know open.
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls._from_arrays(dict(arrays))
-        except _BROKEN as error:
-            raise InputError(
-                f"{path}: expected what Denoiser.save wrote, found something else ({error})"
-            ) from error
+        except BROKEN as error:
+            raise not_a_denoiser(path, error) from error
 
     @classmethod
     def _from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        if arrays["format"] != _FORMAT:
-            raise ValueError(f"format {arrays['format']}")
+        check_version(arrays["format"])
 
         def part(prefix: str) -> dict[str, npt.NDArray[Any]]:
             begin = f"{prefix}/"

@@ -20,31 +20,18 @@ from icedask.core.trajectory import center_indices, check_elements
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.kernels.neighbors import neighbor_list, wrap
+from icedask.phases.checks import RESERVED, atoms_of_element
 from icedask.readers.convert import from_ase
 
 # Made by icedask/data/make_ice_phases.py.
 SHIPPED = "ice_phases.json"
 ICES = ("Ih", "Ic", "II", "III", "VI", "VII", "sI")
-# Classes of atoms with none of the phases.
-RESERVED = ("liquid", "unknown")
 
 _TOO_CLOSE = 0.5
 _SAME_CRYSTAL = 1e-3
 _SAME_VOLUME = 1.03
 # Decimals of fractions and of angstrom: rounding errors of wrapping are far below.
 _DECIMALS = 8
-
-
-def atoms_of_element(trj: xr.Dataset, element: str, caller: str) -> npt.NDArray[np.int64]:
-    """Return the indices of the atoms of the element of phases; InputError if there are none."""
-    elements = trj["element"].values.astype(str)
-    if element not in elements:
-        raise InputError(
-            f"{caller}: expected atoms of {element}, as the phases have, found "
-            f"{', '.join(sorted(set(elements)))}; choose atoms with centers, or give phases "
-            "of another element"
-        )
-    return np.flatnonzero(elements == element)
 
 
 class Phases:

@@ -18,7 +18,7 @@ from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
 from icedask.readers.contents import content_of
 from icedask.readers.formats import SourceOptions
-from icedask.readers.mdanalysis import MDAnalysisFile, same_cells, same_columns
+from icedask.readers.mdanalysis import MDAnalysisFile, stacked_frames
 from icedask.store.frame_block import FrameBlock
 
 _NM = 10.0  # angstrom
@@ -145,14 +145,8 @@ class GroFile(MDAnalysisFile):
                 else {}
             )
         chosen = np.asarray(frames, int)
-        return FrameBlock(
-            positions=np.stack(positions),
-            cell=same_cells(cells),
-            pbc=np.array([cells[0] is not None] * 3),
-            time=self.times[chosen],
-            step=self.steps[chosen],
-            columns=same_columns(columns),
-        )
+        times, steps = self.times[chosen], self.steps[chosen]
+        return stacked_frames(positions, cells, times, steps, columns)
 
     def _lines(self, frame: int) -> list[bytes]:
         """Return the lines of a frame with atoms, and that of the box."""

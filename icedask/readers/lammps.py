@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -30,7 +31,7 @@ from icedask.readers.lammps_columns import (
     coordinates,
 )
 from icedask.readers.lammps_header import FrameError, Header, parse_header
-from icedask.readers.lammps_index import DumpFile, Index, build_index, frame_text
+from icedask.readers.lammps_index import BOM, DumpFile, Index, build_index, frame_text
 from icedask.readers.units import Units, lammps_units
 from icedask.store.frame_block import FrameBlock, join_blocks
 
@@ -75,7 +76,7 @@ class LammpsDump(Format):
     def recognises(cls, file: SourceFile) -> bool:
         """Return whether a file begins like a text dump, or is some text with the name of one."""
         text = b"\0" not in file.head and not file.head.startswith(b"---")
-        head = file.head.removeprefix(b"\xef\xbb\xbf").lstrip()
+        head = file.head.removeprefix(BOM).lstrip()
         return head.startswith(b"ITEM:") or (text and super().recognises(file))
 
     @classmethod
@@ -86,6 +87,7 @@ class LammpsDump(Format):
         it, that is seen where a field is missing, or where all other lines have the same number of
         decimals and this one has fewer. The last frame of several is then truncated.
         """
+        _check_options_early(file, options)
         gzip_index = None
         if file.packed and scratch is not None:
             gzip_index = str(scratch / f"{digest(file.plain)}.gzidx")
@@ -98,7 +100,6 @@ class LammpsDump(Format):
             with source.open() as dump:
                 text = frame_text(dump, index, 0)
             header = parse_header(text)
-            _check_wanted(header.columns, options.columns)
             if len(index.steps) == 1:
                 _check_last_number(text[header.body :])
             first_line = text[header.body :].split(b"\n", 1)[0]
@@ -107,11 +108,8 @@ class LammpsDump(Format):
             reference = Reference.of(header, kinds, table)
         except Exception as error:
             raise _input_error(file.path, 0, error) from error
-        _check_stated(file.path, header, options)
-        units = lammps_units(
-            header.units or options.units, **{name: getattr(options, name) for name in _LJ}
-        )
-        _check_times(file.path, index, options)
+        units = _checked_units(file.path, header, options)
+        _check_time_step(file.path, index, options.timestep)
         return cls(
             path=file.path,
             n_frames=len(index.steps),
@@ -303,20 +301,39 @@ def _check_stated(path: str, header: Header, options: SourceOptions) -> None:
         )
 
 
-def _check_times(path: str, index: Index, options: SourceOptions) -> None:
-    """Raise InputError if a dump has no times, or two statements of them that differ."""
+def _check_options_early(file: SourceFile, options: SourceOptions) -> None:
+    """Raise InputError for options that do not fit the first header, before the dump is indexed.
+
+    What cannot be parsed is left to the index, which says where it is.
+    """
+    with suppress(FrameError):
+        _checked_units(file.path, parse_header(file.head.removeprefix(BOM).lstrip()), options)
+
+
+def _checked_units(path: str, header: Header, options: SourceOptions) -> Units:
+    """Return the units; raise InputError if units or times are missing, or contradict the file."""
+    _check_wanted(header.columns, options.columns)
+    _check_stated(path, header, options)
+    units = lammps_units(
+        header.units or options.units, **{name: getattr(options, name) for name in _LJ}
+    )
     timestep, interval = options.timestep, options.frame_interval
     if interval is not None and timestep is not None:
         raise InputError(
             f"{path}: expected timestep (--timestep) or frame_interval (--frame-interval), found "
             f"both, {timestep:g} and {interval:g}; leave one out"
         )
-    if interval is None and timestep is None and np.isnan(index.times[0]):
+    if interval is None and timestep is None and header.time is None:
         raise InputError(
             f"{path}: the dump does not say its time; give timestep= (--timestep) in the units of "
             "the simulation (fs for real, ps for metal, tau for lj), or frame_interval= "
             "(--frame-interval) in ps"
         )
+    return units
+
+
+def _check_time_step(path: str, index: Index, timestep: float | None) -> None:
+    """Raise InputError if the times in a dump give another time step than the option."""
     steps = np.diff(index.steps)
     if timestep is None or np.isnan(index.times).any() or not (steps > 0).any():
         return

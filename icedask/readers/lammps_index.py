@@ -22,9 +22,12 @@ from icedask.readers.lammps_body import skip_lines
 from icedask.readers.lammps_header import CutHeader, FrameError, Header, parse_header, shown
 
 _SCAN_BYTES = 16 * 2**20
+_GZIP_MAGIC = b"\x1f\x8b\x08"
+# Bytes at the end of a file in which its last gzip stream begins, and of its content at most.
+_LAST_STREAM, _LAST_CONTENT = 2**25, 2**28
 _GZIP_SPACING = 16 * 2**20
 _LONGEST_HEADER = 2**20
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class Index(NamedTuple):
@@ -81,14 +84,21 @@ def _rescued_pieces(source: DumpFile, reason: list[str]) -> Iterator[bytes]:
             ) from error
 
 
-def _check_tail(source: DumpFile, size: int) -> None:
+def _check_tail(source: DumpFile, file: BinaryIO, size: int) -> None:
     """Raise InputError if something else follows the gzip streams, which their reader passes over.
 
-    A file of one stream ends with the size of its content; others are read through once more.
+    A file of one stream ends with the size of its content. Of several the last one is looked for
+    from the end, and must be the end of the content that was read. Others are read through once
+    more.
     """
-    with Path(source.plain).open("rb") as file:
-        file.seek(-4, 2)
-        if int.from_bytes(file.read(4), "little") == size % 2**32:
+    with Path(source.plain).open("rb") as packed:
+        packed.seek(-4, 2)
+        if int.from_bytes(packed.read(4), "little") == size % 2**32:
+            return
+        last = _last_stream(packed)
+    if last is not None:
+        file.seek(max(size - len(last), 0))
+        if file.read(len(last)) == last:
             return
     try:
         for _ in pieces(source.plain, "gz"):
@@ -98,6 +108,22 @@ def _check_tail(source: DumpFile, size: int) -> None:
             f"{source.path}: expected gzip streams only, found something else ({error}); cut that "
             "off, or ingest it as a file of its own"
         ) from error
+
+
+def _last_stream(packed: BinaryIO) -> bytes | None:
+    """Return the content of the gzip stream with which a file ends; None if it is a long one."""
+    end = packed.seek(0, 2)
+    start = max(0, end - _LAST_STREAM)
+    packed.seek(start)
+    data = packed.read()
+    at = len(data)
+    while (at := data.rfind(_GZIP_MAGIC, 0, at)) >= 0:
+        unpack = zlib.decompressobj(31)
+        with suppress(zlib.error):
+            content = unpack.decompress(data[at:], _LAST_CONTENT)
+            if unpack.eof and not unpack.unused_data and content:
+                return content
+    return None
 
 
 class _Scan:
@@ -193,8 +219,7 @@ def build_index(source: DumpFile) -> Index:
                 pass
             if source.gzip_index is not None:
                 file.export_index(source.gzip_index)
-            size = file.tell()
-        _check_tail(source, size)
+            _check_tail(source, file, file.tell())
         return index
     except (ZranError, OSError, EOFError):
         reason: list[str] = []
@@ -209,8 +234,8 @@ def _index(source: DumpFile, scan: _Scan, reason: list[str] | None = None) -> In
     if not scan.skip_blank():
         what = "".join(reason or []) or "the file is empty"
         raise InputError(f"{source.path}: expected a LAMMPS text dump, found nothing in it: {what}")
-    if scan.buffer.startswith(_BOM, scan.at):
-        scan.at += len(_BOM)
+    if scan.buffer.startswith(BOM, scan.at):
+        scan.at += len(BOM)
     if not scan.buffer.startswith(b"ITEM:", scan.at):
         line = scan.buffer[scan.at : scan.at + 200].split(b"\n")[0].strip()
         raise InputError(

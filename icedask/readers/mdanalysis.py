@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ase.geometry import cellpar_to_cell
 
 from icedask.core.trajectory import select_in_universe
-from icedask.core.types import IntArray
+from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
 from icedask.readers.contents import Content, content_of
@@ -141,14 +141,7 @@ def block_of(frames: Iterable[Any], pbc: Sequence[bool] | None) -> FrameBlock:
         step = int(ts.data.get("step", max(ts.frame, 0)))
         read.append((ts.positions.astype(np.float32), cell, _time(ts), step, columns))
     positions, cells, times, steps, columns_list = zip(*read, strict=True)
-    return FrameBlock(
-        positions=np.stack(positions),
-        cell=same_cells(cells),
-        pbc=np.array([cells[0] is not None] * 3 if pbc is None else pbc),
-        time=np.array(times),
-        step=np.array(steps, np.int64),
-        columns=same_columns(columns_list),
-    )
+    return stacked_frames(positions, cells, times, steps, columns_list, pbc)
 
 
 def reader_steps(reader: Any, block: FrameBlock) -> IntArray:
@@ -158,7 +151,29 @@ def reader_steps(reader: Any, block: FrameBlock) -> IntArray:
     return np.rint(block.time / reader.dt * reader.skip_timestep).astype(np.int64)
 
 
-def same_cells(cells: Sequence[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64]:
+def stacked_frames(
+    positions: Sequence[npt.NDArray[np.float32]],
+    cells: Sequence[npt.NDArray[np.float64] | None],
+    times: Sequence[float] | FloatArray,
+    steps: Sequence[int] | IntArray,
+    columns: Sequence[Mapping[str, Any]],
+    pbc: Sequence[bool] | None = None,
+) -> FrameBlock:
+    """Stack what a file states of each frame; periodic where it has a cell, without `pbc`.
+
+    Raises InputError if only some frames have a unit cell.
+    """
+    return FrameBlock(
+        positions=np.stack(positions),
+        cell=_same_cells(cells),
+        pbc=np.array([cells[0] is not None] * 3 if pbc is None else pbc),
+        time=np.asarray(times, float),
+        step=np.asarray(steps, np.int64),
+        columns=_same_columns(columns),
+    )
+
+
+def _same_cells(cells: Sequence[npt.NDArray[np.float64] | None]) -> npt.NDArray[np.float64]:
     """Stack unit cells, zeros where no frame has one; raise InputError if only some have."""
     missing = [number for number, cell in enumerate(cells) if cell is None]
     if 0 < len(missing) < len(cells):
@@ -170,7 +185,7 @@ def same_cells(cells: Sequence[npt.NDArray[np.float64] | None]) -> npt.NDArray[n
     return np.stack([np.zeros((3, 3)) if cell is None else cell for cell in cells])
 
 
-def same_columns(columns: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
+def _same_columns(columns: Sequence[Mapping[str, Any]]) -> dict[str, npt.NDArray[Any]]:
     """Stack the per-atom columns that every frame has."""
     names = sorted(set.intersection(*[set(frame) for frame in columns]))
     return {name: np.stack([frame[name] for frame in columns]) for name in names}

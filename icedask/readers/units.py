@@ -31,6 +31,7 @@ class Units:
         return self.energy / self.length
 
 
+OWN = Units("icedask", 1.0, 1.0, 1.0)
 _LAMMPS = {"real": Units("real", 1.0, 1e-3, _KCAL_MOL), "metal": Units("metal", 1.0, 1.0, 1.0)}
 
 

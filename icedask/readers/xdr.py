@@ -18,8 +18,7 @@ from icedask.readers.contents import content_of
 from icedask.readers.formats import SourceOptions
 from icedask.readers.mdanalysis import (
     MDAnalysisFile,
-    same_cells,
-    same_columns,
+    stacked_frames,
     topology_universe,
     universe_atoms,
 )
@@ -212,11 +211,5 @@ class GromacsFile(MDAnalysisFile):
                 cells.append(box * _NM if box.any() else None)
                 columns.append(more)
         chosen = np.asarray(frames, int)
-        return FrameBlock(
-            positions=np.stack(positions),
-            cell=same_cells(cells),
-            pbc=np.array([cells[0] is not None] * 3),
-            time=self.times[chosen],
-            step=self.steps[chosen],
-            columns=same_columns(columns),
-        )
+        times, steps = self.times[chosen], self.steps[chosen]
+        return stacked_frames(positions, cells, times, steps, columns)

@@ -17,7 +17,7 @@ from icedask.errors import InputError
 from icedask.readers.compressed import SourceFile
 from icedask.readers.elements import ElementMap
 from icedask.readers.formats import Format, SourceOptions
-from icedask.readers.units import Units
+from icedask.readers.units import OWN, Units
 from icedask.readers.xyz_columns import kept_columns, per_atom
 from icedask.readers.xyz_comment import NUMBER, Comment
 from icedask.readers.xyz_frame import XyzFrame, elements_of, read_frame
@@ -29,11 +29,12 @@ logger = logging.getLogger("icedask")
 
 _FEMTOSECOND = 1e-3  # picosecond
 # What every frame states if the first one does.
-_STATED = {"cell": "a cell", "pbc": "pbc=", "step": "a step", "time": "a time"}
+_STATED = {"cell": "a cell", "origin": "Origin=", "pbc": "pbc=", "step": "a step", "time": "a time"}
 # What is the same in every frame.
 _SAME = {
     "writer": "the program that wrote it",
     "bead": "the bead",
+    "units": "the units",
     "length": "the units of positions and cell",
     "names_columns": "Properties= or none",
 }
@@ -129,7 +130,7 @@ class XyzFile(Format):
         """Units of per-atom columns that icedask does not know."""
         return (
             "unconverted (not stated)"
-            if self.units is None
+            if self.units in (None, OWN)
             else f"unconverted ({self.units.style})"
         )
 
@@ -262,6 +263,9 @@ class XyzFile(Format):
             cell=cell.reshape(1, 3, 3),
             pbc=np.array(comment.pbc if self.pbc is None else self.pbc),
             time=np.array([self._picoseconds(step, time)], float),
+            cell_origin=None
+            if comment.origin is None
+            else np.array([comment.origin], float) * of_cell,
             step=np.array([step], np.int64),
             columns={name: values[None] for name, values in columns.items()},
         )

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import ase.units
 from ase.geometry import cellpar_to_cell
 
+from icedask.core.variables import FILE_UNITS
+
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 
 _COUNT = r"\d{1,18}"
@@ -79,6 +81,10 @@ class Comment:
         Nine components of the vectors a, b, c, in the unit of the file.
     pbc
         Periodic directions.
+    origin
+        Corner of the cell from which its vectors go, in the unit of the cell.
+    units
+        Units of lengths, times and energies, as an export of icedask states them.
     step, time
         Number of the step, and the time in the unit of the run.
     length
@@ -91,7 +97,9 @@ class Comment:
     columns: tuple[Column, ...] | None = None
     names_columns: bool = False
     cell: tuple[float, ...] | None = None
+    origin: tuple[float, ...] | None = None
     pbc: tuple[bool, bool, bool] | None = None
+    units: str | None = None
     step: int | None = None
     time: float | None = None
     length: tuple[float, float] | None = None
@@ -189,12 +197,22 @@ def _extended(keys_and_values: list[tuple[str, str]]) -> Comment:
         columns=_columns(pairs.get("Properties", "species:S:1:pos:R:3")),
         names_columns="Properties" in pairs,
         cell=cell,
+        origin=None if cell is None else _origin(pairs.get("Origin", "")),
         pbc=_pbc(pairs["pbc"]) if "pbc" in pairs else None,
+        units=FILE_UNITS if pairs.get("units") == FILE_UNITS else None,
         step=_step(pairs) if ipi is None else _ipi_count(_IPI_STEP, ipi),
         time=_time(pairs),
         length=None if ipi is None else _ipi_lengths(ipi, "angstrom"),
         bead=None if ipi is None else _ipi_count(_IPI_BEAD, ipi),
     )
+
+
+def _origin(text: str) -> tuple[float, ...] | None:
+    """Return the origin of the cell as OVITO writes it; None for a text on something else."""
+    words = _words(text)
+    if len(words) != 3 or not any(_NUMBER.fullmatch(word) for word in words):
+        return None
+    return _numbers(text, 3, "Origin")
 
 
 def _is_misspelt(name: str, key: str, value: str) -> bool:

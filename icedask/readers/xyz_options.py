@@ -9,7 +9,7 @@ import numpy as np
 
 from icedask.readers.formats import SourceOptions
 from icedask.readers.lammps_boundaries import is_flat_without_origin
-from icedask.readers.units import Units, lammps_units
+from icedask.readers.units import OWN, Units, lammps_units
 from icedask.readers.xyz_comment import Comment
 from icedask.readers.xyz_frame import XyzFrame
 
@@ -25,6 +25,9 @@ def units_of(comment: Comment, options: SourceOptions, name: str) -> Units | Non
     """
     if comment.writer == "CP2K" and _NO_POSITIONS.search(name):
         raise ValueError("expected positions, found velocities or forces of CP2K by its name")
+    if comment.units is not None:
+        _check_stated(comment.units, options)
+        return OWN
     if options.units is None:
         for option in ("timestep", *LJ):
             if getattr(options, option) is not None:
@@ -49,6 +52,18 @@ def units_of(comment: Comment, options: SourceOptions, name: str) -> Units | Non
     if options.units != "lj" and any(value is not None for value in scale.values()):
         raise ValueError(f"{', '.join(LJ)}: expected with units lj, found {options.units!r}")
     return lammps_units(options.units, **scale)
+
+
+def _check_stated(stated: str, options: SourceOptions) -> None:
+    """Raise ValueError for options that differ from the units and times that comments state."""
+    for name in ("units", "timestep", *LJ):
+        value = getattr(options, name)
+        # Units metal are the same.
+        if value is not None and (name, value) != ("units", "metal"):
+            raise ValueError(
+                f"{name}: expected none, as the comments state units={stated!r}, found {value!r}; "
+                f"leave {name} out"
+            )
 
 
 def boundaries_of(frame: XyzFrame, options: SourceOptions) -> tuple[bool, bool, bool] | None:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from icedask.core.provenance import Record
@@ -32,6 +33,13 @@ class OutlinedArray:
         self.shape = tuple(metadata["shape"])
         self.attrs = dict(metadata.get("attributes", {}))
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The data type; that of texts has no width."""
+        kind = self._metadata["data_type"]
+        texts = not isinstance(kind, str) or kind == "string"
+        return np.dtype(np.str_ if texts else kind)
+
     @cached_property
     def values(self) -> npt.NDArray[Any]:
         """The values, texts of a fixed width."""
@@ -41,16 +49,21 @@ class OutlinedArray:
 
 
 class Outline:
-    """The small arrays, the sizes and the attributes of a stored trajectory.
+    """The small arrays, the sizes and the attributes of a stored trajectory, or of a run.
 
     It stands for the Dataset where no frame is read, and has that part of its interface.
 
-    Raises StoreError if there is no store, no trajectory in it, or it is incomplete.
+    Raises StoreError if there is no store, no trajectory in it, or it is incomplete, or if there is
+    no such run.
     """
 
-    def __init__(self, store: Path) -> None:
-        self.attrs: dict[str, Any] = trajectory_attrs(store)
-        self.variables = _arrays(store / TRAJECTORY, self.attrs)
+    def __init__(self, store: Path, run: str | None = None) -> None:
+        self.attrs: dict[str, Any]
+        if run is None:
+            group, self.attrs = store / TRAJECTORY, trajectory_attrs(store)
+        else:
+            group, self.attrs = find_run(store, run)
+        self.variables = _arrays(group, self.attrs)
         self.sizes = _sizes(self.variables)
 
     @property

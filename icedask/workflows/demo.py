@@ -19,6 +19,7 @@ from icedask.learn import pca as learn_pca
 from icedask.readers.ingest import ingest
 from icedask.store.hold import hold_if_writable
 from icedask.store.save import save
+from icedask.workflows.workflow import make_output_folder
 
 TRAJECTORY = "mw_nucleation.lammpstrj.gz"
 
@@ -83,10 +84,15 @@ def demo(folder: str | os.PathLike[str]) -> DemoResult:
     Returns
     -------
     DemoResult
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made, or not be written to.
     """
     target = Path(folder)
     # Before imports that take seconds.
-    target.mkdir(parents=True, exist_ok=True)
+    make_output_folder(target, "demo")
     from icedask.plot import latent_map, snapshot, timelines
 
     store = target / "demo.zarr"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -27,11 +27,14 @@ from icedask.phases import classifier as phase_classifier
 from icedask.phases import denoiser as phase_denoiser
 from icedask.phases import interfaces as phase_interfaces
 from icedask.phases import threshold as phase_threshold
+from icedask.phases.checks import RESERVED, atoms_of_element, denoiser_outline
 from icedask.phases.metric import Metric
-from icedask.phases.references import RESERVED, Phases, atoms_of_element
 from icedask.phases.shipped import SHIPPED
 from icedask.store.save import save
 from icedask.workflows.workflow import workflow
+
+if TYPE_CHECKING:
+    from icedask.phases.references import Phases
 
 LABEL = "phases"
 
@@ -143,12 +146,13 @@ class Settings:
 
 
 def _check(trj: Any, settings: Settings) -> None:
-    """Raise InputError without atoms to classify."""
-    element = settings.element or SHIPPED.get(settings.denoiser)
+    """Raise InputError without denoiser, atoms to classify, or a class of the name of the truth."""
+    outline = denoiser_outline(settings.denoiser)
+    _check_truth(settings.truth, outline.phases)
     if settings.centers is not None:
         center_indices(trj, settings.centers)
-    elif element is not None:
-        atoms_of_element(trj, element, "denoise")
+    else:
+        atoms_of_element(trj, settings.element or outline.element, "denoise")
 
 
 @workflow(LABEL, Settings, PRESETS, check=_check)

@@ -144,18 +144,23 @@ def check_outputs(
     """
     folders = {"figures": figures, "report": None if report is None else Path(report).parent}
     for name, folder in folders.items():
-        if folder is None:
-            continue
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{name}: expected a folder that can be made at {folder}, found: {error.strerror}"
-            ) from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise InputError(f"{name}: expected a folder to write to, found {folder} read-only")
+        if folder is not None:
+            make_output_folder(folder, name)
     if report is not None and Path(report).is_dir():
         raise InputError(f"report: expected the path of a file, found the folder {report}")
+
+
+def make_output_folder(folder: str | os.PathLike[str], name: str) -> None:
+    """Make a folder; InputError if a file is in its place, or it cannot be written to."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{name}: expected a folder that can be made at {folder}, found: {error.strerror}; "
+            "give another path"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{name}: expected a folder to write to, found {folder} read-only")
 
 
 def _slug(*parts: str) -> str:

@@ -22,7 +22,7 @@ from dask._task_spec import Task, TaskRef
 from icedask.core.columns import Column, Joined, Results, join_columns, of_atoms, plain
 from icedask.core.expressions import Condition
 from icedask.core.features import rechunked
-from icedask.core.frames import check_frames, slice_text
+from icedask.core.frames import check_frames
 from icedask.core.options import Option, parameters_of, takes_options
 from icedask.core.trajectory import check_trajectory
 from icedask.core.types import IntArray
@@ -32,6 +32,13 @@ from icedask.store.lock import LOCK_FILE, locked
 from icedask.tasks.graphs import LazyGraph, block_key, task_waves
 from icedask.tasks.progress import stage
 from icedask.tasks.run import run_tasks
+from icedask.writers.checks import (
+    FRAME_NAMES,
+    check_target,
+    chosen_columns,
+    condition_on,
+    wanted_frames,
+)
 from icedask.writers.formats import ColumnLayout, Format, format_of
 from icedask.writers.parts import Part, Taken, part_path, write_part
 
@@ -40,7 +47,6 @@ logger = logging.getLogger("icedask")
 # Atoms times frames of one task, in whole frames: some 20 MB of text.
 _PART_ROWS = 2**18
 _PART_BYTES = 2**26
-_FRAME_NAMES = ("frame", "step", "time")
 _NEEDED = ("positions", "element", "id", "atom")
 
 
@@ -162,23 +168,13 @@ def planned(
         raise InputError(f"export: expected the path of a new file, found {path!r}")
     target = Path(path).absolute()
     kind, compressed = format_of(target)
-    _check_target(target, overwrite)
+    check_target(target, overwrite)
     check_trajectory(trj, "export")
     if trj.sizes[ATOM] == 0:
         raise InputError("export: expected atoms, found a trajectory without any")
     joined = join_columns(trj, results, "export", fill=fill)
-    names = [*joined.names, *_FRAME_NAMES]
-    condition = None
-    if where is not None:
-        condition = Condition(
-            where,
-            names,
-            "export: where",
-            classes=joined.classes,
-            text_columns=joined.text_names,
-        )
-    wanted = slice(None) if frames is None else check_frames(frames, "export: frames")
-    chosen = _chosen(joined, trj.sizes[FRAME], wanted)
+    condition = None if where is None else condition_on(where, joined)
+    chosen = _chosen(joined, wanted_frames(trj.sizes[FRAME], frames))
     written = _written(joined, columns)
     layouts = [_layout(column, joined.atoms) for column in written]
     format_ = kind(layouts, compressed=compressed)
@@ -191,33 +187,8 @@ def planned(
     return Export(trj, target, format_, joined, chosen, condition, overwrite)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
-    try:
-        target.lstat()
-    except OSError as error:
-        # What is not there is made; a name too long, or a folder without access, is not.
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise InputError(
-                f"export: {target.name}: cannot be opened ({error.strerror}); give another path"
-            ) from error
-    if target.is_dir():
-        raise InputError(f"export: expected a file, found the folder {target}")
-    if target.exists() and not overwrite:
-        raise InputError(
-            f"export: {target} exists; give another path, or overwrite=True (--overwrite) to "
-            "replace it"
-        )
-    if not target.parent.is_dir():
-        raise InputError(f"export: expected an existing folder, found none at {target.parent}")
-
-
-def _chosen(joined: Joined, n_frames: int, frames: slice) -> IntArray:
+def _chosen(joined: Joined, wanted: IntArray) -> IntArray:
     """Return the frames to write."""
-    wanted = np.arange(n_frames)[frames]
-    if len(wanted) == 0:
-        raise InputError(
-            f"export: frames: no frame of the {n_frames} is in {slice_text(frames)}; the first is 0"
-        )
     chosen = wanted[np.isin(wanted, joined.frames)]
     if len(chosen) == 0:
         raise InputError(
@@ -231,15 +202,7 @@ def _written(joined: Joined, names: Sequence[str] | None) -> list[Column]:
     """Return the columns to write."""
     if names is None:
         return list(joined.columns.values())
-    known = {name: name for name in joined.columns}
-    known |= {part: name for name, column in joined.columns.items() for part in column.names}
-    known |= {alias: known[name] for alias, name in joined.aliases.items()}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise InputError(
-            f"export: columns: no column {unknown[0]!r}; there are {', '.join(joined.columns)}"
-        )
-    kept = {known[name] for name in names} | {*_NEEDED, "type"}
+    kept = chosen_columns(names, joined) | {*_NEEDED, "type"}
     return [column for name, column in joined.columns.items() if name in kept]
 
 
@@ -271,7 +234,7 @@ class Export:
         names = set(self.format.columns)
         if self.condition is not None:
             wanted = (joined.aliases.get(name, name) for name in self.condition.names)
-            names |= {joined.component(n)[0].name for n in wanted if n not in _FRAME_NAMES}
+            names |= {joined.component(n)[0].name for n in wanted if n not in FRAME_NAMES}
         return [column for name, column in joined.columns.items() if name in names]
 
     @cached_property
@@ -330,7 +293,7 @@ class Export:
         with stage("export: join", 1) as advance:
             self.format.join(parts, whole)
             advance(1)
-        _check_target(self.target, self.overwrite)
+        check_target(self.target, self.overwrite)
         whole.replace(self.target)
 
     def _waves(self, folder: Path) -> Iterator[Any]:

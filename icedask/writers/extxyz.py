@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from icedask.core.variables import FILE_UNITS
 from icedask.kernels.text import lines
 from icedask.writers.formats import ColumnLayout, FrameTable
 from icedask.writers.text import TextFormat, text_cells
@@ -92,6 +93,7 @@ class ExtendedXyz(TextFormat):
         """Return the number of atoms and the line of keys."""
         keys: dict[str, Any] = {} if np.isnan(frame.time) else {"time": frame.time}
         keys["step"] = frame.step
+        keys["units"] = FILE_UNITS
         if frame.origin is not None and frame.cell.any():
             keys["Origin"] = _numbers(frame.origin)
         return header(len(frame.rows), frame.cell, frame.pbc, self.properties, keys)

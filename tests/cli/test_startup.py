@@ -87,6 +87,18 @@ def test_info_needs_neither_dask_nor_pandas(store: Path) -> None:
     assert not loaded & {"dask.array", "distributed", "pandas", "xarray"}
 
 
+_DUMP = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+1
+ITEM: BOX BOUNDS pp pp pp
+0 4
+0 4
+0 4
+ITEM: ATOMS id type x y z
+1 1 0 0 0
+"""
+
 # What reads frames, computes, selects or learns: half a second to two seconds each.
 _HEAVY = {
     *("MDAnalysis", "dask.array", "distributed", "matplotlib", "numba", "pandas"),
@@ -115,6 +127,18 @@ _HEAVY = {
         ("plan STORE describe coordination --r-cut 60 --workers 2", "did you mean 6?"),
         ("export STORE nothing --to x.csv", "no run 'nothing'"),
         ("export STORE cn --to x.unknown", "expected a file that ends in"),
+        ("export STORE =cn --to x.csv", "expected a different NAME=RUN for each"),
+        ("export STORE a=cn cn --to x.csv", "expected a name for each run or for none"),
+        ("export STORE cn --to none/x.csv", "expected an existing folder, found none at"),
+        ("export STORE cn --to cu.dump/x.csv", "expected an existing folder, found none at"),
+        ("export STORE cn --to x.csv --frames 9", "no frame of the 2 is in 9:10"),
+        ("export STORE cn --to x.csv --frames a:b", "--frames: expected start:stop:step"),
+        ("export STORE cn --to x.csv --where 'nothing > 1'", "no column 'nothing'; there are"),
+        ("export STORE cn --to x.csv --where 'coordination ='", "is not understood"),
+        ("export STORE cn --to x.csv --where 'coordination == \"O\"'", "cannot be compared"),
+        ("export STORE a=cn --to x.csv --where 'coordination > 1'", "no column 'coordination'"),
+        ("export STORE cn --to x.csv --column nothing", "no column 'nothing'; there are"),
+        ("export STORE cn cn --to x.csv", "found cn_coordination twice"),
         ("remove STORE nothing", "no run 'nothing'"),
         ("watch STORE", None),
         ("run phases STORE", "expected atoms of O, as the phases have, found Cu"),
@@ -123,11 +147,37 @@ _HEAVY = {
         ("run structure-dynamics STORE --preset cu211 --r-cut 70", "did you mean 7?"),
         ("run structure-dynamics STORE", "expected --r-cut, or a preset"),
         ("run nothing STORE", "there are motifs, phases, structure-dynamics"),
+        ("run phases STORE --denoiser none.npz", "none.npz: expected what Denoiser.save"),
+        ("run phases STORE --denoiser STORE", "Is a directory"),
+        ("run phases STORE --denoiser cu.txt", "found something else; give one, or the name of"),
+        ("run phases STORE --truth fcc", "--truth: expected one of Ih, Ic"),
+        ("run phases STORE --preset metals --truth Ih", "--truth: expected one of fcc, hcp, bcc"),
+        ("plan STORE describe soap --workers 0", "--workers"),
+        ("plan STORE describe soap --workers 1 --precision 0", "1 to 23 bits"),
+        ("ingest cu.txt x.zarr", "not a trajectory that icedask recognises"),
+        ("ingest cu.dump x.zarr", "--units: a LAMMPS dump does not say its units"),
+        ("ingest cu.dump x.zarr --units real", "the dump does not say its time; give --timestep"),
+        ("ingest cu.dump x.zarr --units real --timestep 1 --column c_e=e", "has no c_e; it has"),
+        ("ingest cu.dump x.zarr --units real --timestep 1 --topology cu.txt", "--topology"),
+        ("ingest cu.dump x.zarr --units metal --timestep 1 --lj-tau 1", "with units lj only"),
+        ("cluster list", None),
+        ("cluster list --json", None),
+        ("cluster status none", "no cluster 'none' runs; there are none"),
+        ("cluster scale none 2", "no cluster 'none' runs"),
+        ("cluster stop none", "no cluster 'none' runs"),
+        ("jobs", None),
+        ("jobs --json", None),
+        ("demo cu.txt", "demo: expected a folder that can be made at cu.txt, found: File exists"),
+        ("demo /proc/x", "demo: expected a folder that can be made at /proc/x"),
     ],
 )
 def test_nothing_to_compute_imports_nothing_that_computes(
-    command: str, message: str | None, store: Path
+    command: str, message: str | None, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(store.parent)
+    monkeypatch.setenv("ICEDASK_HOME", str(store.parent / "home"))
+    Path("cu.txt").write_text("copper\n")
+    Path("cu.dump").write_text(_DUMP)
     saved = ice.coordination(ice.open_trajectory(store), r_cut=3.2)
     run_id = ice.save(saved, store, label="cn").attrs["run_id"]
     arguments = [str(store) if word == "STORE" else word for word in shlex.split(command)]

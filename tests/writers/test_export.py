@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from ase import Atoms
+from ase.build import bulk
 from MDAnalysis.lib.mdamath import triclinic_box, triclinic_vectors
 
 import icedask as ice
@@ -487,3 +488,24 @@ def test_column_without_name(tmp_path: Path) -> None:
     trj = trajectory()
     with pytest.raises(ice.InputError, match="expected a name for each column, found ''"):
         ice.export(trj, tmp_path / "a.extxyz", {"": labels(trj)["label"]})
+
+
+def test_extended_xyz_states_its_units_and_origin(tmp_path: Path) -> None:
+    frames = []
+    for k in range(3):
+        atoms = bulk("Cu", cubic=True)
+        atoms.set_velocities(np.full((4, 3), 0.01 * (k + 1)))
+        frames.append(atoms)
+    trj = ice.from_ase(frames, frame_interval=0.25)
+    trj["cell_origin"] = ("frame", "xyz"), [[1.0, -2.0, 0.5 * k] for k in range(3)]
+    path = tmp_path / "cu.extxyz"
+    ice.export(trj, path)
+    assert 'units="angstrom ps eV"' in path.read_text()
+    for units in (None, "metal"):
+        again = ice.ingest(path, tmp_path / f"{units}.zarr", units=units)
+        for name in ("time", "step", "positions", "cell", "cell_origin", "velocity"):
+            np.testing.assert_allclose(again[name].values, trj[name].values, rtol=1e-6)
+    for option in ({"units": "real"}, {"timestep": 0.5}, {"lj_tau": 1.0}):
+        (name,) = option
+        with pytest.raises(ice.errors.InputError, match=rf"{name}: expected none.*leave {name}"):
+            ice.ingest(path, tmp_path / "x.zarr", **option)
