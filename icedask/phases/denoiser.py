@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -15,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
 
-from icedask.core.files import rename_synced
+from icedask.core.files import load_npz, rename_synced
 from icedask.core.options import Option, Seed, checked, documented, parameters_of
 from icedask.core.provenance import digest, stamped
 from icedask.core.trajectory import check_trajectory
@@ -31,17 +29,6 @@ from icedask.phases.shipped import SHIPPED
 STEPS, CLIP = 8, 0.4
 
 _FORMAT = 1
-# Errors of reading a file that is damaged, or of another kind.
-_BROKEN = (
-    OSError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 class Denoiser(BaseEstimator):
@@ -311,10 +298,9 @@ class Denoiser(BaseEstimator):
             If there is no such file, or it is not of this kind.
         """
         try:
-            # Opened here: the reader leaves a file that it does not know open.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls._from_arrays(dict(arrays))
-        except _BROKEN as error:
+            return cls._from_arrays(load_npz(Path(path)))
+        # A file that is damaged, or of another kind, fails in any way.
+        except Exception as error:
             raise InputError(
                 f"{path}: expected what Denoiser.save wrote, found something else ({error})"
             ) from error

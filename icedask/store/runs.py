@@ -24,7 +24,7 @@ from icedask.core.provenance import (
 from icedask.core.text import printable
 from icedask.core.variables import with_attrs, with_axes
 from icedask.errors import NotFoundError, StoreError
-from icedask.store.integrity import METADATA, array_metadata, damaged, group_attrs
+from icedask.store.integrity import METADATA, array_metadata, damaged, digests_of, group_attrs
 from icedask.store.labels import (
     GROUPS,
     drop_label,
@@ -38,7 +38,7 @@ from icedask.store.lock import Wait, lock_holder, status_of
 from icedask.store.root import check_format, check_links, discard, groups_of, run_path_of, writing
 from icedask.store.sidecars import blocks_done
 from icedask.store.stored import open_arrays, read_array
-from icedask.store.trajectory import TRAJECTORY
+from icedask.store.trajectory import TRAJECTORY, trajectory_group_attrs
 
 # Runs that a message lists.
 _SIMILAR = 3
@@ -246,7 +246,7 @@ def trajectory_attrs(root: Path) -> dict[str, Any]:
     group = root / TRAJECTORY
     if not (group / "zarr.json").exists():
         raise NotFoundError(f"{root}: holds no trajectory; make one with icedask ingest")
-    attrs = group_attrs(group)
+    attrs = trajectory_group_attrs(root)
     if attrs["status"] != "complete":
         done, total = blocks_done(root), attrs["blocks"]
         raise StoreError(
@@ -271,7 +271,7 @@ def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
     group = root / TRAJECTORY
     arrays = array_metadata(group, attrs)
     small = {
-        name: read_array(group / name, metadata)
+        name: read_array(group / name, metadata, digests_of(attrs, name))
         for name, metadata in arrays.items()
         if name in ("element", "time", "pbc", "cell")
     }
