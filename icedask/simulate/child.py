@@ -43,14 +43,14 @@ def _checksum_file(segment: int) -> Path:
     return Path(f"checksum-{segment}")
 
 
-def _keep_restart(segment: int) -> None:
+def keep_restart(segment: int) -> None:
     """Rename the restart file of a segment into place, which has its checksum in another file."""
     partial = Path(f"{restart_name(segment)}.partial")
     _checksum_file(segment).write_text(f"{crc32c(partial.read_bytes()):08x}")
     rename_synced(partial, Path(restart_name(segment)))
 
 
-def _check_restart(segment: int) -> None:
+def check_restart(segment: int) -> None:
     """Raise InputError if the restart file of a segment is not what was written."""
     file, checksum = Path(restart_name(segment)), _checksum_file(segment)
     # Interrupted simulations of before have no checksum.
@@ -160,9 +160,9 @@ def run(job: Job, cores: int) -> None:
     Path(ENGINE).write_text(json.dumps({**record, "cores": cores}))
     if done is None:
         engine.begin(load_start(Path(START)), f"{restart_name(0)}.partial")
-        _keep_restart(0)
+        keep_restart(0)
         done = 0
-    _check_restart(done)
+    check_restart(done)
     for segment in segments[done:]:
         here, following = restart_name(segment.index), restart_name(segment.index + 1)
         reporter.begin(segment.index, segment.steps)
@@ -170,7 +170,7 @@ def run(job: Job, cores: int) -> None:
         if block is not None:
             save_frames(block, Path(frames_name(segment.index)))
         # Last: the restart file of the next segment marks this one as done.
-        _keep_restart(segment.index + 1)
+        keep_restart(segment.index + 1)
         for file in (Path(here), _checksum_file(segment.index)):
             file.unlink(missing_ok=True)
 

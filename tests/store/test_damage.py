@@ -11,12 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
+from ase.build import bulk
 
 import icedask as ice
 from icedask.errors import DamagedError, StoreError
-from icedask.store.arrays import create_array, create_group, seal_arrays, write_region, write_small
+from icedask.store.arrays import (
+    create_array,
+    create_group,
+    seal_arrays,
+    update_attrs,
+    write_region,
+    write_small,
+)
 from icedask.store.integrity import METADATA, group_attrs
 from icedask.store.root import complete_group
+from icedask.store.sidecars import block_is_done
 from icedask.store.status import progress, progress_text
 from icedask.store.stored import open_arrays
 
@@ -26,8 +36,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a trajectory of two atoms, a descriptor and a model."""
     store = tmp_path_factory.mktemp("whole") / "two.zarr"
     rng = np.random.default_rng(0)
-    from ase.build import bulk
-
     frames = []
     for _ in range(4):
         atoms = bulk("Cu", cubic=True)
@@ -271,3 +279,59 @@ def test_parts_of_an_array(tmp_path: Path) -> None:
     for index in (np.s_[..., 1], np.s_[-4], np.s_[:, 6]):
         with pytest.raises(DamagedError, match=r"c/1/1/0"):
             ds["x"].data[index].compute()
+
+
+def staged(tmp_path: Path, name: str, cell: float) -> Path:
+    """Return a store whose trajectory of two blocks is unfinished, both of them written."""
+    store = tmp_path / name
+    atoms = [bulk("Cu", a=cell, cubic=True) for _ in range(4)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("icedask.store.trajectory.TRAJECTORY_ATOM_FRAMES", 8)
+        patch.setattr("icedask.store.trajectory.finalise", lambda *_: None)
+        patch.setattr("icedask.store.trajectory.conclude", lambda *_: None)
+        with pytest.raises(StoreError, match="incomplete"):
+            ice.save(ice.from_ase(atoms), store)
+    return store
+
+
+def test_sidecars_of_an_unfinished_ingest(tmp_path: Path) -> None:
+    store, other = staged(tmp_path, "a.zarr", 3.6), staged(tmp_path, "b.zarr", 3.7)
+    names = ["positions"]
+    first, second = (store / f".ingest/block-{index}.npz" for index in (0, 1))
+    data = first.read_bytes()
+    for wrong in (
+        *((other / ".ingest" / first.name).read_bytes(), second.read_bytes()),
+        *(data[:100], bytes(len(data)), b"", data.replace(b"(2, 3, 3)", b"(1, 3, 3)")),
+    ):
+        first.write_bytes(wrong)
+        assert list(ice.verify(store).damage) == [str(first)]
+        ice.verify(store, repair=True)
+        assert ice.verify(store).damage == {} and not first.exists()
+        first.write_bytes(wrong)
+        assert not block_is_done(store, store / "trajectory", names, 0)
+    assert block_is_done(store, store / "trajectory", names, 1)
+
+
+def test_a_root_of_before_keeps_the_labels_of_its_runs(store: Path) -> None:
+    run = store / group_of(store, "cn")
+    shutil.rmtree(store / ".labels")
+    file = run / METADATA
+    metadata = json.loads(file.read_text())
+    metadata["attributes"]["label"] = "old name"
+    file.write_text(json.dumps(metadata))
+    (store / METADATA).write_bytes(b"")
+    ice.verify(store, repair=True)
+    assert ice.open_run(store, "old name").attrs["run_id"] == run.name
+
+
+def test_a_group_of_before_stays_without_checksums(tmp_path: Path) -> None:
+    group = tmp_path / "group"
+    create_group(group, {})
+    zarr.create_array(group / "x", shape=(3,), dtype="f4", chunks=(3,), dimension_names=["x"])[
+        ...
+    ] = 1
+    update_attrs(group, {"status": "complete", "label": None})
+    attrs = group_attrs(group)
+    assert "checksums" not in attrs
+    ds = open_arrays(tmp_path, group, attrs, lambda _: None, complete=True)
+    assert (ds["x"].values == 1).all()
