@@ -187,6 +187,15 @@ def drop_label(store: Path, path: str) -> None:
         _file_of_label(store, label).unlink(missing_ok=True)
 
 
+def drop_labels_without_run(store: Path) -> None:
+    """Delete the labels of runs that are gone, which a removal that was killed has left."""
+    for label in list(_stated_labels(store)):
+        path = _path_of(store, label)
+        if path is not None and not (store / path).exists():
+            _file_of_run(store, path).unlink(missing_ok=True)
+            _file_of_label(store, label).unlink(missing_ok=True)
+
+
 def in_files(attrs: Mapping[str, Any]) -> bool:
     """Return whether a store with these attributes of its root has its labels in files."""
     return attrs.get("labels") == FOLDER

@@ -181,12 +181,17 @@ def _groups_of(store: Path, run: str) -> list[Path]:
 
 def discard(store: Path, group: Path) -> None:
     """Delete a folder of the store: out of sight in one step, so that a crash leaves no half."""
+    delete(hide(store, group))
+
+
+def hide(store: Path, group: Path) -> Path:
+    """Move a folder among those that the next writer deletes; return its path there."""
     (store / UNFINISHED).mkdir(exist_ok=True)
     hidden = store / UNFINISHED / group.name
     if hidden.exists():
         delete(hidden)
     group.rename(hidden)
-    delete(hidden)
+    return hidden
 
 
 def _modernise(store: Path) -> None:

@@ -55,7 +55,7 @@ def ingest(source: Path, store: Path) -> None:
     """Ingest the source."""
     import icedask as ice
 
-    small_blocks(SLOW_SECONDS * bool(os.environ.get("SLOW")))
+    small_blocks(SLOW_SECONDS * float(os.environ.get("SLOW", 0)))
     ice.ingest(source, store, units="metal", timestep=0.001, elements={"1": "O", "2": "H"})
 
 
@@ -64,7 +64,7 @@ def describe(source: Path, store: Path) -> None:
     import icedask as ice
 
     place = os.environ.get("PLACE", "")
-    small_blocks(SLOW_SECONDS * bool(os.environ.get("SLOW")))
+    small_blocks(SLOW_SECONDS * float(os.environ.get("SLOW", 0)))
     if place == "local":
         ice.connect("local", n_workers=2, memory_limit="2GB")
     elif place:
@@ -341,7 +341,7 @@ def full_disk(matrix: Matrix) -> str:
 def two_writers(matrix: Matrix) -> str:
     """Start the same command twice."""
     store = matrix.fresh(matrix.ingested)
-    first = matrix.begin(describe, store, SLOW="1")
+    first = matrix.begin(describe, store, SLOW="30")
     wait_for_blocks(store, SOAP_BLOCKS, 2, first)
     code, messages = end(matrix.begin(describe, store))
     assert code and "another process is writing to this store" in messages, messages[-300:]
