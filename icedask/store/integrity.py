@@ -119,7 +119,7 @@ def sealed(
     arrays: Mapping[str, str] | None = None,
     files: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return the attributes of a group with their checksum, and those of its arrays and files."""
+    """Return the attributes of a group with checksums of them, its arrays and its files."""
     before = attrs.get(CHECKSUMS) or {}
     arrays = before.get("arrays", {}) if arrays is None else arrays
     files = before.get("files", {}) if files is None else files

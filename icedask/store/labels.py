@@ -67,7 +67,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _read_to_replace(file: Path) -> dict[str, Any]:
-    """Return the content of a file that is written again; what is damaged is deleted."""
+    """Return the content of a file before it is replaced; delete a damaged file."""
     try:
         return _read(file)
     except DamagedError:
@@ -105,7 +105,7 @@ def _path_of(store: Path, label: str) -> str | None:
 
 
 def is_labelled(store: Path, path: str, label: str) -> bool:
-    """Return whether a run has a label; not so where a file that tells it is damaged."""
+    """Return whether a run has a label; False where a label file of it is damaged."""
     try:
         return labelled_path(store, label) == path
     except DamagedError:

@@ -1,4 +1,4 @@
-"""Fault matrix of stores: what is killed, full, moved or shared, then the same command again.
+"""Fault matrix of stores: kills, full disks, moves and other users, then the same command again.
 
 python tests/benchmarks/check_faults.py [case ...]      (default: all; needs Linux)
 
@@ -26,7 +26,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from helpers.killing import contents, run
 
-NOBODY = 65534
+OTHER_UID = 65534
 N_FRAMES, N_ATOMS = 60, 40
 SOAP = {"r_cut": 3.0, "n_max": 2, "l_max": 1}
 SLOW_SECONDS = 0.03
@@ -83,7 +83,7 @@ def remove(source: Path, store: Path) -> None:
 
 
 def look(source: Path, store: Path) -> None:
-    """Read everything, repeat what is finished, and be refused what is new."""
+    """Read everything, repeat a finished run, and try to save a new one."""
     import icedask as ice
 
     small_blocks()
@@ -159,9 +159,9 @@ class Matrix:
 
     def compare(self, store: Path, whole: Path) -> str:
         """Return "equal", or what differs."""
-        found, expected = contents(store), contents(whole)
-        names = {*found, *expected}
-        differing = sorted(name for name in names if found.get(name) != expected.get(name))
+        actual, expected = contents(store), contents(whole)
+        names = {*actual, *expected}
+        differing = sorted(name for name in names if actual.get(name) != expected.get(name))
         return f"{len(differing)} differ: {differing[:3]}" if differing else "equal"
 
 
@@ -244,11 +244,11 @@ def at_many_points(
 
 def children_of(pid: int) -> list[int]:
     """Return the ids of all processes below one, the deepest last."""
-    found = []
+    processes = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, task.read_text().split()):
-            found += [child, *children_of(child)]
-    return found
+            processes += [child, *children_of(child)]
+    return processes
 
 
 def workers_of(pid: int) -> list[int]:
@@ -389,8 +389,8 @@ def copied(matrix: Matrix) -> str:
     return summary(results)
 
 
-def as_nobody(matrix: Matrix, *, read_only: bool) -> str:
-    """Let another user read, repeat what is finished, and try to write."""
+def as_another_user(matrix: Matrix, *, read_only: bool) -> str:
+    """Let another user read, repeat finished runs, and try to write."""
     if os.geteuid() != 0:
         return "left out: not root"
     store = matrix.fresh(matrix.whole)
@@ -435,8 +435,8 @@ CASES: dict[str, Callable[[Matrix], str]] = {
     "two writers": two_writers,
     "moved between two saves": moved,
     "copied while written": copied,
-    "another user": lambda matrix: as_nobody(matrix, read_only=False),
-    "read-only": lambda matrix: as_nobody(matrix, read_only=True),
+    "another user": lambda matrix: as_another_user(matrix, read_only=False),
+    "read-only": lambda matrix: as_another_user(matrix, read_only=True),
 }
 
 
@@ -460,8 +460,8 @@ if __name__ == "__main__":
         if other := os.environ.get("OTHER_USER"):
             # Modules and compiled kernels are loaded before the user changes.
             look(Path(sys.argv[3]), Path(other))
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+            os.setgid(OTHER_UID)
+            os.setuid(OTHER_UID)
         ACTIONS[sys.argv[2]](Path(sys.argv[3]), Path(sys.argv[4]))
     else:
         main()
