@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 
@@ -39,8 +40,12 @@ def read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        # Opened here: torch leaves damaged files open.
+        # Opened here: torch leaves damaged files open. It compares no checksums.
         with path.open("rb") as file:
+            with ZipFile(file) as archive:
+                if (member := archive.testzip()) is not None:
+                    raise ValueError(member)
+            file.seek(0)
             content = torch.load(file, weights_only=True, map_location="cpu")
         written, state = str(content["identity"]), dict(content["state"])
     except Exception as error:

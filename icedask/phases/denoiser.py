@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
 
-from icedask.core.files import rename_synced
+from icedask.core.files import load_npz, rename_synced
 from icedask.core.options import Option, Seed, checked, documented, parameters_of
 from icedask.core.provenance import digest, stamped
 from icedask.core.trajectory import check_trajectory
@@ -21,7 +21,7 @@ from icedask.core.variables import ATOM
 from icedask.errors import InputError
 from icedask.kernels.simd import WIDTH
 from icedask.learn.base import NotFittedError
-from icedask.phases.checks import BROKEN, FORMAT, check_version, not_a_denoiser
+from icedask.phases.checks import FORMAT, check_version, not_a_denoiser
 from icedask.phases.frames import atoms_record, denoised_arrays, denoised_dataset
 from icedask.phases.references import Phases, check_phases
 from icedask.phases.score import Score, check_weights, score_from
@@ -297,10 +297,9 @@ class Denoiser(BaseEstimator):
             If there is no such file, or it is not of this kind.
         """
         try:
-            # Opened here: the reader leaves a file that it does not know open.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls._from_arrays(dict(arrays))
-        except BROKEN as error:
+            return cls._from_arrays(load_npz(Path(path)))
+        # A file that is damaged, or of another kind, fails in any way.
+        except Exception as error:
             raise not_a_denoiser(path, error) from error
 
     @classmethod

@@ -23,10 +23,11 @@ from typing import Any
 import ase
 import numpy as np
 
-from icedask.core.files import rename_synced
+from icedask.core.files import load_npz, rename_synced
 from icedask.errors import InputError
 from icedask.simulate.job import Engine, Job, SimulationFailed, engine_module
 from icedask.store.frame_block import FrameBlock
+from icedask.store.integrity import crc32c, damaged
 
 JOB, START, PROGRESS, ENGINE = "job.pickle", "start.npz", "progress.json", "engine.json"
 ERROR_MARK = "icedask-simulation-error: "
@@ -36,6 +37,28 @@ DISK_FULL = 75
 def restart_name(segment: int) -> str:
     """Return the name of the restart file from which a segment starts."""
     return f"restart-{segment}"
+
+
+def _checksum_file(segment: int) -> Path:
+    return Path(f"checksum-{segment}")
+
+
+def keep_restart(segment: int) -> None:
+    """Rename the restart file of a segment into place, which has its checksum in another file."""
+    partial = Path(f"{restart_name(segment)}.partial")
+    _checksum_file(segment).write_text(f"{crc32c(partial.read_bytes()):08x}")
+    rename_synced(partial, Path(restart_name(segment)))
+
+
+def check_restart(segment: int) -> None:
+    """Raise InputError if the restart file of a segment is not what was written."""
+    file, checksum = Path(restart_name(segment)), _checksum_file(segment)
+    # Interrupted simulations of before have no checksum.
+    if checksum.exists() and checksum.read_text() != f"{crc32c(file.read_bytes()):08x}":
+        raise InputError(
+            f"{file.resolve()}: the restart file is damaged (its checksum differs); restore it "
+            "from a copy, or remove the store and simulate again"
+        )
 
 
 def frames_name(segment: int) -> str:
@@ -72,15 +95,29 @@ def save_start(atoms: ase.Atoms, path: Path) -> None:
     )
 
 
+def _load(path: Path) -> dict[str, Any]:
+    """Return the arrays of a file; raise StoreError if it is damaged."""
+    try:
+        return load_npz(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise damaged(
+            path,
+            f"a file of an unfinished simulation is damaged ({error})",
+            "restore it from a copy, or remove the store and simulate again",
+        ) from error
+
+
 def load_start(path: Path) -> ase.Atoms:
     """Read a start structure."""
-    with path.open("rb") as file, np.load(file) as saved:
-        atoms = ase.Atoms(
-            **{name: saved[name] for name in ("numbers", "positions", "cell", "pbc")},
-            info={"origin": str(saved["origin"])},
-        )
-        if len(saved["molecule"]):
-            atoms.set_array("molecule", saved["molecule"])
+    saved = _load(path)
+    atoms = ase.Atoms(
+        **{name: saved[name] for name in ("numbers", "positions", "cell", "pbc")},
+        info={"origin": str(saved["origin"])},
+    )
+    if len(saved["molecule"]):
+        atoms.set_array("molecule", saved["molecule"])
     return atoms
 
 
@@ -93,9 +130,7 @@ def save_frames(block: FrameBlock, path: Path) -> None:
 
 def load_frames(path: Path) -> FrameBlock:
     """Read the frames of a segment."""
-    # Opened here: NumPy leaves a damaged file open.
-    with path.open("rb") as file, np.load(file) as saved:
-        arrays = dict(saved)
+    arrays = _load(path)
     columns = {
         name.removeprefix("column_"): arrays.pop(name)
         for name in list(arrays)
@@ -125,8 +160,9 @@ def run(job: Job, cores: int) -> None:
     Path(ENGINE).write_text(json.dumps({**record, "cores": cores}))
     if done is None:
         engine.begin(load_start(Path(START)), f"{restart_name(0)}.partial")
-        rename_synced(Path(f"{restart_name(0)}.partial"), Path(restart_name(0)))
+        keep_restart(0)
         done = 0
+    check_restart(done)
     for segment in segments[done:]:
         here, following = restart_name(segment.index), restart_name(segment.index + 1)
         reporter.begin(segment.index, segment.steps)
@@ -134,8 +170,9 @@ def run(job: Job, cores: int) -> None:
         if block is not None:
             save_frames(block, Path(frames_name(segment.index)))
         # Last: the restart file of the next segment marks this one as done.
-        rename_synced(Path(f"{following}.partial"), Path(following))
-        Path(here).unlink(missing_ok=True)
+        keep_restart(segment.index + 1)
+        for file in (Path(here), _checksum_file(segment.index)):
+            file.unlink(missing_ok=True)
 
 
 class _Progress:

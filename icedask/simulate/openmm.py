@@ -6,11 +6,13 @@ import importlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import ase
 import numpy as np
 
+from icedask.core.files import load_npz
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.simulate.job import Job, SimulationFailed, check_finite
@@ -53,10 +55,8 @@ class State:
     @classmethod
     def load(cls, path: str) -> State:
         """Read a restart file."""
-        with np.load(path) as saved:
-            return cls(
-                saved["positions"], saved["velocities"], saved["cell"], float(saved["cutoff"])
-            )
+        saved = load_npz(Path(path))
+        return cls(saved["positions"], saved["velocities"], saved["cell"], float(saved["cutoff"]))
 
     def save(self, path: str) -> None:
         """Write a restart file."""

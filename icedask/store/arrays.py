@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ import zarr
 from icedask.core.files import rename_synced, sync_file
 from icedask.store.chunks import shard_layout
 from icedask.store.integrity import (
+    CHECKSUMS,
     METADATA,
     array_checksums,
     group_attrs,
@@ -130,9 +133,13 @@ def write_region(path: Path, start: Sequence[int], values: npt.NDArray[Any]) -> 
 
 
 def write_metadata(node: Path, metadata: Mapping[str, Any]) -> None:
-    """Replace the metadata of a group in one step, with the checksum of its attributes."""
-    if metadata["attributes"]:
-        metadata = {**metadata, "attributes": sealed(metadata["attributes"])}
+    """Replace the metadata of a group in one step, with the checksum of its attributes.
+
+    Those of a group of before stay without: small arrays of zeros have no file there.
+    """
+    attrs = metadata["attributes"]
+    if attrs and (CHECKSUMS in attrs or not any(node.glob("*/c"))):
+        metadata = {**metadata, "attributes": sealed(attrs)}
     partial = node / "zarr.json.partial"
     with partial.open("w") as file:
         json.dump(metadata, file, indent=2)
@@ -156,6 +163,15 @@ def seal_arrays(group: Path) -> None:
     metadata = read_metadata(group)
     attrs = sealed(metadata["attributes"], array_checksums(group))
     write_metadata(group, {**metadata, "attributes": attrs})
+
+
+def delete(path: Path) -> None:
+    """Delete a file or a folder, if it is there."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def remove_partial_files(folder: Path) -> None:

@@ -24,7 +24,7 @@ from numcodecs.bitround import BitRound
 from icedask.core.types import IntArray
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError, StoreError
-from icedask.store.arrays import create_array, remove_partial_files, write_region
+from icedask.store.arrays import create_array, delete, remove_partial_files, write_region
 from icedask.store.integrity import (
     METADATA,
     file_grid,
@@ -188,7 +188,7 @@ class Target:
         if all(is_whole(file, self.metadata[name]) for name, file in files.items()):
             return True
         for file in files.values():
-            file.unlink(missing_ok=True)
+            delete(file)
         return False
 
 

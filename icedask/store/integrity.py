@@ -1,15 +1,20 @@
 """Checksums of metadata, complete shards, and the errors that name damaged files.
 
 Chunks carry a CRC-32C of their own. A group records one of its attributes and one of the metadata
-of each of its arrays, so that an array that is gone is missed. Stores written before have none of
-these: what they do not record is not checked.
+of each of its arrays, so that an array that is gone is missed; a complete one also the end of each
+file, so that whole files which change places are found. Stores written before have none of these:
+what they do not record is not checked.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +33,9 @@ STATES = ("running", "complete")
 # Of one inner chunk in the index of a shard: offset and length. The index ends with its checksum.
 _ENTRY_BYTES = 16
 CRC_BYTES = 4
+# Of a digest, and files of an array whose digests are recorded: 8 bytes each.
+_DIGITS = 8
+_MOST_DIGESTS = 100_000
 _ABSENT = 2**64 - 1
 # Shards of a run that are looked for when it is opened; those of larger ones when they are read.
 MOST_LOOKED_FOR = 10_000
@@ -54,15 +62,40 @@ def remedy(file: Path) -> str:
 
 def store_of(file: Path) -> Path:
     """Return the store that a file lies in, which is the outermost Zarr group around it."""
-    parents = [folder for folder in file.parents if (folder / METADATA).exists()]
+    parents = [folder for folder in file.parents if os.path.lexists(folder / METADATA)]
     return parents[-1] if parents else file.parent
 
 
-def damaged(file: Path, finding: str) -> DamagedError:
+def damaged(file: Path, finding: str, what_to_do: str | None = None) -> DamagedError:
     """Return the error for a damaged file, with the remedy."""
-    error = DamagedError(f"{file}: {finding}; {remedy(file)}")
+    error = DamagedError(f"{file}: {finding}; {what_to_do or remedy(file)}")
     error.file, error.finding = str(file), finding
     return error
+
+
+def is_refused(file: Path) -> bool:
+    """Return whether a file is there, but this user may not read it: it need not be damaged."""
+    try:
+        with file.open("rb"):
+            return False
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EPERM)
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Turn the OSErrors of a file of a store into DamagedErrors, but for FileNotFoundError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file)) from error
+    except OSError as error:
+        finding = f"cannot be read ({error.strerror})"
+        is_closed = error.errno in (errno.EACCES, errno.EPERM)
+        ask = "ask the owner of the file for permission to read it" if is_closed else None
+        raise damaged(file, finding, ask) from error
 
 
 def read_metadata(node: Path) -> dict[str, Any]:
@@ -72,22 +105,28 @@ def read_metadata(node: Path) -> dict[str, Any]:
     """
     file = node / METADATA
     try:
-        metadata = json.loads(file.read_bytes())
-    except ValueError:
+        with reading(file):
+            metadata = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
         raise damaged(file, "expected the metadata of Zarr, found no valid JSON") from None
     if not isinstance(metadata, dict) or metadata.get("zarr_format") != 3:
         raise damaged(file, "expected the metadata of Zarr v3, found other content")
     return metadata
 
 
-def sealed(attrs: Mapping[str, Any], arrays: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the attributes of a group with their checksum, and the checksums of its arrays."""
-    if arrays is None:
-        arrays = (attrs.get(CHECKSUMS) or {}).get("arrays", {})
+def sealed(
+    attrs: Mapping[str, Any],
+    arrays: Mapping[str, str] | None = None,
+    files: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the attributes of a group with checksums of them, its arrays and its files."""
+    before = attrs.get(CHECKSUMS) or {}
+    arrays = before.get("arrays", {}) if arrays is None else arrays
+    files = before.get("files", {}) if files is None else files
     covered = {name: attrs[name] for name in attrs if name not in (CHECKSUMS, *_UNSEALED)}
     # By name: those that a user adds later are not covered.
-    checksums = {"attributes": sorted(covered), "arrays": dict(arrays)}
-    value = crc32c_text([covered, checksums["arrays"]])
+    checksums = {"attributes": sorted(covered), "arrays": dict(arrays), "files": dict(files)}
+    value = crc32c_text([covered, checksums["arrays"], checksums["files"]])
     return {**attrs, CHECKSUMS: {**checksums, "crc32c": value}}
 
 
@@ -111,7 +150,8 @@ def group_attrs(node: Path, metadata: Mapping[str, Any] | None = None) -> dict[s
     try:
         checksums = attrs[CHECKSUMS]
         own = {name: attrs[name] for name in checksums["attributes"]}
-        is_same = crc32c_text([own, checksums["arrays"]]) == checksums["crc32c"]
+        parts = [own, *(checksums[name] for name in ("arrays", "files") if name in checksums)]
+        is_same = crc32c_text(parts) == checksums["crc32c"]
     except (KeyError, TypeError):
         is_same = False
     if not is_same:
@@ -119,6 +159,12 @@ def group_attrs(node: Path, metadata: Mapping[str, Any] | None = None) -> dict[s
             file, "the attributes are not the ones that were written (their checksum differs)"
         )
     return attrs
+
+
+def history_of(attrs: Mapping[str, Any]) -> list[Any]:
+    """Return the history in the attributes of a group, which have no checksum of it."""
+    history = attrs.get("history")
+    return history if isinstance(history, list) else []
 
 
 def array_checksums(group: Path) -> dict[str, str]:
@@ -146,6 +192,8 @@ def array_metadata(group: Path, attrs: Mapping[str, Any]) -> dict[str, dict[str,
             raise damaged(file, "expected the metadata of an array, the file is missing") from None
         if checksum is not None and crc32c_text(arrays[name]) != checksum:
             raise damaged(file, "the metadata is not what was written (its checksum differs)")
+    if CHECKSUMS not in attrs and arrays and all(map(has_checksums, arrays.values())):
+        raise damaged(group / METADATA, "the checksums of the attributes are missing")
     return arrays
 
 
@@ -190,11 +238,65 @@ def chunk_files(array: Path, metadata: Mapping[str, Any]) -> Iterator[Path]:
 def check_present(file: Path) -> None:
     """Raise DamagedError if a file of a complete array is missing or empty."""
     try:
-        empty = file.stat().st_size == 0
+        with reading(file):
+            status = file.stat()
     except FileNotFoundError:
         raise damaged(file, "part of an array is missing") from None
-    if empty:
+    if not stat.S_ISREG(status.st_mode):
+        raise damaged(file, "expected a file with part of an array, found a folder or device")
+    if status.st_size == 0:
         raise damaged(file, "part of an array is empty")
+
+
+def _index_bytes(metadata: Mapping[str, Any]) -> int:
+    """Return the length of the index of a shard, 0 for an array without shards."""
+    inner = inner_chunks(metadata)
+    if inner is None:
+        return 0
+    pairs = zip(outer_chunks(metadata), inner, strict=True)
+    return math.prod(size // part for size, part in pairs) * _ENTRY_BYTES + CRC_BYTES
+
+
+def file_digest(file: Path, metadata: Mapping[str, Any]) -> str:
+    """Return the CRC-32C of the end of a file: a chunk's checksum, and the index of a shard.
+
+    It differs from file to file where the values do, and takes one small read.
+    """
+    with reading(file), file.open("rb") as source:
+        size = source.seek(0, os.SEEK_END)
+        source.seek(max(size - _index_bytes(metadata) - CRC_BYTES, 0))
+        return f"{crc32c(source.read()):08x}"
+
+
+def file_digests(group: Path, arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the digests of the files of complete arrays, joined in the order of the files."""
+    digests = {}
+    for name, metadata in arrays.items():
+        if has_checksums(metadata) and math.prod(file_grid(metadata)) <= _MOST_DIGESTS:
+            parts = []
+            for file in chunk_files(group / name, metadata):
+                check_present(file)
+                parts.append(file_digest(file, metadata))
+            digests[name] = "".join(parts)
+    return digests
+
+
+def digests_of(attrs: Mapping[str, Any], name: str) -> str:
+    """Return the digests of the files of an array of a complete group, empty if not recorded."""
+    if attrs.get("status") != "complete":
+        return ""
+    digests: str = (attrs.get(CHECKSUMS) or {}).get("files", {}).get(name, "")
+    return digests
+
+
+def check_place(file: Path, array: Path, metadata: Mapping[str, Any], digests: str) -> None:
+    """Raise DamagedError if a file is another than the one that was written in its place."""
+    if not digests:
+        return
+    grid, number = file_grid(metadata), [int(part) for part in file.relative_to(array).parts[1:]]
+    place = _DIGITS * int(np.ravel_multi_index(number, grid)) if number else 0
+    if file_digest(file, metadata) != digests[place : place + _DIGITS]:
+        raise damaged(file, "part of an array is damaged, or belongs to another place")
 
 
 def shard_index(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]]:
@@ -202,13 +304,11 @@ def shard_index(file: Path, metadata: Mapping[str, Any]) -> list[tuple[int, int]
 
     Raises DamagedError unless the index matches its checksum and lies behind all its chunks.
     """
-    inner, outer = inner_chunks(metadata), outer_chunks(metadata)
-    assert inner is not None
-    number = math.prod(size // part for size, part in zip(outer, inner, strict=True))
-    size, index_bytes = file.stat().st_size, number * _ENTRY_BYTES + CRC_BYTES
-    if size < index_bytes:
-        raise damaged(file, f"part of an array is cut, to {size} bytes")
-    with file.open("rb") as opened:
+    index_bytes = _index_bytes(metadata)
+    with reading(file), file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        if size < index_bytes:
+            raise damaged(file, f"part of an array is cut, to {size} bytes")
         opened.seek(size - index_bytes)
         tail = opened.read(index_bytes)
     if crc32c(tail[:-CRC_BYTES]) != int.from_bytes(tail[-CRC_BYTES:], "little"):
@@ -225,7 +325,7 @@ def is_whole(file: Path, metadata: Mapping[str, Any]) -> bool:
         shard_index(file, metadata)
     except (DamagedError, FileNotFoundError):
         return False
-    return True
+    return file.is_file()
 
 
 def check_chunk(file: Path, data: bytes, where: str = "") -> None:

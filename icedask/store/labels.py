@@ -21,7 +21,15 @@ from uuid import uuid4
 from icedask.core.files import rename_synced
 from icedask.core.text import printable
 from icedask.errors import DamagedError, StoreError
-from icedask.store.integrity import crc32c_text, damaged, group_attrs
+from icedask.store.arrays import delete
+from icedask.store.integrity import (
+    crc32c_text,
+    damaged,
+    group_attrs,
+    is_refused,
+    reading,
+    remedy,
+)
 
 FOLDER = ".labels"
 # Folder of what is being made or deleted: the next writer deletes what a killed one left in it.
@@ -44,15 +52,29 @@ def _file_of_run(store: Path, path: str) -> Path:
 def _read(file: Path) -> dict[str, Any]:
     """Return the content of a file; raise DamagedError if it is not what was written."""
     try:
-        content = json.loads(file.read_bytes())
+        with reading(file):
+            content = json.loads(file.read_bytes())
         checksum = content.pop(_CHECKSUM)
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, RecursionError, KeyError, AttributeError, TypeError):
         checksum = content = None
     if not isinstance(content, dict) or crc32c_text(content) != checksum:
-        raise damaged(file, "the label of a run is damaged; label the run again")
+        raise damaged(
+            file, "the label of a run is damaged", f"label the run again, or {remedy(file)}"
+        )
     return content
+
+
+def _read_to_replace(file: Path) -> dict[str, Any]:
+    """Return the content of a file before it is replaced; delete a damaged file."""
+    try:
+        return _read(file)
+    except DamagedError:
+        if is_refused(file):
+            raise
+        delete(file)
+        return {}
 
 
 def _write(store: Path, file: Path, content: Mapping[str, Any]) -> None:
@@ -80,6 +102,14 @@ def _path_of(store: Path, label: str) -> str | None:
     if content.get("label") != label:
         return None
     return check_run_path(store, label, content.get("run"))
+
+
+def is_labelled(store: Path, path: str, label: str) -> bool:
+    """Return whether a run has a label; False where a label file of it is damaged."""
+    try:
+        return labelled_path(store, label) == path
+    except DamagedError:
+        return False
 
 
 def label_of(store: Path, path: str) -> str | None:
@@ -130,6 +160,9 @@ def damaged_labels(store: Path) -> Iterator[DamagedError]:
 
 def write_label(store: Path, path: str, label: str) -> None:
     """Give a run a label; it passes from the run that had it."""
+    for file in (_file_of_run(store, path), _file_of_label(store, label)):
+        for name in _read_to_replace(file).get("labels", ()):
+            _read_to_replace(_file_of_label(store, str(name)))
     before, other = label_of(store, path), _path_of(store, label)
     labels = [label] if before in (None, label) else [label, before]
     _write(store, _file_of_run(store, path), {"labels": labels})
@@ -146,10 +179,21 @@ def write_label(store: Path, path: str, label: str) -> None:
 
 def drop_label(store: Path, path: str) -> None:
     """Take the label from a run, if it has one; a new run of the same id has none."""
+    for name in _read_to_replace(_file_of_run(store, path)).get("labels", ()):
+        _read_to_replace(_file_of_label(store, str(name)))
     label = label_of(store, path)
     _file_of_run(store, path).unlink(missing_ok=True)
     if label is not None:
         _file_of_label(store, label).unlink(missing_ok=True)
+
+
+def drop_labels_without_run(store: Path) -> None:
+    """Delete the labels of runs that are gone, which a removal that was killed has left."""
+    for label in list(_stated_labels(store)):
+        path = _path_of(store, label)
+        if path is not None and not (store / path).exists():
+            _file_of_run(store, path).unlink(missing_ok=True)
+            _file_of_label(store, label).unlink(missing_ok=True)
 
 
 def in_files(attrs: Mapping[str, Any]) -> bool:

@@ -82,7 +82,7 @@ def has_ended(record: Mapping[str, Any]) -> bool:
 
 def read_record(descriptor: int) -> dict[str, Any]:
     """Return the record in an open file; empty where there is none, or not yet a whole one."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         record = json.loads(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
         if isinstance(record, dict):
             return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -11,19 +12,22 @@ from dask import delayed
 
 from icedask.core.provenance import now
 from icedask.errors import DamagedError
-from icedask.store.arrays import update_attrs
+from icedask.store.arrays import update_attrs, write_metadata
 from icedask.store.frame_block import FrameBlock
 from icedask.store.integrity import (
     METADATA,
     array_metadata,
     group_attrs,
+    history_of,
     inner_chunks,
+    is_refused,
     outer_chunks,
     read_metadata,
     shard_path,
 )
 from icedask.store.labels import FOLDER as LABELS
-from icedask.store.root import create_root, groups_of
+from icedask.store.labels import write_label
+from icedask.store.root import check_links, consolidated, create_root, groups_of
 from icedask.store.sidecars import STAGING, write_sidecar
 from icedask.store.stored import StoredArray
 from icedask.store.trajectory import TRAJECTORY
@@ -43,13 +47,22 @@ def repair_store(root: Path, files: Sequence[Path]) -> None:
     """
     if root / METADATA in files:
         _mend_root(root)
+    refused = [file for file in files if is_refused(file)]
+    for file in refused:
+        logger.warning("%s: left as it is: ask its owner for permission to read it", file)
+    files = [file for file in files if file not in refused]
     for file in files:
-        if file.parent == root / LABELS:
+        if file.parent in (root / LABELS, root / STAGING):
             _set_aside(root, file)
     for group in groups_of(root):
         parts = [file for file in files if file.is_relative_to(group)]
         if not parts:
             continue
+        check_links(root, group)
+        if group / METADATA in parts and _mend_consolidated(group):
+            parts.remove(group / METADATA)
+            if not parts:
+                continue
         if not all(map(_is_block, parts)):
             if group == root / TRAJECTORY:
                 logger.warning(
@@ -62,9 +75,14 @@ def repair_store(root: Path, files: Sequence[Path]) -> None:
         if group == root / TRAJECTORY and not _reopen(root, set(parts)):
             continue
         for file in parts:
-            if file.exists():
-                _set_aside(root, file)
-        history = [*group_attrs(group)["history"], f"{now()} {len(parts)} damaged blocks set aside"]
+            # What takes the place of a folder is in the way of the new file.
+            wrong = next((path for path in (file, *file.parents) if os.path.lexists(path)), file)
+            if not wrong.is_dir() or wrong == file:
+                _set_aside(root, wrong)
+        history = [
+            *history_of(group_attrs(group)),
+            f"{now()} {len(parts)} damaged blocks set aside",
+        ]
         update_attrs(group, {"status": "running", "history": history})
 
 
@@ -90,11 +108,16 @@ def _reopen(store: Path, lost: Set[Path]) -> bool:
     """
     group = store / TRAJECTORY
     attrs = group_attrs(group)
+    if attrs.get("status") == "running":
+        # A block without its shards is encoded again.
+        return True
     if "simulation" in attrs:
         logger.warning("%s: the trajectory was simulated: simulate it into a new store", store)
         return False
     (store / STAGING).mkdir(exist_ok=True)
-    arrays = {name: read_metadata(group / name) for name in ("positions", *attrs["columns"])}
+    stored = array_metadata(group, attrs)
+    # Those that have a shard for each block.
+    arrays = {name: stored[name] for name in stored if inner_chunks(stored[name]) is not None}
     kept = [
         index
         for index in range(attrs["blocks"])
@@ -132,16 +155,34 @@ def _remake_sidecar(store: Path, names: Sequence[str], index: int) -> None:
 
 
 def _mend_root(root: Path) -> None:
-    """Write the root again, with the identity of the positions that its groups have."""
-    positions = None
+    """Write the root again, with the positions of its groups, and labels that stand in runs."""
+    positions, labels = None, {}
     for group in groups_of(root):
         try:
-            positions = group_attrs(group).get("positions")
+            attrs = group_attrs(group)
         except (DamagedError, FileNotFoundError):
             continue
-        break
-    if (root / METADATA).exists():
+        positions = attrs.get("positions", positions)
+        if isinstance(attrs.get("label"), str) and attrs["label"]:
+            labels[attrs["label"]] = str(group.relative_to(root))
+    if os.path.lexists(root / METADATA):
         _set_aside(root, root / METADATA)
+    is_old = not (root / LABELS).exists()
     create_root(root)
     if positions is not None:
         update_attrs(root, {"positions": positions})
+    for label, path in labels.items() if is_old else ():
+        write_label(root, path, label)
+    if is_old and not labels:
+        logger.warning("%s: labels, if the damaged file had any, are lost: label runs again", root)
+
+
+def _mend_consolidated(group: Path) -> bool:
+    """Write the copies of the arrays' metadata again, where all else in the group is whole."""
+    try:
+        metadata = read_metadata(group)
+        arrays = array_metadata(group, group_attrs(group, metadata))
+    except (DamagedError, FileNotFoundError):
+        return False
+    write_metadata(group, {**metadata, "consolidated_metadata": consolidated(arrays)})
+    return True

@@ -12,9 +12,17 @@ from typing import Any
 from icedask.core.lineage import is_name, is_run_id
 from icedask.core.text import printable
 from icedask.errors import DamagedError, NotFoundError, StoreError
-from icedask.store.arrays import remove_partial_files, update_attrs, write_metadata
+from icedask.store.arrays import delete, remove_partial_files, update_attrs, write_metadata
 from icedask.store.blocks import disk_errors
-from icedask.store.integrity import METADATA, damaged, group_attrs, read_metadata
+from icedask.store.integrity import (
+    CHECKSUMS,
+    METADATA,
+    damaged,
+    file_digests,
+    group_attrs,
+    read_metadata,
+    sealed,
+)
 from icedask.store.labels import (
     FOLDER,
     GROUPS,
@@ -63,7 +71,11 @@ def check_format(store: Path) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise StoreError(f"{store}: cannot be read ({error.strerror})") from error
-    if attrs.get("format") != FORMAT:
+    if attrs.get("format") != FORMAT or "format_version" not in attrs:
+        if _holds_written_groups(store):
+            raise damaged(
+                store / METADATA, "expected the attributes of a store's root, found other"
+            )
         raise NotFoundError(
             f"{store}: expected an icedask store, found a Zarr group of another origin; ingest the "
             "trajectory into a new store"
@@ -80,6 +92,15 @@ def check_format(store: Path) -> dict[str, Any]:
             f"{store}: expected store format {FORMAT_VERSION}, found {printable(version)}; {remedy}"
         )
     return attrs
+
+
+def _holds_written_groups(store: Path) -> bool:
+    """Return whether one of the groups of a store was written by icedask."""
+    for group in groups_of(store):
+        with suppress(DamagedError, FileNotFoundError):
+            if CHECKSUMS in group_attrs(group):
+                return True
+    return False
 
 
 def groups_of(root: Path) -> Iterator[Path]:
@@ -132,7 +153,7 @@ def _sweep(store: Path, held: Held) -> None:
     unfinished = store / UNFINISHED
     with suppress(FileNotFoundError), os.scandir(unfinished) as entries:
         for entry in entries:
-            _delete(Path(entry.path))
+            delete(Path(entry.path))
     kinds = [store / kind for kind in GROUPS]
     for folder in (store, *kinds, *function_folders(store)):
         (folder / "zarr.json.partial").unlink(missing_ok=True)
@@ -158,21 +179,19 @@ def _groups_of(store: Path, run: str) -> list[Path]:
     return [group for kind in GROUPS if (group := store / kind / name / run).exists()]
 
 
-def _delete(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def discard(store: Path, group: Path) -> None:
     """Delete a folder of the store: out of sight in one step, so that a crash leaves no half."""
+    delete(hide(store, group))
+
+
+def hide(store: Path, group: Path) -> Path:
+    """Move a folder among those that the next writer deletes; return its path there."""
     (store / UNFINISHED).mkdir(exist_ok=True)
     hidden = store / UNFINISHED / group.name
     if hidden.exists():
-        _delete(hidden)
+        delete(hidden)
     group.rename(hidden)
-    _delete(hidden)
+    return hidden
 
 
 def _modernise(store: Path) -> None:
@@ -192,7 +211,7 @@ def _modernise(store: Path) -> None:
             write_label(store, path, label)
         for folder in function_folders(store):
             for hidden in folder.glob(".*"):
-                _delete(hidden)
+                delete(hidden)
     check_locks()
     write_metadata(store, {**root, **_ROOT, "attributes": {**attrs, "labels": FOLDER}})
     if "labels" not in attrs:
@@ -254,6 +273,11 @@ def run_path_of(group: object, name: object, run_id: object) -> str:
     )
 
 
+def consolidated(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the consolidated metadata of the arrays of a group, for other programs."""
+    return {"kind": "inline", "must_understand": False, "metadata": dict(arrays)}
+
+
 def complete_group(group: Path, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a group and consolidate the metadata of its arrays, in one step.
 
@@ -266,15 +290,14 @@ def complete_group(group: Path, attrs: Mapping[str, Any]) -> None:
         for folder in _folders(group)
         if (folder / "zarr.json").exists()
     }
+    attributes = {**metadata["attributes"], **attrs}
+    if CHECKSUMS in attributes:
+        attributes = sealed(attributes, files=file_digests(group, members))
     write_metadata(
         group,
         {
             **metadata,
-            "attributes": {**metadata["attributes"], **attrs},
-            "consolidated_metadata": {
-                "kind": "inline",
-                "must_understand": False,
-                "metadata": members,
-            },
+            "attributes": attributes,
+            "consolidated_metadata": consolidated(members),
         },
     )

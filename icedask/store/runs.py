@@ -24,10 +24,13 @@ from icedask.core.provenance import (
 from icedask.core.text import printable
 from icedask.core.variables import with_attrs, with_axes
 from icedask.errors import NotFoundError, StoreError
-from icedask.store.integrity import METADATA, array_metadata, damaged, group_attrs
+from icedask.store.arrays import delete
+from icedask.store.integrity import METADATA, array_metadata, damaged, digests_of, group_attrs
 from icedask.store.labels import (
     GROUPS,
+    UNFINISHED,
     drop_label,
+    drop_labels_without_run,
     in_files,
     label_of,
     labelled_path,
@@ -35,10 +38,10 @@ from icedask.store.labels import (
     labels_of_runs,
 )
 from icedask.store.lock import Wait, lock_holder, status_of
-from icedask.store.root import check_format, check_links, discard, groups_of, run_path_of, writing
+from icedask.store.root import check_format, check_links, groups_of, hide, run_path_of, writing
 from icedask.store.sidecars import blocks_done
 from icedask.store.stored import open_arrays, read_array
-from icedask.store.trajectory import TRAJECTORY
+from icedask.store.trajectory import TRAJECTORY, trajectory_group_attrs
 
 # Runs that a message lists.
 _SIMILAR = 3
@@ -246,7 +249,7 @@ def trajectory_attrs(root: Path) -> dict[str, Any]:
     group = root / TRAJECTORY
     if not (group / "zarr.json").exists():
         raise NotFoundError(f"{root}: holds no trajectory; make one with icedask ingest")
-    attrs = group_attrs(group)
+    attrs = trajectory_group_attrs(root)
     if attrs["status"] != "complete":
         done, total = blocks_done(root), attrs["blocks"]
         raise StoreError(
@@ -271,7 +274,7 @@ def trajectory_summary(store: str | os.PathLike[str]) -> dict[str, Any]:
     group = root / TRAJECTORY
     arrays = array_metadata(group, attrs)
     small = {
-        name: read_array(group / name, metadata)
+        name: read_array(group / name, metadata, digests_of(attrs, name))
         for name, metadata in arrays.items()
         if name in ("element", "time", "pbc", "cell")
     }
@@ -364,7 +367,14 @@ def remove_run(store: str | os.PathLike[str], run: str, *, wait: Wait | None = N
         to the store.
     """
     root = Path(store).resolve()
-    find_run(root, run)
+    try:
+        find_run(root, run)
+    except NotFoundError:
+        if (root / UNFINISHED).exists() and os.access(root, os.W_OK):
+            # Of a removal that was killed.
+            with writing(root, "remove", wait=wait):
+                drop_labels_without_run(root)
+        raise
     with writing(root, "remove", wait=wait):
         # A label may have passed to another run before the lock was free.
         path, attrs = find_run(root, run)
@@ -381,5 +391,7 @@ def remove_run(store: str | os.PathLike[str], run: str, *, wait: Wait | None = N
             raise StoreError(
                 f"{root}: {', '.join(children)} were computed from run {run!r}; remove these first"
             )
+        # The label last: until the run is gone, the same command finds it.
+        hidden = hide(root, path)
         drop_label(root, _inside(root, path))
-        discard(root, path)
+        delete(hidden)

@@ -18,7 +18,7 @@ import xarray as xr
 from icedask.core.provenance import Record, is_unchanged, now, record_of
 from icedask.core.text import is_printable
 from icedask.core.variables import with_attrs
-from icedask.errors import InputError, StoreError
+from icedask.errors import DamagedError, InputError, StoreError
 from icedask.store.arrays import create_group, seal_arrays, update_attrs, write_small
 from icedask.store.blocks import (
     Target,
@@ -27,8 +27,16 @@ from icedask.store.blocks import (
     uniform_blocks,
     write_missing,
 )
-from icedask.store.integrity import group_attrs
-from icedask.store.labels import UNFINISHED, drop_label, labelled_path, write_label
+from icedask.store.integrity import group_attrs, history_of
+from icedask.store.labels import (
+    UNFINISHED,
+    drop_label,
+    in_files,
+    is_labelled,
+    labelled_path,
+    labels_of_old_store,
+    write_label,
+)
 from icedask.store.lock import Wait, check_locks
 from icedask.store.root import (
     check_format,
@@ -40,7 +48,7 @@ from icedask.store.root import (
     run_path_of,
     writing,
 )
-from icedask.store.runs import find_run, open_run, open_trajectory, path_of_id
+from icedask.store.runs import open_run, open_trajectory, path_of_id
 from icedask.store.trajectory import TRAJECTORY, make_folder, write_trajectory_dataset
 from icedask.tasks.progress import reporting
 
@@ -227,7 +235,14 @@ def _is_stored(store: Path, records: Sequence[Record], label: str | None) -> boo
         group = store / run_path(record)
         if not (group / "zarr.json").exists() or group_attrs(group)["status"] != "complete":
             return False
-    return label is None or find_run(store, records[0].run_id)[1].get("label") == label
+    return label is None or _has_label(store, run_path(records[0]), label)
+
+
+def _has_label(store: Path, path: str, label: str) -> bool:
+    attrs = check_format(store)
+    if in_files(attrs):
+        return is_labelled(store, path, label)
+    return labels_of_old_store(store, attrs).get(label) == path
 
 
 def _check_label(label: str | None, store: Path) -> None:
@@ -285,7 +300,7 @@ def _write_runs(
         return
     write_missing(targets, store, ", ".join(record.name for _, record in runs))
     for target in targets:
-        history = [*group_attrs(target.group)["history"], f"{now()} completed"]
+        history = [*history_of(group_attrs(target.group)), f"{now()} completed"]
         complete_group(target.group, {"status": "complete", "history": history})
 
 
@@ -330,10 +345,10 @@ def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None
 
 def _set_label(store: Path, path: str, label: str) -> None:
     """Label a run; the label passes from the run that had it."""
-    before = labelled_path(store, label)
-    if before == path:
+    if is_labelled(store, path, label):
         return
-    if before is not None:
-        logger.info("label %s passes from %s to %s", label, before, path)
+    with suppress(DamagedError):
+        if (before := labelled_path(store, label)) is not None:
+            logger.info("label %s passes from %s to %s", label, before, path)
     check_locks()
     write_label(store, path, label)

@@ -14,14 +14,14 @@ from typing import Any
 from dask.utils import format_time
 
 from icedask.core.text import printable
+from icedask.errors import StoreError
 from icedask.store.blocks import shards_done
-from icedask.store.integrity import group_attrs
 from icedask.store.lock import lock_holder, status_of
 from icedask.store.root import check_format
 from icedask.store.runs import iter_runs
 from icedask.store.sidecars import blocks_done
-from icedask.store.trajectory import TRAJECTORY
-from icedask.tasks.progress import FOLDER
+from icedask.store.trajectory import TRAJECTORY, trajectory_group_attrs
+from icedask.tasks.progress import FOLDER, checked_report
 
 _SILENT_SECONDS = 60.0
 _DAY_SECONDS = 86400.0
@@ -46,7 +46,10 @@ def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
         stages, each with description, done, total, rate (tasks per second in the last minute) and
         eta (seconds left, None if not known).
         unfinished: the trajectory and the runs that are incomplete, with id, state (running, or
-        interrupted where no process writes them), done and total: the blocks on disk.
+        interrupted where no process writes them, damaged where arrays of them are), done and total:
+        the blocks on disk.
+
+        Damaged reports are left out.
 
     Raises
     ------
@@ -58,9 +61,9 @@ def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
     now = time.time()
     reports = []
     for path in sorted((root / FOLDER).glob("*.json"), reverse=True):
-        # It may be replaced or dropped while it is read.
-        with suppress(OSError, ValueError):
-            reports.append(_judged(json.loads(path.read_text()), now))
+        # It may be replaced or dropped while it is read, and anybody may have written it.
+        with suppress(OSError, ValueError, RecursionError):
+            reports.append(_judged(checked_report(json.loads(path.read_text())), now))
     return {"reports": reports, "unfinished": list(_unfinished(root))}
 
 
@@ -83,7 +86,7 @@ def _process_lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (PermissionError, OverflowError):
         pass
     return True
 
@@ -91,14 +94,19 @@ def _process_lives(pid: int) -> bool:
 def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
     holder = lock_holder(root)
     if (root / TRAJECTORY / "zarr.json").exists():
-        attrs = group_attrs(root / TRAJECTORY)
+        attrs = trajectory_group_attrs(root)
         if attrs["status"] == "running":
             state = status_of(TRAJECTORY, "running", holder)
             done = blocks_done(root)
             yield {"id": TRAJECTORY, "state": state, "done": done, "total": attrs["blocks"]}
     for path, attrs in iter_runs(root):
         if attrs["status"] == "running":
-            done, total = shards_done(path)
+            try:
+                done, total = shards_done(path)
+            except StoreError:
+                # It does not hide the others.
+                yield {"id": attrs["run_id"], "state": "damaged", "done": 0, "total": 0}
+                continue
             state = status_of(attrs["run_id"], "running", holder)
             yield {"id": attrs["run_id"], "state": state, "done": done, "total": total}
 
@@ -137,7 +145,7 @@ def _report_text(report: dict[str, Any]) -> str:
 
 
 def _bar(part: dict[str, Any]) -> str:
-    share = part["done"] / part["total"] if part["total"] else 1.0
+    share = min(1.0, max(0.0, part["done"] / part["total"])) if part["total"] else 1.0
     full = int(share * _BAR_WIDTH)
     bar = "#" * full + "-" * (_BAR_WIDTH - full)
     return f"[{bar}] {part['done']}/{part['total']} ({int(100 * share)} %)"

@@ -18,21 +18,29 @@ from icedask.store.integrity import (
     MOST_LOOKED_FOR,
     array_metadata,
     check_chunk,
+    check_place,
     check_present,
     chunk_files,
     damaged,
+    digests_of,
     file_grid,
     has_checksums,
     inner_chunks,
     outer_chunks,
+    reading,
     shard_index,
     shard_path,
 )
 
 
 def no_value(dtype: npt.DTypeLike) -> Any:
-    """Return the fill value of a dtype: NaN, an integer that no label or count has, or False."""
-    kind = np.dtype(dtype)
+    """Return the fill value of a dtype: NaN, an integer that no label or count has, else None."""
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:  # text
+        return None
+    if kind.kind == "c":
+        return complex(np.nan, np.nan)
     if kind.kind == "f":
         return np.nan
     if kind.kind == "i":
@@ -40,6 +48,16 @@ def no_value(dtype: npt.DTypeLike) -> Any:
     if kind.kind == "u":
         return int(np.iinfo(kind).max)
     return None
+
+
+def _no_value_entry(data_type: Any) -> dict[str, Any]:
+    """Return the entry of metadata for `no_value`; none for text and bool, which have no such."""
+    fill = no_value(data_type)
+    if fill is None:
+        return {}
+    if isinstance(fill, complex):
+        return {"fill_value": ["NaN", "NaN"]}
+    return {"fill_value": "NaN" if fill is np.nan else fill}
 
 
 def opened(array: Path, metadata: Mapping[str, Any]) -> Any:
@@ -61,13 +79,17 @@ class StoredArray:
         Content of its zarr.json.
     complete
         Whether a part that is missing is an error; else it reads as `no_value`.
+    digests
+        Those of its files, where the group has them.
     """
 
-    def __init__(self, path: Path, metadata: Mapping[str, Any], *, complete: bool) -> None:
+    def __init__(
+        self, path: Path, metadata: Mapping[str, Any], *, complete: bool, digests: str = ""
+    ) -> None:
         if not complete:
-            fill = no_value(metadata["data_type"])
-            metadata = {**metadata, "fill_value": "NaN" if fill is np.nan else fill}
+            metadata = {**metadata, **_no_value_entry(metadata["data_type"])}
         self.path, self.metadata, self.complete = path, metadata, complete
+        self.digests = digests
         self.array = opened(path, metadata)
         self.shape: tuple[int, ...] = self.array.shape
         self.dtype: np.dtype = self.array.dtype
@@ -78,8 +100,11 @@ class StoredArray:
         if self.complete:
             for file in self._files(index):
                 check_present(file)
+                check_place(file, self.path, self.metadata, self.digests)
         try:
             return self.array[index]
+        except IndexError:
+            raise
         except Exception as error:
             for file in self._files(index):
                 check_file(file, self.path, self.metadata)
@@ -90,6 +115,10 @@ class StoredArray:
     def _files(self, index: Any) -> Iterator[Path]:
         """Yield the files of a part."""
         index = index if isinstance(index, tuple) else (index,)
+        if Ellipsis in index:
+            place = index.index(Ellipsis)
+            rest = (slice(None),) * (self.ndim - len(index) + 1)
+            index = (*index[:place], *rest, *index[place + 1 :])
         outer = outer_chunks(self.metadata)
         numbers = []
         for axis, (size, chunk) in enumerate(zip(self.shape, outer, strict=True)):
@@ -100,7 +129,7 @@ class StoredArray:
             yield shard_path(self.path, number)
 
 
-def check_file(file: Path, array: Path, metadata: Mapping[str, Any]) -> int:
+def check_file(file: Path, array: Path, metadata: Mapping[str, Any], digests: str = "") -> int:
     """Raise DamagedError unless a file of a complete array is what was written; return its size.
 
     What has no checksums is decoded, which finds part of what can go wrong.
@@ -108,7 +137,14 @@ def check_file(file: Path, array: Path, metadata: Mapping[str, Any]) -> int:
     check_present(file)
     if not has_checksums(metadata):
         return _check_decoded(file, array, metadata)
-    with file.open("rb") as source:
+    size = _check_chunks(file, metadata)
+    check_place(file, array, metadata, digests)
+    return size
+
+
+def _check_chunks(file: Path, metadata: Mapping[str, Any]) -> int:
+    """Compare the chunks in a file with their checksums; return its size."""
+    with reading(file), file.open("rb") as source:
         if inner_chunks(metadata) is None:
             data = source.read()
             check_chunk(file, data)
@@ -166,7 +202,8 @@ def open_arrays(
     variables: dict[str, Any] = {}
     for name, metadata in sorted(arrays.items()):
         dims = tuple(metadata.get("dimension_names") or ())
-        values = _values(group / name, metadata, name_of(name), complete=complete)
+        digests = digests_of(attrs, name)
+        values = _values(group / name, metadata, name_of(name), complete=complete, digests=digests)
         variables[name] = xr.Variable(dims, values, metadata.get("attributes", {}))
     own = {name: value for name, value in attrs.items() if name != CHECKSUMS}
     coordinates = own.pop("coordinate_names", [])
@@ -175,8 +212,12 @@ def open_arrays(
     return ds
 
 
-def read_array(path: Path, metadata: Mapping[str, Any]) -> npt.NDArray[Any]:
+def read_array(path: Path, metadata: Mapping[str, Any], digests: str = "") -> npt.NDArray[Any]:
     """Return the values of a small array, texts of a fixed width; raise DamagedError if it is."""
+    # Without checksums, chunks of zeros were not written.
+    for file in chunk_files(path, metadata) if has_checksums(metadata) else ():
+        check_present(file)
+        check_place(file, path, metadata, digests)
     try:
         values = np.asarray(opened(path, metadata)[...])
     except Exception as error:
@@ -188,11 +229,11 @@ def read_array(path: Path, metadata: Mapping[str, Any]) -> npt.NDArray[Any]:
 
 
 def _values(
-    path: Path, metadata: Mapping[str, Any], name: str | None, *, complete: bool
+    path: Path, metadata: Mapping[str, Any], name: str | None, *, complete: bool, digests: str
 ) -> da.Array | npt.NDArray[Any]:
     if inner_chunks(metadata) is None:
-        return read_array(path, metadata)
-    source = StoredArray(path, metadata, complete=complete)
+        return read_array(path, metadata, digests)
+    source = StoredArray(path, metadata, complete=complete, digests=digests)
     # Slices are read from the file; lists of atoms are taken from what was read.
     return da.from_array(source, outer_chunks(metadata), name=name, inline_array=True, fancy=False)
 

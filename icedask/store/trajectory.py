@@ -44,7 +44,7 @@ from icedask.store.arrays import (
 from icedask.store.blocks import disk_errors
 from icedask.store.chunks import TRAJECTORY_ATOM_FRAMES, plan_blocks
 from icedask.store.frame_block import FrameBlock, check_finite
-from icedask.store.integrity import group_attrs
+from icedask.store.integrity import METADATA, damaged, group_attrs
 from icedask.store.lock import LOCK_FILE, Wait, check_locks
 from icedask.store.owner import FOLDER as OWNERS
 from icedask.store.root import (
@@ -147,11 +147,24 @@ def clear(store: Path) -> None:
     (store / "zarr.json").unlink(missing_ok=True)
 
 
+def trajectory_group_attrs(store: Path) -> dict[str, Any]:
+    """Return the attributes of the trajectory, complete or not; raise DamagedError if it has none.
+
+    Raises FileNotFoundError if there is no trajectory.
+    """
+    attrs = group_attrs(store / TRAJECTORY)
+    missing = [name for name in ("status", "identity", "blocks") if name not in attrs]
+    if missing:
+        finding = f"the attributes are not those of a trajectory (no {missing[0]})"
+        raise damaged(store / TRAJECTORY / METADATA, finding)
+    return attrs
+
+
 def recorded_identity(store: Path) -> dict[str, Any]:
     """Return the identity of the trajectory in a store; empty where there is none."""
     if not (store / TRAJECTORY / "zarr.json").exists():
         return {}
-    identity = dict(group_attrs(store / TRAJECTORY)["identity"])
+    identity = dict(trajectory_group_attrs(store)["identity"])
     if isinstance(identity.get("columns"), list):
         # Written when columns of a Dataset counted by their names.
         identity |= {"columns": dict.fromkeys(identity["columns"])}
@@ -170,7 +183,7 @@ def existing_status(store: Path, identity: Mapping[str, Any], *, overwrite: bool
     """
     if not (store / TRAJECTORY / "zarr.json").exists():
         return "absent"
-    attrs = group_attrs(store / TRAJECTORY)
+    attrs = trajectory_group_attrs(store)
     stored = recorded_identity(store)
     # Compared as numbers: a time step of 10 is one of 10.0.
     plain = json.loads(canonical(dict(identity)))
@@ -290,7 +303,7 @@ def run_blocks(store: Path, plan: TrajectoryPlan, task: Callable[[int], Delayed]
     for folder in (store / TRAJECTORY, store / STAGING):
         check_links(store, folder)
         remove_partial_files(folder)
-    blocks = group_attrs(store / TRAJECTORY)["blocks"]
+    blocks = trajectory_group_attrs(store)["blocks"]
     if blocks != plan.n_blocks:
         raise StoreError(
             f"{store}: expected an unfinished trajectory of {plan.n_blocks} blocks, found one of "

@@ -22,19 +22,22 @@ from icedask.store.integrity import (
     array_metadata,
     chunk_files,
     damaged,
+    digests_of,
     file_grid,
     group_attrs,
     has_checksums,
     inner_chunks,
     outer_chunks,
+    read_metadata,
 )
 from icedask.store.labels import damaged_labels
 from icedask.store.lock import locked
 from icedask.store.repair import repair_store
-from icedask.store.root import check_format, groups_of
+from icedask.store.root import check_format, consolidated, groups_of
 from icedask.store.runs import run_attrs
+from icedask.store.sidecars import check_sidecars
 from icedask.store.stored import check_file
-from icedask.store.trajectory import TRAJECTORY
+from icedask.store.trajectory import TRAJECTORY, trajectory_group_attrs
 from icedask.tasks.graphs import delayed_waves
 from icedask.tasks.run import run_tasks
 
@@ -86,6 +89,7 @@ class _Array:
     complete: bool
     # Whether each of its files was written, also where all values are zero.
     sealed: bool
+    digests: str
 
     def files(self) -> Iterator[Path]:
         for file in chunk_files(self.path, self.metadata):
@@ -105,7 +109,13 @@ class _Array:
         check, files = delayed(_check_files, pure=False), self.files()
         for _ in range(self.n_tasks):
             part = list(islice(files, self.files_in_task))
-            yield check(part, self.path, self.metadata)
+            yield check(part, self.path, self.metadata, self.digests)
+
+
+def _is_there(root: Path, file: Path) -> bool:
+    """Return whether the run of a file is still there: it may have been removed meanwhile."""
+    parts = file.relative_to(root).parts
+    return root.joinpath(*parts[: 1 if parts[0] == TRAJECTORY else 3]).exists()
 
 
 def _itemsize(metadata: Mapping[str, Any]) -> int:
@@ -116,13 +126,13 @@ def _itemsize(metadata: Mapping[str, Any]) -> int:
 
 
 def _check_files(
-    files: Sequence[Path], array: Path, metadata: Mapping[str, Any]
+    files: Sequence[Path], array: Path, metadata: Mapping[str, Any], digests: str
 ) -> tuple[int, int, dict[str, str]]:
     """Return number and size of whole files, and the damage of others; runs in a task."""
     damage, size = {}, 0
     for file in files:
         try:
-            size += check_file(file, array, metadata)
+            size += check_file(file, array, metadata, digests)
         except DamagedError as error:
             damage[error.file] = error.finding
     return len(files) - len(damage), size, damage
@@ -186,21 +196,39 @@ def _verified(root: Path) -> Verification:
             result.add(error)
     except DamagedError as error:
         result.add(error)
+    for sidecar_error in check_sidecars(root):
+        result.add(sidecar_error)
     for group in groups_of(root):
         try:
             arrays += _arrays(group, root)
+            _check_consolidated(group)
         except DamagedError as error:
-            result.add(error)
+            # Another process may have removed it.
+            if group.exists():
+                result.add(error)
     total = sum(array.n_tasks for array in arrays)
     waves = delayed_waves((task for array in arrays for task in array.tasks()), values=True)
     for files, size, damage in run_tasks(waves, total, "verify"):
         result.files += files
         result.bytes += size
-        result.damage |= damage
+        result.damage |= {
+            file: finding for file, finding in damage.items() if _is_there(root, Path(file))
+        }
     result.unprotected = sum(
         sum(1 for _ in array.files()) for array in arrays if not has_checksums(array.metadata)
     )
     return result
+
+
+def _check_consolidated(group: Path) -> None:
+    """Raise DamagedError if the copies that other programs read differ from the arrays' own."""
+    metadata = read_metadata(group)
+    attrs = group_attrs(group, metadata)
+    if attrs.get("status") != "complete" or CHECKSUMS not in attrs:
+        return
+    if metadata.get("consolidated_metadata") != consolidated(array_metadata(group, attrs)):
+        finding = "the consolidated metadata are not those of the arrays (other programs read them)"
+        raise damaged(group / METADATA, finding)
 
 
 def _arrays(group: Path, root: Path) -> list[_Array]:
@@ -211,8 +239,17 @@ def _arrays(group: Path, root: Path) -> list[_Array]:
         raise damaged(group / METADATA, "the metadata of a group is missing") from None
     if group != root / TRAJECTORY:
         run_attrs(root, group)
+    else:
+        trajectory_group_attrs(root)
+    arrays = array_metadata(group, attrs)
     complete, is_sealed = attrs.get("status") == "complete", CHECKSUMS in attrs
     return [
-        _Array(group / name, metadata, complete, is_sealed or inner_chunks(metadata) is not None)
-        for name, metadata in array_metadata(group, attrs).items()
+        _Array(
+            group / name,
+            metadata,
+            complete,
+            is_sealed or inner_chunks(metadata) is not None,
+            digests_of(attrs, name),
+        )
+        for name, metadata in arrays.items()
     ]

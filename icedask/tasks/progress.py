@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -29,6 +29,8 @@ WRITE_SECONDS = 1.0
 BEAT_SECONDS = 10.0
 _RATE_SECONDS = 60.0
 _LOG_SECONDS = 60.0
+# Of numbers in reports.
+_LARGEST = 1e15
 _JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID")
 
 _active: ContextVar[_Report | None] = ContextVar("icedask_report", default=None)
@@ -139,6 +141,45 @@ class _Report(threading.Thread):
     def _drop_old(self) -> None:
         for path in sorted(self._path.parent.glob("*.json"))[: -(KEPT_REPORTS - 1)]:
             path.unlink(missing_ok=True)
+
+
+_REPORT = {
+    **dict.fromkeys(("id", "what", "host", "state"), str),
+    "pid": int,
+    "started": float,
+    "updated": float,
+    "stages": list,
+}
+_TIMES = dict.fromkeys(("started", "updated", "rate"), float)
+_STAGE = {"description": str, "done": int, "total": int}
+
+
+def checked_report(report: Any) -> dict[str, Any]:
+    """Return the content of a report; raise ValueError if it is none."""
+    checked = _checked(report, _REPORT, {"job": str, "error": str})
+    stages = [_checked(stage, _STAGE, _TIMES) for stage in checked["stages"]]
+    return {**checked, "stages": stages}
+
+
+def _checked(
+    content: Any, required: Mapping[str, type], optional: Mapping[str, type]
+) -> dict[str, Any]:
+    """Return the known entries of a part of a report; raise ValueError if one is of no use."""
+    if not isinstance(content, dict):
+        raise ValueError(f"expected entries, found {type(content).__name__}")
+    checked: dict[str, Any] = {}
+    for name, kind in {**required, **optional}.items():
+        value = content.get(name)
+        if value is None and name in optional:
+            checked[name] = None
+            continue
+        numbers = (int, float) if kind is float else kind
+        if not isinstance(value, numbers) or isinstance(value, bool):
+            raise ValueError(f"{name}: expected {kind.__name__}, found {type(value).__name__}")
+        if isinstance(value, int | float) and not abs(value) < _LARGEST:
+            raise ValueError(f"{name}: out of range")
+        checked[name] = value
+    return checked
 
 
 @contextmanager

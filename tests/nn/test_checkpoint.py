@@ -59,3 +59,13 @@ def test_file_without_a_checkpoint(tmp_path: Path) -> None:
             read_checkpoint(place, "a")
     with pytest.raises(InputError, match="in a folder that can be made"):
         read_checkpoint(path / "state", "a")
+
+
+def test_a_bit_of_a_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    write_checkpoint(path, "a", {"tensor": torch.arange(100.0)})
+    data = path.read_bytes()
+    place = data.index(np.arange(50, 60, dtype="float32").tobytes())
+    path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    with pytest.raises(InputError, match="remove the file to start again"):
+        read_checkpoint(path, "a")

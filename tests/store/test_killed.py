@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,18 @@ def dump(tmp_path: Path) -> Path:
             for atom, row in enumerate(rng.random((40, 6)) * 9, start=1):
                 file.write(f"{atom} {1 + atom % 2} " + " ".join(f"{v:.4f}" for v in row) + "\n")
     return path
+
+
+def remove(source: Path, store: Path) -> None:
+    with suppress(ice.NotFoundError):
+        ice.remove_run(store, "cn")
+
+
+def test_remove(dump: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.zarr"
+    ingest(dump, start)
+    ice.save(ice.coordination(ice.open_trajectory(start), r_cut=3.0), start, label="cn")
+    check_any_kill(remove, dump, tmp_path, start, 8)
 
 
 POINTS = [5, pytest.param(25, marks=pytest.mark.slow)]
