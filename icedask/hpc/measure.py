@@ -33,7 +33,7 @@ from icedask.errors import ComputeError, IcedaskError
 from icedask.hpc.profiles import MEMORY
 from icedask.store.blocks import Target, block_waves, lazy_variables
 from icedask.store.integrity import shard_path
-from icedask.store.root import create_root
+from icedask.store.root import completion_bytes, create_root
 from icedask.store.runs import bytes_on_disk
 from icedask.store.save import begin_run, run_path
 from icedask.tasks.graphs import Wave
@@ -81,7 +81,7 @@ def measure(
         create_root(store)
         begin_run(ds, record, store, precision)
         group = store / run_path(record)
-        fixed = bytes_on_disk(group)
+        fixed = bytes_on_disk(group) + completion_bytes(group)
         target = Target(ds, group, precision)
         waves = block_waves(target, chosen)
         # The first one twice: to warm up, and to be measured.

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ _ENTRY_BYTES = 16
 CRC_BYTES = 4
 # Of a digest, and files of an array whose digests are recorded: 8 bytes each.
 _DIGITS = 8
-_MOST_DIGESTS = 100_000
+_MOST_DIGESTS = 10_000
 _ABSENT = 2**64 - 1
 # Shards of a run that are looked for when it is opened; those of larger ones when they are read.
 MOST_LOOKED_FOR = 10_000
@@ -268,11 +269,17 @@ def file_digest(file: Path, metadata: Mapping[str, Any]) -> str:
         return f"{crc32c(source.read()):08x}"
 
 
+def digest_bytes(metadata: Mapping[str, Any]) -> int:
+    """Return the length of the digests of the files of an array, 0 where they are not recorded."""
+    number = math.prod(file_grid(metadata))
+    return number * _DIGITS if has_checksums(metadata) and number <= _MOST_DIGESTS else 0
+
+
 def file_digests(group: Path, arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the digests of the files of complete arrays, joined in the order of the files."""
     digests = {}
     for name, metadata in arrays.items():
-        if has_checksums(metadata) and math.prod(file_grid(metadata)) <= _MOST_DIGESTS:
+        if digest_bytes(metadata):
             parts = []
             for file in chunk_files(group / name, metadata):
                 check_present(file)
@@ -281,16 +288,33 @@ def file_digests(group: Path, arrays: Mapping[str, Mapping[str, Any]]) -> dict[s
     return digests
 
 
-def digests_of(attrs: Mapping[str, Any], name: str) -> str:
-    """Return the digests of the files of an array of a complete group, empty if not recorded."""
-    if attrs.get("status") != "complete":
+def _recorded(array: Path) -> str:
+    """Return the digests of the files of an array of a complete group, empty if not recorded.
+
+    They are read where they are used: in the graph of a large array each task would carry all.
+    """
+    file = array.parent / METADATA
+    try:
+        with reading(file):
+            status = file.stat()
+    except FileNotFoundError:
         return ""
-    digests: str = (attrs.get(CHECKSUMS) or {}).get("files", {}).get(name, "")
-    return digests
+    return _digests(array.parent, status.st_mtime_ns, status.st_ino).get(array.name, "")
 
 
-def check_place(file: Path, array: Path, metadata: Mapping[str, Any], digests: str) -> None:
+@lru_cache(maxsize=16)
+def _digests(group: Path, modified: int, inode: int) -> dict[str, str]:
+    """Return the digests of each array of a group whose metadata is of this time."""
+    attrs = group_attrs(group)
+    if attrs.get("status") != "complete":
+        return {}
+    files: dict[str, str] = (attrs.get(CHECKSUMS) or {}).get("files", {})
+    return files
+
+
+def check_place(file: Path, array: Path, metadata: Mapping[str, Any]) -> None:
     """Raise DamagedError if a file is another than the one that was written in its place."""
+    digests = _recorded(array)
     if not digests:
         return
     grid, number = file_grid(metadata), [int(part) for part in file.relative_to(array).parts[1:]]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from icedask.core.provenance import Record
 from icedask.errors import DamagedError, NotFoundError
-from icedask.store.integrity import CHECKSUMS, array_metadata, digests_of, inner_chunks
+from icedask.store.integrity import CHECKSUMS, array_metadata, inner_chunks
 from icedask.store.runs import find_run, trajectory_attrs
 from icedask.store.stored import check_all_present, read_array
 from icedask.store.trajectory import TRAJECTORY
@@ -27,8 +27,8 @@ class OutlinedArray:
     The values of a large one are an AttributeError: an outline has none.
     """
 
-    def __init__(self, path: Path, metadata: Mapping[str, Any], digests: str = "") -> None:
-        self._path, self._metadata, self._digests = path, metadata, digests
+    def __init__(self, path: Path, metadata: Mapping[str, Any]) -> None:
+        self._path, self._metadata = path, metadata
         self.dims = tuple(metadata.get("dimension_names") or ())
         self.shape = tuple(metadata["shape"])
         self.attrs = dict(metadata.get("attributes", {}))
@@ -45,7 +45,7 @@ class OutlinedArray:
         """The values, texts of a fixed width."""
         if inner_chunks(self._metadata) is not None:
             raise AttributeError(f"{self._path.name}: is read block by block")
-        return read_array(self._path, self._metadata, self._digests)
+        return read_array(self._path, self._metadata)
 
 
 class Outline:
@@ -81,7 +81,7 @@ class Outline:
 def _arrays(group: Path, attrs: Mapping[str, Any]) -> dict[str, OutlinedArray]:
     """Return the arrays of a group by name."""
     return {
-        name: OutlinedArray(group / name, metadata, digests_of(attrs, name))
+        name: OutlinedArray(group / name, metadata)
         for name, metadata in array_metadata(group, attrs).items()
         if metadata["node_type"] == "array"
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from icedask.store.integrity import (
     CHECKSUMS,
     METADATA,
     damaged,
+    digest_bytes,
     file_digests,
     group_attrs,
     read_metadata,
@@ -278,18 +280,29 @@ def consolidated(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": dict(arrays)}
 
 
+def _members(group: Path) -> dict[str, Any]:
+    """Return the metadata of the arrays of a group."""
+    return {
+        folder.name: read_metadata(folder)
+        for folder in _folders(group)
+        if (folder / "zarr.json").exists()
+    }
+
+
+def completion_bytes(group: Path) -> int:
+    """Return how much the metadata of a group grows when it is completed."""
+    members = _members(group)
+    copies = len(json.dumps({"consolidated_metadata": consolidated(members)}, indent=2))
+    return copies + sum(map(digest_bytes, members.values()))
+
+
 def complete_group(group: Path, attrs: Mapping[str, Any]) -> None:
     """Add attributes to a group and consolidate the metadata of its arrays, in one step.
 
     `attrs` are those that make it complete: its metadata does not change after this.
     """
     check_locks()
-    metadata = read_metadata(group)
-    members = {
-        folder.name: read_metadata(folder)
-        for folder in _folders(group)
-        if (folder / "zarr.json").exists()
-    }
+    metadata, members = read_metadata(group), _members(group)
     attributes = {**metadata["attributes"], **attrs}
     if CHECKSUMS in attributes:
         attributes = sealed(attributes, files=file_digests(group, members))

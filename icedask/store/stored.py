@@ -22,7 +22,6 @@ from icedask.store.integrity import (
     check_present,
     chunk_files,
     damaged,
-    digests_of,
     file_grid,
     has_checksums,
     inner_chunks,
@@ -79,17 +78,12 @@ class StoredArray:
         Content of its zarr.json.
     complete
         Whether a part that is missing is an error; else it reads as `no_value`.
-    digests
-        Those of its files, where the group has them.
     """
 
-    def __init__(
-        self, path: Path, metadata: Mapping[str, Any], *, complete: bool, digests: str = ""
-    ) -> None:
+    def __init__(self, path: Path, metadata: Mapping[str, Any], *, complete: bool) -> None:
         if not complete:
             metadata = {**metadata, **_no_value_entry(metadata["data_type"])}
         self.path, self.metadata, self.complete = path, metadata, complete
-        self.digests = digests
         self.array = opened(path, metadata)
         self.shape: tuple[int, ...] = self.array.shape
         self.dtype: np.dtype = self.array.dtype
@@ -100,7 +94,7 @@ class StoredArray:
         if self.complete:
             for file in self._files(index):
                 check_present(file)
-                check_place(file, self.path, self.metadata, self.digests)
+                check_place(file, self.path, self.metadata)
         try:
             return self.array[index]
         except IndexError:
@@ -129,7 +123,7 @@ class StoredArray:
             yield shard_path(self.path, number)
 
 
-def check_file(file: Path, array: Path, metadata: Mapping[str, Any], digests: str = "") -> int:
+def check_file(file: Path, array: Path, metadata: Mapping[str, Any]) -> int:
     """Raise DamagedError unless a file of a complete array is what was written; return its size.
 
     What has no checksums is decoded, which finds part of what can go wrong.
@@ -138,7 +132,7 @@ def check_file(file: Path, array: Path, metadata: Mapping[str, Any], digests: st
     if not has_checksums(metadata):
         return _check_decoded(file, array, metadata)
     size = _check_chunks(file, metadata)
-    check_place(file, array, metadata, digests)
+    check_place(file, array, metadata)
     return size
 
 
@@ -202,8 +196,7 @@ def open_arrays(
     variables: dict[str, Any] = {}
     for name, metadata in sorted(arrays.items()):
         dims = tuple(metadata.get("dimension_names") or ())
-        digests = digests_of(attrs, name)
-        values = _values(group / name, metadata, name_of(name), complete=complete, digests=digests)
+        values = _values(group / name, metadata, name_of(name), complete=complete)
         variables[name] = xr.Variable(dims, values, metadata.get("attributes", {}))
     own = {name: value for name, value in attrs.items() if name != CHECKSUMS}
     coordinates = own.pop("coordinate_names", [])
@@ -212,12 +205,12 @@ def open_arrays(
     return ds
 
 
-def read_array(path: Path, metadata: Mapping[str, Any], digests: str = "") -> npt.NDArray[Any]:
+def read_array(path: Path, metadata: Mapping[str, Any]) -> npt.NDArray[Any]:
     """Return the values of a small array, texts of a fixed width; raise DamagedError if it is."""
     # Without checksums, chunks of zeros were not written.
     for file in chunk_files(path, metadata) if has_checksums(metadata) else ():
         check_present(file)
-        check_place(file, path, metadata, digests)
+        check_place(file, path, metadata)
     try:
         values = np.asarray(opened(path, metadata)[...])
     except Exception as error:
@@ -229,11 +222,11 @@ def read_array(path: Path, metadata: Mapping[str, Any], digests: str = "") -> np
 
 
 def _values(
-    path: Path, metadata: Mapping[str, Any], name: str | None, *, complete: bool, digests: str
+    path: Path, metadata: Mapping[str, Any], name: str | None, *, complete: bool
 ) -> da.Array | npt.NDArray[Any]:
     if inner_chunks(metadata) is None:
-        return read_array(path, metadata, digests)
-    source = StoredArray(path, metadata, complete=complete, digests=digests)
+        return read_array(path, metadata)
+    source = StoredArray(path, metadata, complete=complete)
     # Slices are read from the file; lists of atoms are taken from what was read.
     return da.from_array(source, outer_chunks(metadata), name=name, inline_array=True, fancy=False)
 

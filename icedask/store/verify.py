@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from dask import delayed
-from dask.delayed import Delayed
 
 from icedask.errors import DamagedError
 from icedask.store.blocks import disk_errors
@@ -20,15 +18,14 @@ from icedask.store.integrity import (
     CHECKSUMS,
     METADATA,
     array_metadata,
-    chunk_files,
     damaged,
-    digests_of,
     file_grid,
     group_attrs,
     has_checksums,
     inner_chunks,
     outer_chunks,
     read_metadata,
+    shard_path,
 )
 from icedask.store.labels import damaged_labels
 from icedask.store.lock import locked
@@ -43,6 +40,8 @@ from icedask.tasks.run import run_tasks
 
 # Of the files that one task reads, before compression.
 _TASK_BYTES = 128 * 2**20
+# What a file costs at least, as if it had so many bytes.
+_LEAST_BYTES = 2**17
 
 
 @dataclass
@@ -89,27 +88,51 @@ class _Array:
     complete: bool
     # Whether each of its files was written, also where all values are zero.
     sealed: bool
-    digests: str
 
-    def files(self) -> Iterator[Path]:
-        for file in chunk_files(self.path, self.metadata):
+    def files(self, numbers: Iterable[int]) -> Iterator[Path]:
+        """Yield those of its files that are there, or must be, by their numbers."""
+        grid = file_grid(self.metadata)
+        for number in numbers:
+            file = shard_path(self.path, [int(i) for i in np.unravel_index(number, grid)])
             if (self.complete and self.sealed) or file.exists():
                 yield file
 
     @property
-    def files_in_task(self) -> int:
-        file_bytes = math.prod(outer_chunks(self.metadata)) * _itemsize(self.metadata)
-        return max(1, _TASK_BYTES // max(file_bytes, 1))
+    def file_bytes(self) -> int:
+        """Size of one of its files before compression."""
+        return max(1, math.prod(outer_chunks(self.metadata)) * _itemsize(self.metadata))
 
     @property
-    def n_tasks(self) -> int:
-        return math.ceil(math.prod(file_grid(self.metadata)) / self.files_in_task)
+    def n_files(self) -> int:
+        return math.prod(file_grid(self.metadata))
 
-    def tasks(self) -> Iterator[Delayed]:
-        check, files = delayed(_check_files, pure=False), self.files()
-        for _ in range(self.n_tasks):
-            part = list(islice(files, self.files_in_task))
-            yield check(part, self.path, self.metadata, self.digests)
+
+class _Part(NamedTuple):
+    """Consecutive files of an array, which one task reads."""
+
+    array: _Array
+    first: int
+    number: int
+
+    def files(self) -> Iterator[Path]:
+        return self.array.files(range(self.first, self.first + self.number))
+
+
+def _packed(arrays: Iterable[_Array]) -> Iterator[list[_Part]]:
+    """Yield the parts that one task reads together: part of a large array, or many small ones."""
+    pack: list[_Part] = []
+    room = _TASK_BYTES
+    for array in arrays:
+        first = 0
+        while first < array.n_files:
+            number = min(array.n_files - first, max(room // array.file_bytes, 1))
+            pack.append(_Part(array, first, number))
+            first, room = first + number, room - number * max(array.file_bytes, _LEAST_BYTES)
+            if room <= 0:
+                yield pack
+                pack, room = [], _TASK_BYTES
+    if pack:
+        yield pack
 
 
 def _is_there(root: Path, file: Path) -> bool:
@@ -125,17 +148,19 @@ def _itemsize(metadata: Mapping[str, Any]) -> int:
         return 8
 
 
-def _check_files(
-    files: Sequence[Path], array: Path, metadata: Mapping[str, Any], digests: str
-) -> tuple[int, int, dict[str, str]]:
+def _check_parts(parts: Sequence[_Part]) -> tuple[int, int, dict[str, str]]:
     """Return number and size of whole files, and the damage of others; runs in a task."""
-    damage, size = {}, 0
-    for file in files:
-        try:
-            size += check_file(file, array, metadata, digests)
-        except DamagedError as error:
-            damage[error.file] = error.finding
-    return len(files) - len(damage), size, damage
+    damage: dict[str, str] = {}
+    number = size = 0
+    for part in parts:
+        array = part.array
+        for file in part.files():
+            try:
+                size += check_file(file, array.path, array.metadata)
+                number += 1
+            except DamagedError as error:
+                damage[error.file] = error.finding
+    return number, size, damage
 
 
 def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verification:
@@ -206,16 +231,19 @@ def _verified(root: Path) -> Verification:
             # Another process may have removed it.
             if group.exists():
                 result.add(error)
-    total = sum(array.n_tasks for array in arrays)
-    waves = delayed_waves((task for array in arrays for task in array.tasks()), values=True)
-    for files, size, damage in run_tasks(waves, total, "verify"):
+    packs = list(_packed(arrays))
+    check = delayed(_check_parts, pure=False, traverse=False)
+    waves = delayed_waves((check(pack) for pack in packs), values=True)
+    for files, size, damage in run_tasks(waves, len(packs), "verify"):
         result.files += files
         result.bytes += size
         result.damage |= {
             file: finding for file, finding in damage.items() if _is_there(root, Path(file))
         }
     result.unprotected = sum(
-        sum(1 for _ in array.files()) for array in arrays if not has_checksums(array.metadata)
+        sum(1 for _ in array.files(range(array.n_files)))
+        for array in arrays
+        if not has_checksums(array.metadata)
     )
     return result
 
@@ -249,7 +277,6 @@ def _arrays(group: Path, root: Path) -> list[_Array]:
             metadata,
             complete,
             is_sealed or inner_chunks(metadata) is not None,
-            digests_of(attrs, name),
         )
         for name, metadata in arrays.items()
     ]

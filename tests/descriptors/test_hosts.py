@@ -51,6 +51,7 @@ def test_a_host_of_another_kind_gives_the_same_bits(here: dict[str, str]) -> Non
     )
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_bits(client: Any, here: dict[str, str]) -> None:
     assert_equal(client.submit(digests, pure=False).result(), here)
 

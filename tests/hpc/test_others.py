@@ -125,6 +125,7 @@ def test_local_workers_and_ranks(tmp_path: Path) -> None:
         assert ended == [2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fake_slurm")
 def test_the_head_and_the_jobs_of_a_cluster(tmp_path: Path) -> None:
     with ice.connect("slurm", jobs=1, **SMALL) as client:

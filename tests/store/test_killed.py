@@ -47,6 +47,7 @@ def remove(source: Path, store: Path) -> None:
         ice.remove_run(store, "cn")
 
 
+@pytest.mark.slow
 def test_remove(dump: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.zarr"
     ingest(dump, start)

@@ -62,6 +62,7 @@ def leftovers(store: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", [save, remove])
 def test_the_next_writer_sweeps(
     store: Path, tmp_path: Path, action: Callable[[Path], None]
