@@ -90,7 +90,7 @@ class _Array:
     sealed: bool
 
     def files(self, numbers: Iterable[int]) -> Iterator[Path]:
-        """Yield those of its files that are there, or must be, by their numbers."""
+        """Yield the files with these numbers that exist, or have to."""
         grid = file_grid(self.metadata)
         for number in numbers:
             file = shard_path(self.path, [int(i) for i in np.unravel_index(number, grid)])

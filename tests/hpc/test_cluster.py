@@ -141,6 +141,7 @@ def test_reasons_of_submitted_commands_are_whole(monkeypatch: pytest.MonkeyPatch
     row = {"state": "failed", "reason": reason, "command": "describe x.zarr soap", "log": "logs"}
     table = pd.DataFrame([row, {**row, "reason": ""}], index=pd.Index(["7", "8"], name="job"))
     monkeypatch.setattr("icedask.hpc.submit.jobs", table.copy)
+    monkeypatch.setattr("icedask.cli.cluster.submitted", lambda: True)
     shown = CliRunner().invoke(cli, ["jobs"]).output
     assert f"7: {reason}".replace("\n", "\n  ") in shown and "8: " not in shown
     (first, _) = json.loads(CliRunner().invoke(cli, ["jobs", "--json"]).output)

@@ -205,7 +205,7 @@ def test_message_of_damaged_frames(
     )
     outcome = run_replica(small_job(small_stages(300)), str(store), 1)
     assert outcome.status == "failed"
-    assert "is damaged" in outcome.message and "delete this store" in outcome.message
+    assert "is damaged" in outcome.message and "remove the store" in outcome.message
 
 
 @pytest.mark.slow
