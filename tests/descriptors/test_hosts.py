@@ -23,10 +23,9 @@ HOSTS = {
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX,-AVX2,-FMA,-FMA4,-AVX512F,-AVX512VL"
     },
 }
-# Kernels compiled for other processors: without fused operations, and with them.
+# Kernels compiled for another processor, without fused operations.
 COMPILED = {
     "nehalem": {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "+sse4.2"},
-    "haswell": {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi,+bmi2,+lzcnt"},
 }
 
 pytestmark = pytest.mark.skipif(

@@ -169,4 +169,4 @@ def test_command(
     assert len(ice.list_runs(demo_store)) == len(before)
     with pytest.raises(SystemExit):
         run("--workers", "0")
-    assert "workers: expected" in capsys.readouterr().err
+    assert "--workers" in capsys.readouterr().err

@@ -55,7 +55,7 @@ def test_remove(dump: Path, tmp_path: Path) -> None:
     check_any_kill(remove, dump, tmp_path, start, 8)
 
 
-POINTS = [5, pytest.param(25, marks=pytest.mark.slow)]
+POINTS = [5, pytest.param(15, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("points", POINTS)
