@@ -22,7 +22,7 @@ from icedask.errors import StoreError
 
 logger = logging.getLogger("icedask")
 
-# Names of lazy arrays in Dask's graphs that say what their values are, wherever they come from.
+# Names of lazy arrays in Dask's graphs by the identity of their values, wherever these come from.
 _POSITIONS, _CONTENT = "positions-", "content-"
 # Layers of Dask's graphs that select, cut or join blocks and leave their values alone.
 _MOVING = re.compile(r"(getitem|concatenate|rechunk-\w+)-[0-9a-f]+")

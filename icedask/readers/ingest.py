@@ -30,6 +30,7 @@ from icedask.readers.sources import (
     find_files,
     open_source,
 )
+from icedask.store.folder import clear, make_folder
 from icedask.store.frame_block import FrameBlock
 from icedask.store.integrity import group_attrs
 from icedask.store.root import writing
@@ -39,13 +40,11 @@ from icedask.store.trajectory import (
     TRAJECTORY,
     TrajectoryPlan,
     begin,
-    clear,
     conclude,
     encode_block,
     existing_status,
     finalise,
     is_stored,
-    make_folder,
     recorded_identity,
     run_blocks,
 )

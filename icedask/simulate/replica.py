@@ -38,6 +38,7 @@ from icedask.simulate.child import (
 from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
 from icedask.store.arrays import remove_partial_files, update_attrs
+from icedask.store.folder import make_folder
 from icedask.store.frame_block import FrameBlock, join_blocks
 from icedask.store.integrity import group_attrs, read_metadata
 from icedask.store.lock import Wait
@@ -54,7 +55,6 @@ from icedask.store.trajectory import (
     existing_status,
     finalise,
     is_stored,
-    make_folder,
 )
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-import zarr
 from dask._task_spec import Task, TaskRef
 from numcodecs.bitround import BitRound
 
@@ -27,9 +26,13 @@ from icedask.errors import InputError, StoreError
 from icedask.store.arrays import create_array, delete, remove_partial_files, write_region
 from icedask.store.integrity import (
     METADATA,
+    array_metadata,
+    damaged,
     file_grid,
+    group_attrs,
     inner_chunks,
     is_whole,
+    outer_chunks,
     read_metadata,
     shard_path,
 )
@@ -88,17 +91,20 @@ def uniform_blocks(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> x
 def stored_blocks(ds: xr.Dataset, group: Path) -> dict[str, int]:
     """Return the sizes of the blocks of the arrays on disk, by dimension.
 
-    Raises StoreError if what is on disk has another shape than `ds`.
+    Raises StoreError if what is on disk has another shape than `ds`, or its metadata is damaged.
     """
     sizes: dict[str, int] = {}
+    on_disk = array_metadata(group, group_attrs(group))
     for name, array in lazy_variables(ds).items():
-        on_disk = zarr.open_array(str(group / name), mode="r")
-        if on_disk.shape != array.shape:
+        if name not in on_disk:
+            raise damaged(group / name, "an array of an interrupted run is missing")
+        shape = tuple(on_disk[name]["shape"])
+        if shape != array.shape:
             raise StoreError(
-                f"{group}: {name}: expected the shape {array.shape}, found {on_disk.shape} from an "
+                f"{group}: {name}: expected the shape {array.shape}, found {shape} from an "
                 "interrupted run; remove the run and compute it again"
             )
-        shards = on_disk.shards or on_disk.shape
+        shards = outer_chunks(on_disk[name])
         sizes |= {str(dim): size for dim, size in zip(array.dims, shards, strict=True)}
     return sizes
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+from icedask.store.folder import make_folder
 from icedask.store.lock import LOCK_FILE, Wait
 from icedask.store.owner import FOLDER as OWNERS
 from icedask.store.root import writing
-from icedask.store.trajectory import make_folder
 
 
 @contextmanager

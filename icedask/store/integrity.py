@@ -31,6 +31,8 @@ CHECKSUMS = "checksums"
 # wherever they are used.
 _UNSEALED = ("created", "history", "status", "format", "format_version")
 STATES = ("running", "complete")
+# Folders in a store.
+_MEMBERS = ("trajectory", "descriptors", "models", "results", ".labels", ".ingest")
 # Of one inner chunk in the index of a shard: offset and length. The index ends with its checksum.
 _ENTRY_BYTES = 16
 CRC_BYTES = 4
@@ -54,17 +56,13 @@ def crc32c_text(value: Any) -> str:
 
 
 def remedy(file: Path) -> str:
-    """Return what to do about a damaged file of a store."""
-    store = store_of(file)
+    """Return how to repair a damaged file of a store."""
+    # The innermost folder with such a member: a store may lie in another Zarr group.
+    inside = (p for p in file.parents if file.relative_to(p).parts[0] in _MEMBERS)
+    store = next(inside, file.parent)
     return (
         f"restore it from a copy, or let icedask verify {store} --repair set aside what is damaged"
     )
-
-
-def store_of(file: Path) -> Path:
-    """Return the store that a file lies in, which is the outermost Zarr group around it."""
-    parents = [folder for folder in file.parents if os.path.lexists(folder / METADATA)]
-    return parents[-1] if parents else file.parent
 
 
 def damaged(file: Path, finding: str, what_to_do: str | None = None) -> DamagedError:

@@ -154,7 +154,7 @@ class _Flock:
                 if error.errno in _NO_FLOCK:
                     return None
                 raise
-            # Its last holder may have deleted it, and another one made it anew.
+            # Its last holder may have deleted it, and another one made it again.
             if lock.is_held():
                 return lock
             os.close(descriptor)

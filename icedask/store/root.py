@@ -37,8 +37,8 @@ from icedask.store.lock import Held, Wait, check_locks, locked
 
 FORMAT = "icedask"
 FORMAT_VERSION = 1
-# The root holds no consolidated metadata, which every save would have to write anew: each complete
-# group has its own. An empty entry says so; without one xarray warns of slow opening, and a wrong
+# The root holds no consolidated metadata, which every save would have to write again: each complete
+# group has its own. The entry is empty: without one xarray warns of slow opening, and a wrong
 # one hides runs.
 _ROOT = {"zarr_format": 3, "node_type": "group", "consolidated_metadata": {}}
 _TRAJECTORY, _STAGING = "trajectory", ".ingest"

@@ -27,6 +27,7 @@ from icedask.store.blocks import (
     uniform_blocks,
     write_missing,
 )
+from icedask.store.folder import make_folder
 from icedask.store.integrity import group_attrs, history_of
 from icedask.store.labels import (
     UNFINISHED,
@@ -49,7 +50,7 @@ from icedask.store.root import (
     writing,
 )
 from icedask.store.runs import open_run, open_trajectory, path_of_id
-from icedask.store.trajectory import TRAJECTORY, make_folder, write_trajectory_dataset
+from icedask.store.trajectory import TRAJECTORY, write_trajectory_dataset
 from icedask.tasks.progress import reporting
 
 logger = logging.getLogger("icedask")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from ase.build import bulk
 from click.testing import CliRunner
 
@@ -252,3 +254,24 @@ def test_what_is_not_written_has_no_value(whole: Path, tmp_path: Path) -> None:
     part = ice.open_run(store, "cn", allow_incomplete=True)["coordination"]
     lowest = np.iinfo(part.dtype).min
     assert (part.values[2:4] == lowest).all() and (part.values[:2] == run["coordination"][:2]).all()
+
+
+@pytest.mark.parametrize("folder", ["models", "a"])
+def test_the_remedy_names_the_store(folder: str, whole: Path, tmp_path: Path) -> None:
+    """Also where it lies in a Zarr group, or a folder that is called like one of its own."""
+    zarr.create_group(str(tmp_path / folder))
+    store = copy_of(whole, tmp_path / folder)
+    damage_of(store, shard_of(store, "cn"), "empty")
+    with pytest.raises(DamagedError, match=f"icedask verify {re.escape(str(store))} --repair"):
+        ice.open_run(store, "cn")
+
+
+def test_an_interrupted_run_with_a_damaged_array_is_not_continued(
+    whole: Path, tmp_path: Path
+) -> None:
+    store = copy_of(whole, tmp_path)
+    array = store / Path(shard_of(store, "cn")).parents[2]
+    update_attrs(array.parent, {"status": "running"})
+    damage_of(store, str(array.relative_to(store) / METADATA), "bit at 0.31")
+    with pytest.raises(DamagedError, match=r"zarr\.json"):
+        ice.save(ice.coordination(ice.open_trajectory(store), r_cut=3.2), store)
