@@ -2,6 +2,7 @@
 
 from icedask import simulate as simulate
 from icedask import workflows as workflows
+from icedask.core.collection import Collection as Collection
 from icedask.core.selection import select as select
 from icedask.descriptors.bispectrum import bispectrum as bispectrum
 from icedask.descriptors.chill import chill as chill
@@ -59,6 +60,8 @@ from icedask.readers.convert import from_ase as from_ase
 from icedask.readers.convert import from_mdanalysis as from_mdanalysis
 from icedask.readers.convert import to_ase as to_ase
 from icedask.readers.ingest import ingest as ingest
+from icedask.store.collections import open_collection as open_collection
+from icedask.store.collections import open_runs as open_runs
 from icedask.store.hold import hold as hold
 from icedask.store.runs import list_runs as list_runs
 from icedask.store.runs import open_run as open_run

@@ -15,8 +15,9 @@ from icedask.descriptors import find, registry
 from icedask.descriptors.descriptor import Descriptor
 from icedask.descriptors.lazy import record_without_frames
 from icedask.store.outline import Outline, finished_run
+from icedask.store.run_writing import check_precision, with_precision
 from icedask.store.runs import open_trajectory
-from icedask.store.save import check_precision, save, with_precision
+from icedask.store.save import save
 
 
 class Descriptors(RegistryGroup):

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from icedask.cli.words import did_you_mean, in_options
+from icedask.cli.words import in_options
 from icedask.core.options import Option, Parameter
+from icedask.core.text import did_you_mean
 from icedask.errors import InputError
 
 STORE = click.Path(path_type=Path)

@@ -14,8 +14,8 @@ from icedask.descriptors import registry
 from icedask.descriptors.descriptor import Descriptor
 from icedask.descriptors.lazy import record_without_frames
 from icedask.store.outline import Outline
+from icedask.store.run_writing import check_precision
 from icedask.store.runs import open_trajectory
-from icedask.store.save import check_precision
 
 
 class _Plan(click.Group):

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import click
 
 from icedask.cli.startup import defer_imports
-from icedask.cli.words import did_you_mean
-from icedask.core.text import printable
+from icedask.core.text import did_you_mean, printable
 from icedask.errors import IcedaskError, InputError
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping
 
 # `frames=slice(8) (--frames :8)`: what follows in Python, and on a command line.
 _BOTH = re.compile(r"\b\w+=(?:[^\s()]*(?:\([^()]*\))?)? \((--[a-z][^()]*)\)")
@@ -43,9 +42,3 @@ def _as_range(match: re.Match[str]) -> str:
     start, stop, step = [*([None, *parts] if len(parts) == 1 else parts), None, None][:3]
     shown = ["" if part in (None, "None") else part for part in (start, stop, step)]
     return ":".join(shown if shown[2] else shown[:2])
-
-
-def did_you_mean(name: str, names: Sequence[str]) -> str:
-    """Return a question with similar names, or nothing."""
-    similar = get_close_matches(name, names, n=3)
-    return f"; did you mean {' or '.join(similar)}?" if similar else ""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.collection import Collection
 from icedask.core.provenance import (
     Record,
     canonical,
@@ -23,7 +24,7 @@ from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
 
 # Options that select rows or their storage, and leave the meaning of a feature unchanged.
-_NOT_OF_FEATURES = ("centers", "dtype", "precision")
+NOT_OF_FEATURES = ("centers", "dtype", "precision")
 
 
 def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
@@ -31,6 +32,11 @@ def feature_variable(x: xr.Dataset | xr.DataArray) -> xr.DataArray:
 
     Raises InputError if there is none, or more than one.
     """
+    if isinstance(x, Collection):
+        raise InputError(
+            "expected a Dataset, found a collection; pass its members one by one, as "
+            "collection.map(function) does"
+        )
     if not isinstance(x, xr.Dataset | xr.DataArray):
         raise InputError(
             f"expected a Dataset with dimensions (frame, atom, feature), found {type(x).__name__}"
@@ -199,7 +205,7 @@ def _meaning(identity: Mapping[str, Any], lineage: Mapping[str, Any]) -> dict[st
 
     Sources are compared by their options, but a model must be the same model.
     """
-    parameters = {k: v for k, v in identity["parameters"].items() if k not in _NOT_OF_FEATURES}
+    parameters = {k: v for k, v in identity["parameters"].items() if k not in NOT_OF_FEATURES}
     parents = [(run_id, lineage[run_id]) for run_id in identity["parents"]]
     if parents and parents[0][1]["function"].startswith("models/"):
         sources: list[Any] = [parents[0][0]]

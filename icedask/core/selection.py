@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.columns import Results, join_columns
 from icedask.core.expressions import Condition, is_condition
 from icedask.core.matching import matched_rows
@@ -19,6 +20,7 @@ from icedask.errors import InputError
 _WHICH = "give frame=, the index of the frame that decides"
 
 
+@over_members
 def select(
     ds: xr.Dataset,
     selection: str | xr.DataArray | xr.Dataset | npt.NDArray[np.bool_],

@@ -1,8 +1,10 @@
-"""Text from files, made safe for a terminal."""
+"""Text of messages: made safe for a terminal, and similar names."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from difflib import get_close_matches
 
 # Control, format (which turns the direction of text), surrogate, private, unassigned; separators
 # of lines and paragraphs.
@@ -30,3 +32,9 @@ def is_printable(text: str) -> bool:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """Return a question with similar names, or nothing."""
+    similar = get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(similar)}?" if similar else ""

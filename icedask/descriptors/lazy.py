@@ -26,6 +26,7 @@ import numpy.typing as npt
 import xarray as xr
 from ase.data import atomic_numbers
 
+from icedask.core.collection import Collection, over_members
 from icedask.core.options import (
     Parameter,
     documented,
@@ -67,6 +68,8 @@ def descriptor(
             parameters, signature, bound = _limited(build)
 
         def function(trj: xr.Dataset, /, **options: Any) -> xr.Dataset:
+            if isinstance(trj, Collection):
+                return trj.map(function, **options)
             check_trajectory(trj, name)
             return _described(trj, [REGISTRY[name]], [options])[name]
 
@@ -74,7 +77,9 @@ def descriptor(
         function.__signature__ = plain_signature(  # type: ignore[attr-defined]
             signature, parameters, "xarray.Dataset"
         )
-        text = documented(build.__doc__, parameters, "trj : xarray.Dataset\n    A trajectory.")
+        text = documented(
+            build.__doc__, parameters, "trj : xarray.Dataset or Collection\n    A trajectory."
+        )
         function.__doc__ = text.replace("{returns}", _returns(variable)).replace(
             "{raises}", "Raises\n------\nInputError\n    If an option is out of bounds"
         )
@@ -114,6 +119,7 @@ def _returns(spec: Variable) -> str:
     )
 
 
+@over_members
 def describe(trj: xr.Dataset, requests: Mapping[str, Mapping[str, Any]]) -> dict[str, xr.Dataset]:
     """Compute several descriptors in one pass; lazy.
 

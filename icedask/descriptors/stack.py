@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import (
     check_same_rows,
     check_same_trajectory,
@@ -74,6 +75,7 @@ def joined_rows(
     return result
 
 
+@over_members
 @takes_options()
 def unit_norm(soap: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     """Divide the SOAP vector of each atom by its Euclidean norm; lazy.
@@ -120,6 +122,7 @@ def unit_norm(soap: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     return _features("unit_norm", structure, None, filled, record)
 
 
+@over_members
 @takes_options()
 def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: Filled = True) -> xr.Dataset:
     """Append LENS to the unit SOAP vector of each atom; lazy.
@@ -171,6 +174,7 @@ def join(soap: xr.Dataset, lens: xr.Dataset, *, filled: Filled = True) -> xr.Dat
     return _features("join", structure, dynamics, filled, record)
 
 
+@over_members
 def combine(**blocks: xr.Dataset) -> xr.Dataset:
     """Put descriptors of the same atoms side by side, each a named block of features; lazy.
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import feature_variable, input_record, lazy_blocks, row_coords
 from icedask.core.options import Delay, Option, takes_options
 from icedask.core.provenance import Record, stamped
@@ -67,6 +68,7 @@ def angular_changes(
     return result
 
 
+@over_members
 @takes_options()
 def time_soap(
     soap: xr.Dataset,
@@ -132,6 +134,7 @@ def time_soap(
     return _dataset(TIME_SOAP, changes, array, record, {"delay": delay})
 
 
+@over_members
 def time_soap_derivative(time_soap: xr.Dataset) -> xr.Dataset:
     """Rate of change of timeSOAP from each frame to the next; lazy.
 

@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import check_same_rows, check_same_trajectory, rechunked
 from icedask.core.labels import checked_labels, n_states_of, padded
 from icedask.core.provenance import stamped
@@ -16,6 +17,7 @@ from icedask.dynamics.lagged_counts import count_over_pairs, first_rows
 from icedask.kernels.jit import jit
 
 
+@over_members
 def entry_exit_counts(dynamic: xr.Dataset, structural: xr.Dataset) -> xr.Dataset:
     """Count entries into and exits from each dynamic state by structural state; computes.
 

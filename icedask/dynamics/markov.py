@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import whole_number
 from icedask.core.labels import checked_labels, padded
 from icedask.core.options import Option, takes_options
@@ -40,6 +41,7 @@ def _checked_lags(lags: Any, where: str) -> tuple[int, ...]:
     return values
 
 
+@over_members
 @takes_options(LABELS)
 def markov_test(
     labels: xr.Dataset,

@@ -10,6 +10,7 @@ import xarray as xr
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import pdist
 
+from icedask.core.collection import over_members
 from icedask.core.features import array_record, row_coords
 from icedask.core.labels import Labels, checked_labels
 from icedask.core.options import Option, takes_options
@@ -23,6 +24,7 @@ from icedask.errors import InputError
 _CONSTANT = 1e-12
 
 
+@over_members
 @takes_options(
     "labels : xarray.Dataset\n    label (frame, atom), int32.",
     "transitions : xarray.Dataset\n    The result of `transitions` for these labels.",

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.labels import checked_labels, n_states_of, padded, sum_padded
 from icedask.core.provenance import stamped
 from icedask.core.trajectory import check_atom_order
@@ -25,6 +26,7 @@ _DURATION_MASK = (1 << _DURATION_BITS) - 1
 _COUNT = partial(transitions_between, lags=(1,))
 
 
+@over_members
 def residence_times(labels: xr.Dataset) -> xr.Dataset:
     """Count the visits of atoms to each state by duration; computes, in one pass.
 

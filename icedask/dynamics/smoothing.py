@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import feature_variable, input_record, lazy_blocks, rechunked
 from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
@@ -25,6 +26,7 @@ from icedask.store.chunks import plan_windows
 _SERIES = 1024
 
 
+@over_members
 @takes_options(
     "ds : xarray.Dataset\n"
     "    One floating-point variable (frame, atom) or (frame, atom, feature), at even time steps."

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import row_coords
 from icedask.core.labels import checked_labels, n_states_of, padded, sum_padded
 from icedask.core.options import Option, takes_options
@@ -23,6 +24,7 @@ from icedask.tasks.reduce import reduce_columns
 LABELS = "labels : xarray.Dataset\n    label (frame, atom), int32; a negative one is no state."
 
 
+@over_members
 @takes_options(LABELS)
 def transitions(
     labels: xr.Dataset,
@@ -97,6 +99,7 @@ def entry_shares(flux: IntArray) -> FloatArray:
     return row_shares(entries.T).T
 
 
+@over_members
 def populations(labels: xr.Dataset) -> xr.Dataset:
     """Compute the fraction of atoms in each state for each frame, in one pass over the labels.
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from icedask.errors import ComputeError, IcedaskError
 from icedask.hpc.profiles import Profile, load_profile
-from icedask.store.save import versions
+from icedask.store.run_writing import versions
 
 _BAD_WORDS = re.compile(r"no such|not found|error|cannot|denied|unable", re.IGNORECASE)
 # seconds that a file may take to appear on another node, and a cancelled job to leave the queue.

@@ -34,8 +34,8 @@ from icedask.hpc.profiles import MEMORY
 from icedask.store.blocks import Target, block_waves, lazy_variables
 from icedask.store.integrity import shard_path
 from icedask.store.root import completion_bytes, create_root
+from icedask.store.run_writing import begin_run, run_path
 from icedask.store.runs import bytes_on_disk
-from icedask.store.save import begin_run, run_path
 from icedask.tasks.graphs import Wave
 
 _WAVES, _RESULT = "waves.pickle", "measured.json"

@@ -18,7 +18,7 @@ from icedask.core.provenance import record_of
 from icedask.errors import InputError
 from icedask.hpc.measure import Measured, MeasuredBlock, measure
 from icedask.store.blocks import lazy_variables
-from icedask.store.save import as_written, check_precision, with_precision
+from icedask.store.run_writing import as_written, check_precision, with_precision
 from icedask.tasks.graphs import WAVE_TASKS
 
 # Share of their time that workers compute; the rest goes to the scheduler, to data on its way

@@ -8,6 +8,7 @@ import logging
 import os
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Annotated, Any, ClassVar, Self
 
@@ -18,6 +19,7 @@ import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError as SklearnNotFittedError
 
+from icedask.core.collection import Collection
 from icedask.core.features import (
     block_part,
     check_same_meaning,
@@ -28,7 +30,9 @@ from icedask.core.features import (
     whole_number,
 )
 from icedask.core.options import Option, Parameter, documented, parameters_of, plain_signature
+from icedask.core.pooled_record import rows_record
 from icedask.core.provenance import Record, record_of, stamped
+from icedask.core.rows import Rows
 from icedask.core.types import FloatArray
 from icedask.core.variables import COMPONENT, VARIABLES
 from icedask.errors import IcedaskError, InputError, StoreError
@@ -88,9 +92,13 @@ class Estimator(BaseEstimator):
     _learned: ClassVar[dict[str, tuple[str, ...]]]
     _numbers: ClassVar[tuple[str, ...]] = ()
     _networks: ClassVar[tuple[str, ...]] = ()
+    # Arrays that stores of before have not, and those whose shape of zeros they have then.
+    _later: ClassVar[dict[str, str]] = {}
 
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     record_: Record
+    # Run ids of the input of each member of a collection; empty for a Dataset.
+    members_: dict[str, str]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Read the options of the constructor, and put them into the docstring."""
@@ -119,9 +127,14 @@ class Estimator(BaseEstimator):
             values[parameter.name] = parameter.check(value, name)
         return values
 
-    def fitted_record(self, x: xr.Dataset | xr.DataArray) -> Record:
+    def fitted_record(self, x: xr.Dataset | xr.DataArray | Collection) -> Record:
         """Return the record of a fit on `x`, without fitting."""
-        return input_record(x).child("models", self._slug, self._version, self.get_params())
+        return rows_record(x).child("models", self._slug, self._version, self.get_params())
+
+    def note_fit(self, x: xr.Dataset | xr.DataArray | Collection, *others: Any) -> None:
+        """Note what the estimator was fitted on: its record, and the members of a collection."""
+        self.record_ = self.fitted_record(x, *others)
+        self.members_ = members_of(x)
 
     def check_fitted(self) -> None:
         """Raise NotFittedError before `fit`."""
@@ -144,19 +157,28 @@ class Estimator(BaseEstimator):
         kernel: Callable[..., tuple[Any, ...]],
         names: Sequence[str],
         *arguments: Any,
+        classes: Sequence[str] = (),
     ) -> xr.Dataset:
-        """Return specified variables (frame, atom) of every row of `x`; lazy.
+        """Return specified variables (frame, atom) of every row of `x`, or of each member; lazy.
 
         `kernel` is a function of a block (frame, atom, feature) and of `arguments` that returns an
-        array for each of `names`. Large arguments should be `dask.delayed`, to be sent once; small
-        ones let the kernel run in the task that computes its block.
+        array for each of `names`; `classes` are the names of the labels. Large arguments should be
+        `dask.delayed`, to be sent once; small ones let the kernel run in the task that computes its
+        block.
         """
+        if isinstance(x, Collection):
+            options = {"classes": classes}
+            return x.map(self.label_rows, n_features, kernel, names, *arguments, **options)
         together = self._apply(x, n_features, kernel, arguments, "fa", np.empty((0, 0), object))
         arrays = {
             name: block_part(together, number, VARIABLES[name].dtype)
             for number, name in enumerate(names)
         }
-        return self.result(x, arrays)
+        labels = self.result(x, arrays)
+        if classes:
+            flags = {"flag_values": list(range(len(classes))), "flag_meanings": " ".join(classes)}
+            labels["label"].attrs |= flags
+        return labels
 
     def map_rows(
         self,
@@ -167,11 +189,14 @@ class Estimator(BaseEstimator):
         *arguments: Any,
         dtype: npt.DTypeLike = np.float32,
     ) -> xr.Dataset:
-        """Return the latent coordinates of every row of `x`; lazy.
+        """Return the latent coordinates of every row of `x`, or of each member; lazy.
 
         `kernel` is a function of a block (frame, atom, feature) and of `arguments`, as those of
         `label_rows`, that returns (frame, atom, component).
         """
+        if isinstance(x, Collection):
+            options = {"dtype": dtype}
+            return x.map(self.map_rows, n_features, kernel, n_components, *arguments, **options)
         meta = np.empty((0, 0, 0), dtype)
         latent = self._apply(x, n_features, kernel, arguments, "fac", meta, c=n_components)
         return self.result(x, {"latent": latent}, {COMPONENT: np.arange(n_components)})
@@ -202,7 +227,11 @@ class Estimator(BaseEstimator):
             name: (VARIABLES[name].dims, array, VARIABLES[name].attrs)
             for name, array in arrays.items()
         }
-        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
+        source = input_record(x)
+        record = self.record_.child("results", self._slug, self._version, {}, source)
+        if source.positions:
+            # It belongs to the trajectory of the rows, whatever the model was fitted on.
+            record = replace(record, trajectory=source.trajectory, positions=source.positions)
         rows = row_coords(feature_variable(x))
         return stamped(xr.Dataset(variables, {**rows, **(coords or {})}), record)
 
@@ -218,6 +247,8 @@ class Estimator(BaseEstimator):
         """Return the learned attributes as a Dataset, to be saved."""
         self.check_fitted()
         attrs: dict[str, Any] = {name: getattr(self, f"{name}_") for name in self._numbers}
+        if members := getattr(self, "members_", {}):
+            attrs["members"] = members
         return stamped(xr.Dataset(self.learned_arrays(), attrs=attrs), self.record_)
 
     @classmethod
@@ -229,12 +260,17 @@ class Estimator(BaseEstimator):
         known = cls._get_param_names()
         estimator = cls(**{k: v for k, v in record.parameters.items() if k in known})
         for name in cls._learned:
-            setattr(estimator, f"{name}_", ds[name].values)
+            if name not in ds and name in cls._later:
+                values = np.zeros_like(ds[cls._later[name]].values)
+            else:
+                values = ds[name].values
+            setattr(estimator, f"{name}_", values)
         for name in cls._numbers:
             setattr(estimator, f"{name}_", ds.attrs[name])
         if cls._networks:
             estimator.weights_ = weights_of(ds, *cls._networks)
         estimator.record_ = record
+        estimator.members_ = dict(ds.attrs.get("members", {}))
         return estimator
 
 
@@ -315,9 +351,20 @@ def _subclasses(cls: type[Estimator]) -> Iterator[type[Estimator]]:
         yield from _subclasses(subclass)
 
 
-def warn_if_unsaved(x: xr.Dataset | xr.DataArray, caller: str) -> None:
+def members_of(x: xr.Dataset | xr.DataArray | Collection) -> dict[str, str]:
+    """Return the run id of the features of each member of a collection; nothing for a Dataset."""
+    if not isinstance(x, Collection):
+        return {}
+    return {name: input_record(member).run_id for name, member in x.items()}
+
+
+def warn_if_unsaved(x: xr.Dataset | xr.DataArray | Collection, caller: str) -> None:
     """Log a warning if each pass over `x` would compute it again."""
-    if feature_variable(x).chunks is not None and x.attrs.get("status") != "complete":
+    members = list(x.values()) if isinstance(x, Collection) else [x]
+    if any(
+        feature_variable(member).chunks is not None and member.attrs.get("status") != "complete"
+        for member in members
+    ):
         logger.warning(
             "%s passes over its input many times, and computes it each time unless it is read from "
             "a store: x = icedask.save(x, store) first",
@@ -326,7 +373,7 @@ def warn_if_unsaved(x: xr.Dataset | xr.DataArray, caller: str) -> None:
 
 
 def starting_sample(
-    features: da.Array, at_least: int, sample_size: int, seed: int, caller: str
+    features: Rows, at_least: int, sample_size: int, seed: int, caller: str
 ) -> FloatArray:
     """Compute the sample of rows that iterations start from.
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
-from icedask.core.features import feature_blocks
+from icedask.core.collection import Collection
 from icedask.core.options import Option, Seed
+from icedask.core.rows import Rows, rows_of
 from icedask.core.types import FloatArray
 from icedask.errors import InputError
 from icedask.learn.base import (
@@ -26,7 +26,7 @@ from icedask.learn.base import (
     starting_values,
     warn_if_unsaved,
 )
-from icedask.tasks.moments import finite_rows
+from icedask.tasks.moments import block_weight, finite_rows
 from icedask.tasks.progress import stage
 from icedask.tasks.reduce import reduce_blocks
 
@@ -62,9 +62,10 @@ class Mixture(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Responsibilities of each component, and first and second moments about its mean."""
+    """Responsibilities of each component, their sum, and its moments about its mean."""
 
     n: FloatArray
+    n_weighted: float
     first: FloatArray
     second: FloatArray
     log_likelihood: float
@@ -166,13 +167,13 @@ class GaussianMixture(Clusterer):
         self.sample_size = sample_size
         self.seed = seed
 
-    def fit(self, x: xr.Dataset) -> Self:
+    def fit(self, x: xr.Dataset | Collection) -> Self:
         """Find the components of all rows of `x`.
 
         Parameters
         ----------
-        x : xarray.Dataset
-            One variable (frame, atom[, feature]), lazy or not.
+        x : xarray.Dataset or Collection
+            One variable (frame, atom[, feature]), lazy or not; of a collection all members.
 
         Raises
         ------
@@ -181,33 +182,33 @@ class GaussianMixture(Clusterer):
             covariance becomes singular.
         """
         self.check_parameters()
-        features = feature_blocks(x)
+        rows = rows_of(x)
         warn_if_unsaved(x, "GaussianMixture")
-        mixture = self._iterate(features, self._start(features))
+        mixture = self._iterate(rows, self._start(rows))
         if not self.converged_:
             logger.warning(
                 "GaussianMixture: not converged after %d iterations; a larger max_iter, or fewer "
                 "components",
                 self.max_iter,
             )
-        last = _sums(features, mixture)
+        last = _sums(rows, mixture)
         self.weights_, self.means_, self.covariances_ = mixture
         self.log_likelihood_ = last.log_likelihood
         self.n_samples_ = last.n_rows
-        width = features.shape[2]
+        width = rows.features.shape[2]
         free = self.n_components * (1 + width + width * (width + 1) // 2) - 1
         self.bic_ = free * math.log(last.n_rows) - 2 * last.log_likelihood
         self.aic_ = 2 * free - 2 * last.log_likelihood
-        self.record_ = self.fitted_record(x)
+        self.note_fit(x)
         return self
 
-    def _iterate(self, features: da.Array, mixture: Mixture) -> Mixture:
+    def _iterate(self, rows: Rows, mixture: Mixture) -> Mixture:
         bound, self.converged_ = -math.inf, False
         number = 0
         with stage("GaussianMixture", self.max_iter) as advance:
             while number < self.max_iter:
                 number += 1
-                sums = _sums(features, mixture)
+                sums = _sums(rows, mixture)
                 if sums.n_rows == 0:
                     raise InputError("GaussianMixture: expected rows without NaN, found none")
                 if not all(np.isfinite(part).all() for part in sums):
@@ -217,7 +218,7 @@ class GaussianMixture(Clusterer):
                         "NaN"
                     )
                 mixture = _maximise(mixture, sums, self.reg_covar)
-                before, bound = bound, sums.log_likelihood / sums.n_rows
+                before, bound = bound, sums.log_likelihood / sums.n_weighted
                 advance(1)
                 if abs(bound - before) < self.tol:
                     self.converged_ = True
@@ -226,8 +227,8 @@ class GaussianMixture(Clusterer):
         self.n_iter_ = number
         return mixture
 
-    def _start(self, features: da.Array) -> Mixture:
-        k, width = self.n_components, features.shape[2]
+    def _start(self, rows: Rows) -> Mixture:
+        k, width = self.n_components, rows.features.shape[2]
         shapes = {
             "weights_init": (k,),
             "means_init": (k, width),
@@ -257,7 +258,7 @@ class GaussianMixture(Clusterer):
             )
         from sklearn.mixture import GaussianMixture as OnSample
 
-        rows = starting_sample(features, k, self.sample_size, self.seed, "GaussianMixture")
+        sample = starting_sample(rows, k, self.sample_size, self.seed, "GaussianMixture")
         on_sample = OnSample(
             k,
             n_init=self.n_init,
@@ -267,11 +268,11 @@ class GaussianMixture(Clusterer):
             random_state=self.seed,
         )
         try:
-            on_sample.fit(rows)
+            on_sample.fit(sample)
         except ValueError as error:
             raise InputError(
-                f"GaussianMixture: expected positive definite covariances, found a singular one "
-                f"in the fit to a sample of {len(rows)} rows, n_components {k}: fewer components, "
+                "GaussianMixture: expected positive definite covariances, found a singular one in "
+                f"the fit to a sample of {len(sample)} rows, n_components {k}: fewer components, "
                 "fewer features, more rows or a larger reg_covar"
             ) from error
         order = np.lexsort(on_sample.means_.T[::-1])
@@ -298,34 +299,43 @@ class GaussianMixture(Clusterer):
         return self.label_rows(x, self.means_.shape[1], kernel, ("label", "probability"))
 
 
-def _sums(features: da.Array, mixture: Mixture) -> _Sums:
+def _sums(rows: Rows, mixture: Mixture) -> _Sums:
     kernel = partial(_block_sums, mixture=mixture, roots=mixture.precision_roots())
-    return reduce_blocks(features, kernel, _merged, None)
+    return reduce_blocks(rows.weighted(), kernel, _merged, None)
 
 
-def _block_sums(block: npt.NDArray[np.floating], mixture: Mixture, roots: FloatArray) -> _Sums:
-    rows = finite_rows(block)
+def _block_sums(
+    block: npt.NDArray[np.floating],
+    weight: FloatArray | None = None,
+    *,
+    mixture: Mixture,
+    roots: FloatArray,
+) -> _Sums:
+    rows, factor = finite_rows(block), block_weight(weight)
     k, width = mixture.means.shape
-    parts = [_Sums(np.zeros(k), np.zeros((k, width)), np.zeros((k, width, width)), 0.0, 0)]
+    parts = [_Sums(np.zeros(k), 0.0, np.zeros((k, width)), np.zeros((k, width, width)), 0.0, 0)]
     for start in range(0, len(rows), _ROWS):
         values = rows[start : start + _ROWS].astype(np.float64)
         # Overflow is refused where the sums are used.
         with np.errstate(over="ignore", invalid="ignore"):
             weighted = log_densities(values, mixture, roots)
             total = logsumexp(weighted, axis=1)
-            share = np.exp(weighted - total[:, None])
+            share = factor * np.exp(weighted - total[:, None])
             first, second = np.empty((k, width)), np.empty((k, width, width))
             for number in range(k):
                 shift = values - mixture.means[number]
                 scaled = share[:, number, None] * shift
                 first[number], second[number] = scaled.sum(axis=0), scaled.T @ shift
-        parts.append(_Sums(share.sum(axis=0), first, second, float(total.sum()), len(values)))
+        likelihood = factor * float(total.sum())
+        n_weighted = factor * len(values)
+        parts.append(_Sums(share.sum(axis=0), n_weighted, first, second, likelihood, len(values)))
     return _merged(parts)
 
 
 def _merged(parts: Sequence[_Sums]) -> _Sums:
     return _Sums(
         np.sum([part.n for part in parts], axis=0),
+        float(sum(part.n_weighted for part in parts)),
         np.sum([part.first for part in parts], axis=0),
         np.sum([part.second for part in parts], axis=0),
         float(sum(part.log_likelihood for part in parts)),

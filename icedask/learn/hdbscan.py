@@ -10,8 +10,9 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
-from icedask.core.features import feature_blocks
+from icedask.core.collection import Collection
 from icedask.core.options import Option, Seed
+from icedask.core.rows import rows_of
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.errors import InputError
 from icedask.learn.base import Clusterer, SampleSize
@@ -64,8 +65,8 @@ class HDBSCAN(Clusterer):
     n_clusters_ : int
     labels_ : (n_sample,) int32
         Labels of the fit for the sample, -1 for noise.
-    sample_frame_, sample_atom_ : (n_sample,) arrays
-        Frame and atom of the rows of the sample.
+    sample_member_, sample_frame_, sample_atom_ : (n_sample,) arrays
+        Member (by number, 0 for a Dataset), frame and atom of the rows of the sample.
     tree_ : DensityTree
         Condensed tree, for prediction.
     agreement_ : dict
@@ -95,11 +96,14 @@ class HDBSCAN(Clusterer):
         "labels": ("point",),
         "sample_frame": ("point",),
         "sample_atom": ("point",),
+        "sample_member": ("point",),
     }
+    _later: ClassVar = {"sample_member": "sample_atom"}
     _numbers = ("n_clusters", "agreement")
 
     n_clusters_: int
     labels_: LabelArray
+    sample_member_: IntArray
     sample_frame_: IntArray
     sample_atom_: IntArray
     tree_: DensityTree
@@ -134,13 +138,13 @@ class HDBSCAN(Clusterer):
             points, self.min_cluster_size, self.min_samples, self.cluster_selection_method
         )
 
-    def fit(self, x: xr.Dataset) -> Self:
+    def fit(self, x: xr.Dataset | Collection) -> Self:
         """Cluster a sample of the rows of `x`.
 
         Parameters
         ----------
-        x : xarray.Dataset
-            One variable (frame, atom, feature), lazy or not.
+        x : xarray.Dataset or Collection
+            One variable (frame, atom, feature), lazy or not; of a collection all members.
 
         Raises
         ------
@@ -148,8 +152,8 @@ class HDBSCAN(Clusterer):
             If a parameter is out of bounds, or there are fewer rows than a cluster needs.
         """
         self.check_parameters()
-        features = feature_blocks(x)
-        drawn = stratified_sample(features, round(self.sample_size * (1 + self.holdout)), self.seed)
+        rows = rows_of(x)
+        drawn = stratified_sample(rows, round(self.sample_size * (1 + self.holdout)), self.seed)
         n_held = round(len(drawn.rows) * self.holdout / (1 + self.holdout))
         order = np.random.default_rng(self.seed).permutation(len(drawn.rows))
         held, kept = order[:n_held], np.sort(order[n_held:])
@@ -164,10 +168,11 @@ class HDBSCAN(Clusterer):
         clusterer = self._fit_points(points)
         self.labels_ = clusterer.labels_.astype(np.int32)
         self.n_clusters_ = int(self.labels_.max()) + 1
-        self.sample_frame_, self.sample_atom_ = drawn.frame[kept], drawn.atom[kept]
+        places = rows.places(drawn.frame[kept], drawn.atom[kept])
+        self.sample_member_, self.sample_frame_, self.sample_atom_ = places
         self.tree_ = DensityTree.of(clusterer, points, min_samples)
         self.agreement_ = self._agreement(points, drawn.rows[held]) if n_held else None
-        self.record_ = self.fitted_record(x)
+        self.note_fit(x)
         return self
 
     def _agreement(self, points: FloatArray, held: FloatArray) -> dict[str, float]:

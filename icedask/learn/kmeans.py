@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from scipy.spatial.distance import cdist
 
-from icedask.core.features import feature_blocks
+from icedask.core.collection import Collection
 from icedask.core.options import Option, Seed
+from icedask.core.rows import Rows, rows_of
 from icedask.core.types import FloatArray, IntArray
 from icedask.learn.base import (
     Clusterer,
@@ -22,7 +22,7 @@ from icedask.learn.base import (
     starting_values,
     warn_if_unsaved,
 )
-from icedask.tasks.moments import finite_rows, moments
+from icedask.tasks.moments import block_weight, finite_rows, moments
 from icedask.tasks.progress import stage
 from icedask.tasks.reduce import reduce_blocks
 
@@ -36,7 +36,8 @@ class _Sums(NamedTuple):
     """
 
     shift: FloatArray
-    n: IntArray
+    n: FloatArray
+    n_rows: int
     inertia: float
     far: FloatArray
     far_distance: FloatArray
@@ -114,13 +115,13 @@ class KMeans(Clusterer):
         self.sample_size = sample_size
         self.seed = seed
 
-    def fit(self, x: xr.Dataset) -> Self:
+    def fit(self, x: xr.Dataset | Collection) -> Self:
         """Find the centres of all rows of `x`.
 
         Parameters
         ----------
-        x : xarray.Dataset
-            One variable (frame, atom[, feature]), lazy or not.
+        x : xarray.Dataset or Collection
+            One variable (frame, atom[, feature]), lazy or not; of a collection all members.
 
         Raises
         ------
@@ -128,41 +129,40 @@ class KMeans(Clusterer):
             If a parameter is out of bounds, or there are fewer distinct rows than clusters.
         """
         self.check_parameters()
-        features = feature_blocks(x)
+        rows = rows_of(x)
         warn_if_unsaved(x, "KMeans")
-        total = moments(features, "KMeans: variance")
+        total = moments(rows.features, "KMeans: variance", rows.weight_blocks())
         tolerance = self.tol * float(np.mean(np.diag(total.scatter))) / total.n
-        centers, self.n_iter_ = self._iterate(features, self._start(features), tolerance)
-        last = _sums(features, centers)
+        centers, self.n_iter_ = self._iterate(rows, self._start(rows), tolerance)
+        last = _sums(rows, centers)
         self.cluster_centers_ = centers
         self.inertia_ = last.inertia
-        self.n_samples_ = int(last.n.sum())
-        self.record_ = self.fitted_record(x)
+        self.n_samples_ = last.n_rows
+        self.note_fit(x)
         return self
 
-    def _iterate(
-        self, features: da.Array, centers: FloatArray, tolerance: float
-    ) -> tuple[FloatArray, int]:
+    def _iterate(self, rows: Rows, centers: FloatArray, tolerance: float) -> tuple[FloatArray, int]:
         number = 0
         with stage("KMeans", self.max_iter) as advance:
             while number < self.max_iter:
                 number += 1
-                before, centers = centers, _moved(centers, _sums(features, centers))
+                before, centers = centers, _moved(centers, _sums(rows, centers))
                 advance(1)
                 if float(((centers - before) ** 2).sum()) <= tolerance:
                     break
             advance(self.max_iter - number)
         return centers, number
 
-    def _start(self, features: da.Array) -> FloatArray:
+    def _start(self, rows: Rows) -> FloatArray:
         if self.init is not None:
-            return starting_values(self.init, (self.n_clusters, features.shape[2]), "KMeans: init")
+            shape = self.n_clusters, rows.features.shape[2]
+            return starting_values(self.init, shape, "KMeans: init")
         from sklearn.cluster import KMeans as OnSample
 
-        rows = starting_sample(features, self.n_clusters, self.sample_size, self.seed, "KMeans")
+        sample = starting_sample(rows, self.n_clusters, self.sample_size, self.seed, "KMeans")
         on_sample = OnSample(
             self.n_clusters, n_init=self.n_init, tol=self.tol, random_state=self.seed
-        ).fit(rows)
+        ).fit(sample)
         centers = on_sample.cluster_centers_
         return centers[np.lexsort(centers.T[::-1])]
 
@@ -184,14 +184,20 @@ class KMeans(Clusterer):
         return self.label_rows(x, centers.shape[1], _nearest, ("label",), centers)
 
 
-def _sums(features: da.Array, centers: FloatArray) -> _Sums:
-    return reduce_blocks(features, partial(_block_sums, centers=centers), _merged, None)
+def _sums(rows: Rows, centers: FloatArray) -> _Sums:
+    return reduce_blocks(rows.weighted(), partial(_block_sums, centers=centers), _merged, None)
 
 
-def _block_sums(block: npt.NDArray[np.floating], centers: FloatArray) -> _Sums:
+def _block_sums(
+    block: npt.NDArray[np.floating], weight: FloatArray | None = None, *, centers: FloatArray
+) -> _Sums:
     rows = finite_rows(block)
     starts = range(0, max(len(rows), 1), _ROWS)
-    return _merged([_row_sums(rows[i : i + _ROWS].astype(np.float64), centers) for i in starts])
+    sums = _merged([_row_sums(rows[i : i + _ROWS].astype(np.float64), centers) for i in starts])
+    factor = block_weight(weight)
+    return sums._replace(
+        shift=sums.shift * factor, n=sums.n * factor, inertia=sums.inertia * factor
+    )
 
 
 def _row_sums(rows: FloatArray, centers: FloatArray) -> _Sums:
@@ -201,11 +207,12 @@ def _row_sums(rows: FloatArray, centers: FloatArray) -> _Sums:
     own = distance[np.arange(len(rows)), label]
     onehot = np.zeros((len(rows), k))
     onehot[np.arange(len(rows)), label] = 1.0
-    n = np.bincount(label, minlength=k)
+    n = np.bincount(label, minlength=k).astype(np.float64)
     shift = onehot.T @ rows - n[:, None] * centers
     # The largest k, in the order of the rows where they are equal.
     far = np.argsort(-own, kind="stable")[:k]
-    return _Sums(shift, n, float(own.sum()), rows[far], own[far], label[far])
+    inertia = float(own.sum())
+    return _Sums(shift, n, len(rows), inertia, rows[far], own[far], label[far])
 
 
 def _merged(parts: Sequence[_Sums]) -> _Sums:
@@ -215,6 +222,7 @@ def _merged(parts: Sequence[_Sums]) -> _Sums:
     return _Sums(
         np.sum([part.shift for part in parts], axis=0),
         np.sum([part.n for part in parts], axis=0),
+        sum(part.n_rows for part in parts),
         float(sum(part.inertia for part in parts)),
         np.concatenate([part.far for part in parts])[far],
         distance[far],

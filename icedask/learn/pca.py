@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.features import feature_blocks, feature_variable, rechunked
+from icedask.core.collection import Collection
+from icedask.core.features import rechunked
 from icedask.core.options import Option
+from icedask.core.rows import feature_template, rows_of
 from icedask.core.types import FloatArray
 from icedask.core.variables import COMPONENT, FEATURE
 from icedask.errors import InputError
@@ -78,13 +80,13 @@ class PCA(Transformer):
     ) -> None:
         self.n_components = n_components
 
-    def fit(self, x: xr.Dataset) -> Self:
+    def fit(self, x: xr.Dataset | Collection) -> Self:
         """Compute the components of all rows of `x`.
 
         Parameters
         ----------
-        x : xarray.Dataset
-            One variable (frame, atom, feature), lazy or not.
+        x : xarray.Dataset or Collection
+            One variable (frame, atom, feature), lazy or not; of a collection all members.
 
         Raises
         ------
@@ -94,7 +96,8 @@ class PCA(Transformer):
         fit_together([(self, x)])
         return self
 
-    def _fit(self, moments: Moments, x: xr.Dataset) -> Self:
+    def _fit(self, moments: Moments, x: xr.Dataset | Collection) -> Self:
+        # Weights have a mean of one.
         values, vectors = np.linalg.eigh(moments.scatter / (moments.n - 1))
         values = np.clip(values[::-1], 0, None)
         axes = vectors.T[::-1]
@@ -106,8 +109,8 @@ class PCA(Transformer):
         self.explained_variance_ = values[:keep]
         self.explained_variance_ratio_ = ratio[:keep]
         self.mean_ = moments.mean
-        self.n_samples_ = int(moments.n)
-        self.record_ = self.fitted_record(x)
+        self.n_samples_ = moments.n_rows
+        self.note_fit(x)
         return self
 
     def _check_components(self, n_features: int) -> None:
@@ -149,20 +152,22 @@ class PCA(Transformer):
         """
         self.check_fitted()
         mean, components = self.mean_, self.components_
-        dtype = feature_variable(x).dtype
+        dtype = feature_template(x).dtype
         return self.map_rows(x, len(mean), project, len(components), mean, components, dtype=dtype)
 
 
-def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset]]) -> list[PCA]:
-    """Fit models to Datasets of the same frames and atoms, in one pass over shared blocks."""
-    blocks = [feature_blocks(x) for _, x in pairs]
+def fit_together(pairs: Sequence[tuple[PCA, xr.Dataset | Collection]]) -> list[PCA]:
+    """Fit models to features of the same frames and atoms, in one pass over shared blocks."""
+    inputs = [rows_of(x) for _, x in pairs]
+    blocks = [part.features for part in inputs]
     for (model, _), features in zip(pairs, blocks, strict=True):
         model._check_components(features.shape[2])
     rows = blocks[0].chunks[:2]
     # Several models may be of the same features.
     distinct = {features.name: features for features in blocks}
     arrays = [rechunked(features, (*rows, -1)) for features in distinct.values()]
-    moments = dict(zip(distinct, moments_together(arrays, "PCA fit"), strict=True))
+    together = moments_together(arrays, "PCA fit", inputs[0].weight_blocks())
+    moments = dict(zip(distinct, together, strict=True))
     return [
         model._fit(moments[features.name], x)
         for (model, x), features in zip(pairs, blocks, strict=True)

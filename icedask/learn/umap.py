@@ -5,15 +5,15 @@ from __future__ import annotations
 import warnings
 from typing import Annotated, Any, ClassVar, Self
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 from scipy.spatial import cKDTree
 
-from icedask.core.features import feature_blocks
+from icedask.core.collection import Collection
 from icedask.core.options import Option, Seed
+from icedask.core.rows import Rows, rows_of
 from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import COMPONENT, FEATURE
 from icedask.errors import InputError
@@ -48,8 +48,8 @@ class UMAP(Transformer):
     ----------
     sample_ : (n_sample, n_features) array
         Rows of the sample.
-    sample_frame_, sample_atom_ : (n_sample,) int64
-        Frame and atom of the rows of the sample.
+    sample_member_, sample_frame_, sample_atom_ : (n_sample,) int64
+        Member (by number, 0 for a Dataset), frame and atom of the rows of the sample.
     sample_farthest_ : (n_sample,) bool
         Whether a row was added by farthest-point sampling.
     embedding_ : (n_sample, n_components) array
@@ -83,6 +83,7 @@ class UMAP(Transformer):
         "sample": ("row", FEATURE),
         "sample_frame": ("row",),
         "sample_atom": ("row",),
+        "sample_member": ("row",),
         "sample_farthest": ("row",),
         "embedding": ("row", COMPONENT),
         "center": (FEATURE,),
@@ -90,10 +91,12 @@ class UMAP(Transformer):
         "map_center": (COMPONENT,),
         "map_scale": (),
     }
+    _later: ClassVar = {"sample_member": "sample_atom"}
     _numbers = ("agreement",)
     _networks = ("net",)
 
     sample_: FloatArray
+    sample_member_: IntArray
     sample_frame_: IntArray
     sample_atom_: IntArray
     sample_farthest_: npt.NDArray[np.bool_]
@@ -132,13 +135,13 @@ class UMAP(Transformer):
         self.holdout = holdout
         self.seed = seed
 
-    def fit(self, x: xr.Dataset) -> Self:
+    def fit(self, x: xr.Dataset | Collection) -> Self:
         """Map a sample of the rows of `x`.
 
         Parameters
         ----------
-        x : xarray.Dataset
-            One variable (frame, atom, feature), lazy or not.
+        x : xarray.Dataset or Collection
+            One variable (frame, atom, feature), lazy or not; of a collection all members.
 
         Raises
         ------
@@ -146,13 +149,16 @@ class UMAP(Transformer):
             If a parameter is out of bounds, or there are fewer rows without NaN than a map needs.
         """
         self.check_parameters()
-        drawn, self.sample_farthest_ = self._draw(feature_blocks(x))
+        rows = rows_of(x)
+        drawn, self.sample_farthest_ = self._draw(rows)
         if len(drawn.rows) < self.n_neighbors + 2:
             raise InputError(
                 f"UMAP: expected at least {self.n_neighbors + 2} rows without NaN for n_neighbors "
                 f"{self.n_neighbors}, found {len(drawn.rows)}"
             )
-        self.sample_, self.sample_frame_, self.sample_atom_ = drawn
+        self.sample_ = drawn.rows
+        sampled = rows.places(drawn.frame, drawn.atom)
+        self.sample_member_, self.sample_frame_, self.sample_atom_ = sampled
         self.embedding_ = embed(
             drawn.rows, self.n_components, self.n_neighbors, self.min_dist, self.seed
         )
@@ -173,14 +179,14 @@ class UMAP(Transformer):
             description="UMAP: network",
         )
         self.agreement_ = self._agreement(held) if len(held) else None
-        self.record_ = self.fitted_record(x)
+        self.note_fit(x)
         return self
 
-    def _draw(self, features: da.Array) -> tuple[Sample, npt.NDArray[np.bool_]]:
+    def _draw(self, rows: Rows) -> tuple[Sample, npt.NDArray[np.bool_]]:
         """Return the sample, and whether each row was added by farthest-point sampling."""
         n_far = round(self.sample_size * self.farthest)
         size = self.sample_size if n_far == 0 else _POOL * self.sample_size
-        pool = stratified_sample(features, size, self.seed)
+        pool = stratified_sample(rows, size, self.seed)
         if len(pool.rows) <= self.sample_size:
             return pool, np.zeros(len(pool.rows), bool)
         order = np.random.default_rng(self.seed).permutation(len(pool.rows))

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import xarray as xr
 from dask import delayed
 
-from icedask.core.features import feature_blocks, feature_variable
+from icedask.core.collection import Collection
 from icedask.core.options import Option, Seed
+from icedask.core.rows import feature_template, rows_of
 from icedask.core.types import FloatArray, IntArray
 from icedask.core.variables import BLOCK, FEATURE
 from icedask.errors import InputError
@@ -64,7 +65,8 @@ class VAE(Transformer):
     n_samples_ : int
         Rows without NaN.
     held_frames_ : (n,) int64
-        Frames with held-out rows.
+        Frames with held-out rows; none of a collection, of which stretches of all members are held
+        out evenly.
 
     Notes
     -----
@@ -155,7 +157,7 @@ class VAE(Transformer):
 
     def fit(
         self,
-        x: xr.Dataset,
+        x: xr.Dataset | Collection,
         *,
         n_ranks: int = 1,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -164,8 +166,9 @@ class VAE(Transformer):
 
         Parameters
         ----------
-        x : xarray.Dataset
-            One variable (frame, atom, feature), best read from a store: each epoch computes it.
+        x : xarray.Dataset or Collection
+            One variable (frame, atom, feature), of a collection all members; best read from a
+            store: each epoch computes it.
         n_ranks : int
             Worker processes of the active client that train together, one rank on each; 1 trains
             in this process.
@@ -187,12 +190,16 @@ class VAE(Transformer):
 
         values = self.check_parameters()
         warn_if_unsaved(x, "VAE")
-        features = cut_finer(feature_blocks(x), self.epoch_rows)
-        moments, counts = survey(features, "VAE: scale")
+        rows = rows_of(x)
+        rows = rows._replace(features=cut_finer(rows.features, self.epoch_rows))
+        features = rows.features
+        moments, counts = survey(features, "VAE: scale", rows.weight_blocks())
         self._check_rows(moments)
         self.center_, self.scale_ = moments.mean, self._scale(moments, x)
         numblocks = features.numblocks[0], features.numblocks[1]
         split = split_by_time(counts, numblocks, self.holdout, self.seed)
+        if (weights := rows.weights) is not None:
+            split = split.weighted(weights[rows.part_of_block])
         record = self.fitted_record(x)
         path = None if checkpoint is None else Path(checkpoint).resolve()
         for name in ("scaling", "block_weights", "holdout"):
@@ -206,15 +213,16 @@ class VAE(Transformer):
             remove_checkpoint(path)
         self.weights_, self.curves_ = trained.weights, trained.curves
         self.step_loss_, self.best_epoch_ = trained.step_loss, trained.best
-        self.n_samples_ = int(moments.n)
-        self.held_frames_ = _frames_of(split, features)
-        self.record_ = record
+        self.n_samples_ = moments.n_rows
+        held = np.empty(0, np.int64) if rows.is_pooled else _frames_of(split, features)
+        self.held_frames_ = held
+        self.note_fit(x)
         return self
 
     def _check_rows(self, moments: Moments) -> None:
-        if moments.n < 2 * LANES:
+        if moments.n_rows < 2 * LANES:
             raise InputError(
-                f"VAE: expected at least {2 * LANES} rows without NaN, found {moments.n}"
+                f"VAE: expected at least {2 * LANES} rows without NaN, found {moments.n_rows}"
             )
         if not np.isfinite(moments.scatter).all():
             raise InputError(
@@ -222,10 +230,10 @@ class VAE(Transformer):
                 "large; scale them, or leave such rows out as NaN"
             )
 
-    def _scale(self, moments: Moments, x: xr.Dataset) -> FloatArray:
+    def _scale(self, moments: Moments, x: xr.Dataset | Collection) -> FloatArray:
         """Return the factors of the features."""
         variance = np.diag(moments.scatter) / moments.n
-        array = feature_variable(x)
+        array = feature_template(x)
         width = len(variance)
         names = array[BLOCK].values if BLOCK in array.coords else np.full(width, "features")
         weights = self.block_weights or {}

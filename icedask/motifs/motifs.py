@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from icedask.core.features import (
-    check_same_rows,
-    feature_blocks,
-    feature_variable,
-    input_record,
-)
+from icedask.core.collection import Collection
+from icedask.core.features import check_same_rows, feature_variable
 from icedask.core.options import Option, Seed
+from icedask.core.pooled_record import rows_record
 from icedask.core.provenance import Record, stamped
+from icedask.core.rows import Places, rows_of
 from icedask.core.types import FloatArray, LabelArray
 from icedask.core.variables import FEATURE
 from icedask.errors import InputError
@@ -120,26 +118,28 @@ class Motifs(Estimator):
 
     def fitted_record(
         self,
-        x: xr.Dataset | xr.DataArray,
+        x: xr.Dataset | xr.DataArray | Collection,
         umap: UMAP | None = None,
-        by: xr.Dataset | None = None,
+        by: xr.Dataset | Collection | None = None,
     ) -> Record:
         """Return the record of a fit, without fitting."""
         others = [] if umap is None else [umap.record_]
-        others += [] if by is None else [input_record(by)]
-        parent = input_record(x)
+        others += [] if by is None else [rows_record(by)]
+        parent = rows_record(x)
         return parent.child("models", self._slug, self._version, self.get_params(), *others)
 
-    def fit(self, x: xr.Dataset, umap: UMAP, by: xr.Dataset | None = None) -> Self:
+    def fit(
+        self, x: xr.Dataset | Collection, umap: UMAP, by: xr.Dataset | Collection | None = None
+    ) -> Self:
         """Find the clusters of a map, and fit the network to them.
 
         Parameters
         ----------
-        x : xarray.Dataset
+        x : xarray.Dataset or Collection
             Rows that the map was fitted on.
         umap : UMAP
             Fitted.
-        by : xarray.Dataset, optional
+        by : xarray.Dataset or Collection, optional
             One variable (frame, atom) whose median numbers the motifs, the smallest first; the
             order of HDBSCAN by default.
 
@@ -150,14 +150,14 @@ class Motifs(Estimator):
             rows, or there are no clusters.
         """
         umap.check_fitted()
-        if umap.record_.parents[0] != input_record(x).run_id:
+        if umap.record_.parents[0] != rows_record(x).run_id:
             raise InputError(
                 "Motifs: expected the Dataset that the map was fitted on, found another; fit UMAP "
                 "on this one, or pass the other"
             )
         size = self._smallest(len(umap.sample_))
         if by is not None:
-            check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
+            _check_same_rows(x, by)
         options = (size, self.min_samples, self.cluster_selection_method)
         labels = clusters(umap.embedding_, *options, assign_noise=self.assign_noise)
         self.labels_ = labels if by is None else ordered(labels, self._values(by, umap))
@@ -169,17 +169,19 @@ class Motifs(Estimator):
             )
         self.center_, self.scale_ = umap.center_, umap.scale_
         self.weights_, self.agreement_ = self._fit_network(umap.sample_)
-        self.record_ = self.fitted_record(x, umap, by)
+        self.note_fit(x, umap, by)
         return self
 
-    def _values(self, by: xr.Dataset, umap: UMAP) -> FloatArray:
+    def _values(self, by: xr.Dataset | Collection, umap: UMAP) -> FloatArray:
         """Return the values of the rows of the sample."""
-        data = feature_blocks(by)
+        rows = rows_of(by)
+        data = rows.features
         if data.shape[2] != 1:
             raise InputError(
                 f"Motifs: by: expected a variable (frame, atom), found {data.shape[2]} features"
             )
-        return rows_at(data, np.stack([umap.sample_frame_, umap.sample_atom_], axis=1))[:, 0]
+        places = Places(umap.sample_member_, umap.sample_frame_, umap.sample_atom_)
+        return rows_at(data, rows.at(places))[:, 0]
 
     def _fit_network(
         self, rows: FloatArray
@@ -220,13 +222,9 @@ class Motifs(Estimator):
         self.check_fitted()
         model = dask.delayed((self.center_, self.scale_, self.weights_), pure=True)
         named = ("label", "probability")
-        labels = self.label_rows(
-            x, len(self.center_), _label_block, named, model, self.min_probability
-        )
-        numbers = list(range(self.n_motifs_))
-        meanings = " ".join(f"motif_{number}" for number in numbers)
-        labels["label"].attrs |= {"flag_values": numbers, "flag_meanings": meanings}
-        return labels
+        arguments = (x, len(self.center_), _label_block, named, model, self.min_probability)
+        classes = [f"motif_{number}" for number in range(self.n_motifs_)]
+        return self.label_rows(*arguments, classes=classes)
 
     def to_dataset(self) -> xr.Dataset:
         """Return the learned attributes as a Dataset, to be saved."""
@@ -238,6 +236,19 @@ class Motifs(Estimator):
         estimator = super().from_dataset(ds)
         estimator.weights_ = weights_of(ds, "net")
         return estimator
+
+
+def _check_same_rows(x: xr.Dataset | Collection, by: xr.Dataset | Collection) -> None:
+    """Raise InputError unless both have the same rows, or members with the same rows."""
+    if isinstance(x, Collection) and isinstance(by, Collection):
+        if list(x) != list(by):
+            raise InputError("Motifs: by: expected the members of the features, found others")
+        for name, member in x.items():
+            check_same_rows(feature_variable(member), feature_variable(by[name]), f"{name}: by")
+    elif isinstance(x, Collection) or isinstance(by, Collection):
+        raise InputError("Motifs: by: expected a collection where the features are one, or neither")
+    else:
+        check_same_rows(feature_variable(x), feature_variable(by), "Motifs: by")
 
 
 def clusters(

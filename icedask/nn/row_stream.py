@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import ceil, lcm
 from typing import Any, NamedTuple
@@ -22,7 +22,13 @@ import numpy.typing as npt
 from icedask.core.features import rechunked
 from icedask.core.types import FloatArray, IntArray
 from icedask.errors import InputError
-from icedask.tasks.moments import Moments, finite_rows, merge, rows_moments
+from icedask.tasks.moments import (
+    Moments,
+    block_weight,
+    finite_rows,
+    merge,
+    weighted_moments,
+)
 from icedask.tasks.reduce import reduce_blocks
 from icedask.tasks.run import wait_for
 
@@ -34,6 +40,8 @@ LANES = 8
 _BLOCKS_PER_LANE = 4
 # Largest array that is read once and kept.
 KEPT_BYTES = 2**27
+# Times that a block of a small member is read in an epoch of all.
+_MOST_REPEATED = 64
 
 Read = Callable[[int], Rows]
 
@@ -59,14 +67,19 @@ def _cut(size: int, parts: int) -> list[int]:
     return [size // parts + (number < size % parts) for number in range(parts)]
 
 
-def survey(features: da.Array, description: str) -> tuple[Moments, IntArray]:
+def survey(
+    features: da.Array, description: str, weights: da.Array | None = None
+) -> tuple[Moments, IntArray]:
     """Compute the moments of all rows, and the number of rows without NaN of each block."""
-    return reduce_blocks(features, _survey_block, _merge_surveys, description)
+    arrays = [features] if weights is None else [features, weights]
+    return reduce_blocks(arrays, _survey_block, _merge_surveys, description)
 
 
-def _survey_block(block: npt.NDArray[np.floating]) -> tuple[Moments, IntArray]:
-    moments = rows_moments(finite_rows(block))
-    return moments, np.array([moments.n])
+def _survey_block(
+    block: npt.NDArray[np.floating], weight: FloatArray | None = None
+) -> tuple[Moments, IntArray]:
+    moments = weighted_moments(finite_rows(block), block_weight(weight))
+    return moments, np.array([moments.n_rows])
 
 
 def _merge_surveys(parts: Sequence[tuple[Moments, IntArray]]) -> tuple[Moments, IntArray]:
@@ -119,6 +132,12 @@ class Split:
     counts: IntArray
     train: IntArray
     held: IntArray
+
+    def weighted(self, weights: FloatArray) -> Split:
+        """Return the split with training blocks repeated in proportion to the weight of each."""
+        mine = weights[self.train]
+        times = np.clip(np.round(mine / mine.min()), 1, _MOST_REPEATED).astype(np.int64)
+        return replace(self, train=np.repeat(self.train, times))
 
 
 def split_by_time(

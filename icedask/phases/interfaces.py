@@ -12,6 +12,7 @@ import numpy.typing as npt
 import scipy.stats
 import xarray as xr
 
+from icedask.core.collection import over_members
 from icedask.core.features import check_same_rows, lazy_blocks, rechunked
 from icedask.core.labels import Labels, checked_labels
 from icedask.core.options import Option, takes_options
@@ -27,6 +28,7 @@ _BIN = 0.5
 _MOST_PERSISTENT = 0.99
 
 
+@over_members
 @takes_options(
     "trj : xarray.Dataset\n    The trajectory, periodic along `axis`.",
     "labels : xarray.Dataset\n    label (frame, atom) with flag_meanings, as of `chill_plus`, of "

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 from scipy.ndimage import gaussian_filter1d
 
+from icedask.core.collection import over_members
 from icedask.core.features import lazy_blocks, rechunked, variables_record
 from icedask.core.options import Option, takes_options
 from icedask.core.provenance import stamped
@@ -28,6 +29,7 @@ _SMOOTHING = 1.5
 _FACTOR, _DEPTH, _SMALLEST_SIDE = 3.0, 0.5, 1e-3
 
 
+@over_members
 @takes_options("compared : xarray.Dataset\n    Result of `PhaseClassifier.compare`.")
 def score_threshold(
     compared: xr.Dataset,

@@ -28,8 +28,8 @@ from icedask.core.lineage import check_ancestors
 from icedask.core.provenance import now, record_of
 from icedask.core.variables import ATOM, FRAME
 from icedask.errors import InputError
+from icedask.store.run_writing import versions
 from icedask.store.runs import find_run, iter_runs
-from icedask.store.save import versions
 
 # Largest SVG by its estimated size, in which a rasterized artist counts as much as its image;
 # larger figures are embedded as images.

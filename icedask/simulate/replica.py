@@ -43,7 +43,7 @@ from icedask.store.frame_block import FrameBlock, join_blocks
 from icedask.store.integrity import group_attrs, read_metadata
 from icedask.store.lock import Wait
 from icedask.store.root import writing
-from icedask.store.save import versions
+from icedask.store.run_writing import versions
 from icedask.store.sidecars import STAGING, load_sidecar, sidecar
 from icedask.store.stored import StoredArray
 from icedask.store.trajectory import (

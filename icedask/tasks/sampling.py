@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import dask.array as da
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from dask._task_spec import Task, TaskRef
 
+from icedask.core.rows import Part, Rows
 from icedask.core.types import FloatArray, IntArray
 from icedask.tasks.graphs import Key, LazyGraph, block_key, task_waves
 from icedask.tasks.run import run_tasks
@@ -22,7 +24,7 @@ class Sample(NamedTuple):
     atom: IntArray
 
 
-def draw(n_frames: int, n_atoms: int, size: int, seed: int) -> IntArray:
+def draw(n_frames: int, n_atoms: int, size: int, *seed: int) -> IntArray:
     """Choose frame and atom of `size` rows, sorted, the same number in every frame.
 
     The choice in a frame depends on the seed and on the frame alone.
@@ -33,15 +35,51 @@ def draw(n_frames: int, n_atoms: int, size: int, seed: int) -> IntArray:
     edges = np.arange(n_frames + 1) * size // n_frames
     chosen = []
     for frame, count in enumerate(np.diff(edges)):
-        atoms = np.random.default_rng([seed, frame]).permutation(n_atoms)[:count]
+        atoms = np.random.default_rng([*seed, frame]).permutation(n_atoms)[:count]
         chosen.append(np.stack([np.full(count, frame), np.sort(atoms)], axis=1))
     return np.concatenate(chosen)
 
 
-def stratified_sample(features: da.Array, size: int, seed: int) -> Sample:
+def draw_rows(rows: Rows, size: int, seed: int) -> IntArray:
+    """Choose places of `size` rows, sorted: of each member a share by its rows and their weight.
+
+    The same number in every frame of a member.
+    """
+    if not rows.is_pooled:
+        return draw(*rows.features.shape[:2], size, seed)
+    parts = rows.parts
+    chosen = [
+        part.start + draw(part.n_frames, part.n_atoms, count, seed, number) @ [part.n_atoms, 1]
+        for number, (part, count) in enumerate(zip(parts, _shares(parts, size), strict=True))
+    ]
+    places = np.concatenate(chosen)
+    return np.stack([np.zeros_like(places), places], axis=1)
+
+
+def _shares(parts: Sequence[Part], size: int) -> list[int]:
+    """Return how many rows each part gives; what one has not, the others give."""
+    available = np.array([part.n_frames * part.n_atoms for part in parts])
+    wanted = available * np.array([part.weight for part in parts])
+    counts = np.zeros(len(parts), np.int64)
+    if size >= available.sum():
+        return available.tolist()
+    while (left := size - int(counts.sum())) > 0:
+        share = np.where(counts < available, wanted, 0.0)
+        edges = np.round(np.cumsum(share) / share.sum() * left).astype(np.int64)
+        counts = np.minimum(available, counts + np.diff(edges, prepend=0))
+    return counts.tolist()
+
+
+def stratified_sample(rows: Rows | da.Array, size: int, seed: int) -> Sample:
     """Compute a sample of rows, the same number in every frame; rows with NaN are dropped."""
-    chosen = draw(features.shape[0], features.shape[1], size, seed)
-    rows = rows_at(features, chosen)
+    if isinstance(rows, Rows):
+        features, chosen = rows.features, draw_rows(rows, size, seed)
+    else:
+        features, chosen = rows, draw(*rows.shape[:2], size, seed)
+    return _without_nan(rows_at(features, chosen), chosen)
+
+
+def _without_nan(rows: FloatArray, chosen: IntArray) -> Sample:
     finite = np.isfinite(rows).all(axis=1)
     return Sample(rows[finite], chosen[finite, 0], chosen[finite, 1])
 

@@ -40,7 +40,7 @@ def dask_setup(worker: Any) -> None:
     from icedask.tasks import moments
 
     tiny = np.zeros((1, 1, 1), np.float32)
-    block_moments = moments.Moments(2, np.zeros(WIDTH), np.eye(WIDTH))
+    block_moments = moments.Moments(2, np.zeros(WIDTH), np.eye(WIDTH), 2)
     block.compute_block = lambda *_, **__: (tiny,)
     moments._block_moments = lambda *_: block_moments
     pca.project = lambda *_, **__: tiny

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from icedask.cli.words import did_you_mean, in_options
+from icedask.cli.words import in_options
+from icedask.core.text import did_you_mean
 
 FLAGS = {"r_cut": "--r-cut", "frames": "--frames", "columns": "--column", "units": "--units"}
 

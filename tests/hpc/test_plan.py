@@ -14,7 +14,7 @@ import xarray as xr
 import icedask as ice
 from icedask.cli import main
 from icedask.hpc.plan import busiest_worker, choose_blocks
-from icedask.store.save import as_written
+from icedask.store.run_writing import as_written
 
 
 @pytest.fixture

@@ -171,3 +171,22 @@ def test_motifs_without_values_are_numbered_last() -> None:
     labels = np.array([0, 0, 1, 1, 2, -1], np.int32)
     values = np.array([np.nan, np.nan, 5, 7, 1, 0])
     assert ordered(labels, values).tolist() == [2, 2, 1, 1, 0, -1]
+
+
+def test_maps_and_motifs_of_a_collection() -> None:
+    sizes = {"a": (3, 40), "b": (1, 500), "c": (5, 60)}
+    members = {}
+    for seed, (name, shape) in enumerate(sizes.items()):
+        rows = np.random.default_rng(seed).normal(2.0 * (name == "b"), 0.5, (*shape, 4))
+        members[name] = xr.Dataset({"latent": (("frame", "atom", "component"), rows)})
+    x = ice.Collection(members)
+    umap = ice.UMAP(n_neighbors=10, sample_size=300, farthest=0.0).fit(x)
+    shares = np.bincount(umap.sample_member_, minlength=3) / len(umap.sample_)
+    np.testing.assert_allclose(shares, np.array([120, 500, 300]) / 920, atol=0.02)
+    row = x["b"]["latent"].values[0, umap.sample_atom_[umap.sample_member_ == 1]]
+    np.testing.assert_array_equal(umap.sample_[umap.sample_member_ == 1], row)
+    by = x.map(lambda each: each.isel(component=0)[["latent"]])
+    labels = ice.Motifs(40).fit(x, umap, by).predict(x)
+    assert labels["a"]["label"].attrs["flag_meanings"].split()[0] == "motif_0"
+    low, high = (np.median(labels[name]["label"]) for name in "ab")
+    assert low < high

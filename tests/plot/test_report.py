@@ -26,7 +26,7 @@ from icedask.plot.report import (
     trajectory_summary,
 )
 from icedask.plot.style import new_figure
-from icedask.store.save import versions
+from icedask.store.run_writing import versions
 
 # Elements that have no end tag in HTML5.
 VOID = {"meta", "img", "br", "hr", "link", "input"}

@@ -13,7 +13,7 @@ import icedask as ice
 from icedask.core.provenance import record_of
 from icedask.errors import StoreError
 from icedask.store.lock import lock_holder, locked
-from icedask.store.save import as_written, begin_run
+from icedask.store.run_writing import as_written, begin_run
 from icedask.store.status import progress, progress_text
 
 

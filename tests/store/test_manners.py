@@ -26,7 +26,7 @@ from icedask.core.text import printable
 from icedask.errors import InputError, StoreError
 from icedask.store.arrays import group_attrs, update_attrs
 from icedask.store.lock import locked
-from icedask.store.save import as_written, begin_run
+from icedask.store.run_writing import as_written, begin_run
 
 _CONTEXT = multiprocessing.get_context("fork")
 _OTHER_USER = 65534

@@ -14,7 +14,7 @@ from icedask.descriptors import registry
 from icedask.descriptors.lazy import record_without_frames
 from icedask.store.arrays import create_group, update_attrs
 from icedask.store.outline import Outline, finished_run
-from icedask.store.save import run_path, with_precision
+from icedask.store.run_writing import run_path, with_precision
 
 OXYGEN = bulk("O", "diamond", a=6.37, cubic=True) * (2, 2, 2)
 
