@@ -14,12 +14,12 @@ from icedask.core.features import (
     check_same_rows,
     feature_blocks,
     feature_variable,
-    input_record,
     rechunked,
 )
 from icedask.core.labels import checked_labels
+from icedask.core.pooled import member_labels
 from icedask.core.pooled_record import pooled_record
-from icedask.core.provenance import Record, digest
+from icedask.core.provenance import Record
 from icedask.core.rows import flat_rows
 from icedask.core.types import IntArray
 from icedask.errors import InputError
@@ -62,7 +62,7 @@ def targets_of(
                 f"{caller}: expected labels (frame, atom) of the Dataset, found {labels!r}; the "
                 "name of a label is for the members of a collection"
             )
-        return _targets_of_members(x, labels, caller)
+        labels = member_labels(x, labels)
     if not isinstance(x, Collection):
         numbers, names, record = _targets_of_atoms(x, labels, caller)
         return Targets(numbers, names, record)
@@ -85,36 +85,6 @@ def targets_of(
         )
     record = pooled_record({name: record for name, (_, _, record) in parts.items()})
     return Targets(da.concatenate(blocks, axis=1), tuple(classes), record)
-
-
-def _targets_of_members(x: Collection, label: str, caller: str) -> Targets:
-    column = x.label(label)
-    if column.isna().any():
-        missing = ", ".join(map(str, column.index[column.isna()]))
-        raise InputError(
-            f"{caller}: expected a {label} of each member, found none of {missing}; leave these "
-            "members out with where"
-        )
-    names = tuple(dict.fromkeys(map(str, column)))
-    blocks = []
-    for name, member in x.items():
-        frames, atoms = feature_blocks(member).chunks[:2]
-        number = names.index(str(column[name]))
-        blocks.append(
-            flat_rows(
-                da.full((sum(frames), sum(atoms)), number, np.int32, chunks=(frames, atoms)),
-                np.int32,
-            )
-        )
-    content = {"label": label, "values": [str(column[name]) for name in x]}
-    record = Record(
-        "external",
-        "member_labels",
-        1,
-        {"content": content},
-        positions=digest("members", [input_record(member).positions for member in x.values()]),
-    )
-    return Targets(da.concatenate(blocks, axis=1), names, record)
 
 
 def _renumbered(numbers: IntArray, places: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

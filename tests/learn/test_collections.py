@@ -11,7 +11,10 @@ import xarray as xr
 from sklearn.decomposition import PCA
 
 import icedask as ice
+from icedask.core.pooled import member_labels
+from icedask.core.pooled import pooled as pooled_dataset
 from icedask.core.pooled_record import rows_record
+from icedask.core.provenance import record_of
 from icedask.core.rows import rows_of
 from icedask.core.targets import targets_of
 
@@ -176,3 +179,17 @@ def test_targets(x: ice.Collection) -> None:
         targets_of(x, "none", "test")
     with pytest.raises(ice.InputError, match="name of a label is for"):
         targets_of(x["a"], "phase", "test")
+
+
+def test_pooled(x: ice.Collection) -> None:
+    together = pooled_dataset(x)
+    assert together["latent"].dims == ("frame", "atom", "component")
+    values = np.concatenate([each["latent"].values.reshape(-1, 4) for each in x.values()])
+    np.testing.assert_array_equal(together["latent"][0], values)
+    # Of the same rows as the fit, whatever is computed from it.
+    assert record_of(together) == rows_record(x)
+    labels = pooled_dataset(member_labels(x, "phase"))
+    assert labels["label"].attrs["flag_meanings"] == "low high"
+    assert labels["label"].values[0, [0, 120, 620]].tolist() == [0, 1, 0]
+    with pytest.raises(ice.InputError, match="b: expected a phase of low, found 'high'"):
+        member_labels(x, "phase", ("low",))
