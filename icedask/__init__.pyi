@@ -12,6 +12,7 @@ from icedask.descriptors.displacement import displacement as displacement
 from icedask.descriptors.lazy import describe as describe
 from icedask.descriptors.lens import lens as lens
 from icedask.descriptors.radial import radial_structure_functions as radial_structure_functions
+from icedask.descriptors.rings import rings as rings
 from icedask.descriptors.soap import soap as soap
 from icedask.descriptors.stack import combine as combine
 from icedask.descriptors.stack import join as join
