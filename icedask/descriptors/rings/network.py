@@ -79,12 +79,13 @@ def make_network(
             if not bonded[pair] or other < atom:
                 continue
             x, y, z = shift_of(pairs.vectors[pair], places[atom], places[other], inverted)
-            shifts[pair] = x, y, z
+            shifts[pair, 0], shifts[pair, 1], shifts[pair, 2] = x, y, z
             decides[pair] = other > atom or is_positive(x, y, z)
             if decides[pair]:
                 indptr[atom + 1] += 1
                 indptr[other + 1] += 1
-    indptr[:] = np.cumsum(indptr)
+    for atom in range(n_atoms):
+        indptr[atom + 1] += indptr[atom]
     filled = indptr[:-1].copy()
     partners = np.empty(indptr[-1], np.int64)
     both = np.empty((indptr[-1], 3), np.int32)
@@ -93,9 +94,13 @@ def make_network(
             if not decides[pair]:
                 continue
             other = pairs.indices[pair]
-            partners[filled[atom]], both[filled[atom]] = other, shifts[pair]
+            partners[filled[atom]] = other
+            for axis in range(3):
+                both[filled[atom], axis] = shifts[pair, axis]
             filled[atom] += 1
-            partners[filled[other]], both[filled[other]] = atom, -shifts[pair]
+            partners[filled[other]] = atom
+            for axis in range(3):
+                both[filled[other], axis] = -shifts[pair, axis]
             filled[other] += 1
     return Network(indptr, partners, both)
 

@@ -16,7 +16,7 @@ from icedask.core.types import IntArray
 from icedask.descriptors.rings.network import Network, is_positive
 from icedask.kernels.jit import jit
 
-# Largest number of nodes in a patch. Close-packed metals have 1,800 within 8 bonds.
+# Largest number of nodes in a patch. Copper has 2,057 within 8 bonds.
 MAX_NODES = 4096
 # Largest number of pairs of shortest paths from an atom, some 20 ms.
 MAX_PAIRS = 1_000_000
@@ -36,11 +36,11 @@ class Patch(NamedTuple):
     atoms: IntArray
     shifts: IntArray
     depths: IntArray
-    links: npt.NDArray[np.int32]
+    links: IntArray
     n_links: IntArray
     places: IntArray
     keys: IntArray
-    values: npt.NDArray[np.int32]
+    values: IntArray
 
 
 class Paths(NamedTuple):
@@ -50,7 +50,7 @@ class Paths(NamedTuple):
     """
 
     first: IntArray
-    nodes: npt.NDArray[np.int32]
+    nodes: IntArray
 
 
 class Distances(NamedTuple):
@@ -58,7 +58,7 @@ class Distances(NamedTuple):
 
     known: npt.NDArray[np.bool_]
     values: npt.NDArray[np.int8]
-    queue: npt.NDArray[np.int32]
+    queue: IntArray
     largest: int
 
 
@@ -69,11 +69,11 @@ def make_patch(most_bonds: int) -> Patch:
         np.empty(MAX_NODES, np.int64),
         np.empty((MAX_NODES, 3), np.int64),
         np.empty(MAX_NODES, np.int64),
-        np.empty((MAX_NODES, most_bonds), np.int32),
+        np.empty((MAX_NODES, most_bonds), np.int64),
         np.empty(MAX_NODES, np.int64),
         np.empty(MAX_NODES, np.int64),
         np.empty(_SLOTS, np.int64),
-        np.full(_SLOTS, -1, np.int32),
+        np.full(_SLOTS, -1, np.int64),
     )
 
 
@@ -95,56 +95,50 @@ def key_of(atom: int, x: int, y: int, z: int, farthest: int) -> int:
 
 @jit
 def add_node(
-    node: int, atom: int, shift: tuple[int, int, int], depth: int, slot: int, key: int, patch: Patch
+    node: int, atom: int, x: int, y: int, z: int, depth: int, slot: int, key: int, patch: Patch
 ) -> None:
     """Put a node into the patch, without links."""
     patch.atoms[node], patch.depths[node] = atom, depth
-    patch.shifts[node] = shift
+    patch.shifts[node, 0], patch.shifts[node, 1], patch.shifts[node, 2] = x, y, z
     patch.n_links[node] = 0
     patch.places[node] = slot
     patch.keys[slot], patch.values[slot] = key, node
 
 
 @jit
-def add_link(node: int, other: int, patch: Patch) -> None:
-    """Link a node to another."""
-    patch.links[node, patch.n_links[node]] = other
-    patch.n_links[node] += 1
-
-
-@jit
 def fill_patch(start: int, network: Network, max_size: int, farthest: int, patch: Patch) -> int:
     """Find the nodes within max_size / 2 bonds of an atom; return how many, or -1 for too many."""
+    depths, links, n_links = patch.depths, patch.links, patch.n_links
     rim = max_size // 2
     key = key_of(start, 0, 0, 0, farthest)
-    add_node(0, start, (0, 0, 0), 0, slot_of(key, patch), key, patch)
+    add_node(0, start, 0, 0, 0, 0, slot_of(key, patch), key, patch)
     n_nodes, node = 1, 0
     while node < n_nodes:
-        depth = patch.depths[node]
+        depth = depths[node]
         # Bonds along the rim are in the rings of odd size alone.
         if depth == rim and max_size % 2 == 0:
             break
         for bond in range(network.indptr[patch.atoms[node]], network.indptr[patch.atoms[node] + 1]):
-            atom, shift = network.partners[bond], network.shifts[bond]
-            x = patch.shifts[node, 0] + shift[0]
-            y = patch.shifts[node, 1] + shift[1]
-            z = patch.shifts[node, 2] + shift[2]
+            atom = network.partners[bond]
+            x = patch.shifts[node, 0] + network.shifts[bond, 0]
+            y = patch.shifts[node, 1] + network.shifts[bond, 1]
+            z = patch.shifts[node, 2] + network.shifts[bond, 2]
             key = key_of(atom, x, y, z, farthest)
             slot = slot_of(key, patch)
             other = patch.values[slot]
-            if depth == rim:
-                if other >= 0 and patch.depths[other] == rim:
-                    add_link(node, other, patch)
-                continue
-            if other < 0:
+            if other < 0 and depth < rim:
                 if n_nodes == MAX_NODES:
                     return -1
                 other = n_nodes
-                add_node(other, atom, (x, y, z), depth + 1, slot, key, patch)
+                add_node(other, atom, x, y, z, depth + 1, slot, key, patch)
                 n_nodes += 1
-            add_link(node, other, patch)
-            if patch.depths[other] == rim:
-                add_link(other, node, patch)
+            if other < 0 or (depth == rim and depths[other] < rim):
+                continue
+            links[node, n_links[node]] = other
+            n_links[node] += 1
+            if depth < rim and depths[other] == rim:
+                links[other, n_links[other]] = node
+                n_links[other] += 1
         node += 1
     return n_nodes
 
@@ -159,19 +153,21 @@ def empty_patch(n_nodes: int, patch: Patch) -> None:
 @jit
 def count_pairs(n_nodes: int, max_size: int, patch: Patch) -> float:
     """Return the number of pairs of shortest paths from the start that may close a ring."""
+    depths = patch.depths
     numbers = np.zeros(n_nodes)
     numbers[0] = 1
     pairs = 0.0
     for node in range(1, n_nodes):
-        depth = patch.depths[node]
-        for other in patch.links[node, : patch.n_links[node]]:
-            if patch.depths[other] == depth - 1:
+        for link in range(patch.n_links[node]):
+            other = patch.links[node, link]
+            if depths[other] == depths[node] - 1:
                 numbers[node] += numbers[other]
         pairs += numbers[node] * (numbers[node] - 1) / 2
-        if 2 * depth < max_size:
-            for other in patch.links[node, : patch.n_links[node]]:
-                if patch.depths[other] == depth and other < node:
-                    pairs += numbers[node] * numbers[other]
+        for link in range(patch.n_links[node]):
+            other = patch.links[node, link]
+            # Nodes at one depth and bonded close rings of odd size.
+            if depths[other] == depths[node] and other < node and 2 * depths[node] < max_size:
+                pairs += numbers[node] * numbers[other]
     return pairs
 
 
@@ -183,37 +179,40 @@ def comes_later(node: int, row: int, ranks: IntArray, patch: Patch) -> bool:
     cells keeps the first of its nodes.
     """
     rank = ranks[patch.atoms[node]]
-    shift = patch.shifts[node]
-    return rank > row or (rank == row and is_positive(shift[0], shift[1], shift[2]))
+    later = is_positive(patch.shifts[node, 0], patch.shifts[node, 1], patch.shifts[node, 2])
+    return rank > row or (rank == row and later)
 
 
 @jit
 def find_paths(n_nodes: int, row: int, ranks: IntArray, max_size: int, patch: Patch) -> Paths:
     """Return the shortest paths from the start through nodes that come later."""
+    depths = patch.depths
     first = np.zeros(n_nodes + 1, np.int64)
-    numbers = np.zeros(n_nodes, np.int64)
-    numbers[0] = 1
     for node in range(1, n_nodes):
+        first[node + 1] = first[node]
         if comes_later(node, row, ranks, patch):
-            for other in patch.links[node, : patch.n_links[node]]:
-                if patch.depths[other] == patch.depths[node] - 1:
-                    numbers[node] += numbers[other]
-        first[node + 1] = first[node] + numbers[node]
-    nodes = np.empty((first[-1], max_size // 2), np.int32)
+            for link in range(patch.n_links[node]):
+                other = patch.links[node, link]
+                if other == 0:
+                    first[node + 1] += 1
+                elif depths[other] == depths[node] - 1:
+                    first[node + 1] += first[other + 1] - first[other]
+    nodes = np.empty((first[n_nodes], max_size // 2), np.int64)
     for node in range(1, n_nodes):
-        path, depth = first[node], patch.depths[node]
-        if numbers[node] == 0:
+        path, last = first[node], depths[node] - 1
+        if path == first[node + 1]:
             continue
-        for other in patch.links[node, : patch.n_links[node]]:
-            if patch.depths[other] != depth - 1:
-                continue
-            for before in range(first[other], first[other + 1]):
-                nodes[path, : depth - 1] = nodes[before, : depth - 1]
-                nodes[path, depth - 1] = node
-                path += 1
+        for link in range(patch.n_links[node]):
+            other = patch.links[node, link]
             if other == 0:
                 nodes[path, 0] = node
                 path += 1
+            elif depths[other] == last:
+                for before in range(first[other], first[other + 1]):
+                    for place in range(last):
+                        nodes[path, place] = nodes[before, place]
+                    nodes[path, last] = node
+                    path += 1
     return Paths(first, nodes)
 
 
@@ -223,7 +222,7 @@ def make_distances(n_nodes: int, max_size: int) -> Distances:
     return Distances(
         np.zeros(n_nodes, np.bool_),
         np.empty((n_nodes, n_nodes), np.int8),
-        np.empty(n_nodes, np.int32),
+        np.empty(n_nodes, np.int64),
         max_size // 2 - 1,
     )
 
@@ -231,59 +230,59 @@ def make_distances(n_nodes: int, max_size: int) -> Distances:
 @jit
 def distance(node: int, other: int, patch: Patch, distances: Distances) -> int:
     """Return the number of bonds between two nodes, _FAR if it is larger than needed."""
-    row = distances.values[node]
+    values, queue = distances.values, distances.queue
     if not distances.known[node]:
         distances.known[node] = True
-        row[:] = _FAR
-        row[node] = 0
-        distances.queue[0] = node
+        for near in range(values.shape[1]):
+            values[node, near] = _FAR
+        values[node, node] = 0
+        queue[0] = node
         n_queued, place = 1, 0
         while place < n_queued:
-            here = distances.queue[place]
+            here = queue[place]
             place += 1
-            if row[here] == distances.largest:
+            if values[node, here] == distances.largest:
                 break
-            for near in patch.links[here, : patch.n_links[here]]:
-                if row[near] == _FAR:
-                    row[near] = row[here] + 1
-                    distances.queue[n_queued] = near
+            for link in range(patch.n_links[here]):
+                near = patch.links[here, link]
+                if values[node, near] == _FAR:
+                    values[node, near] = values[node, here] + 1
+                    queue[n_queued] = near
                     n_queued += 1
-    return row[other]
+    return values[node, other]
 
 
 @jit
 def is_primitive(
-    path: npt.NDArray[np.int32],
-    back: npt.NDArray[np.int32],
-    depth: int,
-    odd: bool,
-    patch: Patch,
-    distances: Distances,
+    nodes: IntArray, path: int, back: int, depth: int, odd: int, patch: Patch, distances: Distances
 ) -> bool:
     """Return whether two shortest paths of `depth` bonds close a ring without a shortcut.
 
-    The paths end in one node, or, if the ring is odd, in two that are bonded. A shortcut between
-    any two nodes of a ring is one between two that are opposite: only those are looked at.
+    The paths, rows of `nodes`, end in one node, or, if the ring is odd, in two that are bonded. A
+    shortcut between any two nodes of a ring is one between two that are opposite: only those are
+    looked at.
     """
     for place in range(depth - 1):
-        if path[place] == back[place]:
+        if nodes[path, place] == nodes[back, place]:
             return False
     for place in range(depth - 1):
-        if distance(path[place], back[depth - 2 - place], patch, distances) < depth:
+        here, there = nodes[path, place], nodes[back, depth - 2 - place]
+        if distance(here, there, patch, distances) < depth:
             return False
-    if odd:
-        for place in range(depth):
-            if distance(path[place], back[depth - 1 - place], patch, distances) < depth:
-                return False
+    for place in range(odd * depth):
+        here, there = nodes[path, place], nodes[back, depth - 1 - place]
+        if distance(here, there, patch, distances) < depth:
+            return False
     return True
 
 
 @jit
 def add_ring(
-    path: npt.NDArray[np.int32],
-    back: npt.NDArray[np.int32],
+    nodes: IntArray,
+    path: int,
+    back: int,
     depth: int,
-    odd: bool,
+    odd: int,
     ranks: IntArray,
     patch: Patch,
     counts: IntArray,
@@ -292,11 +291,13 @@ def add_ring(
     column = 2 * depth + odd - 3
     counts[ranks[patch.atoms[0]], column] += 1
     for place in range(depth):
-        rank = ranks[patch.atoms[path[place]]]
+        rank = ranks[patch.atoms[nodes[path, place]]]
         if rank < len(counts):
             counts[rank, column] += 1
-        rank = ranks[patch.atoms[back[place]]]
-        if rank < len(counts) and (odd or place < depth - 1):
+    # The end of both paths of an even ring is one node.
+    for place in range(depth - 1 + odd):
+        rank = ranks[patch.atoms[nodes[back, place]]]
+        if rank < len(counts):
             counts[rank, column] += 1
 
 
@@ -305,23 +306,22 @@ def close_rings(
     n_nodes: int, paths: Paths, max_size: int, ranks: IntArray, patch: Patch, counts: IntArray
 ) -> None:
     """Count the rings of which the start is the first node."""
-    first, nodes = paths.first, paths.nodes
+    first, nodes, depths = paths.first, paths.nodes, patch.depths
     distances = make_distances(n_nodes, max_size)
     for node in range(1, n_nodes):
-        depth = patch.depths[node]
-        for a in range(first[node], first[node + 1]):
-            for b in range(a + 1, first[node + 1]):
-                if is_primitive(nodes[a], nodes[b], depth, False, patch, distances):
-                    add_ring(nodes[a], nodes[b], depth, False, ranks, patch, counts)
-        if 2 * depth >= max_size or first[node] == first[node + 1]:
+        if first[node] == first[node + 1]:
             continue
-        for other in patch.links[node, : patch.n_links[node]]:
-            if patch.depths[other] != depth or other > node:
+        depth = depths[node]
+        for link in range(-1, patch.n_links[node]):
+            # Two paths to the node itself, or one to it and one to a node at the same depth.
+            odd = int(link >= 0)
+            other = patch.links[node, link] if odd else node
+            if 2 * depth + odd > max_size or depths[other] != depth or other > node:
                 continue
             for a in range(first[node], first[node + 1]):
-                for b in range(first[other], first[other + 1]):
-                    if is_primitive(nodes[a], nodes[b], depth, True, patch, distances):
-                        add_ring(nodes[a], nodes[b], depth, True, ranks, patch, counts)
+                for b in range(first[other] if odd else a + 1, first[other + 1]):
+                    if is_primitive(nodes, a, b, depth, odd, patch, distances):
+                        add_ring(nodes, a, b, depth, odd, ranks, patch, counts)
 
 
 @jit
@@ -335,7 +335,8 @@ def count_rings(
     """
     # Centres come first: each ring through one or more is found from one of them, once.
     ranks = np.full(len(network.indptr) - 1, len(centers), np.int64)
-    ranks[centers] = np.arange(len(centers))
+    for row in range(len(centers)):
+        ranks[centers[row]] = row
     counts = np.zeros((len(centers), max_size - 2), np.int64)
     farthest = 1
     for bond in range(len(network.partners)):
@@ -343,7 +344,8 @@ def count_rings(
             farthest = max(farthest, abs(network.shifts[bond, axis]))
     farthest *= max_size // 2 + 1
     patch = make_patch(most_bonds)
-    for row, center in enumerate(centers):
+    for row in range(len(centers)):
+        center = centers[row]
         if network.indptr[center + 1] - network.indptr[center] < 2:
             continue
         n_nodes = fill_patch(center, network, max_size, farthest, patch)
