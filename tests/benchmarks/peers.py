@@ -62,6 +62,7 @@ def rows(n_atoms: int) -> Iterator[Row]:
         {"float32": kernel(atoms, "radial_structure_functions")},
         {},
     )
+    yield "rings to 8, 3.5 A", len(atoms), {"": kernel(atoms, "rings", r_cut=3.5)}, {}
     yield displacement_row(atoms)
     yield from series_rows(len(atoms))
 

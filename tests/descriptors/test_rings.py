@@ -173,6 +173,22 @@ def test_random_networks_equal_brute_force(max_size: int) -> None:
         np.testing.assert_array_equal(counts, expected[centers])
 
 
+def test_a_patch_of_too_many_atoms_ends_the_search() -> None:
+    # A tree in which every node has twenty bonds: 7,220 nodes at the third depth, and no ring.
+    parents = [-1, *[0] * 20, *np.repeat(np.arange(1, 401), 19).tolist()]
+    graph: list[list[int]] = [[] for _ in parents]
+    for node, parent in enumerate(parents[1:], 1):
+        graph[node].append(parent)
+        graph[parent].append(node)
+    partners = np.array([near for row in graph for near in row])
+    shifts = np.zeros((len(partners), 3), np.int32)
+    network = Network(np.cumsum([0, *map(len, graph)]), partners, shifts)
+    counts, dense, pairs = count_rings(network, np.arange(3), 20, 5)
+    assert (dense, pairs) == (-1, 0) and not counts.any()
+    _, dense, pairs = count_rings(network, np.arange(3), 20, 6)
+    assert (dense, pairs) == (0, np.inf)
+
+
 def test_isolated_rings_have_their_size() -> None:
     for size in range(3, 17):
         turns = 2 * np.pi * np.arange(size) / size
