@@ -44,6 +44,7 @@ from icedask.learn.base import load_model as load_model
 from icedask.learn.gmm import GaussianMixture as GaussianMixture
 from icedask.learn.hdbscan import HDBSCAN as HDBSCAN
 from icedask.learn.kmeans import KMeans as KMeans
+from icedask.learn.neural_classifier import NeuralClassifier as NeuralClassifier
 from icedask.learn.onion import OnionClustering as OnionClustering
 from icedask.learn.onion import onion_scan as onion_scan
 from icedask.learn.pca import PCA as PCA

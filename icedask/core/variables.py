@@ -37,6 +37,7 @@ WINDOW = "window"
 REFERENCE_CLASS = "reference_class"
 CATEGORY = "category"
 SPACE = "space"
+CLASS = "class"
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ _SPECS = [
     Variable("confidence", (FRAME, ATOM), "float32", "1", "confidence in the class of the atom"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
+    Variable(
+        "class_probability", (FRAME, ATOM, CLASS), "float32", "1", "probability of each class"
+    ),
     Variable("window", (WINDOW,), "int64", "1", "frames of a window"),
     Variable("window_time", (WINDOW,), "float64", "picosecond", "duration of a window"),
     Variable("n_states", (WINDOW,), "int64", "1", "number of states"),

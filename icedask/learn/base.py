@@ -195,14 +195,23 @@ class Estimator(BaseEstimator):
         )
 
     def result(
-        self, x: xr.Dataset, arrays: Mapping[str, da.Array], coords: Mapping[str, Any] | None = None
+        self,
+        x: xr.Dataset,
+        arrays: Mapping[str, da.Array],
+        coords: Mapping[str, Any] | None = None,
+        name: str | None = None,
     ) -> xr.Dataset:
-        """Return arrays computed from the rows of `x` as a Dataset of specified variables."""
+        """Return arrays computed from the rows of `x` as a Dataset of specified variables.
+
+        `name` is that of the result in stores; by default the estimator's.
+        """
         variables = {
             name: (VARIABLES[name].dims, array, VARIABLES[name].attrs)
             for name, array in arrays.items()
         }
-        record = self.record_.child("results", self._slug, self._version, {}, input_record(x))
+        record = self.record_.child(
+            "results", name or self._slug, self._version, {}, input_record(x)
+        )
         rows = row_coords(feature_variable(x))
         return stamped(xr.Dataset(variables, {**rows, **(coords or {})}), record)
 
