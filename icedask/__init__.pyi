@@ -39,8 +39,12 @@ from icedask.errors import NotFoundError as NotFoundError
 from icedask.errors import StoreError as StoreError
 from icedask.hpc.client import connect as connect
 from icedask.hpc.plan import plan as plan
+from icedask.learn.attribution import importance_correlation as importance_correlation
+from icedask.learn.attribution import integrated_gradients as integrated_gradients
+from icedask.learn.attribution import mean_importances as mean_importances
 from icedask.learn.base import NotFittedError as NotFittedError
 from icedask.learn.base import load_model as load_model
+from icedask.learn.classification_scores import classification_scores as classification_scores
 from icedask.learn.gmm import GaussianMixture as GaussianMixture
 from icedask.learn.hdbscan import HDBSCAN as HDBSCAN
 from icedask.learn.kmeans import KMeans as KMeans
@@ -48,6 +52,9 @@ from icedask.learn.neural_classifier import NeuralClassifier as NeuralClassifier
 from icedask.learn.onion import OnionClustering as OnionClustering
 from icedask.learn.onion import onion_scan as onion_scan
 from icedask.learn.pca import PCA as PCA
+from icedask.learn.pruning import accuracy_by_components as accuracy_by_components
+from icedask.learn.pruning import ranked_components as ranked_components
+from icedask.learn.pruning import select_components as select_components
 from icedask.learn.umap import UMAP as UMAP
 from icedask.learn.vae import VAE as VAE
 from icedask.motifs.motifs import Motifs as Motifs

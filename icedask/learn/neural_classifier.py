@@ -246,14 +246,8 @@ class NeuralClassifier(Estimator):
 
     def fitted_record(self, x: xr.Dataset | xr.DataArray, labels: Any = None) -> Record:
         """Return the record of a fit on `x` and `labels`, without fitting."""
-        parameters = dict(self.get_params())
-        others = []
-        if isinstance(labels, str):
-            parameters["labels"] = labels
-        elif labels is not None:
-            checked = checked_labels(labels, _NAME)
-            parameters["classes"] = [checked.names[number] for number in sorted(checked.names)]
-            others.append(checked.record)
+        named, others = labels_identity(labels, _NAME)
+        parameters = {**self.get_params(), **named}
         return input_record(x).child("models", self._slug, self._version, parameters, *others)
 
     def fit(self, x: xr.Dataset, labels: Any) -> Self:
@@ -484,6 +478,18 @@ class NeuralClassifier(Estimator):
             if curve.dims == _CURVE_DIMS
         }
         return estimator
+
+
+def labels_identity(labels: Any, caller: str) -> tuple[dict[str, Any], list[Record]]:
+    """Return the parameters and the records that stand for labels in the record of a result."""
+    if labels is None:
+        return {}, []
+    if isinstance(labels, str):
+        return {"labels": labels}, []
+    checked = checked_labels(labels, caller)
+    return {"classes": [checked.names[number] for number in sorted(checked.names)]}, [
+        checked.record
+    ]
 
 
 def _surveyed(
