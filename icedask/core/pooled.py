@@ -115,7 +115,15 @@ def member_labels(x: Collection, label: str, classes: tuple[str, ...] = ()) -> C
         numbers = da.full(array.shape[:2], number, dtype=np.int32, chunks=chunks)
         flags = {"flag_values": list(range(len(names))), "flag_meanings": " ".join(names)}
         variable = VARIABLES["label"].of(numbers, **flags)
-        labels[name] = xr.Dataset({"label": variable}, row_coords(array))
+        record = Record(
+            "external",
+            "member_label",
+            1,
+            {"content": {label: values[name]}},
+            trajectory=member.attrs.get("trajectory", ""),
+            positions=member.attrs.get("positions", ""),
+        )
+        labels[name] = stamped(xr.Dataset({"label": variable}, row_coords(array)), record)
     return x.with_members(labels)
 
 

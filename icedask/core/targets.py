@@ -37,7 +37,9 @@ class Targets(NamedTuple):
 
 
 def targets_of(
-    x: xr.Dataset | Collection, labels: str | xr.Dataset | xr.DataArray | Collection, caller: str
+    x: xr.Dataset | xr.DataArray | Collection,
+    labels: str | xr.Dataset | xr.DataArray | Collection,
+    caller: str,
 ) -> Targets:
     """Return the classes of the rows of `x`.
 
@@ -92,7 +94,7 @@ def _renumbered(numbers: IntArray, places: npt.NDArray[np.int32]) -> npt.NDArray
 
 
 def _targets_of_atoms(
-    x: xr.Dataset, labels: Any, caller: str
+    x: xr.Dataset | xr.DataArray, labels: Any, caller: str
 ) -> tuple[da.Array, tuple[str, ...], Record]:
     checked = checked_labels(labels, caller)
     check_same_rows(feature_variable(x), checked.array, caller)

@@ -37,6 +37,9 @@ WINDOW = "window"
 REFERENCE_CLASS = "reference_class"
 CATEGORY = "category"
 SPACE = "space"
+CLASS = "class"
+CONFIDENCE_BIN = "confidence_bin"
+KEPT = "n_components"
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,9 @@ _SPECS = [
     Variable("confidence", (FRAME, ATOM), "float32", "1", "confidence in the class of the atom"),
     Variable("label", (FRAME, ATOM), "int32", "", "class of the atom"),
     Variable("probability", (FRAME, ATOM), "float32", "1", "strength of membership in the class"),
+    Variable(
+        "class_probability", (FRAME, ATOM, CLASS), "float32", "1", "probability of each class"
+    ),
     Variable("window", (WINDOW,), "int64", "1", "frames of a window"),
     Variable("window_time", (WINDOW,), "float64", "picosecond", "duration of a window"),
     Variable("n_states", (WINDOW,), "int64", "1", "number of states"),
@@ -131,6 +137,7 @@ VARIABLES: dict[str, Variable] = {spec.name: spec for spec in _SPECS}
 
 _MARKOV = "doi:10.1214/aoms/1177707039"
 _IMPLIED = "doi:10.1021/jp037421y"
+_INTEGRATED = "doi:10.48550/arXiv.1703.01365"
 _CHAPMAN_KOLMOGOROV = "doi:10.1063/1.3565032"
 
 # By the function that returns them: short names may mean something else in another result.
@@ -233,6 +240,59 @@ _SUMMARIES = {
         Variable(
             "separation", (SPACE,), "float64", "1", "adjusted Rand index with the known classes"
         ),
+    ],
+    "classification_scores": [
+        Variable(
+            "count", ("true_class", "predicted_class"), "int64", "1", "rows by class and label"
+        ),
+        Variable("recall", ("true_class",), "float64", "1", "share of the class with its label"),
+        Variable("precision", ("predicted_class",), "float64", "1", "share of right labels"),
+        Variable("accuracy", (), "float64", "1", "share of rows with the right label"),
+        Variable("answered", (), "float64", "1", "share of rows that are not unknown"),
+        Variable("accuracy_of_answered", (), "float64", "1", "accuracy without unknown rows"),
+    ],
+    "reliability": [
+        Variable("bin_low", (CONFIDENCE_BIN,), "float64", "1", "lower bound of probabilities"),
+        Variable("bin_high", (CONFIDENCE_BIN,), "float64", "1", "upper bound of probabilities"),
+        Variable("bin_count", (CONFIDENCE_BIN,), "int64", "1", "number of answered rows"),
+        Variable("bin_confidence", (CONFIDENCE_BIN,), "float64", "1", "mean probability"),
+        Variable("bin_accuracy", (CONFIDENCE_BIN,), "float64", "1", "share of right labels"),
+        Variable(
+            "calibration_error",
+            (),
+            "float64",
+            "1",
+            "expected calibration error",
+            "doi:10.48550/arXiv.1706.04599",
+        ),
+    ],
+    "mean_importances": [
+        Variable(
+            "importance",
+            (CLASS, FEATURE),
+            "float64",
+            "1",
+            "mean absolute integrated gradient",
+            _INTEGRATED,
+        ),
+        Variable(
+            "attribution", (CLASS, FEATURE), "float64", "1", "mean integrated gradient", _INTEGRATED
+        ),
+        Variable("n_rows", (CLASS,), "int64", "1", "number of rows"),
+        Variable("completeness_error", (), "float64", "1", "largest error of the sum of a row"),
+    ],
+    "importance_correlation": [
+        Variable("rank_correlation", (CLASS,), "float64", "1", "rank correlation of importances"),
+        Variable(
+            "overall_rank_correlation", (), "float64", "1", "rank correlation of mean importances"
+        ),
+    ],
+    "accuracy_by_components": [
+        Variable("accuracy", (KEPT,), "float64", "1", "share of rows with the right label"),
+        Variable("accuracy_of_answered", (KEPT,), "float64", "1", "accuracy without unknown rows"),
+        Variable("recall", (KEPT, CLASS), "float64", "1", "share of the class with its label"),
+        Variable("accuracy_of_all", (), "float64", "1", "accuracy with all components"),
+        Variable("component", ("rank",), "int64", "1", "component of each rank of importance"),
     ],
     "merge_states": [
         Variable("macro_state", (STATE,), "int32", "1", "new number of the state"),

@@ -142,13 +142,15 @@ class Estimator(BaseEstimator):
             name = type(self).__name__
             raise NotFittedError(f"this {name} is not fitted; call fit before transform or predict")
 
-    def check_features(self, x: xr.Dataset | xr.DataArray, n_features: int, n_here: int) -> None:
+    def check_features(
+        self, x: xr.Dataset | xr.DataArray | Collection, n_features: int, n_here: int
+    ) -> None:
         """Raise InputError unless `x` has the features of the fit."""
         name = type(self).__name__
         if n_here != n_features:
             expected = f"expected {n_features} features as in the fit"
             raise InputError(f"{name}: {expected}, found {n_here}")
-        check_same_meaning(self.record_, input_record(x), name)
+        check_same_meaning(self.record_, rows_record(x), name)
 
     def label_rows(
         self,
@@ -158,23 +160,24 @@ class Estimator(BaseEstimator):
         names: Sequence[str],
         *arguments: Any,
         classes: Sequence[str] = (),
+        parameters: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
         """Return specified variables (frame, atom) of every row of `x`, or of each member; lazy.
 
         `kernel` is a function of a block (frame, atom, feature) and of `arguments` that returns an
-        array for each of `names`; `classes` are the names of the labels. Large arguments should be
-        `dask.delayed`, to be sent once; small ones let the kernel run in the task that computes its
-        block.
+        array for each of `names`; `classes` are the names of the labels, `parameters` those of the
+        result. Large arguments should be `dask.delayed`, to be sent once; small ones let the kernel
+        run in the task that computes its block.
         """
         if isinstance(x, Collection):
-            options = {"classes": classes}
+            options = {"classes": classes, "parameters": parameters}
             return x.map(self.label_rows, n_features, kernel, names, *arguments, **options)
         together = self._apply(x, n_features, kernel, arguments, "fa", np.empty((0, 0), object))
         arrays = {
             name: block_part(together, number, VARIABLES[name].dtype)
             for number, name in enumerate(names)
         }
-        labels = self.result(x, arrays)
+        labels = self.result(x, arrays, parameters=parameters)
         if classes:
             flags = {"flag_values": list(range(len(classes))), "flag_meanings": " ".join(classes)}
             labels["label"].attrs |= flags
@@ -220,15 +223,25 @@ class Estimator(BaseEstimator):
         )
 
     def result(
-        self, x: xr.Dataset, arrays: Mapping[str, da.Array], coords: Mapping[str, Any] | None = None
+        self,
+        x: xr.Dataset,
+        arrays: Mapping[str, da.Array],
+        coords: Mapping[str, Any] | None = None,
+        name: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> xr.Dataset:
-        """Return arrays computed from the rows of `x` as a Dataset of specified variables."""
+        """Return arrays computed from the rows of `x` as a Dataset of specified variables.
+
+        `name` is that of the result in stores, by default the estimator's; `parameters` are the
+        options of the result.
+        """
         variables = {
             name: (VARIABLES[name].dims, array, VARIABLES[name].attrs)
             for name, array in arrays.items()
         }
         source = input_record(x)
-        record = self.record_.child("results", self._slug, self._version, {}, source)
+        slug = name or self._slug
+        record = self.record_.child("results", slug, self._version, parameters or {}, source)
         if source.positions:
             # It belongs to the trajectory of the rows, whatever the model was fitted on.
             record = replace(record, trajectory=source.trajectory, positions=source.positions)

@@ -14,6 +14,8 @@ from icedask.tasks.progress import stage
 
 Float32Array = npt.NDArray[np.float32]
 Weights = Mapping[str, Float32Array]
+# Function between the layers.
+Activation = Literal["silu", "tanh"]
 
 FIT_STEPS = 2000
 _BATCH = 512
@@ -83,23 +85,42 @@ def weights_of(ds: xr.Dataset, *prefixes: str) -> dict[str, Float32Array]:
     }
 
 
-def apply_stack(rows: Float32Array, weights: Weights, prefix: str) -> Float32Array:
-    """Return the output of the network `prefix`, (n, n_out), without torch."""
+def layers_of(weights: Weights, prefix: str) -> list[tuple[Float32Array, Float32Array]]:
+    """Return weight (n_out, n_in) and bias (n_out,) of each layer of the network `prefix`."""
     numbers = sorted(
         int(name.split("_")[-2])
         for name in weights
         if name.startswith(f"{prefix}_") and name.endswith("_weight")
     )
+    return [
+        (weights[f"{prefix}_{number}_weight"], weights[f"{prefix}_{number}_bias"])
+        for number in numbers
+    ]
+
+
+def apply_stack(
+    rows: Float32Array, weights: Weights, prefix: str, activation: Activation = "silu"
+) -> Float32Array:
+    """Return the output of the network `prefix`, (n, n_out), without torch."""
+    layers = layers_of(weights, prefix)
     values = rows
-    for number in numbers:
-        values = values @ weights[f"{prefix}_{number}_weight"].T
-        values += weights[f"{prefix}_{number}_bias"]
-        if number != numbers[-1]:
-            # SiLU, x / (1 + exp(-x)); to the left of the bound it is zero.
-            decay = np.exp(-np.maximum(values, -80.0, dtype=np.float32))
-            decay += 1
-            values /= decay
+    for number, (weight, bias) in enumerate(layers, 1):
+        values = values @ weight.T
+        values += bias
+        if number < len(layers):
+            activate(values, activation)
     return values
+
+
+def activate(values: npt.NDArray[np.floating], activation: Activation) -> None:
+    """Apply the activation to values, in place."""
+    if activation == "tanh":
+        np.tanh(values, out=values)
+    else:
+        # SiLU, x / (1 + exp(-x)); to the left of the bound it is zero.
+        decay = np.exp(-np.maximum(values, -80.0, dtype=values.dtype))
+        decay += 1
+        values /= decay
 
 
 def apply_rows(
@@ -108,10 +129,11 @@ def apply_rows(
     scale: FloatArray,
     weights: Weights,
     prefix: str,
+    activation: Activation = "silu",
 ) -> Float32Array:
     """Return the output of a network for (row - center) * scale, (n, n_out); NaN for NaN rows."""
     parts = []
     for start in range(0, max(len(rows), 1), _CACHED_ROWS):
         part = ((rows[start : start + _CACHED_ROWS] - center) * scale).astype(np.float32)
-        parts.append(apply_stack(part, weights, prefix))
+        parts.append(apply_stack(part, weights, prefix, activation))
     return np.concatenate(parts)

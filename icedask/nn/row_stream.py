@@ -147,13 +147,17 @@ def split_by_time(
     along = 0 if numblocks[0] > 1 else 1
     # Among blocks with rows, so that some are held out and some are not.
     there = np.flatnonzero(counts.reshape(numblocks).sum(axis=1 - along))
-    n_blocks = len(there)
-    n_held = 0 if fraction == 0 else min(max(1, round(fraction * n_blocks)), n_blocks - 1)
-    offset = np.random.default_rng(seed).random()
-    chosen = np.unique(((np.arange(n_held) + offset) * n_blocks / max(n_held, 1)).astype(int))
+    chosen = evenly_chosen(len(there), fraction, np.random.default_rng(seed))
     held = np.isin(np.indices(numblocks)[along].ravel(), there[chosen])
     filled = counts > 0
     return Split(counts, np.flatnonzero(~held & filled), np.flatnonzero(held & filled))
+
+
+def evenly_chosen(n: int, fraction: float, generator: np.random.Generator) -> IntArray:
+    """Choose a fraction of n, evenly spaced from a random start: at least one, and not all."""
+    n_chosen = 0 if fraction == 0 else max(0, min(max(1, round(fraction * n)), n - 1))
+    places = (np.arange(n_chosen) + generator.random()) * n / max(n_chosen, 1)
+    return np.unique(places.astype(int))
 
 
 class Deal(NamedTuple):

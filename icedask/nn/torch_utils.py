@@ -30,11 +30,12 @@ def reproducible() -> Iterator[None]:
             torch.set_default_dtype(dtype)
 
 
-def stack(widths: Sequence[int]) -> nn.Sequential:
-    """Return linear layers of these widths, with SiLU between them."""
+def stack(widths: Sequence[int], activation: str = "silu") -> nn.Sequential:
+    """Return linear layers of these widths, with tanh or SiLU between them."""
+    between = nn.Tanh if activation == "tanh" else nn.SiLU
     parts: list[nn.Module] = []
     for width, following in pairwise(widths):
-        parts += [nn.Linear(width, following), nn.SiLU()]
+        parts += [nn.Linear(width, following), between()]
     return nn.Sequential(*parts[:-1])
 
 

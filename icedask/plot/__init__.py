@@ -3,6 +3,7 @@
 from icedask.plot.atoms import before_and_after, environments, snapshot
 from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
+from icedask.plot.importances import accuracy_by_components, component_importances
 from icedask.plot.interfaces import interface_motion
 from icedask.plot.latent import cumulative_variance, latent_map, latent_maps
 from icedask.plot.loss import learning_curve, training_curves
@@ -11,6 +12,7 @@ from icedask.plot.matrix import confusion, transition_matrix
 from icedask.plot.motif_flow import precedence
 from icedask.plot.motif_map import motif_map
 from icedask.plot.particle import particle_path
+from icedask.plot.reliability import reliability
 from icedask.plot.sankey import sankey
 from icedask.plot.scores import score_histogram
 from icedask.plot.series import series_states
@@ -18,8 +20,10 @@ from icedask.plot.stages import stages
 from icedask.plot.timelines import motif_populations, phase_fractions, timelines
 
 __all__ = [
+    "accuracy_by_components",
     "before_and_after",
     "chord",
+    "component_importances",
     "confusion",
     "cumulative_variance",
     "dendrogram",
@@ -34,6 +38,7 @@ __all__ = [
     "particle_path",
     "phase_fractions",
     "precedence",
+    "reliability",
     "sankey",
     "score_histogram",
     "series_states",

@@ -27,6 +27,7 @@ ESTIMATORS: list[tuple[Any, dict[str, Any]]] = [
     (ice.OnionClustering, {"window": 3}),
     (ice.UMAP, {}),
     (ice.VAE, {}),
+    (ice.NeuralClassifier, {}),
     (ice.Motifs, {}),
 ]
 TOY = '''
