@@ -459,7 +459,7 @@ def _label_table(
     members: Mapping[str, xr.Dataset],
     labels: pd.DataFrame | Mapping[str, Mapping[str, Any]] | None,
 ) -> pd.DataFrame:
-    """Return the labels of members: those of their attributes, and the ones given."""
+    """Return the labels of members, from their attributes and from a table."""
     import pandas as pd
 
     own = {name: _plain(member.attrs.get("labels")) for name, member in members.items()}

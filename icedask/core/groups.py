@@ -33,7 +33,7 @@ _CONTINUED, _SHORT = 3.0, 2.0
 def dependent_groups(
     trajectories: Mapping[str, xr.Dataset], labels: pd.DataFrame
 ) -> dict[str, int]:
-    """Compute the number of the group of each trajectory: those of one group are not independent.
+    """Compute the groups of trajectories that are not independent, by number.
 
     Two trajectories are of one group if they have the same value of the label `start` or `run`,
     were simulated from the same start structure, have a frame in common (copies, overlapping parts,
@@ -110,8 +110,8 @@ def _frame_digests(trajectories: Mapping[str, xr.Dataset]) -> dict[str, list[str
             "of other members; give a label start or run where trajectories share others",
             ", ".join(shortened),
         )
-    (found,) = dask.compute(tasks)
-    return {name: [each for part in parts for each in part] for name, parts in found.items()}
+    (digests,) = dask.compute(tasks)
+    return {name: [each for part in parts for each in part] for name, parts in digests.items()}
 
 
 def _digests(block: Any) -> list[str]:
@@ -147,7 +147,7 @@ def _ends(trj: xr.Dataset) -> tuple[str, float, float, float] | None:
 
 
 def _is_continued(first: xr.Dataset, second: xr.Dataset) -> bool:
-    """Return whether the atoms of the second go on from where those of the first are."""
+    """Return whether the atoms of the second begin where the first ends."""
     last, begin = first.isel({FRAME: [-1]}), second.isel({FRAME: [0]})
     between = _displacement(last, begin)
     steps = [

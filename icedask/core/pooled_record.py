@@ -1,4 +1,4 @@
-"""Records of what is computed from all members of a collection."""
+"""Records of results of all members of a collection."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Rows(NamedTuple):
 
     @property
     def is_pooled(self) -> bool:
-        """Whether the rows are those of a collection."""
+        """Whether these are the rows of a collection."""
         return self.collection is not None
 
     @property

@@ -154,8 +154,8 @@ def _paths(
     elif isinstance(stores, str | os.PathLike):
         return _paths_in(Path(stores).resolve())
     else:
-        given = [Path(path).resolve() for path in stores]
-        paths = dict(zip(_names(given), given, strict=True))
+        listed = [Path(path).resolve() for path in stores]
+        paths = dict(zip(_names(listed), listed, strict=True))
         shared = None
     if not paths:
         raise InputError("open_collection: expected at least one store, found none")

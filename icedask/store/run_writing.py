@@ -151,7 +151,7 @@ def run_path(record: Record) -> str:
 def begin_missing(
     results: Sequence[xr.Dataset], records: Sequence[Record], store: Path, precision: int | None
 ) -> list[Target]:
-    """Begin or continue the runs that are not complete; return what is left to write of them."""
+    """Begin or continue the runs that are not complete; return them, to be written."""
     if not (store / "zarr.json").exists():
         create_root(store)
     _check_belongs(store, records)

@@ -25,7 +25,7 @@ from icedask.tasks.progress import reporting
 
 
 class _Member(NamedTuple):
-    """Results of one member with their records, its store, and what is left to write."""
+    """Results of one member with their records, its store, and runs to be written."""
 
     results: list[xr.Dataset]
     records: list[Record]

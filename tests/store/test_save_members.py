@@ -51,8 +51,8 @@ def test_each_member_is_saved_as_by_itself(folder: Path) -> None:
         assert ice.open_run(folder / f"{name}.zarr", "structure").attrs["status"] == "complete"
     again = ice.open_collection(folder, run="structure")
     assert list(again) == list(members)
-    one, two = ice.save([ice.coordination(members, r_cut=3.0), ice.voronoi(members)])
-    assert list(one) == list(two) == list(members)
+    counts, volumes = ice.save([ice.coordination(members, r_cut=3.0), ice.voronoi(members)])
+    assert list(counts) == list(volumes) == list(members)
     with pytest.raises(ice.InputError, match="path of a store"):
         ice.save(members["m0"])  # type: ignore[call-overload]
     memory = ice.Collection({"x": members["m0"].load()})
