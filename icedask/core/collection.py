@@ -19,6 +19,11 @@ from icedask.errors import IcedaskError, InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    _Members = Mapping[str, xr.Dataset]
+else:
+    # Commands that compute nothing do without xarray.
+    _Members = Mapping
+
 logger = logging.getLogger("icedask")
 
 P = ParamSpec("P")
@@ -28,7 +33,7 @@ R = TypeVar("R")
 _SHOWN = 20
 
 
-class Collection(Mapping[str, xr.Dataset]):
+class Collection(_Members):
     """Named trajectories, or a result of each, with their labels.
 
     A mapping from names to Datasets of any sizes. Descriptors, transforms and predictions take a

@@ -12,6 +12,9 @@ from icedask.core.features import NOT_OF_FEATURES, input_record
 from icedask.core.provenance import Record, canonical, digest
 from icedask.errors import InputError
 
+# In place of the identity of positions: what is computed from all members of a collection.
+OF_MEMBERS = "members"
+
 
 def rows_record(x: xr.Dataset | xr.DataArray | Collection) -> Record:
     """Return the record of the input of an estimator; of a collection, that of all its members.
@@ -45,7 +48,7 @@ def pooled_record(records: Mapping[str, Record], weights: Sequence[float] = ()) 
         identity["parameters"],
         tuple(parents),
         digest("members", source, list(weights) if len(set(weights)) > 1 else []),
-        digest("members", [record.positions for record in members]),
+        OF_MEMBERS,
         lineage,
         "not known" if "not known" in orders else first.atom_order,
     )

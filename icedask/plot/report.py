@@ -269,6 +269,14 @@ def trajectory_summary(trj: xr.Dataset) -> str:
     return f"{trj.sizes[ATOM]} atoms ({atoms}), {trj.sizes[FRAME]} frames{time}"
 
 
+def collection_summary(members: Mapping[str, xr.Dataset]) -> str:
+    """Return the numbers of trajectories, of their frames, and of their atoms."""
+    frames = [trj.sizes[FRAME] for trj in members.values()]
+    atoms = sorted({trj.sizes[ATOM] for trj in members.values()})
+    size = f"{atoms[0]}" if len(atoms) == 1 else f"{atoms[0]} to {atoms[-1]}"
+    return f"{len(members)} trajectories of {size} atoms, {sum(frames)} frames"
+
+
 def atom_name(trj: xr.Dataset, place: int) -> str:
     """Return the index of an atom in the source, and its identifier there if it has one."""
     index = int(trj[ATOM].values[place]) if ATOM in trj.coords else place

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from icedask.core.pooled_record import OF_MEMBERS
 from icedask.core.provenance import Record, is_unchanged, now, record_of
 from icedask.core.text import is_printable
 from icedask.core.variables import with_attrs
@@ -135,6 +136,11 @@ def _check_belongs(path: Path, records: Sequence[Record]) -> None:
         attrs = group_attrs(path / TRAJECTORY)
     positions = attrs.get("positions", records[0].positions)
     if any(record.positions != positions for record in records):
+        if positions == OF_MEMBERS:
+            raise StoreError(
+                f"{path}: expected what was computed from all members of a collection, found a "
+                "result of one trajectory; save it into the store of this trajectory"
+            )
         raise StoreError(
             f"{path}: expected a result of the trajectory in this store, found one of another "
             "trajectory; save it into a store of its own"

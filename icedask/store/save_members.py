@@ -14,9 +14,10 @@ from icedask.core.collection import Collection, report_failed
 from icedask.core.provenance import Record
 from icedask.errors import ComputeError, IcedaskError, InputError, StoreError
 from icedask.store.blocks import Target, write_missing
-from icedask.store.collections import SHARED, store_of
+from icedask.store.collections import store_of
 from icedask.store.folder import make_folder
 from icedask.store.lock import Wait
+from icedask.store.members import SHARED
 from icedask.store.root import writing
 from icedask.store.run_writing import begin_missing, checked_records, complete_runs, is_stored
 from icedask.store.runs import open_run, open_trajectory

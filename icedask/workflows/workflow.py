@@ -1,7 +1,9 @@
 """Declaration of a workflow: settings as options, presets, and a registry that finds the modules.
 
 A workflow is a module of this package with a dataclass of options and a function decorated by
-`workflow`; the tables and figures of its report come from `sections` in `<module>_report`.
+`workflow`; the tables and figures of its report come from `sections` in `<module>_report`. One that
+takes a trajectory or a collection has the function for collections, `members`, in
+`<module>_members`, and its report in `<module>_members_report`.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from dataclasses import MISSING, dataclass, fields, replace
 from functools import update_wrapper
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_type_hints
 
 import xarray as xr
 
+from icedask.core.collection import Collection
 from icedask.core.options import (
     Option,
     Parameter,
@@ -43,6 +46,8 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 Presets = Mapping[str, Mapping[str, Any]]
+Takes = Literal["trajectory", "collection", "either"]
+StorePath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,11 @@ class Workflow(Generic[S, R]):
     function
         The public function.
     check
-        Function of an `Outline` of the trajectory and of the settings: raises InputError for what
-        the function will refuse, before the imports of what computes.
+        Function of an `Outline` of the trajectory, or those of members by name, and of the
+        settings: raises InputError for what the function will refuse, before the imports of what
+        computes.
+    takes
+        What the function takes: a trajectory, a collection, or either.
     """
 
     name: str
@@ -72,6 +80,19 @@ class Workflow(Generic[S, R]):
     parameters: tuple[Parameter, ...]
     function: Callable[..., R]
     check: Callable[[Any, S], None]
+    takes: Takes
+
+    def refuse_other(self, *, is_collection: bool) -> None:
+        """Raise InputError unless the workflow takes a collection, or a trajectory."""
+        if is_collection and self.takes == "trajectory":
+            raise InputError(
+                f"{self.name}: expected one trajectory, found a collection; call it for each member"
+            )
+        if not is_collection and self.takes == "collection":
+            raise InputError(
+                f"{self.name}: expected a folder of stores, opened with icedask.open_collection, "
+                "found a single trajectory"
+            )
 
     def resolve(self, options: Mapping[str, Any]) -> S:
         """Return the settings: of each field the option, else the preset, else the default.
@@ -89,19 +110,56 @@ class Workflow(Generic[S, R]):
                 )
         return self.settings(**values)
 
-    def refuse(self, outline: Outline, options: Mapping[str, Any]) -> None:
-        """Raise InputError for options that can be refused without the frames of a trajectory."""
+    def refuse(self, outline: Outline | Mapping[str, Outline], options: Mapping[str, Any]) -> None:
+        """Raise InputError for options that can be refused without the frames of a trajectory.
+
+        Parameters
+        ----------
+        outline : Outline or mapping of str to Outline
+            That of the trajectory, or those of the members of a collection by name.
+        options : mapping
+            As they are given to the function.
+        """
+        is_collection = isinstance(outline, Mapping)
+        self.refuse_other(is_collection=is_collection)
         settings = self.resolve(options)
+        check: Any = self.check
+        if is_collection and self.takes == "either":
+            check = getattr(self._of_members(), "check", None) or self._check_each
         try:
-            self.check(outline, settings)
+            check(outline, settings)
         except InputError:
             raise
         except Exception as error:  # what an outline has not: the function decides
             logger.debug("%s: not checked: %s", self.name, error)
 
-    def sections(self, result: R, trj: xr.Dataset, *, draw: bool) -> list[Section]:
+    def _check_each(self, outlines: Mapping[str, Outline], settings: S) -> None:
+        """Raise InputError if the function refuses all members, else it reports those it does."""
+        first: InputError | None = None
+        for outline in outlines.values():
+            try:
+                self.check(outline, settings)
+            except InputError as error:
+                first = first or error
+            else:
+                return
+        if first is not None:
+            raise first
+
+    def _of_members(self) -> Any:
+        """Return the module for collections of a workflow that takes either."""
+        return importlib.import_module(f"{self.function.__module__}_members")
+
+    def compute(self, body: Callable[..., R], data: Any, store: Path, settings: S) -> R:
+        """Call the function of a trajectory or that of a collection."""
+        if isinstance(data, Collection) and self.takes == "either":
+            body = self._of_members().members
+        return body(data, store, settings)
+
+    def sections(self, result: R, trj: xr.Dataset | Collection, *, draw: bool) -> list[Section]:
         """Return the tables of a result, and its figures if they are to be drawn."""
-        report = f"{self.function.__module__}_report"
+        both = isinstance(trj, Collection) and self.takes == "either"
+        report = f"{self.function.__module__}{'_members' if both else ''}_report"
         if find_spec(report) is None:
             return []
         # Matplotlib is imported there.
@@ -111,7 +169,7 @@ class Workflow(Generic[S, R]):
     def present(
         self,
         result: R,
-        trj: xr.Dataset,
+        trj: xr.Dataset | Collection,
         *,
         figures: str | os.PathLike[str] | None = None,
         report: str | os.PathLike[str] | None = None,
@@ -125,12 +183,17 @@ class Workflow(Generic[S, R]):
                     name = _slug(section.title, caption.partition(":")[0])
                     figure.savefig(Path(figures) / f"{name}.png")
         if report is not None:
-            from icedask.plot.report import html_report, trajectory_summary
+            from icedask.plot.report import collection_summary, html_report, trajectory_summary
 
             title = self.name.replace("-", " ").capitalize()
-            if source := Path(trj.encoding.get("source", "")).name:
-                title = f"{title}: {source}"
-            html_report(report, title, sections, subtitle=trajectory_summary(trj))
+            if isinstance(trj, Collection):
+                source, subtitle = trj.store and trj.store.parent.name, collection_summary(trj)
+            else:
+                source = Path(trj.encoding.get("source", "")).name
+                subtitle = trajectory_summary(trj)
+            html_report(
+                report, f"{title}: {source}" if source else title, sections, subtitle=subtitle
+            )
         return sections
 
 
@@ -171,7 +234,7 @@ def _modules() -> list[str]:
     """Return the names of the modules that may have workflows."""
     package = importlib.import_module(__package__)
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return [name for name in names if not name.endswith("_report")]
+    return [name for name in names if not name.endswith(("_report", "_members"))]
 
 
 def _entries(module: str) -> dict[str, Workflow[Any, Any]]:
@@ -203,31 +266,81 @@ def workflow(
     presets: Presets,
     *,
     check: Callable[[Any, S], None] = _unchecked,
-) -> Callable[[Callable[[xr.Dataset, Path, S], R]], Callable[..., R]]:
-    """Declare a workflow by its name on the command line, its options, and its presets."""
+    takes: Takes = "trajectory",
+) -> Callable[[Callable[[Any, Path, S], R]], Callable[..., R]]:
+    """Declare a workflow by its name on the command line, its options, and its presets.
 
-    def decorate(body: Callable[[xr.Dataset, Path, S], R]) -> Callable[..., R]:
-        def function(trj: xr.Dataset, store: str | os.PathLike[str], **options: Any) -> R:
-            path = Path(store)
+    Parameters
+    ----------
+    name : str
+        Name on the command line, and label of the main result.
+    settings : type
+        Dataclass of the options.
+    presets : mapping
+        Values of some of its fields, by name.
+    check : callable, optional
+        Refuses options before the imports of what computes; see `Workflow`.
+    takes : {"trajectory", "collection", "either"}
+        What the decorated function takes first, a trajectory or a collection; with "either" a
+        trajectory, and `members` of `<module>_members` takes collections.
+    """
+
+    def decorate(body: Callable[[Any, Path, S], R]) -> Callable[..., R]:
+        def function(
+            trj: xr.Dataset | Collection, store: StorePath | None = None, **options: Any
+        ) -> Any:
+            entry.refuse_other(is_collection=isinstance(trj, Collection))
+            path = _store(name, trj, store)
             resolved = entry.resolve(options)
             # Nobody else writes between two results.
             with hold_if_writable(path, f"run {name}"), reporting(path, name):
-                return body(trj, path, resolved)
+                return entry.compute(body, trj, path, resolved)
 
         update_wrapper(function, body)
         parameters = _parameters(settings, presets)
-        entry = Workflow(name, settings, presets, parameters, function, check)
+        entry = Workflow(name, settings, presets, parameters, function, check, takes)
         function.workflow = entry  # type: ignore[attr-defined]
-        function.__signature__ = _signature(parameters)  # type: ignore[attr-defined]
-        function.__doc__ = documented(
-            body.__doc__,
-            parameters,
-            "trj : xarray.Dataset\n    A trajectory.",
-            "store : path\n    A store of this trajectory, or a path where none is yet.",
-        )
+        function.__signature__ = _signature(parameters, takes)  # type: ignore[attr-defined]
+        function.__doc__ = documented(body.__doc__, parameters, *_ARGUMENTS[takes])
         return function
 
     return decorate
+
+
+_OF_ALL = (
+    "A store for what belongs to all members; by default collection.zarr in the folder of the "
+    "members."
+)
+_ARGUMENTS: Mapping[Takes, tuple[str, str]] = {
+    "trajectory": (
+        "trj : xarray.Dataset\n    A trajectory.",
+        "store : path\n    A store of this trajectory, or a path where none is yet.",
+    ),
+    "collection": (
+        "collection : Collection\n    Trajectories with stores, as `open_collection` returns.",
+        f"store : path, optional\n    {_OF_ALL}",
+    ),
+    "either": (
+        "trj : xarray.Dataset or Collection\n    A trajectory, or many with stores, as "
+        "`open_collection` returns.",
+        "store : path, optional\n    A store of this trajectory, or a path where none is yet. Of a "
+        f"collection: {_OF_ALL[0].lower()}{_OF_ALL[1:]}",
+    ),
+}
+
+
+def _store(name: str, data: xr.Dataset | Collection, store: StorePath | None) -> Path:
+    """Return the path of the store: the one given, or that of a collection."""
+    if store is not None:
+        return Path(store)
+    if not isinstance(data, Collection):
+        raise InputError(f"{name}: expected the path of a store, found none")
+    if data.store is None:
+        raise InputError(
+            f"{name}: expected a store for what belongs to all members, found none; open their "
+            "folder with icedask.open_collection, or give store"
+        )
+    return data.store
 
 
 def _parameters(settings: type[Any], presets: Presets) -> tuple[Parameter, ...]:
@@ -250,11 +363,14 @@ def _parameters(settings: type[Any], presets: Presets) -> tuple[Parameter, ...]:
     return tuple(parameters)
 
 
-def _signature(parameters: tuple[Parameter, ...]) -> inspect.Signature:
+def _signature(parameters: tuple[Parameter, ...], takes: Takes) -> inspect.Signature:
     kind = inspect.Parameter
+    # The same word as in the documentation of the arguments.
+    first, _, annotation = _ARGUMENTS[takes][0].splitlines()[0].partition(" : ")
+    default = kind.empty if takes == "trajectory" else None
     arguments = [
-        kind("trj", kind.POSITIONAL_OR_KEYWORD, annotation="xarray.Dataset"),
-        kind("store", kind.POSITIONAL_OR_KEYWORD, annotation="path"),
+        kind(first, kind.POSITIONAL_OR_KEYWORD, annotation=annotation),
+        kind("store", kind.POSITIONAL_OR_KEYWORD, default=default, annotation="path"),
         *(kind(declared.name, kind.KEYWORD_ONLY, default=None) for declared in parameters),
     ]
     return plain_signature(inspect.Signature(arguments), parameters, kind.empty)

@@ -135,7 +135,9 @@ def test_models_are_saved_in_the_store_of_the_collection(tmp_path: Path, x: ice.
     assert ice.open_run(tmp_path / "q.zarr", "latent")["latent"].shape == (1, 30, 2)
     again = ice.open_collection(tmp_path)
     assert ice.PCA(2).fitted_record(ice.neighbor_distances(again, n_neighbors=4)) == pca.record_
-    with pytest.raises(ice.StoreError, match="of another trajectory"):
+    # A member that fails today may be there tomorrow.
+    assert ice.save(ice.PCA(2).fit(order.subset(["q"])), saved.store)
+    with pytest.raises(ice.StoreError, match="found a result of one trajectory"):
         ice.save(ice.PCA(2).fit(order["p"]), saved.store)
 
 

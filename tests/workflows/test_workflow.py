@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import icedask as ice
 import icedask.workflows
 from icedask.cli import main
 from icedask.errors import InputError
+from icedask.store.outline import Outline
 from icedask.workflows.workflow import registry
 
 TOY = '''
@@ -55,6 +57,39 @@ def sections(result, trj, *, draw):
 """
 
 
+OF_COLLECTIONS = """
+from dataclasses import dataclass
+
+from icedask.core.options import Option
+from icedask.errors import InputError
+from icedask.workflows.workflow import workflow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    pass
+
+
+def check(outlines, settings):
+    if len(outlines) > 2:
+        raise InputError(f"toy: expected two members, found {len(outlines)}")
+
+
+@workflow("toy", Settings, {}, check=check, takes="collection")
+def toy(collection, store, settings):
+    \"\"\"Count members.
+
+    {parameters}
+    \"\"\"
+    return len(collection)
+"""
+
+MEMBERS = """
+def members(collection, store, settings):
+    return settings.factor * len(collection), store.name
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the module of a workflow, in the path of the package."""
@@ -63,7 +98,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (path / "toy.py").write_text(TOY)
     monkeypatch.setattr(icedask.workflows, "__path__", [*icedask.workflows.__path__, str(path)])
     yield path
-    for name in ("toy", "toy_report"):
+    for name in ("toy", "toy_report", "toy_members"):
         sys.modules.pop(f"icedask.workflows.{name}", None)
         vars(icedask.workflows).pop(name, None)
 
@@ -161,3 +196,37 @@ def test_outputs_are_refused_before_the_run(
             main()
         assert left.value.code == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_workflow_of_collections(folder: Path, store: Path) -> None:
+    (folder / "toy.py").write_text(OF_COLLECTIONS)
+    trj = ice.open_trajectory(store)
+    members = ice.open_collection(store.parent)
+    toy = registry()["toy"]
+    assert list(inspect.signature(toy.function).parameters) == ["collection", "store"]
+    assert toy.function(members) == 1
+    with pytest.raises(InputError, match=r"toy: expected a folder of stores, .* found a single"):
+        toy.function(trj, store)
+    with pytest.raises(InputError, match="toy: expected a folder of stores"):
+        toy.refuse(Outline(store), {})
+    toy.refuse({"s": Outline(store)}, {})
+    with pytest.raises(InputError, match="expected two members, found 3"):
+        toy.refuse(dict.fromkeys("abc", Outline(store)), {})
+    with pytest.raises(InputError, match="open their folder with icedask"):
+        toy.function(ice.Collection({"a": trj}))
+
+
+def test_a_workflow_of_either(folder: Path, store: Path) -> None:
+    trj, members = ice.open_trajectory(store), ice.open_collection(store.parent)
+    with pytest.raises(InputError, match="toy: expected one trajectory, found a collection"):
+        registry()["toy"].function(members, store, factor=2)
+    (folder / "toy.py").write_text(TOY.replace("10}})", '10}}, takes="either")'))
+    (folder / "toy_members.py").write_text(MEMBERS)
+    sys.modules.pop("icedask.workflows.toy")
+    toy = registry()["toy"]
+    assert set(registry()) >= {"toy", "motifs"}
+    assert "toy_members" not in registry()
+    assert toy.function(trj, store, factor=3) == 6.5
+    assert toy.function(members, factor=3) == (3, "collection.zarr")
+    with pytest.raises(InputError, match="toy: expected the path of a store, found none"):
+        toy.function(trj, factor=3)
