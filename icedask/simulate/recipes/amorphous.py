@@ -46,15 +46,15 @@ _LDA_PUBLISHED = (_Cooling("vitrify", 22_000.0, None),)
 
 # HDA of the liquid: cooled under a pressure, bar, which is released when it is a glass. So wide
 # that the cell under pressure is wider than twice the cutoff.
-_VITRIFIED_FROM, _VITRIFIED_PRESSURE, _VITRIFIED_MOLECULES = 280.0, 8_000.0, 300
+_VITRIFIED_FROM, _VITRIFIED_PRESSURE, _VITRIFIED_MOLECULES = 280.0, 8_000.0, 240
 _VITRIFIED = (
-    _Cooling("supercool", 60.0, 210.0),
-    _Cooling("vitrify", 200.0, 140.0),
-    _Cooling("cool", 60.0, None),
+    _Cooling("supercool", 30.0, 210.0),
+    _Cooling("vitrify", 100.0, 140.0),
+    _Cooling("cool", 30.0, None),
 )
-_VITRIFIED_RELEASE = 100.0
-# Published size: all of it ten times as slow.
-_SLOWER = 10.0
+_VITRIFIED_RELEASE = 60.0
+# Published size: all of it twenty times as slow.
+_SLOWER = 20.0
 
 # HDA of Ih: pressure, bar, and picoseconds of compression, at the pressure, and of release.
 _COMPRESSED, _COMPRESSION = 30_000.0, (300.0, 30.0, 300.0)
@@ -91,7 +91,7 @@ def hda_vitrified(options: Options) -> Job:
     """
     temperature, pressure = options.state(_TEMPERATURE, _PRESSURE)
     n = options.sized(_VITRIFIED_MOLECULES, 3456)
-    start, stages = ice_phases.liquid(n, options.seed, 40.0, _VITRIFIED_FROM, _VITRIFIED_PRESSURE)
+    start, stages = ice_phases.liquid(n, options.seed, 20.0, _VITRIFIED_FROM, _VITRIFIED_PRESSURE)
     release = _Cooling("release", _VITRIFIED_RELEASE, None)
     usual = options.sized(1.0, _SLOWER)
     stretch = usual * _stretch(options, (*_VITRIFIED, release), usual)
