@@ -25,8 +25,8 @@ Written by `tests/benchmarks/check_glasses.py`: TIP4P/Ice, frames at 80 K and 1 
 that of `icedask.simulate.checks.amorphous`, whose bounds were set before. Cooling rates are of the
 interval that holds the glass transition.
 
-| phase that was meant | molecules, seed | schedule | K/ns | GPa/ns | density, g/cm3 | O within 3.4 | \
-g(3.3) | ice, CHILL+ | verdict |
+| phase meant | molecules, seed | schedule | K/ns | GPa/ns | density, g/cm3 | O within 3.4 \
+| g(3.3) | ice, CHILL+ | verdict |
 |---|---|---|---|---|---|---|---|---|---|"""
 
 
