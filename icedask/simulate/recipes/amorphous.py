@@ -58,7 +58,7 @@ _VITRIFIED_RELEASE = 60.0
 _SLOWER = 20.0
 
 # HDA of Ih: pressure, bar, and picoseconds of compression, at the pressure, and of release.
-_COMPRESSED, _COMPRESSION = 30_000.0, (300.0, 30.0, 300.0)
+_COMPRESSED, _COMPRESSION = 30_000.0, (100.0, 20.0, 100.0)
 # Published: to 2 GPa and back at 100 MPa/ns.
 _COMPRESSED_PUBLISHED, _COMPRESSION_PUBLISHED = 20_000.0, (20_000.0, 0.0, 20_000.0)
 
@@ -129,7 +129,7 @@ def hda(options: Options) -> Job:
     )
     labels = {"route": "compression of Ih", "peak_pressure": peak}
     # Wide enough to stay wider than twice the cutoff when it collapses.
-    return _glass("HDA", _ih((3, 4, 3), options), stages, options, labels)
+    return _glass("HDA", _ih((3, 3, 3), options), stages, options, labels)
 
 
 def water(options: Options) -> Job:
