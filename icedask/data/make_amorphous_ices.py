@@ -20,6 +20,7 @@ from icedask.store.runs import open_trajectory
 
 _FRAMES = 3
 _KEPT = ("recipe", "system", "start", "origin", "stages", "rates", "engine", "seed", "verdict")
+# Stores named by a letter in place of a seed are of earlier runs, of no recipe.
 
 
 def excerpt(trj: xr.Dataset) -> xr.Dataset:
@@ -28,8 +29,7 @@ def excerpt(trj: xr.Dataset) -> xr.Dataset:
     frames = np.unique(np.linspace(0, last, _FRAMES).round().astype(int))
     few = trj.isel(frame=frames)
     record: dict[str, Any] = few.attrs["simulation"]
-    few.attrs["simulation"] = {name: record[name] for name in _KEPT}
-    few.attrs["simulation"]["model"] = record["potential"]["name"]
+    few.attrs["simulation"] = {name: record[name] for name in _KEPT if name in record}
     return few
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,9 @@ AMORPHOUS_ICES = "amorphous_ices.npz"
 _LEVELS = 1 << 16
 
 
-def amorphous_ices(folder: str | os.PathLike[str]) -> list[Path]:
+def amorphous_ices(
+    folder: str | os.PathLike[str], phases: Sequence[str] | None = None
+) -> list[Path]:
     """Write the shipped trajectories of water into a folder, a store for each.
 
     Ih, Ic, II, III, V, the liquid ("water"), LDA, MDA and HDA, several independent trajectories of
@@ -40,6 +42,8 @@ def amorphous_ices(folder: str | os.PathLike[str]) -> list[Path]:
     ----------
     folder : path
         Folder of the stores; made if there is none.
+    phases : sequence of str, optional
+        Phases to write; all by default.
 
     Returns
     -------
@@ -48,6 +52,8 @@ def amorphous_ices(folder: str | os.PathLike[str]) -> list[Path]:
 
     Raises
     ------
+    InputError
+        If there is no trajectory of a phase.
     StoreError
         If a store of one of the names holds another trajectory, or cannot be written.
 
@@ -56,17 +62,24 @@ def amorphous_ices(folder: str | os.PathLike[str]) -> list[Path]:
     >>> import tempfile
     >>> import icedask as ice
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     stores = ice.amorphous_ices(folder)
-    ...     trj = ice.open_trajectory(stores[0])
-    ...     trj.attrs["labels"]["phase"], trj.sizes["xyz"]
-    ('HDA', 3)
+    ...     stores = ice.amorphous_ices(folder, ["LDA"])
+    ...     ice.open_trajectory(stores[0]).attrs["labels"]["cooling_rate"]
+    61.5385
     """
-    stores = []
     with as_file(files("icedask") / "data" / AMORPHOUS_ICES) as path:
-        for name, trj in unpacked(path):
-            store = Path(folder) / f"{name}.zarr"
-            save(trj, store)
-            stores.append(store)
+        trajectories = dict(unpacked(path))
+    known = {trj.attrs["labels"]["phase"] for trj in trajectories.values()}
+    wanted = known if phases is None else {phases} if isinstance(phases, str) else set(phases)
+    if unknown := wanted - known:
+        raise InputError(
+            f"phases: expected some of {', '.join(sorted(known))}, found "
+            f"{', '.join(map(repr, sorted(unknown)))}"
+        )
+    stores = []
+    for name, trj in trajectories.items():
+        if trj.attrs["labels"]["phase"] in wanted:
+            stores.append(Path(folder) / f"{name}.zarr")
+            save(trj, stores[-1])
     return stores
 
 
