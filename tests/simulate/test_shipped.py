@@ -55,10 +55,10 @@ def test_packed_trajectories_come_back(tmp_path: Path) -> None:
     originals = {"V-0": water(), "V-1": water(5, 3, seed=1)}
     with (tmp_path / "packed.npz").open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **packed(originals))
-    found = dict(unpacked(tmp_path / "packed.npz"))
-    assert list(found) == list(originals)
+    restored = dict(unpacked(tmp_path / "packed.npz"))
+    assert list(restored) == list(originals)
     for name, original in originals.items():
-        trj = found[name]
+        trj = restored[name]
         assert trj.attrs == original.attrs
         for same in ("cell", "time", "step", "element", "pbc"):
             np.testing.assert_array_equal(trj[same].values, original[same].values)

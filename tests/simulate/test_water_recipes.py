@@ -126,12 +126,12 @@ def test_states_of_the_classes_change_with_the_seed() -> None:
     assert len(water_classes.RECIPE.default) == 9
     for phase, states in water_classes.STATES.items():
         jobs = [systems[phase](Options(seed=seed)) for seed in range(5)]
-        found = [(job.labels["temperature"], job.labels["pressure"]) for job in jobs]
-        assert found == [*states, states[0]]
+        states_of_jobs = [(job.labels["temperature"], job.labels["pressure"]) for job in jobs]
+        assert states_of_jobs == [*states, states[0]]
         assert len({job.labels["start"] for job in jobs}) == 5
         if phase != "water":
             # As cold as a glass.
-            assert min(found)[0] == GLASSES["LDA"](Options()).labels["temperature"]
+            assert min(states_of_jobs)[0] == GLASSES["LDA"](Options()).labels["temperature"]
     fixed = systems["III"](Options(seed=1, temperature=240.0))
     assert (fixed.labels["temperature"], fixed.labels["pressure"]) == (240.0, 3_000.0)
 
