@@ -230,6 +230,6 @@ RECIPE = Recipe(
         "HDA-vitrified": hda_vitrified,
         "water": water,
     },
-    default=("MDA", "water"),
+    default=("MDA", "LDA", "HDA-vitrified", "water"),
     reference=_REFERENCE,
 )

@@ -79,7 +79,7 @@ RECIPE = Recipe(
         "water": water,
         "LDA": partial(glass, "LDA", amorphous.lda),
         "MDA": partial(glass, "MDA", amorphous.mda),
-        "HDA": partial(glass, "HDA", amorphous.hda),
+        "HDA": partial(glass, "HDA", amorphous.hda_vitrified),
         **{phase: partial(unknown, phase) for phase in _UNKNOWN},
     },
     default=(*_CRYSTALS, "water", "LDA", "MDA", "HDA"),
