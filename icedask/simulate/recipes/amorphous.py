@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -44,16 +44,46 @@ _LDA = (
 _LDA_PUBLISHED_FROM = 300.0
 _LDA_PUBLISHED = (_Cooling("vitrify", 22_000.0, None),)
 
-# HDA of the liquid: cooled under a pressure, bar, which is released when it is a glass. Released
-# from 0.8 GPa it has 1.21 g/cm3, on the way to the very high density of other glasses. So wide that
-# the cell under pressure is wider than twice the cutoff.
-_VITRIFIED_FROM, _VITRIFIED_PRESSURE, _VITRIFIED_MOLECULES = 280.0, 6_000.0, 240
-_VITRIFIED = (
-    _Cooling("supercool", 30.0, 210.0),
-    _Cooling("vitrify", 100.0, 140.0),
-    _Cooling("cool", 30.0, None),
+
+@dataclass(frozen=True)
+class _Vitrified:
+    """Liquid that is cooled under a pressure, which is released when it is a glass."""
+
+    route: str
+    molecules: int
+    hot: float  # Temperature of the liquid, K
+    pressure: float  # bar
+    cooling: tuple[_Cooling, ...]
+    release: float  # ps
+
+
+# Released from 0.6 to 0.8 GPa it has 1.19 to 1.21 g/cm3. So wide that the cell under pressure is
+# wider than twice the cutoff.
+_HDA_VITRIFIED = _Vitrified(
+    "cooling of the liquid under pressure",
+    240,
+    280.0,
+    6_000.0,
+    (
+        _Cooling("supercool", 30.0, 210.0),
+        _Cooling("vitrify", 100.0, 140.0),
+        _Cooling("cool", 30.0, None),
+    ),
+    60.0,
 )
-_VITRIFIED_RELEASE = 60.0
+# Under tension the liquid becomes tetrahedral at temperatures where its molecules move fast.
+_LDA_STRETCHED = _Vitrified(
+    "cooling of the liquid under tension",
+    216,
+    280.0,
+    -1_000.0,
+    (
+        _Cooling("supercool", 30.0, 240.0),
+        _Cooling("vitrify", 200.0, 200.0),
+        _Cooling("cool", 40.0, None),
+    ),
+    20.0,
+)
 # Published size: all of it twenty times as slow.
 _SLOWER = 20.0
 
@@ -85,27 +115,17 @@ def lda(options: Options) -> Job:
     return _glass("LDA", (start, 3 * n), (*stages, *cooling), options, labels)
 
 
+def lda_stretched(options: Options) -> Job:
+    """Return the job of low-density amorphous ice of the liquid, cooled under tension."""
+    return _vitrified("LDA-stretched", _LDA_STRETCHED, options)
+
+
 def hda_vitrified(options: Options) -> Job:
     """Return the job of high-density amorphous ice of the liquid, cooled under pressure.
 
     As Mishima and Suzuki, J. Chem. Phys. 115, 4199 (2001), made it of emulsified water.
     """
-    temperature, pressure = options.state(_TEMPERATURE, _PRESSURE)
-    n = options.sized(_VITRIFIED_MOLECULES, 3456)
-    start, stages = ice_phases.liquid(n, options.seed, 20.0, _VITRIFIED_FROM, _VITRIFIED_PRESSURE)
-    release = _Cooling("release", _VITRIFIED_RELEASE, None)
-    usual = options.sized(1.0, _SLOWER)
-    stretch = usual * _stretch(options, (*_VITRIFIED, release), usual)
-    cooling = _cooled(_VITRIFIED, _VITRIFIED_FROM, _VITRIFIED_PRESSURE, stretch, options)
-    released = Dynamics(
-        release.name,
-        steps_of(stretch * release.picoseconds, TIP4P_ICE),
-        temperature=temperature,
-        pressure=_VITRIFIED_PRESSURE,
-        pressure_end=pressure,
-    )
-    labels = {"route": "cooling of the liquid under pressure", "peak_pressure": _VITRIFIED_PRESSURE}
-    return _glass("HDA-vitrified", (start, 3 * n), (*stages, *cooling, released), options, labels)
+    return _vitrified("HDA-vitrified", _HDA_VITRIFIED, options)
 
 
 def hda(options: Options) -> Job:
@@ -142,6 +162,26 @@ def _ih(repeats: tuple[int, int, int], options: Options) -> tuple[Start, int]:
     repeats = ice_phases.repeated(repeats, options.sized(1, 2))
     arguments = {"phase": "Ih", "repeats": repeats, "seed": options.seed, "sites": "OHH"}
     return Start("ice", arguments), 3 * 16 * math.prod(repeats)
+
+
+def _vitrified(system: str, schedule: _Vitrified, options: Options) -> Job:
+    """Return the job of a liquid that is cooled under a pressure, and released."""
+    temperature, pressure = options.state(_TEMPERATURE, _PRESSURE)
+    n = options.sized(schedule.molecules, 3456)
+    start, stages = ice_phases.liquid(n, options.seed, 20.0, schedule.hot, schedule.pressure)
+    release = _Cooling("release", schedule.release, None)
+    usual = options.sized(1.0, _SLOWER)
+    stretch = usual * _stretch(options, (*schedule.cooling, release), usual)
+    cooling = _cooled(schedule.cooling, schedule.hot, schedule.pressure, stretch, options)
+    released = Dynamics(
+        release.name,
+        steps_of(stretch * release.picoseconds, TIP4P_ICE),
+        temperature=temperature,
+        pressure=schedule.pressure,
+        pressure_end=pressure,
+    )
+    labels = {"route": schedule.route, "peak_pressure": schedule.pressure}
+    return _glass(system, (start, 3 * n), (*stages, *cooling, released), options, labels)
 
 
 def _stretch(options: Options, parts: Sequence[_Cooling], usual: float = 1.0) -> float:
@@ -181,10 +221,10 @@ def _rate_labels(stages: Sequence[Stage]) -> dict[str, float]:
     wanted = {
         "cooling_rate": ("vitrify", "temperature", -1),
         "compression_rate": ("compress", "pressure", 1),
-        "release_rate": ("release", "pressure", -1),
+        "release_rate": ("release", "pressure", 0),
     }
     return {
-        label: round(sign * rates[stage][quantity], 4)
+        label: round(sign * rates[stage][quantity] if sign else abs(rates[stage][quantity]), 4)
         for label, (stage, quantity, sign) in wanted.items()
         if stage in rates
     }
@@ -226,6 +266,7 @@ RECIPE = Recipe(
     systems={
         "MDA": mda,
         "LDA": lda,
+        "LDA-stretched": lda_stretched,
         "HDA": hda,
         "HDA-vitrified": hda_vitrified,
         "water": water,
