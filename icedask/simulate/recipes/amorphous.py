@@ -219,13 +219,13 @@ def _rate_labels(stages: Sequence[Stage]) -> dict[str, float]:
     """Return the rate of cooling through the glass transition, K/ns, and of ramps, GPa/ns."""
     rates = ramp_rates(stages, TIP4P_ICE.timestep)
     wanted = {
-        "cooling_rate": ("vitrify", "temperature", -1),
-        "compression_rate": ("compress", "pressure", 1),
-        "release_rate": ("release", "pressure", 0),
+        "cooling_rate": ("vitrify", "temperature"),
+        "compression_rate": ("compress", "pressure"),
+        "release_rate": ("release", "pressure"),
     }
     return {
-        label: round(sign * rates[stage][quantity] if sign else abs(rates[stage][quantity]), 4)
-        for label, (stage, quantity, sign) in wanted.items()
+        label: round(abs(rates[stage][quantity]), 4)
+        for label, (stage, quantity) in wanted.items()
         if stage in rates
     }
 
