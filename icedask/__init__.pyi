@@ -69,6 +69,7 @@ from icedask.readers.convert import from_ase as from_ase
 from icedask.readers.convert import from_mdanalysis as from_mdanalysis
 from icedask.readers.convert import to_ase as to_ase
 from icedask.readers.ingest import ingest as ingest
+from icedask.simulate.shipped import amorphous_ices as amorphous_ices
 from icedask.store.collections import open_collection as open_collection
 from icedask.store.collections import open_runs as open_runs
 from icedask.store.hold import hold as hold

@@ -48,7 +48,7 @@ INGESTING = {"README", "ingest-formats"}
 # Pages whose commands submit jobs.
 SUBMITTING = {"cluster"}
 
-RECIPES = ("nucleation", "ice-phases", "metals", "amorphous", "cu211")
+RECIPES = ("nucleation", "ice-phases", "metals", "amorphous", "water-classes", "cu211")
 
 # Text of a page, and what stands for it here. Workers are those of the session: no page starts
 # its own, but for jobs. Numbers are of four frames of 4,096 molecules.

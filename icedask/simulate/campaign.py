@@ -105,7 +105,8 @@ def run(
     -------
     pandas.DataFrame
         A row for each replica: store, status ("complete" or "failed"), its labels (phase,
-        temperature in K, pressure in bar, model, seed), seconds of this call, and a message:
+        temperature in K, pressure in bar, model, seed, the name of its start structure, and for
+        glasses route and rates in K/ns and GPa/ns), seconds of this call, and a message:
         the error, or the measures by which its phase was checked.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from icedask.core.options import Option, Seed, checked, parameters_of
 from icedask.errors import InputError
@@ -85,17 +85,23 @@ def make_job(
     element: str | None = None,
     check: Check | None = None,
     periodic: bool = True,
+    labels: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Return the job of a system (recipe and name) with the labels of its phase and last stage."""
+    """Return the job of a system (recipe and name) with the labels of its phase and last stage.
+
+    The label `start` names a start structure that is a draw of its own: trajectories that share it
+    are not independent. `labels` are more of them, as how the phase is reached.
+    """
     last = stages[-1]
     assert isinstance(last, Dynamics)
-    labels = {
+    own = {
         "phase": phase,
         "element": element,
         "temperature": last.temperature,
         "pressure": last.pressure,
         "model": potential.name,
         "seed": options.seed,
+        "start": start_name(start),
     }
     return Job(
         recipe=name[0],
@@ -105,11 +111,27 @@ def make_job(
         potential=potential,
         stages=tuple(stages),
         seed=options.seed,
-        labels={label: value for label, value in labels.items() if value is not None},
+        labels={
+            label: value for label, value in (own | dict(labels or {})).items() if value is not None
+        },
         periodic=periodic,
         check=check,
         reference=reference,
     )
+
+
+def start_name(start: Start) -> str | None:
+    """Return the name of a start structure, the same for the same structure.
+
+    None where all seeds begin with one ideal structure: their velocities alone are drawn.
+    """
+    options = {name: value for name, value in start.options.items() if name != "sites"}
+    if not {"seed", "frame"} & options.keys():
+        return None
+    words = [start.function]
+    for name, value in options.items():
+        words += [name, "x".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+    return " ".join(words)
 
 
 def steps_of(picoseconds: float, potential: Potential) -> int:

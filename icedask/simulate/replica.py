@@ -37,6 +37,7 @@ from icedask.simulate.child import (
 )
 from icedask.simulate.job import Job, engine_module
 from icedask.simulate.lammps import LOG
+from icedask.simulate.stages import ramp_rates
 from icedask.store.arrays import remove_partial_files, update_attrs
 from icedask.store.folder import make_folder
 from icedask.store.frame_block import FrameBlock, join_blocks
@@ -224,6 +225,7 @@ class _Replica:
             "input": engine_module(self.job).input_text(self.job, start),
             "origin": start.info["origin"],
             "published": self.job.reference,
+            "rates": ramp_rates(self.job.stages, self.job.potential.timestep),
             "versions": versions(),
         }
         text = self.job.potential.text()

@@ -19,6 +19,8 @@ Coupling = Literal["iso", "aniso", "tri", "z"]
 # potentials.
 SEGMENT_ATOM_STEPS = 12_000_000
 
+_BAR_IN_GPA = 10_000.0
+
 
 @dataclass(frozen=True)
 class Held:
@@ -171,6 +173,27 @@ def cut(stages: Sequence[Stage], longest: int, timestep: float) -> list[Segment]
             n_frames += len(frames)
         time += total * timestep * 1e-3
     return segments
+
+
+def ramp_rates(stages: Sequence[Stage], timestep: float) -> dict[str, dict[str, float]]:
+    """Return the rates of the stages that change temperature or pressure, by name.
+
+    For each a mapping with "temperature" in K/ns and "pressure" in GPa/ns, where it changes:
+    negative where it falls. The time step is in fs.
+    """
+    rates: dict[str, dict[str, float]] = {}
+    for stage in stages:
+        if not isinstance(stage, Dynamics):
+            continue
+        nanoseconds = stage.steps * timestep * 1e-6
+        own = {}
+        if stage.temperature_end is not None:
+            own["temperature"] = (stage.temperature_end - stage.temperature) / nanoseconds
+        if stage.pressure is not None and stage.pressure_end is not None:
+            own["pressure"] = (stage.pressure_end - stage.pressure) / _BAR_IN_GPA / nanoseconds
+        if own:
+            rates[stage.name] = own
+    return rates
 
 
 def count_frames(stages: Sequence[Stage]) -> int:

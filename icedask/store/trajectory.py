@@ -345,6 +345,8 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path, wait: Wait | None = No
             f"{wrong[0]}: expected the dimensions (frame, atom[, xyz]) of a per-atom column, found "
             f"{ds[wrong[0]].dims}; drop it before saving the trajectory"
         )
+    # Phase, state and provenance of a simulation.
+    described = {name: ds.attrs[name] for name in ("labels", "simulation") if name in ds.attrs}
     plan = TrajectoryPlan(
         n_frames=ds.sizes[FRAME],
         atoms={
@@ -357,9 +359,11 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path, wait: Wait | None = No
             "dataset": fingerprint(ds)[0],
             "columns": {name: frames_identity(ds[name]) for name in columns},
             "coordinates": digest(*_loaded_values(ds)),
+            **described,
         },
         attrs={
             "source": "dataset",
+            **described,
             **({"atom_order": "not known"} if atom_order(ds) else {}),
         },
         column_units={

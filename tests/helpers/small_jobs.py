@@ -8,6 +8,8 @@ from typing import Any
 
 from icedask.simulate.job import Job, Start
 from icedask.simulate.potentials import MW
+from icedask.simulate.recipe import Options
+from icedask.simulate.recipes.amorphous import RECIPE
 from icedask.simulate.replica import run_replica
 from icedask.simulate.stages import Dynamics, Stage
 
@@ -43,3 +45,22 @@ def exploding_job() -> Job:
 def run_small(cores: int, store: str) -> None:
     """Run the small job; a process that runs this can be killed at any moment."""
     assert run_replica(small_job(), store, cores).status == "complete"
+
+
+def short_glass(system: str) -> Job:
+    """Return the job of an amorphous ice with all its stages, each a small part as long."""
+    job = RECIPE.systems[system](Options(seed=4, length=0.5, interval=0.1))
+    stages: list[Stage] = []
+    for stage in job.stages:
+        if isinstance(stage, Dynamics):
+            longest = 100 if stage.every == 0 else stage.every * 4
+            stages.append(replace(stage, steps=min(stage.steps, longest)))
+        else:
+            stages.append(stage)
+    return replace(job, stages=tuple(stages))
+
+
+def run_glass(system: str, store: str) -> None:
+    """Run the shortened job of an amorphous ice."""
+    outcome = run_replica(short_glass(system), store, 1)
+    assert outcome.status == "complete", outcome.message

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from icedask.errors import InputError
 from icedask.simulate import checks
 from icedask.simulate.openmm import OpenMMEngine
-from icedask.simulate.recipe import Options, Recipe
-from icedask.simulate.recipes import amorphous, ice_phases, ice_water
-from icedask.simulate.stages import Dynamics, Shear
+from icedask.simulate.recipe import Options, Recipe, start_name
+from icedask.simulate.recipes import amorphous, au309, ice_phases, ice_water, water_classes
+from icedask.simulate.stages import Dynamics, Shear, ramp_rates
 
 pytest.importorskip("openmm")
 pytest.importorskip("genice2")
 
-RECIPES = (ice_phases.RECIPE, ice_water.RECIPE, amorphous.RECIPE)
+RECIPES = (ice_phases.RECIPE, ice_water.RECIPE, amorphous.RECIPE, water_classes.RECIPE)
 SLABS = ice_water.RECIPE.systems
+HDA = [name for name in amorphous.RECIPE.systems if name.startswith("HDA")]
 SYSTEMS = [(recipe, system) for recipe in RECIPES for system in recipe.systems]
 
 
@@ -65,9 +68,13 @@ def test_published_slabs_have_the_published_atoms() -> None:
     assert (atoms["Ih"], atoms["Ic"], atoms["sI"]) == (6144, 24_000, 37_260)
 
 
-def test_rates_of_glasses() -> None:
-    lda, hda, mda = (amorphous.RECIPE.systems[name](Options()) for name in ("LDA", "HDA", "MDA"))
-    quench = _stage(lda, "quench")
+GLASSES = amorphous.RECIPE.systems
+
+
+def test_published_rates_of_glasses() -> None:
+    lda, hda = (GLASSES[name](Options(published=True)) for name in ("LDA", "HDA"))
+    assert lda.labels["cooling_rate"] == pytest.approx(10.0)
+    quench = _stage(lda, "vitrify")
     per_ns = (quench.temperature - quench.temperature_at(quench.steps)) / (quench.steps * 4e-6)
     assert per_ns == pytest.approx(10.0)
     for name, sign in (("compress", 1), ("release", -1)):
@@ -75,11 +82,66 @@ def test_rates_of_glasses() -> None:
         rise = ramp.pressure_at(ramp.steps) - ramp.pressure_at(0)
         # 100 MPa/ns; the ends are 1 bar off 2 GPa and zero.
         assert rise / (ramp.steps * 4e-6) == pytest.approx(sign * 1000.0, rel=1e-3)
-    (shear,) = [stage for stage in mda.stages if isinstance(stage, Shear)]
-    assert shear.cycles == 80
-    faster = amorphous.RECIPE.systems["LDA"](Options(length=50.0))
-    assert _stage(faster, "quench").steps * 4 == 50_000
+    assert hda.labels["compression_rate"] == pytest.approx(0.1, rel=1e-3)
+    assert hda.labels["release_rate"] == pytest.approx(0.1, rel=1e-3)
+
+
+def test_routes_and_rates_are_in_the_labels() -> None:
+    (shear,) = [stage for stage in GLASSES["MDA"](Options()).stages if isinstance(stage, Shear)]
+    assert shear.cycles == GLASSES["MDA"](Options()).labels["shears"] == 80
+    lda = GLASSES["LDA"](Options())
+    # From 225 to 205 K in 700 ps.
+    assert lda.labels["cooling_rate"] == pytest.approx(20 / 0.7, rel=1e-4)
+    assert ramp_rates(lda.stages, 4.0)["vitrify"]["temperature"] == pytest.approx(-20 / 0.7)
+    faster = GLASSES["LDA"](Options(length=80.0))
+    assert faster.labels["cooling_rate"] == pytest.approx(10 * 20 / 0.7, rel=1e-3)
     assert faster.check == lda.check
+    routes = {GLASSES[name](Options()).labels["route"] for name in ("LDA", "MDA", *HDA)}
+    assert len(routes) == 2 + len(HDA)
+    for name in HDA:
+        job = GLASSES[name](Options())
+        assert job.labels["phase"] == "HDA"
+        release = _stage(job, "release")
+        assert release.pressure == job.labels["peak_pressure"]
+        assert release.pressure_end == 1.0
+
+
+@pytest.mark.parametrize("name", ["LDA", *HDA])
+def test_ramps_follow_each_other(name: str) -> None:
+    for options in (Options(), Options(published=True), Options(length=50.0)):
+        stages = [stage for stage in GLASSES[name](options).stages if isinstance(stage, Dynamics)]
+        for before, after in pairwise(stages):
+            if before.name in ("mix", "equilibrate"):
+                continue
+            assert before.temperature_at(before.steps) == after.temperature
+            assert before.pressure_at(before.steps) == after.pressure
+        if options.length:
+            names = {"supercool", "vitrify", "cool", "compress", "hold", "release"}
+            quench = sum(stage.steps for stage in stages if stage.name in names)
+            assert quench * 4e-3 == pytest.approx(50.0, abs=0.05)
+
+
+def test_states_of_the_classes_change_with_the_seed() -> None:
+    systems = water_classes.RECIPE.systems
+    assert len(water_classes.RECIPE.default) == 9
+    for phase, states in water_classes.STATES.items():
+        jobs = [systems[phase](Options(seed=seed)) for seed in range(5)]
+        states_of_jobs = [(job.labels["temperature"], job.labels["pressure"]) for job in jobs]
+        assert states_of_jobs == [*states, states[0]]
+        assert len({job.labels["start"] for job in jobs}) == 5
+        if phase != "water":
+            # As cold as a glass.
+            assert min(states_of_jobs)[0] == GLASSES["LDA"](Options()).labels["temperature"]
+    fixed = systems["III"](Options(seed=1, temperature=240.0))
+    assert (fixed.labels["temperature"], fixed.labels["pressure"]) == (240.0, 3_000.0)
+
+
+def test_starts_that_are_shared_have_one_name() -> None:
+    systems = water_classes.RECIPE.systems
+    ih, mda = (systems[phase](Options(seed=2)).labels["start"] for phase in ("Ih", "MDA"))
+    assert ih == mda != systems["Ih"](Options(seed=3)).labels["start"]
+    # Each seed of a cluster begins with the same icosahedron.
+    assert start_name(au309.RECIPE.systems["400K"](Options()).start) is None
 
 
 def test_the_cell_of_hda_may_collapse() -> None:

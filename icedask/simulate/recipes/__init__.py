@@ -8,7 +8,16 @@ from functools import cache
 from icedask.errors import InputError
 from icedask.simulate.recipe import Recipe
 
-_MODULES = ("nucleation", "ice_phases", "ice_water", "amorphous", "metals", "cu211", "au309")
+_MODULES = (
+    "nucleation",
+    "ice_phases",
+    "ice_water",
+    "amorphous",
+    "water_classes",
+    "metals",
+    "cu211",
+    "au309",
+)
 
 
 @cache

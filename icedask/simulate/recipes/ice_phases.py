@@ -74,11 +74,11 @@ def plastic(options: Options) -> Job:
     return _solid("plastic", _PLASTIC, start, options, check)
 
 
-def water(options: Options) -> Job:
-    """Return the job of the liquid."""
+def water(options: Options, settle: float = 12.0) -> Job:
+    """Return the job of the liquid, equilibrated for `settle` ps, in the published size for 200."""
     n = _MOLECULES * options.sized(1, _TIMES**3)
     temperature, pressure = options.state(300.0, 1.0)
-    start, stages = liquid(n, options.seed, options.sized(12.0, 200.0), temperature, pressure)
+    start, stages = liquid(n, options.seed, options.sized(settle, 200.0), temperature, pressure)
     dynamics = partial(Dynamics, temperature=temperature, pressure=pressure)
     return _job(
         "water", start, 3 * n, stages, dynamics, options, Check("liquid", {"phase": "water"})
