@@ -417,7 +417,7 @@ class NeuralClassifier(Estimator):
         self.check_fitted()
         return self._ensemble()
 
-    def predict(self, x: xr.Dataset, *, abstain: bool = True) -> xr.Dataset:
+    def predict(self, x: Any, *, abstain: bool = True) -> xr.Dataset:
         """Label every row of `x`; lazy, and without torch.
 
         Parameters
@@ -450,7 +450,7 @@ class NeuralClassifier(Estimator):
             parameters=None if abstain else {"abstain": False},
         )
 
-    def predict_proba(self, x: xr.Dataset) -> xr.Dataset:
+    def predict_proba(self, x: Any) -> Any:
         """Compute the probability of each class for every row of `x`; lazy, and without torch.
 
         Returns

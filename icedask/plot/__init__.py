@@ -1,5 +1,6 @@
 """Figures of results; every function returns a matplotlib Figure."""
 
+from icedask.plot.accuracies import accuracies, accuracy_by_cutoff
 from icedask.plot.atoms import before_and_after, environments, snapshot
 from icedask.plot.chord import chord
 from icedask.plot.dendrogram import dendrogram
@@ -20,6 +21,8 @@ from icedask.plot.stages import stages
 from icedask.plot.timelines import motif_populations, phase_fractions, timelines
 
 __all__ = [
+    "accuracies",
+    "accuracy_by_cutoff",
     "accuracy_by_components",
     "before_and_after",
     "chord",
