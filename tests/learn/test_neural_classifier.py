@@ -357,9 +357,9 @@ def test_constant_features_are_left_out() -> None:
 def test_rows_of_several_blocks_and_epochs_of_some_rows() -> None:
     x, y = blobs(n_frames=40)
     chunked = x.chunk({"frame": 5, "atom": 20})
-    model = fitted(chunked, y, epoch_rows=400, epochs=20)
+    model = fitted(chunked, y, epoch_rows=400, epochs=14)
     assert accuracy(model, *blobs(seed=5)) > 0.8
-    again = fitted(chunked, y, epoch_rows=400, epochs=20)
+    again = fitted(chunked, y, epoch_rows=400, epochs=14)
     assert (
         model.weights_["network_0_0_weight"].tobytes()
         == again.weights_["network_0_0_weight"].tobytes()
