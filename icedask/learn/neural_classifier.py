@@ -16,7 +16,7 @@ from icedask.core.features import rechunked
 from icedask.core.options import Option, Seed
 from icedask.core.pooled_record import rows_record
 from icedask.core.provenance import Record
-from icedask.core.rows import rows_of
+from icedask.core.rows import Rows, rows_of
 from icedask.core.targets import targets_of
 from icedask.core.types import FloatArray, IntArray, LabelArray
 from icedask.core.variables import CLASS, FEATURE
@@ -29,7 +29,6 @@ from icedask.nn.labelled_rows import (
     ClassSurvey,
     Labelled,
     class_sample,
-    groups_of_parts,
     held_out_groups,
     labelled_rows,
     survey_classes,
@@ -122,7 +121,8 @@ class NeuralClassifier(Estimator):
     doi:10.48550/arXiv.1612.01474; distances: Lee et al., doi:10.48550/arXiv.1807.03888.
 
     The same seed and blocks give the same bits on one machine. Rows of classes without a name, and
-    rows with NaN, are left out of the fit.
+    rows with NaN, are left out of the fit. Members of a collection count by its weights, see
+    `Collection.balanced`; counts and limits are of rows.
 
     Examples
     --------
@@ -280,23 +280,24 @@ class NeuralClassifier(Estimator):
         self.check_parameters()
         warn_if_unsaved(x, _NAME)
         rows = rows_of(x)
-        whole, groups = rows.features, rows.groups
         targets = targets_of(x, labels, _NAME)
-        features = cut_finer(whole, self.epoch_rows)
+        features = cut_finer(rows.features, self.epoch_rows)
+        rows = rows._replace(features=features)
         numbers = rechunked(targets.numbers, features.chunks[:2])
-        survey, names, kept = _surveyed(features, numbers, targets.names)
-        labelled = labelled_rows(features, numbers, kept.tolist())
-        parts = None if groups is None else groups_of_parts(groups, whole, features)
-        split = self._split(survey.counts, features, parts, names)
+        survey, names, kept = _surveyed(rows, numbers, targets.names)
+        labelled = labelled_rows(features, numbers, rows.weight_blocks(), kept.tolist())
+        split = self._split(survey.counts, features, rows.groups, names)
         self.center_, self.scale_ = _scales(survey, split.train)
         self.classes_ = (*names, UNKNOWN)
-        blocks = RowBlocks(labelled, np.append(self.center_, 0.0), np.append(self.scale_, 1.0))
+        blocks = RowBlocks(
+            labelled, np.append(self.center_, [0.0, 0.0]), np.append(self.scale_, [1.0, 1.0])
+        )
         read = blocks.reader(active_client(1))
         counts = survey.counts
         held = None
         if len(split.held):
             held = class_sample(read, split.held, counts, _MOST_ROWS)
-        options = self._training_options(counts[split.train].sum(axis=0))
+        options = self._training_options(survey.class_totals(split.train))
         with stage(f"{_NAME} fit", self.epochs) as advance:
             trained = train(read, split.train, counts[split.train], held, options, advance)
         self.weights_, self.curves_ = trained.weights, trained.curves
@@ -310,14 +311,14 @@ class NeuralClassifier(Estimator):
         self.note_fit(x, labels)
         return self
 
-    def _training_options(self, counts: IntArray) -> Any:
+    def _training_options(self, totals: FloatArray) -> Any:
         from icedask.nn.classifier_training import TrainingOptions
 
         values = self.check_parameters()
         for name in ("holdout", "min_probability", "distance_quantile"):
             del values[name]
         balanced = values.pop("class_weights") == "balanced"
-        weights = counts.sum() / (len(counts) * counts) if balanced else np.ones(len(counts))
+        weights = totals.sum() / (len(totals) * totals) if balanced else np.ones(len(totals))
         return TrainingOptions(**values, class_weights=tuple(weights.tolist()))
 
     def _split(
@@ -388,8 +389,8 @@ class NeuralClassifier(Estimator):
         with stage(f"{_NAME} held-out rows", len(held)) as advance:
             for number in held.tolist():
                 rows = read(number)
-                label, _ = _decided(np.ascontiguousarray(rows[:, :-1]), rule)
-                np.add.at(self.confusion_, (rows[:, -1].astype(int), label), 1)
+                label, _ = _decided(np.ascontiguousarray(rows[:, :-2]), rule)
+                np.add.at(self.confusion_, (rows[:, -2].astype(int), label), 1)
                 advance(1)
         totals = self.confusion_.sum(axis=1)
         hits = np.diagonal(self.confusion_)
@@ -506,7 +507,7 @@ def labels_identity(
 
 
 def _surveyed(
-    features: da.Array, numbers: da.Array, names: tuple[str, ...]
+    rows: Rows, numbers: da.Array, names: tuple[str, ...]
 ) -> tuple[ClassSurvey, tuple[str, ...], IntArray]:
     """Return the survey of the classes with rows, their names, and new numbers of all classes."""
     if UNKNOWN in names:
@@ -514,7 +515,7 @@ def _surveyed(
             f"{_NAME}: expected classes with other names than {UNKNOWN}, which is that of rows "
             "without an answer; rename it, or label such rows -1"
         )
-    labelled = labelled_rows(features, numbers, range(len(names)))
+    labelled = labelled_rows(rows.features, numbers, rows.weight_blocks(), range(len(names)))
     survey = survey_classes(labelled, len(names), f"{_NAME}: scale")
     there = survey.counts.sum(axis=0) > 0
     present = tuple(name.replace(" ", "_") for name, has in zip(names, there, strict=True) if has)

@@ -14,14 +14,25 @@ from icedask.core.features import feature_variable, input_record
 from icedask.core.options import Option, takes_options
 from icedask.core.pooled_record import rows_record
 from icedask.core.provenance import stamped
+from icedask.core.rows import rows_of
 from icedask.core.types import IntArray
 from icedask.core.variables import CLASS, KEPT, summary_variables
 from icedask.errors import InputError
 from icedask.learn.attribution import importance_of, mean_importances, overall_importance
 from icedask.learn.classification_scores import classification_scores
 from icedask.learn.neural_classifier import NeuralClassifier, labels_identity
+from icedask.tasks.moments import moments
 
 _CALLER = "accuracy_by_components"
+
+MaxCorrelation = Annotated[
+    float,
+    Option(
+        "Largest correlation, in size, with a more important component; others are ranked last.",
+        above=0,
+        at_most=1,
+    ),
+]
 
 
 @over_members
@@ -73,13 +84,22 @@ def select_components(
     return stamped(selected.to_dataset(name=array.name or "features"), record)
 
 
-def ranked_components(importances: xr.Dataset) -> IntArray:
-    """Return the numbers of the components, the most important first, by the mean over classes.
+@takes_options()
+def ranked_components(
+    importances: xr.Dataset, x: xr.Dataset | None = None, *, max_correlation: MaxCorrelation = 0.9
+) -> IntArray:
+    """Rank the components, the most important first, by the mean over the classes.
+
+    With `x`, a component that is correlated with a more important one, and so has little to add,
+    comes after all that are not. Computes the correlations, in one pass over the rows.
 
     Parameters
     ----------
     importances : xarray.Dataset
         What `mean_importances` returned.
+    x : xarray.Dataset or Collection, optional
+        Rows for the correlations: those of the training.
+    {options}
 
     Returns
     -------
@@ -88,18 +108,41 @@ def ranked_components(importances: xr.Dataset) -> IntArray:
     Raises
     ------
     InputError
-        If there are no importances.
+        If there are no importances, or `x` has other components.
 
     Examples
     --------
     >>> import icedask as ice
     >>> import xarray as xr
-    >>> values = xr.DataArray([[0.1, 0.5, 0.2]], coords={"class": ["ice"]}, dims=("class", "k"))
-    >>> ice.ranked_components(xr.Dataset({"importance": values}))
+    >>> values = xr.DataArray([[0.1, 0.5, 0.4]], coords={"class": ["ice"]}, dims=("class", "k"))
+    >>> importances = xr.Dataset({"importance": values})
+    >>> ice.ranked_components(importances)
     array([1, 2, 0])
+    >>> rows = [[[0.0, 1.0, 2.0], [3.0, 0.0, 0.0], [0.0, 2.0, 4.0]]]
+    >>> x = xr.Dataset({"features": (("frame", "atom", "k"), rows)})
+    >>> ice.ranked_components(importances, x)
+    array([1, 0, 2])
     """
     overall = overall_importance(importance_of(importances, "ranked_components"))
-    return np.argsort(-overall, kind="stable")
+    order = np.argsort(-overall, kind="stable")
+    if x is None or max_correlation == 1:
+        return order
+    features = rows_of(x).features
+    if features.shape[2] != len(order):
+        raise InputError(
+            f"ranked_components: x: expected {len(order)} components as in the importances, found "
+            f"{features.shape[2]}"
+        )
+    scatter = moments(features, "ranked_components").scatter
+    width = np.sqrt(np.diag(scatter))
+    # Constant components are correlated with none.
+    width[width == 0] = np.inf
+    related = np.abs(scatter / np.outer(width, width)) > max_correlation
+    distinct: list[int] = []
+    redundant: list[int] = []
+    for number in order.tolist():
+        (redundant if related[number, distinct].any() else distinct).append(number)
+    return np.array([*distinct, *redundant])
 
 
 @takes_options()
@@ -118,12 +161,13 @@ def accuracy_by_components(
         20,
         30,
     ),
+    max_correlation: MaxCorrelation = 0.9,
     importances: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Fit a classifier to its most important components, and score it on test rows; computes.
 
-    The components are ranked on the training rows. For each number of them a classifier with the
-    parameters of the model is fitted to the first ones.
+    The components are ranked on the training rows, see `ranked_components`. For each number of them
+    a classifier with the parameters of the model is fitted to the first ones.
 
     Parameters
     ----------
@@ -172,7 +216,7 @@ def accuracy_by_components(
     """
     if importances is None:
         importances = mean_importances(model, x, labels)
-    order = ranked_components(importances)
+    order = ranked_components(importances, x, max_correlation=max_correlation)
     if max(n_components) > len(order):
         raise InputError(
             f"{_CALLER}: n_components: expected at most {len(order)}, the number of components, "

@@ -66,10 +66,12 @@ class _Member:
             settings["lr"] = rate
         self.optimizer.zero_grad()
         logits = self.network(rows)
-        loss = nn.functional.cross_entropy(logits, classes, weights)
+        losses = nn.functional.cross_entropy(logits, classes, reduction="none")
+        total = weights.sum()
+        loss = (losses * weights).sum() / total
         loss.backward()
         self.optimizer.step()
-        weight = float(weights[classes].sum())
+        weight = float(total)
         hits = float((logits.detach().argmax(1) == classes).sum())
         self.sums += float(loss.detach()) * weight, weight, hits
 
@@ -94,14 +96,14 @@ def train(
     options: TrainingOptions,
     advance: Callable[[int], None],
 ) -> Trained:
-    """Train the networks on rows of `blocks`, with the class as their last column.
+    """Train the networks on rows of `blocks`, with class and weight as their last columns.
 
     `counts` are the rows of each class in each of the blocks. Network m starts from the weights of
     the seed plus m. `advance` counts finished epochs. Raises ComputeError if a loss is not a finite
     number.
     """
     with reproducible():
-        n_features = read(int(blocks[0])).shape[1] - 1
+        n_features = read(int(blocks[0])).shape[1] - 2
         widths = [n_features, *options.layers, counts.shape[1]]
         members = [_member(widths, options, number) for number in range(options.n_networks)]
         weights = torch.tensor(options.class_weights, dtype=torch.float32)
@@ -164,12 +166,13 @@ def _train_epoch(
     starts = range(0, len(rows), options.batch_size)
     for number, start in enumerate(starts):
         batch = torch.from_numpy(rows[order[start : start + options.batch_size]])
-        inputs, classes = batch[:, :-1], batch[:, -1].long()
+        inputs, classes = batch[:, :-2], batch[:, -2].long()
+        row_weights = weights[classes] * batch[:, -1]
         done = (epoch + number / len(starts)) / options.epochs
         cosine = 0.5 + 0.5 * float(np.cos(np.pi * done))
         rate = options.learning_rate * (_LAST_RATE + (1 - _LAST_RATE) * cosine)
         for member in members:
-            member.step(inputs, classes, weights, rate)
+            member.step(inputs, classes, row_weights, rate)
     if not np.isfinite([member.sums for member in members]).all():
         raise ComputeError(
             f"NeuralClassifier: the training diverged in epoch {epoch + 1} of {options.epochs}; "

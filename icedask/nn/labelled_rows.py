@@ -1,6 +1,7 @@
 """Rows with classes: counts by block, held-out groups, epochs and samples stratified by class.
 
-The class of a row is its last column, so that it goes through `row_stream` with its features.
+The last columns of a row are its class and its weight, so that they go through `row_stream` with
+its features.
 """
 
 from __future__ import annotations
@@ -15,41 +16,51 @@ import numpy as np
 import numpy.typing as npt
 
 from icedask.core.types import FloatArray, IntArray
-from icedask.errors import InputError
 from icedask.nn.row_stream import Read, Rows, evenly_chosen
 from icedask.tasks.moments import CACHED_ROWS, finite_rows
 from icedask.tasks.reduce import reduce_blocks
 
 
 class ClassSurvey(NamedTuple):
-    """Of each block: rows of each class, mean, and sum of squared deviations of each feature."""
+    """Of each block: rows of each class, their weight, mean and squared deviations of features."""
 
     counts: IntArray
+    weight: FloatArray
     mean: FloatArray
     scatter: FloatArray
 
     def of_blocks(self, chosen: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return mean and variance of the features over some blocks together."""
-        n = self.counts[chosen].sum(axis=1, dtype=float)
+        weight = self.weight[chosen]
+        n = self.counts[chosen].sum(axis=1) * weight
         with np.errstate(over="ignore", invalid="ignore"):
             mean = n @ self.mean[chosen] / n.sum()
             between = n @ (self.mean[chosen] - mean) ** 2
-            return mean, (self.scatter[chosen].sum(axis=0) + between) / n.sum()
+            return mean, (weight @ self.scatter[chosen] + between) / n.sum()
+
+    def class_totals(self, chosen: IntArray) -> FloatArray:
+        """Return the weighted number of rows of each class in some blocks."""
+        return self.weight[chosen] @ self.counts[chosen]
 
 
 class Labelled(NamedTuple):
-    """Rows of features, their classes, and how many rows each stands for."""
+    """Rows of features, their classes, and their weights with the rows that they stand for."""
 
     rows: Rows
     classes: IntArray
     share: FloatArray
 
 
-def labelled_rows(features: da.Array, classes: da.Array, numbers: Sequence[int]) -> da.Array:
-    """Return features with the class as the last column, NaN where a row has none.
+def labelled_rows(
+    features: da.Array, classes: da.Array, weights: da.Array | None, numbers: Sequence[int]
+) -> da.Array:
+    """Return features with class and weight as the last columns, NaN where a row has no class.
 
-    `numbers` are the new numbers of the classes, negative for those to leave out.
+    `numbers` are the new numbers of the classes, negative for those to leave out. Rows of a block
+    have the same weight; 1 without `weights`.
     """
+    if weights is None:
+        weights = da.ones(features.shape[:2], chunks=features.chunks[:2], dtype=features.dtype)
     return da.blockwise(
         partial(_append_class, numbers=np.array([*numbers, -1])),
         "fak",
@@ -57,25 +68,25 @@ def labelled_rows(features: da.Array, classes: da.Array, numbers: Sequence[int])
         "fal",
         classes,
         "fa",
-        new_axes={"k": features.shape[2] + 1},
+        weights,
+        "fa",
+        new_axes={"k": features.shape[2] + 2},
         concatenate=True,
         meta=np.empty((0, 0, 0), features.dtype),
     )
 
 
 def _append_class(
-    block: npt.NDArray[np.floating], classes: npt.NDArray[np.integer], numbers: IntArray
+    block: npt.NDArray[np.floating],
+    classes: npt.NDArray[np.integer],
+    weights: npt.NDArray[np.floating],
+    numbers: IntArray,
 ) -> npt.NDArray[np.floating]:
-    largest = int(classes.max(initial=-1))
-    if largest > len(numbers) - 2:
-        raise InputError(
-            f"expected labels from 0 to {len(numbers) - 2}, the numbers of the named classes, "
-            f"found {largest}; give each class a name in flag_values and flag_meanings"
-        )
     # The last entry is that of rows without a class.
     column = numbers[np.maximum(classes, -1)].astype(block.dtype)
     column[column < 0] = np.nan
-    return np.concatenate([block, column[:, :, None]], axis=2)
+    columns = [column[:, :, None], weights[:, :, None].astype(block.dtype)]
+    return np.concatenate([block, *columns], axis=2)
 
 
 def survey_classes(labelled: da.Array, n_classes: int, description: str) -> ClassSurvey:
@@ -86,29 +97,18 @@ def survey_classes(labelled: da.Array, n_classes: int, description: str) -> Clas
 
 def _survey_block(block: npt.NDArray[np.floating], n_classes: int) -> ClassSurvey:
     rows = finite_rows(block)
-    counts = np.bincount(rows[:, -1].astype(int), minlength=n_classes)
-    mean = rows[:, :-1].mean(axis=0, dtype=float) if len(rows) else np.zeros(rows.shape[1] - 1)
+    counts = np.bincount(rows[:, -2].astype(int), minlength=n_classes)
+    weight = float(rows[0, -1]) if len(rows) else 0.0
+    mean = rows[:, :-2].mean(axis=0, dtype=float) if len(rows) else np.zeros(rows.shape[1] - 2)
     scatter = np.zeros_like(mean)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, len(rows), CACHED_ROWS):
-            scatter += ((rows[start : start + CACHED_ROWS, :-1] - mean) ** 2).sum(axis=0)
-    return ClassSurvey(counts[None], mean[None], scatter[None])
+            scatter += ((rows[start : start + CACHED_ROWS, :-2] - mean) ** 2).sum(axis=0)
+    return ClassSurvey(counts[None], np.array([weight]), mean[None], scatter[None])
 
 
 def _joined(parts: Sequence[ClassSurvey]) -> ClassSurvey:
     return ClassSurvey(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-
-
-def groups_of_parts(groups: IntArray, whole: da.Array, parts: da.Array) -> IntArray:
-    """Return the group of each block of `parts`, which cuts the blocks of `whole`."""
-    places = []
-    for before, after in zip(whole.chunks[:2], parts.chunks[:2], strict=True):
-        ends, first = np.cumsum(before), np.cumsum(after) - np.array(after)
-        places.append(np.searchsorted(ends, first, side="right"))
-    # Blocks without rows begin at the end of the axis.
-    grid = [np.minimum(place, n - 1) for place, n in zip(places, whole.numblocks, strict=False)]
-    table = np.asarray(groups).reshape(whole.numblocks[:2])
-    return table[np.ix_(*grid)].ravel()
 
 
 def held_out_groups(counts: IntArray, groups: IntArray, fraction: float, seed: int) -> IntArray:
@@ -171,12 +171,12 @@ def class_sample(read: Read, blocks: IntArray, counts: IntArray, most: int) -> L
     parts: list[Rows] = []
     for number in blocks.tolist():
         rows = read(number)
-        classes = rows[:, -1].astype(int)
+        classes = rows[:, -2].astype(int)
         taken = np.zeros(len(rows), bool)
         for kind in np.unique(classes):
             taken[np.flatnonzero(classes == kind)[:: every[kind]]] = True
         parts.append(rows[taken])
     rows = np.concatenate(parts)
-    classes = rows[:, -1].astype(np.int64)
+    classes = rows[:, -2].astype(np.int64)
     share = totals / np.maximum(np.bincount(classes, minlength=len(totals)), 1)
-    return Labelled(np.ascontiguousarray(rows[:, :-1]), classes, share[classes])
+    return Labelled(np.ascontiguousarray(rows[:, :-2]), classes, share[classes] * rows[:, -1])

@@ -62,26 +62,28 @@ def component_importances(importances: xr.Dataset, *, n_components: int = _SHOWN
     shares = array.values / array.values.max(axis=1, keepdims=True)
     names = _component_names(array)
     width = min(style.PAGE, 3.4 + 0.13 * len(shown))
-    figure = style.new_figure(width, 1.5 + 0.17 * len(array))
+    figure = style.new_figure(width, max(2.6, 1.5 + 0.17 * len(array)))
     left, right = figure.subplots(1, 2, width_ratios=[max(width - 3.0, 1.2), 1.6])
     image = left.imshow(shares[:, shown], cmap=style.VALUE_MAP, vmin=0, vmax=1, aspect="auto")
     classes = [str(name).replace("_", " ") for name in array[CLASS].values]
     left.set_yticks(range(len(classes)), classes)
-    left.set_xticks(range(len(shown)), [names[number] for number in shown], rotation=90) if len(
-        shown
-    ) <= _NAMED else left.set_xticks([])
+    if len(shown) <= _NAMED:
+        left.set_xticks(range(len(shown)), [names[number] for number in shown], rotation=90)
+    else:
+        left.set_xticks([])
     left.set_xlabel("component")
     left.spines[:].set_visible(False)
     left.tick_params(length=0)
-    figure.colorbar(image, ax=left, label="importance / largest of the class", pad=0.02)
+    figure.colorbar(image, ax=left, label="share of the largest", pad=0.02)
     ranks = np.arange(1, len(overall) + 1)
     there = overall[order] > 0
     right.plot(ranks[there], overall[order][there] / overall.max(), color=style.PALETTE[0], lw=1.3)
     right.set_xlim(1, max(len(ranks), 2))
     right.set_yscale("log")
+    style.plain_logarithm(right.yaxis)
     right.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     right.set_xlabel("rank of the component")
-    right.set_ylabel("mean importance / largest")
+    right.set_ylabel("mean share of the largest")
     return figure
 
 

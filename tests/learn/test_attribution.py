@@ -165,6 +165,22 @@ def test_few_components_are_enough(model: ice.NeuralClassifier) -> None:
         ice.accuracy_by_components(model, x, y, test, truth, n_components=[11])
 
 
+def test_correlated_components_are_ranked_last(model: ice.NeuralClassifier) -> None:
+    x, _ = planted()
+    x["soap"][..., 4] = -2 * x["soap"][..., 1] + 1
+    x["soap"][..., 6] = 3
+    importances = ice.mean_importances(model, planted()[0])
+    plain = ice.ranked_components(importances, x, max_correlation=1).tolist()
+    assert plain == ice.ranked_components(importances).tolist()
+    last = 4 if plain.index(1) < plain.index(4) else 1
+    assert ice.ranked_components(importances, x.chunk({"frame": 3})).tolist() == [
+        *(number for number in plain if number != last),
+        last,
+    ]
+    with pytest.raises(InputError, match="expected 10 components as in the importances, found 3"):
+        ice.ranked_components(importances, x.isel(soap_component=slice(3)))
+
+
 def test_selected_components_keep_their_meaning() -> None:
     crystal = bulk("Cu", cubic=True) * 2
     crystal.rattle(0.1, seed=1)
