@@ -100,7 +100,7 @@ def test_routes_and_rates_are_in_the_labels() -> None:
     routes = {GLASSES[name](Options()).labels["route"] for name in glasses}
     assert len(routes) == len(glasses)
     stretched = GLASSES["LDA-stretched"](Options()).labels
-    assert stretched["phase"] == "LDA" and stretched["peak_pressure"] == -1_000.0
+    assert stretched["phase"] == "LDA" and stretched["peak_pressure"] == -1_500.0
     for name in HDA:
         job = GLASSES[name](Options())
         assert job.labels["phase"] == "HDA"

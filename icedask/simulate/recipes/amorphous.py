@@ -76,7 +76,7 @@ _LDA_STRETCHED = _Vitrified(
     "cooling of the liquid under tension",
     216,
     280.0,
-    -1_000.0,
+    -1_500.0,
     (
         _Cooling("supercool", 30.0, 240.0),
         _Cooling("vitrify", 200.0, 200.0),
