@@ -345,8 +345,7 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path, wait: Wait | None = No
             f"{wrong[0]}: expected the dimensions (frame, atom[, xyz]) of a per-atom column, found "
             f"{ds[wrong[0]].dims}; drop it before saving the trajectory"
         )
-    # Phase, state and provenance of a simulation.
-    described = {name: ds.attrs[name] for name in ("labels", "simulation") if name in ds.attrs}
+    described = _described(ds)
     plan = TrajectoryPlan(
         n_frames=ds.sizes[FRAME],
         atoms={
@@ -386,6 +385,19 @@ def write_trajectory_dataset(ds: xr.Dataset, store: Path, wait: Wait | None = No
             run_blocks(store, plan, partial(_dataset_task, ds, store, plan, columns))
             finalise(store, plan)
         conclude(store)
+
+
+def _described(ds: xr.Dataset) -> dict[str, Any]:
+    """Return the labels and the provenance of a simulation, as plain values."""
+    described = {name: ds.attrs[name] for name in ("labels", "simulation") if name in ds.attrs}
+    try:
+        plain: dict[str, Any] = json.loads(canonical(described))
+    except TypeError as error:
+        raise InputError(
+            f"save: expected text and numbers in the labels of the trajectory, found others "
+            f"({error}); change attrs['labels']"
+        ) from error
+    return plain
 
 
 def _loaded_values(ds: xr.Dataset) -> list[Any]:

@@ -142,6 +142,11 @@ def test_an_engine_takes_a_shipped_frame(shipped: dict[str, xr.Dataset]) -> None
 def test_labels_of_a_dataset_are_saved(tmp_path: Path) -> None:
     trj = ice.save(water(), tmp_path / "v.zarr")
     assert trj.attrs["labels"] == {"phase": "V", "seed": 0}
+    numbered = water().assign_attrs(labels={"phase": "V", "seed": np.int64(0)})
+    assert ice.save(numbered, tmp_path / "n.zarr").attrs["labels"] == trj.attrs["labels"]
+    with pytest.raises(InputError, match="expected text and numbers in the labels"):
+        ice.save(water().assign_attrs(labels={"phase": object()}), tmp_path / "o.zarr")
+    assert not (tmp_path / "o.zarr").exists()
     relabelled = water().assign_attrs(labels={"phase": "VI", "seed": 0})
     with pytest.raises(StoreError, match="another"):
         ice.save(relabelled, tmp_path / "v.zarr")

@@ -90,14 +90,17 @@ def test_routes_and_rates_are_in_the_labels() -> None:
     (shear,) = [stage for stage in GLASSES["MDA"](Options()).stages if isinstance(stage, Shear)]
     assert shear.cycles == GLASSES["MDA"](Options()).labels["shears"] == 80
     lda = GLASSES["LDA"](Options())
-    # From 225 to 205 K in 700 ps.
-    assert lda.labels["cooling_rate"] == pytest.approx(20 / 0.7, rel=1e-4)
-    assert ramp_rates(lda.stages, 4.0)["vitrify"]["temperature"] == pytest.approx(-20 / 0.7)
-    faster = GLASSES["LDA"](Options(length=80.0))
-    assert faster.labels["cooling_rate"] == pytest.approx(10 * 20 / 0.7, rel=1e-3)
+    # From 220 to 180 K in 650 ps.
+    assert lda.labels["cooling_rate"] == pytest.approx(40 / 0.65, rel=1e-4)
+    assert ramp_rates(lda.stages, 4.0)["vitrify"]["temperature"] == pytest.approx(-40 / 0.65)
+    faster = GLASSES["LDA"](Options(length=77.0))
+    assert faster.labels["cooling_rate"] == pytest.approx(10 * 40 / 0.65, rel=1e-3)
     assert faster.check == lda.check
-    routes = {GLASSES[name](Options()).labels["route"] for name in ("LDA", "MDA", *HDA)}
-    assert len(routes) == 2 + len(HDA)
+    glasses = [name for name in GLASSES if name != "water"]
+    routes = {GLASSES[name](Options()).labels["route"] for name in glasses}
+    assert len(routes) == len(glasses)
+    stretched = GLASSES["LDA-stretched"](Options()).labels
+    assert stretched["phase"] == "LDA" and stretched["peak_pressure"] == -1_500.0
     for name in HDA:
         job = GLASSES[name](Options())
         assert job.labels["phase"] == "HDA"
@@ -106,7 +109,7 @@ def test_routes_and_rates_are_in_the_labels() -> None:
         assert release.pressure_end == 1.0
 
 
-@pytest.mark.parametrize("name", ["LDA", *HDA])
+@pytest.mark.parametrize("name", ["LDA", "LDA-stretched", *HDA])
 def test_ramps_follow_each_other(name: str) -> None:
     for options in (Options(), Options(published=True), Options(length=50.0)):
         stages = [stage for stage in GLASSES[name](options).stages if isinstance(stage, Dynamics)]
@@ -134,6 +137,13 @@ def test_states_of_the_classes_change_with_the_seed() -> None:
             assert min(states_of_jobs)[0] == GLASSES["LDA"](Options()).labels["temperature"]
     fixed = systems["III"](Options(seed=1, temperature=240.0))
     assert (fixed.labels["temperature"], fixed.labels["pressure"]) == (240.0, 3_000.0)
+
+
+def test_rates_of_the_classes_are_the_published_ones_where_asked() -> None:
+    systems = water_classes.RECIPE.systems
+    lda, hda = (systems[phase](Options(published=True)).labels for phase in ("LDA", "HDA"))
+    assert lda["cooling_rate"] == pytest.approx(10.0)
+    assert hda["compression_rate"] == pytest.approx(0.1, rel=1e-3)
 
 
 def test_starts_that_are_shared_have_one_name() -> None:

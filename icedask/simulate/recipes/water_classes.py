@@ -9,7 +9,7 @@ that of all replicas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -51,9 +51,21 @@ def unknown(phase: str, options: Options) -> Job:
     return _named(phase, ice_phases.crystal(phase, options))
 
 
-def glass(phase: str, make: Callable[[Options], Job], options: Options) -> Job:
-    """Return the job of an amorphous ice."""
-    return _named(phase, make(options))
+def lda(options: Options) -> Job:
+    """Return the job of LDA: of the liquid under tension, in the published size slowly cooled."""
+    make = options.sized(amorphous.lda_stretched, amorphous.lda)
+    return _named("LDA", make(options))
+
+
+def mda(options: Options) -> Job:
+    """Return the job of MDA."""
+    return _named("MDA", amorphous.mda(options))
+
+
+def hda(options: Options) -> Job:
+    """Return the job of HDA: of the liquid under pressure, in the published size of Ih."""
+    make = options.sized(amorphous.hda_vitrified, amorphous.hda)
+    return _named("HDA", make(options))
 
 
 def _at_state(phase: str, options: Options) -> Options:
@@ -77,9 +89,9 @@ RECIPE = Recipe(
     systems={
         **{phase: partial(crystal, phase) for phase in _CRYSTALS},
         "water": water,
-        "LDA": partial(glass, "LDA", amorphous.lda),
-        "MDA": partial(glass, "MDA", amorphous.mda),
-        "HDA": partial(glass, "HDA", amorphous.hda_vitrified),
+        "LDA": lda,
+        "MDA": mda,
+        "HDA": hda,
         **{phase: partial(unknown, phase) for phase in _UNKNOWN},
     },
     default=(*_CRYSTALS, "water", "LDA", "MDA", "HDA"),
