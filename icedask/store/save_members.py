@@ -139,7 +139,8 @@ def _save_trajectories(
     for name, store in stores.items():
         try:
             labels = collection.labels.loc[name].dropna().to_dict()
-            write_trajectory_dataset(collection[name].assign_attrs(labels=labels), store, wait)
+            trj = collection[name].assign_attrs({"labels": labels} if labels else {})
+            write_trajectory_dataset(trj, store, wait)
             saved[name] = open_trajectory(store)
         except (StoreError, InputError) as error:
             failures.add(name, error)
