@@ -1,8 +1,20 @@
 """The exceptions that a caller may want to catch."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 class IcedaskError(Exception):
-    """Base of every error that icedask raises on purpose."""
+    """Base of every error that icedask raises on purpose.
+
+    Attributes
+    ----------
+    failed
+        Messages of the members of a collection by name, where all failed.
+    """
+
+    failed: Mapping[str, str] = {}
 
 
 class InputError(IcedaskError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from icedask.cli.describe import Descriptors
 from icedask.descriptors import registry
 from icedask.descriptors.descriptor import Descriptor
 from icedask.descriptors.lazy import record_without_frames
+from icedask.errors import InputError, StoreError
+from icedask.store.members import is_folder_of_stores, member_paths
 from icedask.store.outline import Outline
 from icedask.store.run_writing import check_precision
-from icedask.store.runs import open_trajectory
+from icedask.store.runs import open_trajectory, trajectory_summary
 
 
 class _Plan(click.Group):
@@ -50,6 +53,8 @@ def _measure(descriptor: Descriptor) -> Callable[..., Any]:
     def run(
         store: Path, workers: int, precision: int | None, as_json: bool, **options: Any
     ) -> None:
+        if is_folder_of_stores(store):
+            raise InputError(_of_folder(store))
         # Refuses what it can before the imports of what computes.
         check_precision(precision)
         record_without_frames(Outline(store.resolve()), descriptor, options)
@@ -60,6 +65,25 @@ def _measure(descriptor: Descriptor) -> Callable[..., Any]:
         click.echo(json.dumps(cost.to_dict()) if as_json else str(cost))
 
     return run
+
+
+def _of_folder(folder: Path) -> str:
+    """Return a message with the largest member of a folder, and the environments of all by it."""
+    stores, _ = member_paths(folder)
+    sizes = {}
+    for name, store in stores.items():
+        with suppress(StoreError):
+            summary = trajectory_summary(store)
+            sizes[name] = summary["frames"] * summary["atoms"]
+    text = f"plan: {folder}: expected one store, found a folder of {len(stores)}"
+    if not any(sizes.values()):
+        return f"{text}; plan one of them"
+    largest = max(sizes, key=lambda name: sizes[name])
+    return (
+        f"{text}; plan its largest member, {stores[largest]}: all have together "
+        f"{sum(sizes.values()) / sizes[largest]:.3g} times its environments, and cost so many "
+        "times as much where their atoms are alike"
+    )
 
 
 @plan.group(cls=Descriptors, action=_measure)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from icedask.cli.common import common, wait_option, workers
+from icedask.cli.folders import Outcome
 from icedask.cli.options import STORE, RegistryGroup
+from icedask.errors import InputError, StoreError
+from icedask.store.collections import open_collection
+from icedask.store.members import is_folder_of_stores, member_paths
 from icedask.store.outline import Outline
 from icedask.store.runs import open_trajectory
 from icedask.workflows.workflow import Workflow, check_outputs, find, registry
@@ -42,6 +47,11 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
         type=click.Path(path_type=Path),
         help="File for figures, tables, settings and provenance, as HTML.",
     )
+    @click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        help="Table of labels of the members of a folder, as CSV with their names first.",
+    )
     @wait_option
     @common
     def run(
@@ -51,18 +61,33 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
         as_json: bool,
         figures: Path | None,
         report: Path | None,
+        labels: Path | None,
         **options: Any,
     ) -> None:
+        is_folder = is_folder_of_stores(store)
+        if labels is not None and not is_folder:
+            raise InputError("--labels: expected a folder of stores, found one store")
         # Before the first of many computations, and the imports for it.
-        workflow.refuse(Outline(store.resolve()), options)
+        outline = _outlines(store) if is_folder else Outline(store.resolve())
+        workflow.refuse(outline, options)
         check_outputs(figures, report)
-        trj = open_trajectory(store)
+        data: Any
+        if is_folder:
+            data, target = open_collection(store, labels=labels), None
+        else:
+            data, target = open_trajectory(store), store
         with workers(profile, jobs):
-            result = workflow.function(trj, store, **options)
-            sections = workflow.present(result, trj, figures=figures, report=report)
+            result = workflow.function(data, target, **options)
+            sections = workflow.present(result, data, figures=figures, report=report)
+        failed: dict[str, str] = {}
+        if is_folder:
+            failed = {**data.failed, **getattr(result, "failed", {})}
+        outcome = Outcome(store, {name: None for name in data if name not in failed}, failed)
         if as_json:
             tables = {part.title: _records(part.tables) for part in sections}
-            click.echo(json.dumps({"store": str(store), "label": workflow.name, "tables": tables}))
+            content = {"store": str(store), "label": workflow.name, "tables": tables}
+            click.echo(json.dumps({**content, "failed": failed} if is_folder else content))
+            outcome.end(_AGAIN)
             return
         # Settings and provenance are for the report: too wide for a terminal.
         for section in (part for part in sections if not part.parameters):
@@ -72,12 +97,32 @@ def _run_and_show(workflow: Workflow[Any, Any]) -> Callable[..., None]:
             for caption, table in section.tables.items():
                 text = table.to_string(float_format="{:.4g}".format, line_width=_WIDTH)
                 click.echo(f"\n{click.wrap_text(caption, _WIDTH)}\n\n{text}")
-        click.echo(f"\nstore    {store}, the main result: ice.open_run(store, {workflow.name!r})")
+        opened = "ice.open_run(store, {!r})"
+        if is_folder:
+            opened = "ice.open_collection(folder, run={!r})"
+        if workflow.takes == "collection":
+            store, opened = data.store, "ice.open_run(store, {!r})"
+        click.echo(f"\nstore    {store}, the main result: {opened.format(workflow.name)}")
         for name, path in (("figures", figures), ("report", report)):
             if path is not None:
                 click.echo(f"{name:8s} {path}")
+        outcome.end(_AGAIN)
 
     return run
+
+
+_AGAIN = "mend these, and the same command goes on"
+
+
+def _outlines(folder: Path) -> dict[str, Outline]:
+    """Return the outlines of the members of a folder that can be opened."""
+    stores, _ = member_paths(folder)
+    outlines = {}
+    for name, store in stores.items():
+        # Those that cannot are reported when the collection is opened.
+        with suppress(StoreError):
+            outlines[name] = Outline(store)
+    return outlines
 
 
 def _records(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +134,7 @@ def _records(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 @click.group(cls=Workflows, action=_run_and_show)
 def run() -> None:
-    """Run a published analysis of a trajectory, to its tables and figures."""
+    """Run a published analysis of a trajectory, or of a folder of stores, to tables and figures."""
 
 
 @click.command()

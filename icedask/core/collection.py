@@ -419,12 +419,13 @@ def _mapped(
             )
         except IcedaskError as error:
             failed[name] = error
+    messages = {name: str(reason) for name, reason in failed.items()}
     if not results:
         name, reason = next(iter(failed.items()))
-        if len(set(map(str, failed.values()))) == 1:
-            raise reason
-        raise type(reason)(f"{name}: {reason}") from reason
-    messages = {name: str(reason) for name, reason in failed.items()}
+        if len(set(messages.values())) > 1:
+            reason = type(reason)(f"{name}: {reason}")
+        reason.failed = messages
+        raise reason
     report_failed(messages)
     sample = next(iter(results.values()))
     if isinstance(sample, Mapping) and not isinstance(sample, xr.Dataset):

@@ -99,9 +99,19 @@ class Rows(NamedTuple):
         weights = self.weights
         if weights is None:
             return None
+        return self._filled_blocks(weights[self.part_of_block])
+
+    def part_blocks(self) -> da.Array:
+        """Return the number of the part of each row as a lazy array (frame, atom).
+
+        It has the blocks of the features; for a collection.
+        """
+        return self._filled_blocks(self.part_of_block)
+
+    def _filled_blocks(self, values: npt.NDArray[Any]) -> da.Array:
         sizes = self.features.chunks[1]
-        # The weight and the rows of each block: what a block is made from.
-        table = np.stack([weights[self.part_of_block], sizes])
+        # The value and the rows of each block: what a block is made from.
+        table = np.stack([values.astype(np.float64), sizes])
         cells = da.from_array(table, chunks=(2, 1))
         filled: da.Array = da.map_blocks(_filled, cells, chunks=((1,), sizes), dtype=np.float64)
         return filled

@@ -40,6 +40,7 @@ SPACE = "space"
 CLASS = "class"
 CONFIDENCE_BIN = "confidence_bin"
 KEPT = "n_components"
+MEMBER = "member"
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,16 @@ _SUMMARIES = {
             "composition", (MOTIF, REFERENCE_CLASS), "float64", "1", "shares of known classes"
         ),
         Variable("category", (MOTIF,), "int32", "1", "category of the motif"),
+    ],
+    "member_table": [
+        Variable("rows", (MEMBER,), "int64", "1", "number of rows"),
+        Variable("count", (MEMBER, MOTIF), "int64", "1", "rows in the motif"),
+        Variable(
+            "reference_count", (MEMBER, REFERENCE_CLASS), "int64", "1", "rows in the known class"
+        ),
+        Variable("medoid_member", (MOTIF,), "int64", "1", "number of the member of the medoid"),
+        Variable("medoid_frame", (MOTIF,), "int64", "1", "frame of the medoid"),
+        Variable("medoid_atom", (MOTIF,), "int64", "1", "position of the medoid along atom"),
     ],
     "category_table": [
         Variable("n_motifs", (CATEGORY,), "int64", "1", "number of motifs"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from icedask.core.collection import Collection
 from icedask.errors import DamagedError, InputError, NotFoundError, StoreError
 from icedask.store.integrity import METADATA
 from icedask.store.labels import GROUPS
@@ -22,12 +23,34 @@ StorePath = str | os.PathLike[str]
 # The store, beside the members, of what belongs to all of them.
 SHARED = "collection.zarr"
 _SUFFIX = ".zarr"
+# Its name beside those of members, in what is shown of all stores.
+OF_ALL = "collection"
 
 
 def is_folder_of_stores(path: StorePath) -> bool:
     """Return whether a path is a folder, not itself a store, with stores in it."""
     folder = Path(path)
     return folder.is_dir() and not _is_store(folder) and next(_stores_in(folder), None) is not None
+
+
+def stores_of(stores: StorePath | Collection) -> dict[str, Path]:
+    """Return the paths of all stores of a folder or a collection, by the names of members.
+
+    Of a folder also of those that cannot be opened. The store of what belongs to all is last, as
+    "collection", if it is there. Raises InputError for a collection in memory.
+    """
+    if isinstance(stores, Collection):
+        paths, shared = stores.stores, stores.store
+        if not paths:
+            raise InputError(
+                "expected a collection with stores, found one in memory; save it into a folder "
+                "first: icedask.save(collection, folder)"
+            )
+    else:
+        paths, shared = member_paths(stores)
+    if shared is not None and shared.is_dir() and shared not in paths.values():
+        paths = {**paths, OF_ALL: shared}
+    return paths
 
 
 def member_paths(

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from icedask.core.collection import Collection
 from icedask.core.lineage import check_ancestors, is_run_id
 from icedask.core.provenance import (
     content_name,
@@ -38,6 +39,7 @@ from icedask.store.labels import (
     labels_of_runs,
 )
 from icedask.store.lock import Wait, lock_holder, status_of
+from icedask.store.members import stores_of
 from icedask.store.root import check_format, check_links, groups_of, hide, run_path_of, writing
 from icedask.store.sidecars import blocks_done
 from icedask.store.stored import open_arrays, read_array
@@ -317,28 +319,34 @@ def run_table(store: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def list_runs(store: str | os.PathLike[str]) -> pd.DataFrame:
-    """List the runs of a store.
+def list_runs(store: str | os.PathLike[str] | Collection) -> pd.DataFrame:
+    """List the runs of a store, or of the stores of a collection.
 
     Parameters
     ----------
-    store : path
-        The store.
+    store : path or Collection
+        The store, or a collection with stores.
 
     Returns
     -------
     pandas.DataFrame
         Indexed by run_id: name, group, label, status (complete, running, interrupted where no
-        process writes it, or damaged where its metadata is), created, parents, bytes.
+        process writes it, or damaged where its metadata is), created, parents, bytes. Of a
+        collection indexed by member and run_id; "collection" is the store of all.
 
     Raises
     ------
     StoreError
         If there is no store at the path, or one of another format version.
     """
+    columns = ["run_id", "name", "group", "label", "status", "created", "parents", "bytes"]
+    if isinstance(store, Collection):
+        stores = stores_of(store).items()
+        rows = [{"member": name, **row} for name, path in stores for row in run_table(path)]
+        table = pd.DataFrame(rows, columns=["member", *columns])
+        return table.set_index(["member", "run_id"])
     root = Path(store).resolve()
     check_format(root)
-    columns = ["run_id", "name", "group", "label", "status", "created", "parents", "bytes"]
     return pd.DataFrame(run_table(root), columns=columns).set_index("run_id")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from os.path import commonpath
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from icedask.store.collections import store_of
 from icedask.store.folder import make_folder
 from icedask.store.lock import Wait
 from icedask.store.members import SHARED
-from icedask.store.root import writing
+from icedask.store.root import create_root, writing
 from icedask.store.run_writing import begin_missing, checked_records, complete_runs, is_stored
 from icedask.store.runs import open_run, open_trajectory
 from icedask.store.trajectory import write_trajectory_dataset
@@ -47,6 +47,12 @@ class _Failures:
             error = ComputeError(f"{name}: {type(error).__name__}: {error}")
         self.messages[name] = str(error)
         self.first = self.first or error
+
+    def error(self) -> IcedaskError:
+        """Return the first error, with the messages of all, where no member is left."""
+        assert self.first is not None
+        self.first.failed = self.messages
+        return self.first
 
 
 def save_members(
@@ -77,6 +83,8 @@ def save_members(
                 failures.add(name, error)
         _check_distinct(members)
         where = _place(shared, list(stores.values()))
+        if shared is not None and any(member.targets for member in members.values()):
+            _make_shared(shared)
         with reporting(shared, "save") if shared is not None else nullcontext():
             description = ", ".join(record.name for record in _any(members).records)
             _write(members, where, description, failures)
@@ -85,8 +93,7 @@ def save_members(
                 complete_runs(member.targets, member.store, member.records[0], label)
     done = [name for name in names if name in members and name not in failures.messages]
     if not done:
-        assert failures.first is not None
-        raise failures.first
+        raise failures.error()
     report_failed(failures.messages)
     saved = []
     for number, collection in enumerate(collections):
@@ -94,6 +101,16 @@ def save_members(
         result = collection.with_members(runs, failures.messages)
         saved.append(result.with_stores({name: stores[name] for name in done}, shared))
     return saved
+
+
+def _make_shared(store: Path) -> None:
+    """Make the store of all, which has the reports of the computation, if it can be made."""
+    if store.exists():
+        return
+    with suppress(StoreError):
+        make_folder(store)
+        with writing(store, "save"):
+            create_root(store)
 
 
 def _any(members: Mapping[str, _Member]) -> _Member:
@@ -121,13 +138,14 @@ def _save_trajectories(
     failures, saved = _Failures(), {}
     for name, store in stores.items():
         try:
-            write_trajectory_dataset(collection[name], store, wait)
+            labels = collection.labels.loc[name].dropna().to_dict()
+            trj = collection[name].assign_attrs({"labels": labels} if labels else {})
+            write_trajectory_dataset(trj, store, wait)
             saved[name] = open_trajectory(store)
         except (StoreError, InputError) as error:
             failures.add(name, error)
     if not saved:
-        assert failures.first is not None
-        raise failures.first
+        raise failures.error()
     report_failed(failures.messages)
     opened = Collection(saved, collection.labels.loc[list(saved)])
     opened = opened.with_members(saved, failures.messages)

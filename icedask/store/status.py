@@ -9,14 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from dask.utils import format_time
 
+from icedask.core.collection import Collection
 from icedask.core.text import printable
 from icedask.errors import StoreError
 from icedask.store.blocks import shards_done
 from icedask.store.lock import lock_holder, status_of
+from icedask.store.members import stores_of
 from icedask.store.root import check_format
 from icedask.store.runs import iter_runs
 from icedask.store.sidecars import blocks_done
@@ -28,13 +30,26 @@ _DAY_SECONDS = 86400.0
 _BAR_WIDTH = 30
 
 
-def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the progress of all computations of a store, on any host.
+Progress = dict[str, list[dict[str, Any]]]
+
+
+@overload
+def progress(store: str | os.PathLike[str]) -> Progress: ...
+
+
+@overload
+def progress(store: Collection) -> dict[str, Progress]: ...
+
+
+def progress(
+    store: str | os.PathLike[str] | Collection,
+) -> Progress | dict[str, Progress]:
+    """Return the progress of all computations of a store, or of many, on any host.
 
     Parameters
     ----------
-    store : path
-        The store.
+    store : path or Collection
+        The store, or a collection with stores.
 
     Returns
     -------
@@ -49,13 +64,16 @@ def progress(store: str | os.PathLike[str]) -> dict[str, list[dict[str, Any]]]:
         interrupted where no process writes them, damaged where arrays of them are), done and total:
         the blocks on disk.
 
-        Damaged reports are left out.
+        Damaged reports are left out. Of a collection such a dict for each store, by the name of the
+        member; "collection" has the computations over all members.
 
     Raises
     ------
     StoreError
         If there is no store at the path, or one of another format version.
     """
+    if isinstance(store, Collection):
+        return {name: progress(path) for name, path in stores_of(store).items()}
     root = Path(store).resolve()
     check_format(root)
     now = time.time()
@@ -111,14 +129,35 @@ def _unfinished(root: Path) -> Iterator[dict[str, Any]]:
             yield {"id": attrs["run_id"], "state": state, "done": done, "total": total}
 
 
+_NOTHING = "nothing was computed in the last day, and nothing is incomplete"
+
+
 def progress_text(store: str | os.PathLike[str]) -> str:
     """Return the reports of the last day and the incomplete runs as text."""
-    status = progress(store)
+    return _text(progress(store)) or _NOTHING
+
+
+def folder_progress(folder: str | os.PathLike[str]) -> dict[str, Progress]:
+    """Return the progress of all stores of a folder that can be opened, by name."""
+    each = {}
+    for name, path in stores_of(folder).items():
+        with suppress(StoreError):
+            each[name] = progress(path)
+    return each
+
+
+def folder_progress_text(folder: str | os.PathLike[str]) -> str:
+    """Return the reports and incomplete runs of the stores of a folder that have any, as text."""
+    texts = {name: _text(status) for name, status in folder_progress(folder).items()}
+    return "\n\n".join(f"{name}\n{text}" for name, text in texts.items() if text) or _NOTHING
+
+
+def _text(status: Progress) -> str:
     blocks = [_report_text(report) for report in status["reports"] if report["age"] < _DAY_SECONDS]
     if status["unfinished"]:
         lines = [f"  {_bar(run)}  {run['id']}, {run['state']}" for run in status["unfinished"]]
         blocks.append("\n".join(["incomplete, blocks on disk:", *lines]))
-    return "\n\n".join(blocks) or "nothing was computed in the last day, and nothing is incomplete"
+    return "\n\n".join(blocks)
 
 
 def _report_text(report: dict[str, Any]) -> str:

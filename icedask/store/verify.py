@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from dask import delayed
 
+from icedask.core.collection import Collection
 from icedask.errors import DamagedError
 from icedask.store.blocks import disk_errors
 from icedask.store.integrity import (
@@ -29,6 +30,7 @@ from icedask.store.integrity import (
 )
 from icedask.store.labels import damaged_labels
 from icedask.store.lock import locked
+from icedask.store.members import stores_of
 from icedask.store.repair import repair_store
 from icedask.store.root import check_format, consolidated, groups_of
 from icedask.store.runs import run_attrs
@@ -83,6 +85,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class _Array:
+    root: Path
     path: Path
     metadata: Mapping[str, Any]
     complete: bool
@@ -148,28 +151,40 @@ def _itemsize(metadata: Mapping[str, Any]) -> int:
         return 8
 
 
-def _check_parts(parts: Sequence[_Part]) -> tuple[int, int, dict[str, str]]:
-    """Return number and size of whole files, and the damage of others; runs in a task."""
+def _check_parts(parts: Sequence[_Part]) -> list[tuple[int, int, dict[str, str]]]:
+    """Return number and size of whole files, and the damage of others, of each; runs in a task."""
+    return [_check_part(part) for part in parts]
+
+
+def _check_part(part: _Part) -> tuple[int, int, dict[str, str]]:
     damage: dict[str, str] = {}
     number = size = 0
-    for part in parts:
-        array = part.array
-        for file in part.files():
-            try:
-                size += check_file(file, array.path, array.metadata)
-                number += 1
-            except DamagedError as error:
-                damage[error.file] = error.finding
+    for file in part.files():
+        try:
+            size += check_file(file, part.array.path, part.array.metadata)
+            number += 1
+        except DamagedError as error:
+            damage[error.file] = error.finding
     return number, size, damage
 
 
-def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verification:
-    """Compare everything in a store with its checksums, in parallel.
+@overload
+def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verification: ...
+
+
+@overload
+def verify(store: Collection, *, repair: bool = False) -> dict[str, Verification]: ...
+
+
+def verify(
+    store: str | os.PathLike[str] | Collection, *, repair: bool = False
+) -> Verification | dict[str, Verification]:
+    """Compare all of a store, or of the stores of a collection, with its checksums, in parallel.
 
     Parameters
     ----------
-    store : path
-        The store.
+    store : path or Collection
+        The store, or a collection with stores.
     repair : bool
         Set aside what is damaged, in the folder .damaged of the store: blocks of a run or of an
         ingested trajectory, after which the command that wrote it computes these blocks again; a
@@ -178,7 +193,8 @@ def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verificati
     Returns
     -------
     Verification
-        What is missing or damaged, in `damage` by file; files, bytes.
+        What is missing or damaged, in `damage` by file; files, bytes. Of a collection one for each
+        store, by the name of the member; "collection" is the store of all.
 
     Raises
     ------
@@ -203,18 +219,48 @@ def verify(store: str | os.PathLike[str], *, repair: bool = False) -> Verificati
     ...     ice.verify(f"{folder}/cu.zarr").damage
     {}
     """
-    root = Path(store).resolve()
-    if not (root / METADATA).exists() and not (root / TRAJECTORY).exists():
-        check_format(root)
-    result = _verified(root)
-    if repair and result.damage:
-        with disk_errors(root), locked(root, work="verify"):
-            repair_store(root, [Path(file) for file in result.damage])
-    return result
+    if isinstance(store, Collection):
+        return verify_stores(stores_of(store), repair=repair)
+    return verify_stores({"": Path(store).resolve()}, repair=repair)[""]
 
 
-def _verified(root: Path) -> Verification:
-    result, arrays = Verification(root), []
+def verify_stores(stores: Mapping[str, Path], *, repair: bool = False) -> dict[str, Verification]:
+    """Verify stores by name, also some that cannot be opened, in one computation."""
+    for root in stores.values():
+        if not (root / METADATA).exists() and not (root / TRAJECTORY).exists():
+            check_format(root)
+    results = _verified(list(stores.values()))
+    for result in results if repair else ():
+        if result.damage:
+            with disk_errors(result.store), locked(result.store, work="verify"):
+                repair_store(result.store, [Path(file) for file in result.damage])
+    return dict(zip(stores, results, strict=True))
+
+
+def _verified(roots: Sequence[Path]) -> list[Verification]:
+    """Verify stores, the files of all in one computation."""
+    results = {root: Verification(root) for root in roots}
+    arrays = (array for root in roots for array in _checked_arrays(root, results[root]))
+    packs = list(_packed(arrays))
+    check = delayed(_check_parts, pure=False, traverse=False)
+    waves = delayed_waves((check(pack) for pack in packs), values=True)
+    for pack, checks in zip(packs, run_tasks(waves, len(packs), "verify"), strict=True):
+        for part, (files, size, damage) in zip(pack, checks, strict=True):
+            root = part.array.root
+            result = results[root]
+            result.files += files
+            result.bytes += size
+            result.damage |= {
+                file: finding for file, finding in damage.items() if _is_there(root, Path(file))
+            }
+            if not has_checksums(part.array.metadata):
+                result.unprotected += sum(1 for _ in part.files())
+    return list(results.values())
+
+
+def _checked_arrays(root: Path, result: Verification) -> list[_Array]:
+    """Check the metadata of a store, add their damage to its result, and return its arrays."""
+    arrays: list[_Array] = []
     try:
         check_format(root)
         for error in damaged_labels(root):
@@ -231,21 +277,7 @@ def _verified(root: Path) -> Verification:
             # Another process may have removed it.
             if group.exists():
                 result.add(error)
-    packs = list(_packed(arrays))
-    check = delayed(_check_parts, pure=False, traverse=False)
-    waves = delayed_waves((check(pack) for pack in packs), values=True)
-    for files, size, damage in run_tasks(waves, len(packs), "verify"):
-        result.files += files
-        result.bytes += size
-        result.damage |= {
-            file: finding for file, finding in damage.items() if _is_there(root, Path(file))
-        }
-    result.unprotected = sum(
-        sum(1 for _ in array.files(range(array.n_files)))
-        for array in arrays
-        if not has_checksums(array.metadata)
-    )
-    return result
+    return arrays
 
 
 def _check_consolidated(group: Path) -> None:
@@ -273,6 +305,7 @@ def _arrays(group: Path, root: Path) -> list[_Array]:
     complete, is_sealed = attrs.get("status") == "complete", CHECKSUMS in attrs
     return [
         _Array(
+            root,
             group / name,
             metadata,
             complete,

@@ -38,11 +38,11 @@ LABEL = "motifs"
 # Variances of the blocks of features for the autoencoder. The order within the cutoff, averaged,
 # has the least noise and separates phases; that of four neighbours has the most.
 WEIGHTS = {"soap": 1.0, "bonds": 0.3, "averaged": 1.0, "shell": 3.0}
-_CATEGORIES = {"ice": ("cubic_ice", "hexagonal_ice"), "liquid": ("liquid",)}
+CATEGORIES = {"ice": ("cubic_ice", "hexagonal_ice"), "liquid": ("liquid",)}
 # Classes of CHILL+ that maps are to separate.
-_KNOWN = ("cubic_ice", "hexagonal_ice", "liquid")
+KNOWN = ("cubic_ice", "hexagonal_ice", "liquid")
 # Variance of unit vectors in single precision by rounding alone.
-_ROUNDED = 1e-10
+ROUNDED = 1e-10
 CHECKPOINTS = ".checkpoints"
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -151,15 +151,28 @@ class Settings:
         str | None,
         Option("Folder for the surroundings of the motifs' medoids, as extended XYZ."),
     ] = None
+    by: Annotated[
+        str | None,
+        Option("Label of members by which motifs are counted together, of a collection alone."),
+    ] = None
+    balanced: Annotated[
+        bool,
+        Option("Fits in which each member counts as much as any other, of a collection alone."),
+    ] = False
     seed: Seed = 0
 
 
 def _check(trj: Any, settings: Settings) -> None:
-    """Raise InputError without sites, or with too few of them."""
-    _check_rows(trj.sizes["frame"] * len(_sites(trj, settings)), settings)
+    """Raise InputError without sites, with too few of them, or with options of collections."""
+    for name, value in (("by", settings.by), ("balanced", settings.balanced)):
+        if value:
+            raise InputError(
+                f"{LABEL}: {name}: expected a collection, found a trajectory; leave this option out"
+            )
+    check_rows(trj.sizes["frame"] * len(sites_of(trj, settings)), settings)
 
 
-@workflow(LABEL, Settings, PRESETS, check=_check)
+@workflow(LABEL, Settings, PRESETS, check=_check, takes="either")
 def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     """Find the structural motifs of water and ice, and follow them through time; computes, saves.
 
@@ -170,13 +183,18 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     (`UMAP`, `Motifs`). Everything goes into the store; an interrupted run resumes, and one with
     the same options is not computed again.
 
+    Of a collection all is fitted to the rows of all members together; the models and tables go
+    into its store, labels and maps into that of each member.
+
     {parameters}
 
     Returns
     -------
     MotifAnalysis
         Labels in the store: "motifs", "motifs-map" (the map), "motifs-table",
-        "motifs-categories", "motifs-scores" (of the maps).
+        "motifs-categories", "motifs-scores" (of the maps). Of a collection
+        `MotifsOfMembers`, with "motifs" and "motifs-map" in the store of each member, the
+        others and "motifs-members" in that of all.
 
     Raises
     ------
@@ -189,23 +207,23 @@ def motifs(trj: xr.Dataset, store: Path, settings: Settings) -> MotifAnalysis:
     ----------
     Yue et al., Mapping diverse structures of liquid water and ice using variational autoencoders
     """
-    sites = trj.isel({ATOM: _sites(trj, settings)})
-    _check_rows(sites.sizes["frame"] * sites.sizes["atom"], settings)
+    _check(trj, settings)
+    sites = trj.isel({ATOM: sites_of(trj, settings)})
     features, values, chill = _described(sites, store, settings)
-    vae = _trained(features, store, settings)
+    vae = trained(features, store, settings)
     latent = save(vae.transform(features), store)
     n_neighbors, size, seed = settings.neighbors, settings.sample_size, settings.seed
     umap = learn_umap.UMAP(n_neighbors=n_neighbors, sample_size=size, seed=seed)
     umap = base.fit_or_load(umap, latent, store)
-    clusters = _clustered(latent, umap, values["tetrahedral"], store, settings)
+    clusters = clustered(latent, umap, values["tetrahedral"], store, settings)
     embedding, labels = save([umap.transform(latent), clusters.predict(latent)], store)
     n_motifs, share = clusters.n_motifs_, settings.share
     table = motif_tables.motif_table(
-        labels, latent, values, chill, n_motifs=n_motifs, categories=_CATEGORIES, share=share
+        labels, latent, values, chill, n_motifs=n_motifs, categories=CATEGORIES, share=share
     )
     table = save(table, store, label=f"{LABEL}-table")
     categories = save(motif_tables.category_table(table), store, label=f"{LABEL}-categories")
-    scores = _compared(features, vae, latent, chill, store, settings)
+    scores = compared(features, vae, latent, chill, store, settings)
     fractions = save(populations(labels), store)
     flux = save(transitions(labels), store) if labels.sizes["frame"] > 1 else None
     if settings.export is not None:
@@ -234,12 +252,12 @@ def descriptors(
     }
 
 
-def _sites(trj: Any, settings: Settings) -> IntArray:
+def sites_of(trj: Any, settings: Settings) -> IntArray:
     """Return the indices of the sites of water."""
     return center_indices(trj, settings.centers or "element O")
 
 
-def _check_rows(n_rows: int, settings: Settings) -> None:
+def check_rows(n_rows: int, settings: Settings) -> None:
     """Raise InputError if there are too few rows for the map, which is made last."""
     rows = min(n_rows, settings.sample_size)
     if rows < settings.neighbors + 2:
@@ -261,7 +279,7 @@ def _described(
     blocks = descriptors(sites, settings.r_cut, settings.n_max, settings.l_max)
     structure = blocks.pop("soap")
     pca = base.fit_or_load(learn_pca.PCA(settings.variance), structure, store)
-    if not pca.explained_variance_.sum() > _ROUNDED:
+    if not pca.explained_variance_.sum() > ROUNDED:
         raise InputError(
             f"{LABEL}: expected environments that differ, found none whose SOAP vectors do: all "
             "sites are the same by symmetry, as in a crystal at rest"
@@ -282,7 +300,7 @@ def _described(
     return features, values, chill
 
 
-def _trained(features: xr.Dataset, store: Path, settings: Settings) -> learn_vae.VAE:
+def trained(features: xr.Dataset, store: Path, settings: Settings) -> learn_vae.VAE:
     """Return the autoencoder, from the store if it is there, else trained with a checkpoint."""
     vae = learn_vae.VAE(
         settings.latent_size,
@@ -300,9 +318,10 @@ def _trained(features: xr.Dataset, store: Path, settings: Settings) -> learn_vae
     return fitted
 
 
-def _clustered(
+def clustered(
     latent: xr.Dataset, umap: learn_umap.UMAP, order: xr.Dataset, store: Path, settings: Settings
 ) -> motif_clusters.Motifs:
+    """Return the motifs, from the store if they are there, else fitted."""
     clusters = motif_clusters.Motifs(
         settings.min_cluster_size,
         cluster_selection_method=settings.selection,
@@ -317,7 +336,7 @@ def _clustered(
     return clusters
 
 
-def _compared(
+def compared(
     features: xr.Dataset,
     vae: learn_vae.VAE,
     latent: xr.Dataset,
@@ -336,5 +355,5 @@ def _compared(
         assign_noise=settings.assign_noise,
         seed=settings.seed,
     )
-    scores = motif_scores.map_scores(features, vae, latent, chill, _KNOWN, options, block="shell")
+    scores = motif_scores.map_scores(features, vae, latent, chill, KNOWN, options, block="shell")
     return save(scores, store, label=f"{LABEL}-scores")

@@ -15,10 +15,11 @@ from icedask.plot.report import Drawings, Section, atom_name, settings_section
 
 if TYPE_CHECKING:
     from icedask.workflows.motifs import MotifAnalysis
+    from icedask.workflows.motifs_members import MotifsOfMembers
 
 # Frames of the figures of stages, evenly spread, with the first and the last.
 _STAGES = 4
-_UNITS = {"density": "g/cm^3", "energy": "eV"}
+UNITS = {"density": "g/cm^3", "energy": "eV"}
 
 
 def sections(result: MotifAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Section]:
@@ -27,15 +28,16 @@ def sections(result: MotifAnalysis, trj: xr.Dataset, *, draw: bool) -> list[Sect
     if result.sites.sizes[FRAME] > 1:
         parts.append(time_section(result, draw))
     if result.scores is not None:
-        parts.append(_scores(result.scores))
+        parts.append(scores_section(result.scores))
     saved = [result.features, result.latent, result.embedding, result.labels, result.table]
     saved += [result.categories, result.populations]
     saved += [dataset for dataset in (result.scores, result.transitions) if dataset is not None]
     settings = settings_section(result.settings, result.store, saved)
-    return [*parts, _training(result, draw), settings]
+    return [*parts, training_section(result, draw), settings]
 
 
-def _categories(result: MotifAnalysis) -> dict[int, str]:
+def categories_of(result: MotifAnalysis | MotifsOfMembers) -> dict[int, str]:
+    """Return the category of each motif."""
     category = result.table["category"]
     names = category.attrs["flag_meanings"].split()
     return {motif: names[number] for motif, number in enumerate(category.values.tolist())}
@@ -46,7 +48,7 @@ def motifs_section(result: MotifAnalysis, draw: bool) -> Section:
     table = result.table
     frames, atoms = table["medoid_frame"].values, table["medoid_atom"].values
     columns = {
-        "category": list(_categories(result).values()),
+        "category": list(categories_of(result).values()),
         "population": table["population"].values,
         "density": table["mass_density"].values,
         "A": table["tetrahedral"].values,
@@ -59,10 +61,10 @@ def motifs_section(result: MotifAnalysis, draw: bool) -> Section:
     ]
     index = pd.Index(table["motif"].values, name="motif")
     motifs = pd.DataFrame(columns, index)
-    motifs.attrs["units"] = _UNITS
+    motifs.attrs["units"] = UNITS
     classes = [name.replace("_", " ") for name in table["reference_class"].values.tolist()]
     composition = pd.DataFrame(table["composition"].values, index, classes)
-    categories = _categories(result)
+    categories = categories_of(result)
     medoids = {
         motif: (frame, atom)
         for motif, frame, atom in zip(categories, frames.tolist(), atoms.tolist(), strict=True)
@@ -86,6 +88,17 @@ def motifs_section(result: MotifAnalysis, draw: bool) -> Section:
             environments(result.sites, table, result.settings.r_cut),
             categories=categories,
         )
+    tables = {
+        "Motifs, means over their members": motifs,
+        "Composition: shares of the classes of CHILL+ among the members": composition,
+        "Categories: ranges of the means of their motifs": category_ranges(result),
+    }
+    return Section("Motifs", motifs_text(result), figures, tables)
+
+
+def motifs_text(result: MotifAnalysis | MotifsOfMembers) -> str:
+    """Return what the categories and quantities mean, and how sure the motifs are."""
+    table = result.table
     agreement = result.motifs.agreement_
     text = (
         f"A motif is ice where at least {result.settings.share:.0%} of its members are cubic or "
@@ -100,19 +113,14 @@ def motifs_section(result: MotifAnalysis, draw: bool) -> Section:
             f" On {agreement['n']} held-out environments, the network that labels all agrees with "
             f"the clusters for {agreement['accuracy']:.1%} of those that both label."
         )
-    tables = {
-        "Motifs, means over their members": motifs,
-        "Composition: shares of the classes of CHILL+ among the members": composition,
-        "Categories: ranges of the means of their motifs": _category_ranges(result),
-    }
-    return Section("Motifs", text, figures, tables)
+    return text
 
 
-def _category_ranges(result: MotifAnalysis) -> pd.DataFrame:
+def category_ranges(result: MotifAnalysis | MotifsOfMembers) -> pd.DataFrame:
     """Return the ranges of the means by category, as published."""
     table = result.categories
     members: dict[str, list[str]] = {name: [] for name in table["category"].values.tolist()}
-    for motif, name in _categories(result).items():
+    for motif, name in categories_of(result).items():
         members[name].append(str(motif))
     named = {"mass_density": "density", "tetrahedral": "A", "potential_energy": "energy"}
     columns: dict[str, list[object]] = {
@@ -128,7 +136,7 @@ def _category_ranges(result: MotifAnalysis) -> pd.DataFrame:
             for low, high in ends
         ]
     frame = pd.DataFrame(columns, pd.Index(table["category"].values, name="category"))
-    frame.attrs["units"] = _UNITS
+    frame.attrs["units"] = UNITS
     return frame
 
 
@@ -154,6 +162,11 @@ def _map(result: MotifAnalysis, draw: bool) -> Section:
         n_stages=min(_STAGES, result.sites.sizes[FRAME]),
         when=moving,
     )
+    return Section("Map", map_text(result), figures)
+
+
+def map_text(result: MotifAnalysis | MotifsOfMembers) -> str:
+    """Return what the map was made from, and how sure the places in it are."""
     agreement = result.umap.agreement_
     text = f"UMAP of {len(result.umap.sample_)} environments."
     if agreement:
@@ -162,7 +175,7 @@ def _map(result: MotifAnalysis, draw: bool) -> Section:
             f"variance of the coordinates of {agreement['n']} held-out ones; the median error is "
             f"{agreement['median_error']:.2f} units of the map."
         )
-    return Section("Map", text, figures)
+    return text
 
 
 def time_section(result: MotifAnalysis, draw: bool) -> Section:
@@ -172,7 +185,7 @@ def time_section(result: MotifAnalysis, draw: bool) -> Section:
     frames = result.populations["time"].values if timed else np.arange(len(share))
     # NaN in frames without an environment that is in a motif.
     largest = np.nan_to_num(share)
-    categories = _categories(result)
+    categories = categories_of(result)
     table = pd.DataFrame(
         {
             "category": list(categories.values()),
@@ -243,7 +256,8 @@ def _net(changes: xr.Dataset) -> pd.DataFrame:
     return frame.sort_values("net", ascending=False, kind="stable").head(12).reset_index(drop=True)
 
 
-def _scores(scores: xr.Dataset) -> Section:
+def scores_section(scores: xr.Dataset) -> Section:
+    """Return the section of the scores of maps."""
     text = (
         "The same environments, mapped and clustered by the autoencoder's latent coordinates and "
         "by simpler representations: as many principal components, the features themselves, and "
@@ -258,13 +272,14 @@ def _scores(scores: xr.Dataset) -> Section:
     return Section("Comparison of representations", text, tables={"Scores": frame})
 
 
-def _training(result: MotifAnalysis, draw: bool) -> Section:
+def training_section(result: MotifAnalysis | MotifsOfMembers, draw: bool) -> Section:
+    """Return the section of the training of the autoencoder."""
     curves = result.vae.curves_
     losses = {"training": curves["loss"], "held out": curves["held_loss"]}
     losses = {name: loss for name, loss in losses.items() if np.isfinite(loss).any()}
     best = result.vae.best_epoch_
     text = (
-        f"An autoencoder of {result.features.sizes['feature']} features in "
+        f"An autoencoder of {len(result.vae.center_)} features in "
         f"{result.vae.latent_size} latent dimensions, trained for {len(curves['loss'])} epochs; "
         f"the weights are those of epoch {best + 1}"
     )

@@ -155,7 +155,7 @@ def _check(trj: Any, settings: Settings) -> None:
         atoms_of_element(trj, settings.element or outline.element, "denoise")
 
 
-@workflow(LABEL, Settings, PRESETS, check=_check)
+@workflow(LABEL, Settings, PRESETS, check=_check, takes="either")
 def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     """Phase of each atom in each frame; computes and saves.
 
@@ -164,7 +164,8 @@ def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     (`PhaseClassifier`). Atoms unlike all of them are liquid, or unknown if they settled in another
     order. Nothing is learnt from the trajectory but the threshold, the minimum of the histogram of
     its scores. Of water, only the oxygens count. Everything goes into the store; an interrupted
-    run resumes, and one with the same options is not computed again.
+    run resumes, and one with the same options is not computed again. Of a collection each member
+    is classified by itself, with the same references and its own threshold.
 
     {parameters}
 
@@ -172,7 +173,8 @@ def phases(trj: xr.Dataset, store: Path, settings: Settings) -> PhaseAnalysis:
     -------
     PhaseAnalysis
         Labels in the store: "phases", "phases-before" (without denoising) and "phases-denoised"
-        (the positions).
+        (the positions). Of a collection one for each member, in `results` by name, and `failed`
+        for those that are left out.
 
     Raises
     ------

@@ -202,7 +202,7 @@ def _check(trj: Any, settings: Settings) -> None:
     record_without_frames(trj, REGISTRY["lens"], _lens_options(trj, settings))
 
 
-@workflow(LABEL, Settings, PRESETS, check=_check)
+@workflow(LABEL, Settings, PRESETS, check=_check, takes="either")
 def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> StructureDynamics:
     """Find states by structure (SOAP), by dynamics (LENS) and by both; computes and saves.
 
@@ -211,7 +211,8 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     clusters that exchange atoms are merged. The same is done with SOAP alone, and LENS alone is
     clustered by k-means, for comparison. Everything goes into the store; an interrupted run
     resumes, and one with the same options is not computed again. SOAP itself is never stored: it
-    is computed in two passes, one for the fits and one for the projections.
+    is computed in two passes, one for the fits and one for the projections. Of a collection each
+    member is analysed by itself: its states are its own.
 
     {parameters}
 
@@ -219,7 +220,8 @@ def structure_dynamics(trj: xr.Dataset, store: Path, settings: Settings) -> Stru
     -------
     StructureDynamics
         Labels in the store: "structure-dynamics" (the states of SOAP & LENS),
-        "structure-dynamics-soap" and "structure-dynamics-lens".
+        "structure-dynamics-soap" and "structure-dynamics-lens". Of a collection one for each
+        member, in `results` by name, and `failed` for those that are left out.
 
     Raises
     ------

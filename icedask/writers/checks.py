@@ -59,6 +59,28 @@ def check_target(target: Path, overwrite: bool) -> None:
         )
 
 
+def member_targets(pattern: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return the file of each member: a pattern with the name of the member for its star.
+
+    Raises InputError without exactly one star in the name of the file.
+    """
+    if pattern.name.count("*") != 1 or "*" in str(pattern.parent):
+        raise InputError(
+            "export: expected one star for the names of members in the name of the file, such as "
+            f"'out/*.extxyz', found {pattern}"
+        )
+    targets = {}
+    for name in names:
+        file = pattern.name.replace("*", name.replace("/", "-"))
+        targets[name] = pattern.with_name(file).absolute()
+    if len(set(targets.values())) < len(names):
+        raise InputError(
+            "export: expected names of members that differ with - for /, found "
+            f"{', '.join(names)}; export them one by one"
+        )
+    return targets
+
+
 def wanted_frames(n_frames: int, frames: Any) -> IntArray:
     """Return the frames that are asked for; raise InputError if there are none."""
     wanted = slice(None) if frames is None else check_frames(frames, "export: frames")
