@@ -15,6 +15,7 @@ from icedask.core.collection import Collection
 from icedask.core.options import Cutoff, Option, Seed
 from icedask.core.selection import select
 from icedask.core.types import FloatArray
+from icedask.core.variables import FRAME
 from icedask.errors import InputError
 from icedask.learn.attribution import importance_correlation, mean_importances
 from icedask.learn.base import HiddenLayers
@@ -210,7 +211,7 @@ def amorphous(collection: Collection, store: Path, settings: Settings) -> Amorph
     chosen = features[settings.described]
     models = [each.model for each in benchmarks[settings.described].scores]
     importances = [
-        mean_importances(model, chosen.subset(split.train), settings.label)
+        mean_importances(model, _first_frames(chosen.subset(split.train)), settings.label)
         for model, split in zip(models, splits, strict=True)
     ]
     training = {name: each.subset(splits[0].train) for name, each in features.items()}
@@ -363,7 +364,7 @@ class _Run:
             return None
         accuracy = np.empty((len(numbers), len(self.splits)))
         for place, (split, importance) in enumerate(zip(self.splits, importances, strict=True)):
-            order = ranked_components(importance)
+            order = ranked_components(importance, features.subset(split.train))
             for row, number in enumerate(numbers):
                 kept = features.map(select_components, order[:number].tolist())
                 options = {"layers": self.settings.layers, "epochs": self.settings.epochs}
@@ -382,6 +383,11 @@ class _Run:
         """Save the classes of test members and of unseen ones under the name of the workflow."""
         names = [*split.test, *(self.others or {})]
         save(model.predict(features.subset(names)), label=LABEL)
+
+
+def _first_frames(features: Collection) -> Collection:
+    """Return the first frame of each member: as many rows as mean importances need."""
+    return features.map(lambda each: each.isel({FRAME: slice(0, 1)}))
 
 
 def _rank_correlation(importances: list[xr.Dataset]) -> FloatArray:
