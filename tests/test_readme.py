@@ -42,7 +42,7 @@ GUIDE = ROOT / "notebooks" / "guide"
 DEPLOY = ROOT / "deploy"
 PAGES = [ROOT / "README.md", DEPLOY / "README.md", *sorted(GUIDE.glob("*.md"))]
 # Pages whose commands train, fit and draw for longer than a few seconds.
-SLOW = {"structure-dynamics", "phases", "motifs", "simulate", "classifiers"}
+SLOW = {"structure-dynamics", "phases", "motifs", "simulate", "classifiers", "amorphous"}
 # Pages that make the store run.zarr themselves; others begin with one.
 INGESTING = {"README", "ingest-formats"}
 # Pages whose commands submit jobs.
@@ -57,6 +57,19 @@ SIZES: dict[str, list[tuple[str, str]]] = {
     "structure-dynamics": [
         ("icedask run structure-dynamics", "icedask run structure-dynamics --window 0"),
         ('preset="ice-water")', 'preset="ice-water", window=0)'),
+    ],
+    "amorphous": [
+        (
+            "icedask run amorphous ices",
+            "icedask run amorphous ices --preset quick --families soap-small --described "
+            "soap-small --epochs 2",
+        ),
+        (
+            "ice.workflows.amorphous(members)",
+            'ice.workflows.amorphous(members, preset="quick", families=["soap-small"], '
+            'described="soap-small", epochs=2)',
+        ),
+        ('ice.amorphous_ices("ices")', 'ice.amorphous_ices("ices", ["Ih", "HDA", "VII"])'),
     ],
     "motifs": [
         (

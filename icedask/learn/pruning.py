@@ -86,7 +86,7 @@ def select_components(
 
 @takes_options()
 def ranked_components(
-    importances: xr.Dataset, x: xr.Dataset | None = None, *, max_correlation: MaxCorrelation = 0.9
+    importances: xr.Dataset, x: Any = None, *, max_correlation: MaxCorrelation = 0.9
 ) -> IntArray:
     """Rank the components, the most important first, by the mean over the classes.
 
