@@ -212,6 +212,8 @@ def _component_names(features: Collection) -> list[str]:
     coords.pop(str(dim), None)
     if not coords:
         return [str(value) for value in range(array.shape[2])]
+    # Kinds and species before parameters.
+    coords = dict(sorted(coords.items(), key=lambda item: item[1].dtype.kind not in "UTO"))
     return [
         " ".join(_part(name, values[number]) for name, values in coords.items()).strip()
         for number in range(array.shape[2])
