@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
 
+from icedask.core.collection import over_members
 from icedask.core.features import (
     block_part,
     lazy_blocks,
@@ -179,6 +180,7 @@ class PhaseClassifier(BaseEstimator):
         rows: npt.NDArray[np.floating] = self._soap(from_ase(atoms))["soap"].values[0]
         return rows
 
+    @over_members
     def compare(self, x: xr.Dataset) -> xr.Dataset:
         """Compare every atom with the references; lazy.
 
@@ -275,6 +277,7 @@ class PhaseClassifier(BaseEstimator):
     def _plane(self) -> Space:
         return principal_space(self._references, 2, cosine=False)
 
+    @over_members
     def label(
         self,
         compared: xr.Dataset,

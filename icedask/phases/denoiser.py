@@ -13,6 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 from sklearn.base import BaseEstimator
 
+from icedask.core.collection import over_members
 from icedask.core.files import load_npz, rename_synced
 from icedask.core.options import Option, Seed, checked, documented, parameters_of
 from icedask.core.provenance import digest, stamped
@@ -175,6 +176,7 @@ class Denoiser(BaseEstimator):
         self._check_fitted()
         return score_from(self.weights_, self.cutoff)
 
+    @over_members
     def denoise(
         self,
         trj: xr.Dataset,

@@ -25,6 +25,7 @@ from icedask.workflows.amorphous_benchmark import (
     Benchmark,
     Split,
     benchmark,
+    denoised_shares,
     fitted,
     flagged,
     make_splits,
@@ -58,6 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 15,
         "cutoffs": (),
         "simple": False,
+        "denoiser": False,
         "components": (),
     },
 }
@@ -84,6 +86,9 @@ class Settings:
         str, Option("Family of which importances, pruning and cutoffs are shown.")
     ] = "soap"
     simple: Annotated[bool, Option("Comparison with a few simple numbers.")] = True
+    denoiser: Annotated[
+        bool, Option("Comparison with the denoiser of ices, which knows no amorphous ice.")
+    ] = True
     components: Annotated[
         Sequence[int], Option("Numbers of components kept in pruning.", at_least=1)
     ] = (1, 2, 5, 10, 20, 30, 60, 100)
@@ -132,6 +137,8 @@ class AmorphousAnalysis(NamedTuple):
         Mean importances of its components on each split, and their rank correlation between splits.
     areas
         How well each component alone separates each class (`single_components`), by family.
+    denoised
+        Names of the classes of the denoiser of ices, and their shares by member; empty without it.
     pruned
         Accuracy by the number of components kept.
     collection, settings, store
@@ -151,6 +158,7 @@ class AmorphousAnalysis(NamedTuple):
     rank_correlation: FloatArray
     areas: dict[str, FloatArray]
     features: dict[str, Collection]
+    denoised: tuple[list[str], dict[str, FloatArray]]
     pruned: Pruned | None
     collection: Collection
     settings: Settings
@@ -237,6 +245,7 @@ def amorphous(collection: Collection, store: Path, settings: Settings) -> Amorph
         _rank_correlation(importances),
         areas,
         features,
+        denoised_shares(run.all) if settings.denoiser else ([], {}),
         run.pruned(chosen, importances),
         collection,
         settings,

@@ -20,6 +20,8 @@ from icedask.core.types import FloatArray, IntArray
 from icedask.learn.base import load_model
 from icedask.learn.classification_scores import classification_scores
 from icedask.learn.neural_classifier import UNKNOWN, NeuralClassifier
+from icedask.phases.classifier import PhaseClassifier
+from icedask.phases.denoiser import Denoiser
 from icedask.store.runs import has_run
 from icedask.store.save import save
 from icedask.tasks.sampling import stratified_sample
@@ -155,6 +157,23 @@ def shuffled_labels(members: Collection, label: str, seed: int) -> Collection:
         values = da.from_array(part.reshape(array.shape), chunks=lazy_blocks(array).chunks)
         shuffled[name] = each.assign(label=(array.dims, values, array.attrs))
     return truth.with_members(shuffled)
+
+
+def denoised_shares(members: Collection) -> tuple[list[str], dict[str, FloatArray]]:
+    """Compute the shares of the classes of the shipped denoiser of ices in each member.
+
+    Returns the names of its classes, and the share of each by member; computes.
+    """
+    denoiser = Denoiser.shipped("ices")
+    classifier = PhaseClassifier().fit(denoiser.phases_, denoiser)
+    denoised: Any = members.map(denoiser.denoise)
+    labels: Any = classifier.label(classifier.compare(denoised))
+    names = list(classifier.classes_)
+    shares = {}
+    for name, each in labels.items():
+        counts = np.bincount(np.maximum(each["label"].values.ravel(), 0), minlength=len(names))
+        shares[name] = counts / counts.sum()
+    return names, shares
 
 
 def single_components(

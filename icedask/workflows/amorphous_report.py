@@ -35,6 +35,8 @@ def sections(result: AmorphousAnalysis, collection: Collection, *, draw: bool) -
         parts.append(_cutoffs(result, draw))
     if result.simple:
         parts.append(_simple(result))
+    if result.denoised[1]:
+        parts.append(_denoiser(result))
     parts.append(_unknown(result))
     models = [
         score.model.to_dataset() for each in result.benchmarks.values() for score in each.scores
@@ -295,6 +297,25 @@ def _simple(result: AmorphousAnalysis) -> Section:
     text = "The same networks on a few numbers of the surroundings of an oxygen."
     tables = {"Accuracy of simple numbers": table, "Recall of each class": recall}
     return Section("Simple numbers", text, tables=tables)
+
+
+def _denoiser(result: AmorphousAnalysis) -> Section:
+    """Return the section of the classes that the denoiser of ices gives to each class."""
+    names, shares = result.denoised
+    column = result.collection.labels[result.settings.label]
+    rows = {
+        value: np.mean([100 * share for name, share in shares.items() if column[name] == value], 0)
+        for value in dict.fromkeys(column[list(shares)])
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=names).rename_axis("class")
+    table.attrs["units"] = dict.fromkeys(names, "%")
+    text = (
+        "The same trajectories by the denoiser and the nearest ideal crystal, which are made from "
+        "seven ices and know neither ice V nor amorphous ices: what is none of its ices is liquid, "
+        "or unknown where it settles in another order."
+    )
+    tables = {"Shares of the classes of the denoiser": table}
+    return Section("Denoiser of ices", text, tables=tables)
 
 
 def _unknown(result: AmorphousAnalysis) -> Section:
