@@ -82,11 +82,13 @@ def _paths_in(folder: Path) -> tuple[dict[str, Path], Path]:
         )
     if _is_store(folder):
         return {_stem(folder.name): folder}, folder
+    # The store of all has no trajectory; any other without one is a member that cannot be opened.
+    inside = [path for path in _stores_in(folder) if path.name != SHARED]
+    names = [_stem(str(path.relative_to(folder))) for path in inside]
     members = {
-        _stem(str(path.relative_to(folder))): path
-        for path in _stores_in(folder)
-        # A store without trajectory holds what belongs to all.
-        if (path / TRAJECTORY).is_dir()
+        # run.zarr and run are two stores.
+        name if names.count(name) == 1 else str(path.relative_to(folder)): path.resolve()
+        for name, path in zip(names, inside, strict=True)
     }
     if not members:
         raise NotFoundError(

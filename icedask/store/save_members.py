@@ -118,7 +118,15 @@ def _any(members: Mapping[str, _Member]) -> _Member:
 
 
 def _store(collection: Collection, name: str, folder: Path | None) -> Path:
-    return store_of(collection, name) if folder is None else (folder / f"{name}.zarr").resolve()
+    if folder is None:
+        return store_of(collection, name)
+    path = (folder / f"{name}.zarr").resolve()
+    if not path.is_relative_to(folder) or path.name == SHARED:
+        raise InputError(
+            f"save: expected names of members that are names of files in {folder}, found {name!r}; "
+            "rename it"
+        )
+    return path
 
 
 def _are_trajectories(collections: Sequence[Collection]) -> bool:

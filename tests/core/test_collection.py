@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,20 @@ def test_open_collection(tmp_path: Path, four: ice.Collection) -> None:
         ice.open_collection(tmp_path / "empty")
     with pytest.raises(ice.NotFoundError, match="found nothing"):
         ice.open_collection(tmp_path / "none")
+
+
+def test_stores_of_odd_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trj = crystal(1, 1, 0)
+    for name in ("run.zarr", "run", "sub/run.zarr", "bad.zarr"):
+        ice.save(trj, tmp_path / name)
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "run.zarr")
+    shutil.rmtree(tmp_path / "bad.zarr" / "trajectory")
+    members = ice.open_collection(tmp_path)
+    assert list(members) == ["link", "run", "run.zarr", "sub/run"]
+    assert "bad: left out" in caplog.text
+    assert "holds no trajectory" in members.failed["bad"]
+    with pytest.raises(ice.InputError, match="a store for each member"):
+        ice.save(ice.voronoi(members))
+    for name in ("../out", "/out", "collection"):
+        with pytest.raises(ice.InputError, match="names of files"):
+            ice.save(ice.Collection({name: trj}), tmp_path / "new")
