@@ -64,7 +64,7 @@ def amorphous_ices(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     stores = ice.amorphous_ices(folder, ["LDA"])
     ...     ice.open_trajectory(stores[0]).attrs["labels"]["cooling_rate"]
-    61.5385
+    200.0
     """
     with as_file(files("icedask") / "data" / AMORPHOUS_ICES) as path:
         trajectories = dict(unpacked(path))

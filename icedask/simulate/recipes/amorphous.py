@@ -71,7 +71,8 @@ _HDA_VITRIFIED = _Vitrified(
     ),
     60.0,
 )
-# Under tension the liquid becomes tetrahedral at temperatures where its molecules move fast.
+# Under tension the liquid becomes tetrahedral at temperatures where its molecules move fast. With
+# 0.15 GPa two of two seeds became LDA, with 0.1 GPa one of two.
 _LDA_STRETCHED = _Vitrified(
     "cooling of the liquid under tension",
     216,
