@@ -19,6 +19,7 @@ import xarray as xr
 import zarr
 
 from icedask.core.files import rename_synced, sync_file
+from icedask.core.provenance import canonical, digest
 from icedask.store.chunks import shard_layout
 from icedask.store.integrity import (
     CHECKSUMS,
@@ -29,6 +30,7 @@ from icedask.store.integrity import (
     sealed,
     shard_path,
 )
+from icedask.store.known import SMALL_BYTES, Known
 from icedask.store.stored import no_value
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ _TEXT_CODEC: dict[str, Any] = {
 }
 # The last codec of each chunk.
 _CHECKSUM: tuple[dict[str, Any], ...] = ({"name": "crc32c"},)
+# Files that were written, by what they hold.
+_METADATA: Known[bytes] = Known()
+_CHUNKS: Known[bytes] = Known()
 # For zarr's thread to end.
 _END_SECONDS = 10.0
 
@@ -78,6 +83,25 @@ def create_array(
     rounded: bool = False,
 ) -> None:
     """Create an array of a Zarr group; sharded by `block` if that is given, else one chunk."""
+    key = canonical([shape, dtype.str, list(dims), dict(attrs), block, rounded])
+    known = _METADATA.get(key)
+    if known is None:
+        _create(group / name, shape, dtype, dims, attrs, block, rounded)
+        _METADATA.keep(key, (group / name / METADATA).read_bytes())
+        return
+    delete(group / name)
+    _write_file(group / name / METADATA, known)
+
+
+def _create(
+    array: Path,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    dims: Sequence[str],
+    attrs: Mapping[str, Any],
+    block: tuple[int, ...] | None,
+    rounded: bool,
+) -> None:
     text = dtype.kind in "UTO"
     if block is None:
         shards, chunks = None, tuple(max(size, 1) for size in shape)
@@ -85,7 +109,7 @@ def create_array(
         n_atoms = shape[1] if len(shape) > 1 else 1
         shards, chunks = shard_layout(block, n_atoms, dtype.itemsize)
     zarr.create_array(
-        str(group / name),
+        str(array),
         shape=shape,
         dtype=str if text else dtype,
         chunks=chunks,
@@ -103,14 +127,26 @@ def create_array(
 def write_small(group: Path, name: str, array: xr.DataArray) -> None:
     """Write an array that fits in memory as a single chunk."""
     values = np.asarray(array.values)
-    create_array(
-        group, name, values.shape, values.dtype, [str(dim) for dim in array.dims], array.attrs
-    )
-    if values.dtype.kind in "UTO":
-        values = values.astype(object)
-    _opened_to_write(group / name)[...] = values
-    if values.size:
-        sync_file(shard_path(group / name, [0] * values.ndim), group / name)
+    dims = [str(dim) for dim in array.dims]
+    create_array(group, name, values.shape, values.dtype, dims, array.attrs)
+    if not values.size:
+        return
+    file = shard_path(group / name, [0] * values.ndim)
+    key = digest(values, values.dtype.str, dims, dict(array.attrs))
+    known = _CHUNKS.get(key)
+    if known is None:
+        text = values.dtype.kind in "UTO"
+        _opened_to_write(group / name)[...] = values.astype(object) if text else values
+        if file.stat().st_size <= SMALL_BYTES:
+            _CHUNKS.keep(key, file.read_bytes())
+    else:
+        _write_file(file, known)
+    sync_file(file, group / name)
+
+
+def _write_file(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
 
 
 def _opened_to_write(array: Path) -> Any:

@@ -117,7 +117,7 @@ def members(collection: Collection, store: Path, settings: Settings) -> MotifsOf
     check_rows(sum(each.sizes["frame"] * each.sizes[ATOM] for each in sites.values()), settings)
     features: Any = _features(sites, store, settings)
     vae = trained(features, store, settings)
-    latent: Any = save(vae.transform(features))
+    latent: Any = save(_collected(vae.transform(features)))
     names = list(latent)
     order: Any = values["tetrahedral"].subset(names)
     umap = learn_umap.UMAP(

@@ -142,7 +142,7 @@ def members_section(result: MotifsOfMembers, labels: pd.DataFrame, draw: bool) -
         f"Motifs by {by or 'member'}: share and number of the environments of each "
         f"{by or 'member'} (rows) in each motif.",
         plot.confusion,
-        shown.rename_axis(columns="motif"),
+        shown.rename(columns=lambda name: name.removeprefix("motif ")).rename_axis(columns="motif"),
         when=len(shown) <= _MOST_ROWS,
     )
     text = (

@@ -16,7 +16,7 @@ from icedask.workflows.structure_dynamics import StructureDynamics
 def sections(
     result: EachMember[StructureDynamics], collection: Collection, *, draw: bool
 ) -> list[Section]:
-    """Return the table of the members, and those of their states."""
+    """Return the tables of the members and of their states."""
     table = member_columns(collection, result.results)
     states = []
     for name, each in result.results.items():

@@ -1,6 +1,6 @@
 """A collection of 60 small stores beside one trajectory of the same environments, on two workers.
 
-    python tests/benchmarks/bench_collections.py [FOLDER]
+    python tests/benchmarks/bench_collections.py [FOLDER [ROUNDS]]
 
 SOAP of the oxygens: wall time of both and their ratio, in turns, the best of each; one member
 damaged; the process killed and the call repeated; PCA over the members beside that of the one
@@ -26,7 +26,6 @@ from frames import water
 import icedask as ice
 
 MEMBERS, FRAMES, SITES = 60, 20, 216
-ROUNDS = 3
 OPTIONS: dict[str, Any] = {"r_cut": 6.0, "n_max": 8, "l_max": 6, "centers": "element O"}
 RUN = "soap"
 
@@ -70,7 +69,7 @@ def timed(function: Any, folder: Path) -> float:
 
 
 def is_same(folder: Path, names: list[str]) -> bool:
-    """Return whether the results of members are those of the one trajectory, bit by bit."""
+    """Return whether the results of members equal the one trajectory's, bit by bit."""
     whole = ice.open_run(folder / "one.zarr", RUN)["soap"]
     return all(
         np.array_equal(
@@ -106,24 +105,23 @@ def _written(folder: Path) -> int:
     return sum(1 for store in stores if any(path.is_file() for path in store.rglob("*")))
 
 
-def compare(folder: Path) -> None:
+def compare(folder: Path, rounds: int) -> None:
     """Print the figures."""
     names = [f"m{number}" for number in range(MEMBERS)]
     with ice.connect("local", n_workers=2):
         of_one(folder)
         clear(folder)
         times: dict[str, list[float]] = {"one": [], "members": []}
-        for _ in range(ROUNDS):
+        for turn in range(rounds):
             times["one"].append(timed(of_one, folder))
             times["members"].append(timed(of_members, folder))
             print(f"one {times['one'][-1]:.2f} s, members {times['members'][-1]:.2f} s", flush=True)
             same = is_same(folder, names)
-            last = _ == ROUNDS - 1
-            if not last:
+            if turn < rounds - 1:
                 clear(folder)
         print(f"{MEMBERS} members x {FRAMES} frames x {SITES} waters; {os.cpu_count()} cores")
         print(
-            f"wall time, best of {ROUNDS}: one {min(times['one']):.2f} s, members "
+            f"wall time, best of {rounds}: one {min(times['one']):.2f} s, members "
             f"{min(times['members']):.2f} s, ratio {min(times['members']) / min(times['one']):.2f}"
         )
         print(f"members equal to the one trajectory, bit by bit: {same}")
@@ -167,7 +165,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=sys.argv[1] if len(sys.argv) > 1 else None)).resolve()
     try:
         make(folder)
-        compare(folder)
+        compare(folder, int(sys.argv[2]) if len(sys.argv) > 2 else 3)
     finally:
         shutil.rmtree(folder)
 

@@ -132,5 +132,5 @@ def test_phases_of_a_folder(water: Path) -> None:
     np.testing.assert_allclose(
         table[list(result.results["cold"].after.classifier.classes_)].sum(axis=1), 1
     )
-    one = ice.open_run(water / "cold.zarr", "phases")
-    assert one.attrs["run_id"] == result.results["cold"].after.labels.attrs["run_id"]
+    stored = ice.open_run(water / "cold.zarr", "phases")
+    assert stored.attrs["run_id"] == result.results["cold"].after.labels.attrs["run_id"]
