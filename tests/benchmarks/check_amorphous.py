@@ -1,9 +1,10 @@
 """Classifiers of amorphous ices on trajectories: accuracy of each family, cost, what is unknown.
 
-    python tests/benchmarks/check_amorphous.py [FOLDER]
+    python tests/benchmarks/check_amorphous.py [FOLDER [EVERY]]
 
-FOLDER is a folder of stores with the label `phase`; without one the shipped trajectories are
-written into a temporary folder. Writes results/amorphous.md and its figures.
+FOLDER is a folder of stores with the label `phase`, of which every so many frames count; without
+one the shipped trajectories are written into a temporary folder. Writes results/amorphous.md and
+its figures.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def page(sections: list[Section], source: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def main(folder: Path, source: str) -> None:
+def main(folder: Path, source: str, every: int = 1) -> None:
     """Run the workflow and write the page."""
     members = ice.open_collection(folder)
+    members = members.map(lambda trj: trj.isel(frame=slice(None, None, every)))
     result = ice.workflows.amorphous(members)
     sections = ice.workflows.amorphous.workflow.sections(result, members, draw=True)
     (RESULTS / "amorphous.md").write_text(page(sections, source))
@@ -68,7 +70,9 @@ def main(folder: Path, source: str) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if len(sys.argv) > 1:
-        main(Path(sys.argv[1]), f"{len(ice.open_collection(sys.argv[1]))} trajectories")
+        every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+        n = len(ice.open_collection(sys.argv[1]))
+        main(Path(sys.argv[1]), f"{n} trajectories, every {every}th frame", every)
     else:
         with tempfile.TemporaryDirectory() as temporary:
             ice.amorphous_ices(temporary)
