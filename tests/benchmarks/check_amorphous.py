@@ -1,4 +1,4 @@
-"""Classifiers of amorphous ices on trajectories: accuracy of each family, cost, what is unknown.
+"""Benchmark of classifiers of amorphous ices: accuracy of each family, cost, unknown classes.
 
     python tests/benchmarks/check_amorphous.py [FOLDER [EVERY]]
 

@@ -23,7 +23,7 @@ OPTIONS = {"layers": (8,), "epochs": 15, "learning_rate": 0.01}
 
 
 def member(seed: int, center: float) -> xr.Dataset:
-    """Features of which the second tells the class."""
+    """Features of which the second separates the classes."""
     rows = np.random.default_rng(seed).normal(size=(4, 50, 3))
     rows[:, :, 1] += center
     return xr.Dataset({"features": (("frame", "atom", "feature"), rows)})
