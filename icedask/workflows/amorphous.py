@@ -164,6 +164,14 @@ class AmorphousAnalysis(NamedTuple):
     settings: Settings
     store: Path
 
+    @property
+    def failed(self) -> dict[str, str]:
+        """Messages of members that could not be described, by name."""
+        failed = dict(self.collection.failed)
+        for features in self.features.values():
+            failed |= features.failed
+        return failed
+
 
 def _check(collection: Any, settings: Settings) -> None:
     """Raise InputError for families that there are not."""
