@@ -198,7 +198,7 @@ def test_the_environment_is_that_of_the_centers(name: str) -> None:
 
 def test_docstrings_and_signatures_are_plain() -> None:
     text = inspect.getdoc(ice.steinhardt) or ""
-    assert "\nParameters\n----------\ntrj : xarray.Dataset\n" in text
+    assert "\nParameters\n----------\ntrj : xarray.Dataset or Collection\n" in text
     assert (
         "\nReturns\n-------\nxarray.Dataset\n    steinhardt (frame, atom, degree), float32; "
         in text

@@ -92,6 +92,8 @@ def copy_runs(store: Path, n_runs: int) -> None:
 
 def test_reads_of_save_do_not_depend_on_the_number_of_runs(store: Path) -> None:
     reads: dict[str, list[int]] = {"plain": [], "labelled": [], "open": [], "by label": []}
+    # Arrays of these kinds are known after the first save.
+    ice.save(result(store, -1), store.with_name("first.zarr"))
     for n_runs in (0, 10, 100):
         copy_runs(store, n_runs)
         copy = store.with_name(f"{n_runs}.zarr")

@@ -123,7 +123,7 @@ def run(
 
 
 def test_shipped_workflows() -> None:
-    assert set(registry()) == {"structure-dynamics", "phases", "motifs"}
+    assert set(registry()) == {"structure-dynamics", "phases", "motifs", "amorphous"}
     assert icedask.workflows.motifs is registry()["motifs"].function
 
 
