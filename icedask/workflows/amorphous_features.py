@@ -73,6 +73,9 @@ FAMILIES = {
     "bispectrum": Family("bispectrum", bispectrum, {"twojmax": 6}, 89.41, 15.0),
     "soap-small": Family("SOAP n3 l5", soap, _SMALL, 75.23, 12.0),
     "soap": Family("SOAP n8 l8", soap, _LARGE, 95.88, 16.0),
+    "soap-averaged": Family(
+        "SOAP n8 l8, averaged over neighbours", soap, {**_LARGE, "average_within": _FIRST_SHELL}
+    ),
     "symmetry-OH": Family(
         "symmetry functions, O and H", symmetry_functions, _SYMMETRY, hydrogens=True
     ),
