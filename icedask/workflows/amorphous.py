@@ -80,7 +80,12 @@ class Settings:
     r_cut: Cutoff = 6.0
     cutoffs: Annotated[
         Sequence[float],
-        Option("Cutoff radii at which the described family is compared.", "angstrom", above=0),
+        Option(
+            "Cutoff radii at which the described family is compared; only that of the families for "
+            "no comparison.",
+            "angstrom",
+            above=0,
+        ),
     ] = (3.5, 4.5, 6.0, 7.5, 9.0)
     described: Annotated[
         str, Option("Family of which importances, pruning and cutoffs are shown.")
@@ -349,7 +354,7 @@ class _Run:
             if r_cut not in results:
                 features = save(FAMILIES[name].describe(self.known, r_cut))
                 results[r_cut] = self.scored(f"{r_cut:g} angstrom", features)
-        return dict(sorted(results.items())) if self.settings.cutoffs else {}
+        return dict(sorted(results.items())) if len(results) > 1 else {}
 
     def unseen(self, model: Any, features: Collection, split: Split) -> Unseen:
         """Return shares flagged as unknown, of other classes and by mistake of the test."""
