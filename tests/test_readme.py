@@ -42,7 +42,16 @@ GUIDE = ROOT / "notebooks" / "guide"
 DEPLOY = ROOT / "deploy"
 PAGES = [ROOT / "README.md", DEPLOY / "README.md", *sorted(GUIDE.glob("*.md"))]
 # Pages whose commands train, fit and draw for longer than a few seconds.
-SLOW = {"structure-dynamics", "phases", "motifs", "simulate", "classifiers", "amorphous"}
+SLOW = {
+    "README",
+    "deploy",
+    "structure-dynamics",
+    "phases",
+    "motifs",
+    "simulate",
+    "classifiers",
+    "amorphous",
+}
 # Pages that make the store run.zarr themselves; others begin with one.
 INGESTING = {"README", "ingest-formats"}
 # Pages whose commands submit jobs.

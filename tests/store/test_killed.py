@@ -47,6 +47,10 @@ def remove(source: Path, store: Path) -> None:
         ice.remove_run(store, "cn")
 
 
+# Evenly spread moments at which a writer is killed.
+POINTS = 15
+
+
 @pytest.mark.slow
 def test_remove(dump: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.zarr"
@@ -55,17 +59,13 @@ def test_remove(dump: Path, tmp_path: Path) -> None:
     check_any_kill(remove, dump, tmp_path, start, 8)
 
 
-POINTS = [5, pytest.param(15, marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("points", POINTS)
-def test_ingest(dump: Path, tmp_path: Path, points: int) -> None:
-    check_any_kill(ingest, dump, tmp_path, None, points)
+@pytest.mark.slow
+def test_ingest(dump: Path, tmp_path: Path) -> None:
+    check_any_kill(ingest, dump, tmp_path, None, POINTS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("points", POINTS)
-def test_describe_and_fit(dump: Path, tmp_path: Path, points: int) -> None:
+def test_describe_and_fit(dump: Path, tmp_path: Path) -> None:
     start = tmp_path / "start.zarr"
     assert run(ingest, dump, start)[0] == 0
-    check_any_kill(describe, dump, tmp_path, start, points)
+    check_any_kill(describe, dump, tmp_path, start, POINTS)
