@@ -69,11 +69,6 @@ SIZES: dict[str, list[tuple[str, str]]] = {
     ],
     "amorphous": [
         (
-            "icedask run amorphous ices",
-            "icedask run amorphous ices --preset quick --families soap-small --described "
-            "soap-small --epochs 2",
-        ),
-        (
             "ice.workflows.amorphous(members)",
             'ice.workflows.amorphous(members, preset="quick", families=["soap-small"], '
             'described="soap-small", epochs=2)',
@@ -102,6 +97,7 @@ CHECKED = (
     ".ci/run",
     "icedask demo",
     "icedask watch run.zarr --follow",
+    "icedask run amorphous ",
     *(f"icedask simulate {recipe} " for recipe in RECIPES),
 )
 

@@ -17,9 +17,7 @@ from icedask.core.selection import select
 from icedask.core.types import FloatArray
 from icedask.core.variables import FRAME
 from icedask.errors import InputError
-from icedask.learn.attribution import importance_correlation, mean_importances
-from icedask.learn.base import HiddenLayers
-from icedask.learn.pruning import ranked_components, select_components
+from icedask.learn import attribution, pruning
 from icedask.store.save import save
 from icedask.workflows.amorphous_benchmark import (
     Benchmark,
@@ -103,7 +101,10 @@ class Settings:
     n_splits: Annotated[
         int, Option("Number of splits, each with a seed of its own.", at_least=1)
     ] = 3
-    layers: HiddenLayers = (100, 100)
+    layers: Annotated[Sequence[int], Option("Widths of the hidden layers.", at_least=1)] = (
+        100,
+        100,
+    )
     epochs: Annotated[int, Option("Largest number of training epochs.", at_least=1)] = 50
     seed: Seed = 0
 
@@ -235,7 +236,9 @@ def amorphous(collection: Collection, store: Path, settings: Settings) -> Amorph
     chosen = features[settings.described]
     models = [each.model for each in benchmarks[settings.described].scores]
     importances = [
-        mean_importances(model, _first_frames(chosen.subset(split.train)), settings.label)
+        attribution.mean_importances(
+            model, _first_frames(chosen.subset(split.train)), settings.label
+        )
         for model, split in zip(models, splits, strict=True)
     ]
     training = {name: each.subset(splits[0].train) for name, each in features.items()}
@@ -389,9 +392,9 @@ class _Run:
             return None
         accuracy = np.empty((len(numbers), len(self.splits)))
         for place, (split, importance) in enumerate(zip(self.splits, importances, strict=True)):
-            order = ranked_components(importance, features.subset(split.train))
+            order = pruning.ranked_components(importance, features.subset(split.train))
             for row, number in enumerate(numbers):
-                kept = features.map(select_components, order[:number].tolist())
+                kept = features.map(pruning.select_components, order[:number].tolist())
                 options = {"layers": self.settings.layers, "epochs": self.settings.epochs}
                 model = fitted(
                     kept.subset(split.train),
@@ -418,7 +421,7 @@ def _first_frames(features: Collection) -> Collection:
 def _rank_correlation(importances: list[xr.Dataset]) -> FloatArray:
     """Return the rank correlations between all pairs of splits."""
     pairs = [
-        float(importance_correlation(first, second)["overall_rank_correlation"])
+        float(attribution.importance_correlation(first, second)["overall_rank_correlation"])
         for number, first in enumerate(importances)
         for second in importances[number + 1 :]
     ]

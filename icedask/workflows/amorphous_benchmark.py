@@ -17,11 +17,9 @@ from icedask.core.pooled import member_labels
 from icedask.core.rows import rows_of
 from icedask.core.targets import targets_of
 from icedask.core.types import FloatArray, IntArray
-from icedask.learn.base import load_model
-from icedask.learn.classification_scores import classification_scores
-from icedask.learn.neural_classifier import UNKNOWN, NeuralClassifier
-from icedask.phases.classifier import PhaseClassifier
-from icedask.phases.denoiser import Denoiser
+from icedask.learn import base, classification_scores, neural_classifier
+from icedask.phases import classifier as phase_classifier
+from icedask.phases import denoiser as phase_denoiser
 from icedask.store.runs import has_run
 from icedask.store.save import save
 from icedask.tasks.sampling import stratified_sample
@@ -40,7 +38,7 @@ class Split(NamedTuple):
 class Scores(NamedTuple):
     """Scores of one classifier on test members, with and without abstention."""
 
-    model: NeuralClassifier
+    model: neural_classifier.NeuralClassifier
     # Without abstention, as published numbers are.
     forced: xr.Dataset
     # With the class unknown, and calibration.
@@ -107,34 +105,37 @@ def benchmark(
 
 def fitted(
     features: Collection, labels: Any, store: Path | None, seed: int, **options: Any
-) -> NeuralClassifier:
+) -> neural_classifier.NeuralClassifier:
     """Return the classifier of features and labels, from the store if it is there."""
-    model = NeuralClassifier(class_weights="balanced", seed=seed, **options)
+    model = neural_classifier.NeuralClassifier(class_weights="balanced", seed=seed, **options)
     if store is None:
         return model.fit(features, labels)
     run_id = model.fitted_record(features, labels).run_id
     if has_run(store, run_id):
-        loaded: NeuralClassifier = load_model(store, run_id)
+        loaded: neural_classifier.NeuralClassifier = base.load_model(store, run_id)
         return loaded
     save(model.fit(features, labels), store)
     return model
 
 
 def score(
-    model: NeuralClassifier, test: Collection, label: str, classes: tuple[str, ...]
+    model: neural_classifier.NeuralClassifier,
+    test: Collection,
+    label: str,
+    classes: tuple[str, ...],
 ) -> Scores:
     """Score a classifier on test members, with and without abstention."""
     truth = member_labels(test, label, classes)
     forced, answered = (
-        classification_scores(model.predict(test, abstain=abstain), truth)
+        classification_scores.classification_scores(model.predict(test, abstain=abstain), truth)
         for abstain in (False, True)
     )
     return Scores(model, forced, answered)
 
 
-def flagged(model: NeuralClassifier, members: Collection) -> dict[str, float]:
+def flagged(model: neural_classifier.NeuralClassifier, members: Collection) -> dict[str, float]:
     """Compute the share of the rows of each member that are flagged as unknown."""
-    unknown = model.classes_.index(UNKNOWN)
+    unknown = model.classes_.index(neural_classifier.UNKNOWN)
     shares: dict[str, float] = {}
     for name, labels in model.predict(members).items():
         label = labels["label"].values
@@ -164,8 +165,8 @@ def denoised_shares(members: Collection) -> tuple[list[str], dict[str, FloatArra
 
     Returns the names of its classes, and the share of each by member; computes.
     """
-    denoiser = Denoiser.shipped("ices")
-    classifier = PhaseClassifier().fit(denoiser.phases_, denoiser)
+    denoiser = phase_denoiser.Denoiser.shipped("ices")
+    classifier = phase_classifier.PhaseClassifier().fit(denoiser.phases_, denoiser)
     denoised: Any = members.map(denoiser.denoise)
     labels: Any = classifier.label(classifier.compare(denoised))
     names = list(classifier.classes_)

@@ -144,7 +144,7 @@ _COMMANDS_WITHOUT_WORK: list[tuple[str, str | None]] = [
     ("run motifs STORE", "matches no atom; elements here: Cu"),
     ("run structure-dynamics STORE --preset cu211 --r-cut 70", "did you mean 7?"),
     ("run structure-dynamics STORE", "expected --r-cut, or a preset"),
-    ("run nothing STORE", "there are motifs, phases, structure-dynamics"),
+    ("run nothing STORE", "there are amorphous, motifs, phases, structure-dynamics"),
     ("run phases STORE --denoiser none.npz", "none.npz: expected what Denoiser.save"),
     ("run phases STORE --denoiser STORE", "Is a directory"),
     ("run phases STORE --denoiser cu.txt", "found something else; give one, or the name of"),
