@@ -86,8 +86,9 @@ class Collection(_Members):
         self._failed = dict(failed or {})
         self._labels = _label_table(self._members, labels)
         self._weights = dict.fromkeys(self._members, 1.0)
-        # Shared with all collections of these trajectories: computed once.
-        self._known_groups: dict[str, int] = {}
+        # Of each set of members that was asked for, shared with all collections of these
+        # trajectories: one set says nothing of starts that it shares with another.
+        self._known_groups: list[dict[str, int]] = []
         self._store: Path | None = None
 
     def _check_members(self) -> None:
@@ -149,11 +150,6 @@ class Collection(_Members):
     def failed(self) -> dict[str, str]:
         """The messages of the members that are left out, by name."""
         return dict(self._failed)
-
-    @property
-    def trajectories(self) -> dict[str, xr.Dataset]:
-        """The Datasets that the members were computed from."""
-        return dict(self._trajectories)
 
     @property
     def weights(self) -> dict[str, float]:
@@ -227,7 +223,7 @@ class Collection(_Members):
         """
         other = self.subset(list(self))
         other._labels = _joined(self._labels, labels)
-        other._known_groups = {}
+        other._known_groups = []
         return other
 
     def balanced(self, by: str | None = None) -> Collection:
@@ -316,9 +312,11 @@ class Collection(_Members):
         parts of one run. Known by equal labels `start` or `run`, by the recorded start of a
         simulation, by equal frames, and by a trajectory that begins where another one ends.
         """
-        if any(name not in self._known_groups for name in self):
-            self._known_groups |= dependent_groups(self._trajectories, self._labels)
-        numbers = [self._known_groups[name] for name in self]
+        known = next((each for each in self._known_groups if self.keys() <= each.keys()), None)
+        if known is None:
+            known = dependent_groups(self._trajectories, self._labels)
+            self._known_groups.append(known)
+        numbers = [known[name] for name in self]
         order = {number: place for place, number in enumerate(dict.fromkeys(numbers))}
         return {name: order[number] for name, number in zip(self, numbers, strict=True)}
 

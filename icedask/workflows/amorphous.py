@@ -70,7 +70,7 @@ class Settings:
     label: Annotated[str, Option("Label of the members that names their class.")] = "phase"
     classes: Annotated[
         Sequence[str],
-        Option("Classes to tell apart; members of other classes should come out as unknown."),
+        Option("Classes of the training; members of other classes should come out as unknown."),
     ] = CLASSES
     families: Annotated[Sequence[str], Option(f"Descriptors: {', '.join(FAMILIES)}.")] = tuple(
         FAMILIES

@@ -73,11 +73,6 @@ class Benchmark(NamedTuple):
         """Expected calibration error on test members, the mean over the splits."""
         return float(np.mean([float(each.answered["calibration_error"]) for each in self.scores]))
 
-    @property
-    def answered(self) -> FloatArray:
-        """Share of the rows of test members that are not flagged as unknown, on each split."""
-        return np.array([float(each.answered["answered"]) for each in self.scores])
-
 
 def make_splits(known: Collection, label: str, test: float, n: int, seed: int) -> list[Split]:
     """Split the members several times, with other seeds."""

@@ -123,6 +123,16 @@ def test_groups() -> None:
     assert groups["p"] == groups["q"] != groups["r"]
 
 
+def test_groups_of_parts_and_of_all() -> None:
+    first = crystal(1, 3, 1)
+    members = ice.Collection({"a": first, "b": crystal(2, 2, 2), "copy": first})
+    assert set(members.subset(["a", "b"]).groups.values()) == {0, 1}
+    assert set(members.subset(["b", "copy"]).groups.values()) == {0, 1}
+    # Numbers of parts are not those of all.
+    assert members.groups == {"a": 0, "b": 1, "copy": 0}
+    assert members.subset(["copy"]).groups == {"copy": 0}
+
+
 def test_molecules_elsewhere_are_no_continuation() -> None:
     rng = np.random.default_rng(0)
     cell = np.diag([20.0] * 3)[None]
